@@ -1,0 +1,100 @@
+"""Every error that wrp raises, and the exit code a command ends with.
+
+    WrpError                     1   base; message = what failed, where, what to do
+    ├── UsageError        (ValueError)         2   a command or call used wrongly
+    ├── ConfigError       (ValueError)         3   a configuration file is wrong
+    ├── JobFileError      (ValueError)         4   an OMNI job file is wrong
+    ├── SourceError       (OSError)            5   a source can't be read as what it claims to be
+    │   └── SourceMissing (FileNotFoundError)  5   a source isn't there
+    ├── NoSuchTag         (KeyError)           6   a tag isn't in the store
+    ├── NoSuchBlob        (KeyError)           6   a blob isn't in the tag
+    ├── NothingMatched    (LookupError)        6   a pattern matches nothing
+    ├── RangeError        (ValueError)         6   a byte range lies beyond the end
+    ├── StoreError        (OSError)            7   the store's folder can't be used
+    │   ├── StoreBusy                          7   another job holds it
+    │   ├── StoreVersion                       7   it was written by another version
+    │   └── Corrupt                            7   bytes don't have the checksum they had
+    ├── OutOfSpace        (MemoryError)        8   no tier has room
+    ├── WaitTimeout       (TimeoutError)       9   a wait reached its deadline
+    └── RankFailed        (RuntimeError)      10   another rank failed with an error of another kind
+
+This module holds no logic beyond the tree. Exit codes are per branch, so a batch script can tell
+"wrong input" from "no room" without reading the text.
+"""
+
+
+class WrpError(Exception):
+    """Base of all errors of wrp. ``str(error)`` is one sentence; ``exit_code`` ends the command."""
+
+    exit_code = 1
+
+    def __init__(self, message):
+        super().__init__(message)
+        self.message = message
+
+    def __str__(self):          # KeyError would print the message in quotes
+        return self.message
+
+
+class UsageError(WrpError, ValueError):
+    exit_code = 2
+
+
+class ConfigError(WrpError, ValueError):
+    exit_code = 3
+
+
+class JobFileError(WrpError, ValueError):
+    exit_code = 4
+
+
+class SourceError(WrpError, OSError):
+    exit_code = 5
+
+
+class SourceMissing(SourceError, FileNotFoundError):
+    pass
+
+
+class NoSuchTag(WrpError, KeyError):
+    exit_code = 6
+
+
+class NoSuchBlob(WrpError, KeyError):
+    exit_code = 6
+
+
+class NothingMatched(WrpError, LookupError):
+    exit_code = 6
+
+
+class RangeError(WrpError, ValueError):
+    exit_code = 6
+
+
+class StoreError(WrpError, OSError):
+    exit_code = 7
+
+
+class StoreBusy(StoreError):
+    pass
+
+
+class StoreVersion(StoreError):
+    pass
+
+
+class Corrupt(StoreError):
+    pass
+
+
+class OutOfSpace(WrpError, MemoryError):
+    exit_code = 8
+
+
+class WaitTimeout(WrpError, TimeoutError):
+    exit_code = 9
+
+
+class RankFailed(WrpError, RuntimeError):
+    exit_code = 10
