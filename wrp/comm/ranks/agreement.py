@@ -1,0 +1,62 @@
+"""Agreement: an error of one rank becomes the same error on every rank of its group."""
+
+from contextlib import contextmanager
+
+from wrp import errors
+from wrp.errors import RankFailed, WrpError
+
+
+@contextmanager
+def agreed(ranks, what):
+    """Collective context manager: when the block raises on any rank, every rank raises at its end.
+
+    The error of the lowest failing rank wins: the same class where it is a WrpError, else RankFailed; the message
+    names rank and host. The failing rank chains the original. The block itself may be collective, but a rank that raises in
+    it must not leave the others inside a collective call: they would wait there until their deadline.
+    KeyboardInterrupt and SystemExit pass: they end the job.
+    """
+    failure = None
+    try:
+        yield
+    except Exception as error:
+        if ranks.size == 1:
+            error.common = ranks.is_world
+        if ranks.size == 1 or ranks.broken:
+            raise
+        failure = error
+    for report in ranks.gather(_report(failure, ranks), what):
+        if report is not None:
+            raise _error(report, ranks) from failure
+
+
+def is_common(error):
+    """True when every rank of the job raises this error, so that collective calls still work on the way out."""
+    return getattr(error, "common", False)
+
+
+def _report(failure, ranks):
+    """(names of the class and its bases, message naming this rank), or None."""
+    if failure is None:
+        return None
+    names = [kind.__name__ for kind in type(failure).__mro__]
+    if getattr(failure, "named", False):
+        return names, str(failure)
+    text = str(failure) if isinstance(failure, WrpError) else f"{type(failure).__name__}: {failure}"
+    return names, f"{text} (rank {ranks.world_rank} on {ranks.host})"
+
+
+def _error(report, ranks):
+    names, message = report
+    error = _kind(names)(message)
+    error.named = True
+    error.common = ranks.is_world
+    return error
+
+
+def _kind(names):
+    """The nearest class of wrp.errors among these names, RankFailed for an error of another kind."""
+    for name in names:
+        kind = getattr(errors, name, None)
+        if isinstance(kind, type) and issubclass(kind, WrpError):
+            return kind
+    return RankFailed

@@ -1,0 +1,66 @@
+"""world(): the Ranks of this job, made once per process."""
+
+import os
+
+from wrp.comm.ranks import ending
+from wrp.comm.ranks.launcher import launcher, quiet_open_mpi
+from wrp.comm.ranks.solo import Solo
+from wrp.errors import UsageError
+
+_world = None
+
+
+def world():
+    """The Ranks of all processes of this job. The first call, and the first after close(), is collective.
+
+    Without a launcher in the environment, or with one that started one process, MPI is not imported.
+    Raises UsageError where the launcher started several processes that MPI doesn't connect.
+    """
+    global _world
+    if _world is None:
+        found = launcher()
+        if found is None or found.size == 1:
+            return _remember(Solo())
+        _remember(_connected(found))
+    return _world
+
+
+def forget():
+    """The next world() makes a new one."""
+    global _world
+    _world = None
+
+
+def _remember(ranks):
+    global _world
+    _world = ranks
+    return ranks
+
+
+def _connected(found):
+    MPI = _import_mpi(found)
+    size = MPI.COMM_WORLD.Get_size()
+    if found.size is not None and size < found.size:
+        raise UsageError(
+            f"{found.kind} started {found.size} processes, but MPI sees {size}: launcher and MPI library don't match. "
+            "Start with the mpirun of the MPI library that mpi4py uses, or under Slurm with 'srun --mpi=pmix ...' "
+            "('srun --mpi=pmi2 ...' for MPICH)")
+    if size == 1:
+        return Solo()
+    from wrp.comm.ranks.joining import join
+    ranks = join(MPI.COMM_WORLD)
+    ending.install(ranks)
+    return ranks
+
+
+def _import_mpi(found):
+    quiet_open_mpi(os.environ)
+    try:
+        import mpi4py
+        mpi4py.rc.thread_level = "multiple"
+        from mpi4py import MPI
+    except (ImportError, RuntimeError) as error:
+        raise UsageError(
+            f"{found.kind} started this process as rank {found.rank}, but MPI can't be loaded ({error}): "
+            "install wrp with its MPI extra, or start one process without a launcher") from error
+    return MPI

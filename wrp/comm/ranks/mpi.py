@@ -1,0 +1,132 @@
+"""MpiRanks: a group of ranks connected by MPI, with polled collectives only."""
+
+import pickle
+from typing import NamedTuple
+
+import numpy as np
+
+from wrp.comm.ranks import ending
+from wrp.comm.ranks.group import Ranks
+from wrp.comm.ranks.waiting import broken, wait
+from wrp.errors import UsageError, WaitTimeout
+
+WORLD, ON_NODE, LEADERS = range(3)
+_PIECE = 1 << 30            # counts of MPI are 32 bits wide
+_INLINE = 1024              # bytes that travel with the size in share()
+_kept = []                  # buffers and requests of failed waits: MPI may still write to them
+
+
+class Step(NamedTuple):
+    """One collective step: the group's number, what it is called, how many came before in this group."""
+
+    group: int
+    what: str
+    number: int
+
+
+class MpiRanks(Ranks):
+    """`members` = world ranks of the group, `board` = Board or None before it exists."""
+
+    def __init__(self, comm, kind, members, board=None):
+        super().__init__()
+        self.comm, self.kind, self.world_ranks, self.board = comm, kind, members, board
+        self.rank, self.size = comm.Get_rank(), comm.Get_size()
+        self.world_rank = members[self.rank]
+        self.is_world = kind == WORLD
+        self.nodes = self.size if kind == LEADERS else 1
+        self.node = self.rank if kind == LEADERS else 0
+        self.local_rank, self.local_size = (0, 1) if kind == LEADERS else (self.rank, self.size)
+        self._failed = {}               # shared by the groups of one world
+
+    @property
+    def broken(self):
+        return self._failed.get("why")
+
+    def barrier(self, what):
+        step = self._begin(what)
+        if self.size > 1:
+            wait(self.comm.Ibarrier(), self, step)
+
+    def share(self, obj, what, root=0):
+        if not 0 <= root < self.size:
+            raise UsageError(f"share('{what}'): there is no rank {root} among {self.size}")
+        if self.size == 1:
+            self._begin(what)
+            return obj
+        mine = self.rank == root
+        payload = pickle.dumps(obj, protocol=5) if mine else b""
+        step = self._begin(what)
+        head = np.zeros(8 + _INLINE, np.uint8)
+        if mine:
+            head[:8].view(np.int64)[0] = len(payload)
+            head[8:8 + min(len(payload), _INLINE)] = np.frombuffer(payload[:_INLINE], np.uint8)
+        self._bcast(head, root, step)
+        nbytes = int(head[:8].view(np.int64)[0])
+        if mine:
+            self._bcast_long(np.frombuffer(payload, np.uint8), root, step)
+            return obj
+        if nbytes <= _INLINE:
+            return pickle.loads(head[8:8 + nbytes].data)
+        body = np.empty(nbytes, np.uint8)
+        self._bcast_long(body, root, step)
+        return pickle.loads(body.data)
+
+    def gather(self, obj, what):
+        if self.size == 1:
+            self._begin(what)
+            return [obj]
+        # None, what agreed() sends when all is well, takes no bytes and so no second exchange
+        payload = b"" if obj is None else pickle.dumps(obj, protocol=5)
+        step = self._begin(what)
+        sizes = np.empty(self.size, np.int64)
+        wait(self.comm.Iallgather(np.array([len(payload)], np.int64), sizes), self, step)
+        parts = self._exchange(payload, sizes, step)
+        parts[self.rank] = None
+        return [obj if rank == self.rank else pickle.loads(part) if len(part) else None
+                for rank, part in enumerate(parts)]
+
+    def tick(self):
+        if self.board is not None:
+            self.board.tick()
+
+    def progress(self):
+        self.comm.Iprobe()
+
+    def abort(self, code):
+        from mpi4py import MPI
+        ending.flush()
+        MPI.COMM_WORLD.Abort(code)
+
+    def give_up(self, request, sentence):
+        """A wait of this rank failed: keep what MPI may still touch, refuse later steps, raise WaitTimeout."""
+        _kept.append(request)
+        self._failed["why"] = sentence
+        raise WaitTimeout(sentence)
+
+    def _begin(self, what):
+        if self.broken:
+            raise broken(self, what)
+        number = self.board.enter(self.kind, what) if self.board is not None else 0
+        return Step(self.kind, what, number)
+
+    def _bcast(self, array, root, step):
+        wait(self.comm.Ibcast(array, root), self, step)
+
+    def _bcast_long(self, array, root, step):
+        if len(array) > _INLINE:
+            for start in range(0, len(array), _PIECE):
+                self._bcast(array[start:start + _PIECE], root, step)
+
+    def _exchange(self, payload, sizes, step):
+        """Every rank's bytes, in rounds that keep the sum of counts below 2 GiB."""
+        piece = max(1, _PIECE // self.size)
+        data = np.frombuffer(payload, np.uint8)
+        parts = [[] for _ in sizes]
+        for start in range(0, int(sizes.max()), piece):
+            counts = np.clip(sizes - start, 0, piece)
+            ends = np.cumsum(counts)
+            got = np.empty(int(ends[-1]), np.uint8)
+            wait(self.comm.Iallgatherv(data[start:start + piece], [got, counts.tolist()]), self, step)
+            for rank, end in enumerate(ends):
+                parts[rank].append(got[end - counts[rank]:end])
+        return [part[0].data if len(part) == 1 else b"".join(piece.tobytes() for piece in part) for part in parts]

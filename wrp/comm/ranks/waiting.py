@@ -1,0 +1,94 @@
+"""Waiting for requests of MPI: polls with growing naps, a deadline, and a sentence that says who waits for whom."""
+
+import os
+import time
+
+from wrp.comm.ranks.board import Watch
+from wrp.errors import WaitTimeout
+
+_EAGER_TESTS = 50
+_FIRST_NAP_S = 20e-6
+_LONGEST_NAP_S = 2e-3
+_GRACE_S = 1.0          # what a rank sent before it ended may still be on its way
+
+
+class Naps:
+    """Growing pauses of a polling loop: other ranks may need this core."""
+
+    def __init__(self):
+        self._count = 0
+        self._nap_s = _FIRST_NAP_S
+
+    def pause(self):
+        self._count += 1
+        if self._count <= _EAGER_TESTS:
+            os.sched_yield()
+            time.sleep(0)
+            return
+        time.sleep(self._nap_s)
+        self._nap_s = min(self._nap_s * 1.25, _LONGEST_NAP_S)
+
+
+def poll(test, is_lost, timeout_s, board=None):
+    """Call `test` until it is true; returns None then.
+
+    `is_lost()` is asked five times a second and gives a sentence when waiting on makes no sense; returns that sentence,
+    or "" at the deadline. The deadline starts again when other ranks get on.
+    """
+    watch, naps, lost, give_up_at = Watch(board, timeout_s), Naps(), None, None
+    while not test():
+        naps.pause()
+        if not watch.is_due():
+            continue
+        lost = is_lost()
+        if lost is None:
+            give_up_at = None
+        elif give_up_at is None:
+            give_up_at = time.monotonic() + min(_GRACE_S, timeout_s)
+        elif time.monotonic() >= give_up_at:
+            return lost
+        if watch.is_over():
+            return lost or ""
+    return None
+
+
+def wait(request, ranks, step):
+    """Wait for one request of a collective step of `ranks`. Raises WaitTimeout and marks the group broken."""
+    if request.Test():
+        return
+    started = time.monotonic()
+    lost = poll(request.Test, lambda: _lost(ranks, step), ranks.timeout_s, ranks.board)
+    if lost is None:
+        return
+    waited_s = time.monotonic() - started
+    ranks.give_up(request, f"rank {ranks.world_rank} on {ranks.host} waited {waited_s:.3g} s in '{step.what}'; "
+                  + (lost or _absent(ranks, step)))
+
+
+def broken(ranks, what):
+    """The error of a step that can't begin because an earlier one failed."""
+    return WaitTimeout(f"'{what}' can't begin on rank {ranks.world_rank}, because an earlier wait failed: {ranks.broken}")
+
+
+def _lost(ranks, step):
+    if ranks.board is None:
+        return None
+    rank = ranks.board.dead(ranks.world_ranks, step.group, step.number)
+    return None if rank is None else f"the process of {ranks.board.describe(rank)} has ended: see its own message, and start the job again"
+
+
+def _absent(ranks, step):
+    if ranks.board is None:
+        return "not every rank called wrp.comm.ranks.world(): every rank of the job must"
+    missing = ranks.board.missing(ranks.world_ranks, step.group, step.number)
+    unseen = ranks.board.unseen(ranks.world_ranks)
+    cure = "; every rank must take the same steps; a longer deadline is set by WRP_TIMEOUT_S"
+    if missing:
+        return "not there: " + ", ".join(map(ranks.board.describe, missing[:8])) + cure
+    if unseen:
+        return f"the ranks of this machine are there; missing is one of the ranks {_short(unseen)} on other machines" + cure
+    return "every rank has come to it, but MPI doesn't end it" + cure
+
+
+def _short(ranks):
+    return ", ".join(map(str, ranks[:8])) + (", ..." if len(ranks) > 8 else "")
