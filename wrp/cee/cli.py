@@ -1,0 +1,149 @@
+"""The command ``wrp_cee``: ls, query, stat, retrieve, export, destroy. Rank 0 speaks, every rank ends alike."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+import time
+
+from wrp.comm.ranks import world
+from wrp.comm.sizes import format_size
+from wrp.cee import explore, export
+from wrp.cee.opening import DEFAULT_FOLDER, opened
+from wrp.errors import UsageError, WrpError
+
+
+def main(arguments=None):
+    """Run the command; returns its exit code (see wrp.errors). Collective when there are several ranks."""
+    args = _parser().parse_args(arguments)
+    ranks = world()
+    try:
+        _check(args)
+        store, ranks = opened(args.store, write=args.writes)
+        try:
+            answer, lines = args.work(args, store, ranks)
+        finally:
+            store.close()
+        if ranks.rank == 0:
+            _print(json.dumps(answer, indent=1) if args.json else "\n".join(lines))
+    except WrpError as error:
+        if ranks.rank == 0:
+            print(f"wrp_cee: {error}", file=sys.stderr, flush=True)
+        return error.exit_code
+    except BrokenPipeError:                      # the reader of our output went away: its right
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return 0
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="wrp_cee", description="Look into a store, get contexts out of it, destroy them.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name, work, text, writes=False):
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.add_argument("--store", metavar="DIR",
+                         help=f"the store's folder (default: WRP_STORE, else ./{DEFAULT_FOLDER})")
+        sub.add_argument("--json", action="store_true", help="print the answer as JSON")
+        sub.set_defaults(work=work, writes=writes)
+        return sub
+
+    sub = command("ls", _ls, "List tags, their blobs and bytes.")
+    sub.add_argument("tag_re", nargs="?", default=".*", help="regular expression for whole tag names (default: all)")
+
+    sub = command("query", _query, "List the blobs whose tag and name match.")
+    sub.add_argument("tag_re", help="regular expression for whole tag names")
+    sub.add_argument("blob_re", nargs="?", default=".*", help="regular expression for whole blob names (default: all)")
+    sub.add_argument("--limit", type=int, default=0, metavar="N", help="at most N blobs (default: 0 = all)")
+
+    sub = command("stat", _stat, "Show size, checksum, score, age and tiers of a tag's blobs.")
+    sub.add_argument("tag")
+    sub.add_argument("blob", nargs="?", help="one blob (default: all of the tag)")
+
+    sub = command("retrieve", _retrieve, "Write the bytes of the matching blobs, one after the other.")
+    sub.add_argument("tag_re", help="regular expression for whole tag names")
+    sub.add_argument("blob_re", nargs="?", default=".*", help="regular expression for whole blob names (default: all)")
+    sub.add_argument("--out", metavar="FILE", help="write to FILE (default: standard output)")
+    sub.add_argument("--limit", type=int, default=0, metavar="N", help="at most N blobs (default: 0 = all)")
+
+    sub = command("export", _export, "Rebuild the file that a tag was taken in from.")
+    sub.add_argument("tag", help="the tag that dst named")
+    sub.add_argument("path", help="the file to write")
+    sub.add_argument("--force", action="store_true", help="replace the file when it exists")
+
+    sub = command("destroy", _destroy, "Remove contexts, an HDF5 one with all its datasets.", writes=True)
+    sub.add_argument("tags", nargs="+", metavar="tag")
+    return parser
+
+
+def _check(args):
+    """What argparse can't see."""
+    if args.work is _retrieve and args.json and not args.out:
+        raise UsageError("retrieve --json prints what was written, so it wants --out FILE for the bytes")
+    if getattr(args, "limit", 0) < 0:
+        raise UsageError(f"--limit {args.limit}: it must be 0 (all) or more")
+
+
+# one function per command: (answer for --json, lines for people)
+
+def _ls(args, store, ranks):
+    rows = explore.ls(store, args.tag_re)
+    return _plain(rows), _table(("tag", "blobs", "bytes"), [(row.tag, row.blobs, format_size(row.nbytes)) for row in rows])
+
+
+def _query(args, store, ranks):
+    rows = explore.query(store, args.tag_re, args.blob_re, args.limit)
+    lines = _table(("tag", "blob", "bytes"), [(row.tag, row.blob, row.size) for row in rows])
+    return _plain(rows), lines + [f"{len(rows)} blobs, {format_size(sum(row.size for row in rows))}"]
+
+
+def _stat(args, store, ranks):
+    rows = explore.stat(store, args.tag, args.blob)
+    table = [(row.blob, row.size, f"{row.checksum:08x}", f"{row.score:g}", row.stamp, ",".join(map(str, row.tiers)))
+             for row in rows]
+    return _plain(rows), _table(("blob", "bytes", "crc32", "score", "stamp", "tiers"), table)
+
+
+def _retrieve(args, store, ranks):
+    rows = explore.query(store, args.tag_re, args.blob_re, args.limit)
+    with ranks.agreed("write the retrieved bytes"):
+        if ranks.rank == 0:
+            export.write_blobs(store, rows, args.out)
+    nbytes = sum(row.size for row in rows)
+    lines = [f"{len(rows)} blobs, {format_size(nbytes)} written to {args.out}"] if args.out else []
+    return {"blobs": _plain(rows), "nbytes": nbytes, "out": args.out}, lines
+
+
+def _export(args, store, ranks):
+    began = time.monotonic()
+    nbytes = export.run(store, args.tag, args.path, ranks, force=args.force)
+    seconds = time.monotonic() - began
+    return ({"tag": args.tag, "path": args.path, "nbytes": nbytes, "seconds": round(seconds, 3)},
+            [f"{args.path}: {format_size(nbytes)} in {seconds:.2f} s"])
+
+
+def _destroy(args, store, ranks):
+    explore.destroy(store, args.tags, ranks)
+    return {"destroyed": args.tags}, [f"destroyed {', '.join(args.tags)}"]
+
+
+# printing
+
+def _plain(rows):
+    return [dataclasses.asdict(row) for row in rows]
+
+
+def _table(head, rows):
+    """Columns as wide as their widest cell; all but the first to the right where they are numbers."""
+    rows = [tuple(map(str, row)) for row in rows]
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows]]
+
+
+def _print(text):
+    if text:
+        print(text, flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

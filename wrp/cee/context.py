@@ -1,0 +1,141 @@
+"""The Python interface that users of the reference system know: AssimilationCtx and ContextInterface."""
+
+import sys
+from dataclasses import dataclass
+
+from wrp.cee import explore
+from wrp.cee.opening import borrow, give_back
+from wrp.errors import WrpError
+
+DEFAULT_MAX_RESULTS = 1024
+DEFAULT_MAX_CONTEXT_SIZE = 256 << 20
+
+
+@dataclass(repr=False)
+class AssimilationCtx:
+    """One source to take in: the fields of a transfer in a job file. `range_off` counts only with `range_size` > 0."""
+
+    src: str
+    dst: str
+    format: str
+    depends_on: str = ""
+    range_off: int = 0
+    range_size: int = 0
+    src_token: str = ""
+    dst_token: str = ""
+
+    def __repr__(self):
+        return f"<AssimilationCtx src='{self.src}' dst='{self.dst}' format='{self.format}'>"
+
+
+class ContextInterface:
+    """Take in, ask for, get and destroy contexts of one store.
+
+    The store is the folder `store`, else the one named by WRP_STORE, else ``wrp-store`` in the current folder. It
+    is opened at the first call and closed by `close`, at the end of a ``with`` block, or when Python ends. Runs in
+    one plain process; under mpirun every call is collective and gives every rank the same answer.
+    """
+
+    def __init__(self, store=None):
+        self._folder = store
+        self._path = self._store = self._ranks = None
+        self.last_error = None
+
+    def context_bundle(self, bundle):
+        """Take in a list of AssimilationCtx. 0, or the error's exit code: ``last_error`` has the error. Collective."""
+        bundle = list(bundle)
+        return self._code(lambda: self._bundle(bundle)) if bundle else 0
+
+    def context_query(self, tag_re, blob_re, max_results=0):
+        """Names of the blobs whose tag and name match as a whole, natural order; 0 = all. Collective at the first call."""
+        return [blob for _, blob in self._open().blobs(tag_re, blob_re, max_results)]
+
+    def context_retrieve(self, tag_re, blob_re, max_results=DEFAULT_MAX_RESULTS,
+                         max_context_size=DEFAULT_MAX_CONTEXT_SIZE, batch_size=32):
+        """A list with at most one `bytes`: the matching blobs one after the other, no delimiters, "description" included.
+
+        As in the reference system a blob that doesn't fit into `max_context_size` bytes ends its batch of `batch_size`
+        blobs, and later batches may still add smaller ones. `max_results` 0 = all. Collective at the first call.
+        """
+        store = self._open()
+        found = store.blobs(tag_re, blob_re, max_results)
+        sizes = [store.size(tag, blob) for tag, blob in found]
+        chosen = fitting(sizes, max_context_size, batch_size)
+        packed = b"".join(store.view(*found[number]) for number in chosen)
+        return [packed] if packed else []
+
+    def context_splice(self, new_tag, tag_re, blob_re):
+        """Copy the matching blobs into `new_tag`, in one step. 0, or an exit code as `context_bundle`. Collective.
+
+        Blobs keep their names when they come from one tag, else they are called ``tag/blob``.
+        """
+        return self._code(lambda: self._splice(new_tag, tag_re, blob_re))
+
+    def context_destroy(self, tags):
+        """Remove contexts, an HDF5 one with its datasets. 0, or 1 when one isn't there (the others go). Collective."""
+        def remove():
+            missing = explore.destroy(self._open(), list(tags), self._ranks, missing_ok=True)
+            if missing:
+                raise WrpError(f"no tag {missing[0]!r} in the store: it can't be destroyed")
+        return self._code(remove) and 1
+
+    def close(self):
+        """Give the store back; the last interface of a process that does so closes it. Idempotent. Collective."""
+        store, self._store = self._store, None
+        if store is not None:
+            give_back(self._path)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _open(self):
+        if self._store is None:
+            self._path, self._store, self._ranks = borrow(self._folder)
+        return self._store
+
+    def _code(self, work):
+        """Run `work`; the reference's calls answer with a number, so an error becomes one, and one line for people."""
+        self.last_error = None
+        try:
+            work()
+        except WrpError as error:
+            self.last_error = error
+            if self._ranks is None or self._ranks.rank == 0:
+                print(f"wrp_cee: {error}", file=sys.stderr, flush=True)
+            return error.exit_code
+        return 0
+
+    def _bundle(self, bundle):
+        from wrp.cae import bundle as cae_bundle
+
+        store = self._open()
+        cae_bundle(bundle, store, self._ranks)
+
+    def _splice(self, new_tag, tag_re, blob_re):
+        store = self._open()
+        with self._ranks.agreed("look for the blobs to splice"):
+            rows = explore.query(store, tag_re, blob_re)
+        one = len({row.tag for row in rows}) == 1
+        with store.batch(f"splice {new_tag}") as batch:
+            batch.replace(new_tag)
+            for row in rows[self._ranks.rank::self._ranks.size]:
+                name = row.blob if one else f"{row.tag}/{row.blob}"
+                with batch.writing(new_tag, name, row.size) as view:
+                    store.get(row.tag, row.blob, out=view)
+
+
+def fitting(sizes, max_nbytes, batch_size):
+    """Numbers of the blobs that go into a context of `max_nbytes`, by the reference's rule (see `context_retrieve`)."""
+    chosen, used = [], 0
+    for start in range(0, len(sizes), max(1, batch_size)):
+        for number in range(start, min(start + max(1, batch_size), len(sizes))):
+            if used + sizes[number] > max_nbytes:
+                break
+            if sizes[number]:
+                chosen.append(number)
+                used += sizes[number]
+    return chosen
+

@@ -1,0 +1,165 @@
+"""Files out of contexts: one byte stream from a tag's blobs, or an HDF5 file rebuilt (see rebuild.py). Whole or not at all."""
+
+import errno
+import os
+import re
+import sys
+import uuid
+from contextlib import contextmanager
+
+from wrp.cee.explore import LAYOUT
+from wrp.errors import Corrupt, NoSuchTag, OutOfSpace, UsageError, WrpError
+
+DESCRIPTION = "description"
+_BINARY = re.compile(r"binary<size=(\d+), offset=\d+>")
+
+
+def run(store, tag, path, ranks, force=False):
+    """Write what the tag was made from to `path`; bytes written. Collective.
+
+    An HDF5 context is rebuilt as a file of the same content, a ``file::`` context gives its bytes back, any other tag
+    gives its blobs one after the other in natural order. The file appears under its name when it is whole.
+    Raises NoSuchTag, UsageError (the file exists and `force` is false), Corrupt, OutOfSpace, WrpError.
+    """
+    with ranks.agreed(f"look at {tag} for the export"):
+        if not store.exists(tag):
+            raise NoSuchTag(f"no tag {tag!r} in the store; wrp_cee ls shows what there is")
+        if ranks.rank == 0:
+            _check_target(path, force)
+        rebuilt = store.exists(tag, LAYOUT)
+    with _aside(path, ranks) as temporary:
+        if rebuilt:
+            from wrp.cee import rebuild
+
+            rebuild.run(store, tag, temporary, ranks)
+        else:
+            _write_stream(store, tag, temporary, ranks)
+    return ranks.share(os.path.getsize(path) if ranks.rank == 0 else None, "size of the export")
+
+
+def write_blobs(store, rows, out=None):
+    """Bytes of the blobs of `rows` one after the other into the file `out` (None: standard output)."""
+    if out is None:
+        for row in rows:
+            sys.stdout.buffer.write(store.view(row.tag, row.blob))
+        sys.stdout.buffer.flush()
+        return
+    with told(out), open(out, "wb") as file:
+        for row in rows:
+            file.write(store.view(row.tag, row.blob))
+
+
+def stream_of(store, tag):
+    """[(blob, size)] that make up the tag's byte stream: all blobs, but of a ``file::`` context only its chunks.
+
+    Raises Corrupt when a ``file::`` context's chunks aren't as many bytes as its description says.
+    """
+    blobs = [(blob, store.size(tag, blob)) for _, blob in store.blobs(re.escape(tag))]
+    described = _BINARY.fullmatch(_text(store, tag))
+    if not described:
+        return blobs
+    chunks = [(blob, size) for blob, size in blobs if re.fullmatch(r"chunk_\d+", blob)]
+    found, told = sum(size for _, size in chunks), int(described[1])
+    if found != told:
+        raise Corrupt(f"tag {tag!r} holds {found} bytes in its chunks and its description says {told}: "
+                      f"some were deleted or replaced; take the source in again")
+    return chunks
+
+
+def pwrite_all(descriptor, data, offset):
+    """Write all of `data` at `offset`."""
+    data = memoryview(data).cast("B")
+    while data.nbytes:
+        written = os.pwrite(descriptor, data, offset)
+        data, offset = data[written:], offset + written
+
+
+def _text(store, tag):
+    """The tag's description, or an empty text when it has none that could be one."""
+    if not store.exists(tag, DESCRIPTION) or store.size(tag, DESCRIPTION) > 4096:
+        return ""
+    return store.get(tag, DESCRIPTION).decode("utf-8", "replace")
+
+
+def _write_stream(store, tag, path, ranks):
+    """Every rank writes its share of the blobs, runs of neighbours of about as many bytes. Collective."""
+    with ranks.agreed(f"make room for {path}"), told(path):
+        blobs = stream_of(store, tag)
+        total = sum(size for _, size in blobs)
+        if ranks.rank == 0:
+            reserve(path, total)
+    ranks.barrier("export begins")
+    with ranks.agreed(f"write {path}"), told(path), opened_to_write(path) as descriptor:
+        offset = 0
+        for blob, size in blobs:
+            if size and offset * ranks.size // total == ranks.rank:
+                pwrite_all(descriptor, store.view(tag, blob), offset)
+            offset += size
+
+
+def reserve(path, nbytes):
+    """Make the file with room for `nbytes`, so that a full disk is an error before the work."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
+    try:
+        if nbytes:
+            os.posix_fallocate(descriptor, 0, nbytes)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def opened_to_write(path):
+    """A descriptor on the existing file, synced at the end."""
+    descriptor = os.open(path, os.O_RDWR)
+    try:
+        yield descriptor
+        os.fdatasync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _check_target(path, force):
+    if os.path.isdir(path):
+        raise UsageError(f"{path} is a folder: name the file to write")
+    if os.path.exists(path) and not force:
+        raise UsageError(f"{path} exists: choose another name, or replace it with --force")
+    folder = os.path.dirname(os.path.abspath(path))
+    if not os.path.isdir(folder):
+        raise UsageError(f"there is no folder {folder} to write {os.path.basename(path)} into")
+
+
+@contextmanager
+def _aside(path, ranks):
+    """A temporary name beside `path`, the same on every rank; renamed to `path` when no rank raised, else removed."""
+    folder, name = os.path.split(os.path.abspath(path))
+    temporary = os.path.join(folder, f".{name}.{ranks.share(uuid.uuid4().hex[:12], 'name of the export')}.part")
+    try:
+        yield temporary
+        with ranks.agreed(f"finish {path}"), told(path):
+            if ranks.rank == 0:
+                os.replace(temporary, path)
+                _sync_folder(folder)
+    finally:
+        if ranks.rank == 0 and os.path.exists(temporary):
+            os.unlink(temporary)
+
+
+def _sync_folder(folder):
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def told(path):
+    """An OSError of the block, which writes `path`, becomes an error of wrp with a sentence."""
+    try:
+        yield
+    except WrpError:
+        raise
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise OutOfSpace(f"no room to write {path}: {error.strerror}; free some space or choose another place") from error
+        raise WrpError(f"{path} can't be written: {error.strerror or error}") from error
