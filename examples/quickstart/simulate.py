@@ -55,7 +55,7 @@ def write_step(file, number, u, v):
     group = file.create_group(f"step_{number:02d}")
     group.attrs["time"] = float(number * ITERATIONS)
     group.attrs["cells"] = np.array(u.shape, "<i8")
-    chunk = (min(128, u.shape[0]),) * 2
+    chunk = (min(128, u.shape[0] // 4),) * 2
     u_set = group.create_dataset("u", data=u.astype("<f8"))
     u_set.attrs["unit"] = "mol/m3"
     group.create_dataset("v", data=v.astype("<f8"), chunks=chunk, fillvalue=-1.0)

@@ -1,11 +1,11 @@
 """The Python interface that users of the reference system know: AssimilationCtx and ContextInterface."""
 
 import sys
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 from wrp.cee import explore
 from wrp.cee.opening import borrow, give_back
-from wrp.errors import WrpError
+from wrp.errors import NoSuchTag, UsageError, WrpError
 
 DEFAULT_MAX_RESULTS = 1024
 DEFAULT_MAX_CONTEXT_SIZE = 256 << 20
@@ -26,6 +26,9 @@ class AssimilationCtx:
 
     def __repr__(self):
         return f"<AssimilationCtx src='{self.src}' dst='{self.dst}' format='{self.format}'>"
+
+
+_FIELDS = {field.name: field.type for field in fields(AssimilationCtx)}
 
 
 class ContextInterface:
@@ -76,8 +79,8 @@ class ContextInterface:
         def remove():
             missing = explore.destroy(self._open(), list(tags), self._ranks, missing_ok=True)
             if missing:
-                raise WrpError(f"no tag {missing[0]!r} in the store: it can't be destroyed")
-        return self._code(remove) and 1
+                raise NoSuchTag(f"no tag {missing[0]!r} in the store: it can't be destroyed")
+        return 1 if self._code(remove) else 0
 
     def close(self):
         """Give the store back; the last interface of a process that does so closes it. Idempotent. Collective."""
@@ -109,10 +112,12 @@ class ContextInterface:
         return 0
 
     def _bundle(self, bundle):
-        from wrp.cae import bundle as cae_bundle
+        from wrp.cae import ingest, omni
 
         store = self._open()
-        cae_bundle(bundle, store, self._ranks)
+        transfers = tuple(_transfer(number, ctx) for number, ctx in enumerate(bundle, start=1))
+        omni.check(transfers, "context_bundle")
+        ingest.run(omni.Job(transfers), store, self._ranks)
 
     def _splice(self, new_tag, tag_re, blob_re):
         store = self._open()
@@ -139,3 +144,15 @@ def fitting(sizes, max_nbytes, batch_size):
                 used += sizes[number]
     return chosen
 
+
+
+def _transfer(number, ctx):
+    """The transfer of a job file that says the same as an AssimilationCtx."""
+    from wrp.cae.omni import Transfer
+
+    for name, kind in _FIELDS.items():
+        value = getattr(ctx, name, None)
+        if not isinstance(value, kind) or isinstance(value, bool) or kind is int and value < 0:
+            wanted = "a string" if kind is str else "an integer of 0 or more"
+            raise UsageError(f"context_bundle: {name} of item {number} must be {wanted}, not {value!r}")
+    return Transfer(number=number, **{name: getattr(ctx, name) for name in _FIELDS})
