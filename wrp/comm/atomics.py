@@ -1,0 +1,236 @@
+"""Kernels over 64-bit words at an address: atomic instructions, copies, futexes, the clock, and file input and output.
+
+An address is an int64. All kernels can be called from Python and from other kernels; none checks its address.
+Memory order: `load` acquires, `store` releases, `add`, `swap` and `exchange` are sequentially consistent. Because every
+`load` acquires and every `store` releases, loads stay in program order among themselves, and stores likewise; the
+generation protocols of `wrp.comm.index` rest on that.
+"""
+import platform
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from wrp.comm.jit import kernel
+
+_WORD = ir.IntType(64)
+_HALF = ir.IntType(32)
+_X86 = platform.machine() in ("x86_64", "AMD64", "i686")
+_SYS_FUTEX = 202 if _X86 else 98        # 98 is the number in the table that aarch64, riscv64 and loongarch64 share
+_FUTEX_WAIT, _FUTEX_WAKE = 0, 1         # not the PRIVATE forms: the waiters sit in other processes
+_CLOCK_MONOTONIC = 1
+_EINTR, _EIO = 4, 5
+_PIECE = 1 << 30                        # one pread or pwrite moves at most 2 GiB - 4 KiB on Linux
+
+# C functions by symbol: unlike ctypes pointers they leave a kernel cacheable. Pointers are passed as int64.
+_memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))
+_memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
+_pread = types.ExternalFunction("pread", types.int64(types.int32, types.int64, types.int64, types.int64))
+_pwrite = types.ExternalFunction("pwrite", types.int64(types.int32, types.int64, types.int64, types.int64))
+_errno_location = types.ExternalFunction("__errno_location", types.int64())
+_sched_yield = types.ExternalFunction("sched_yield", types.int32())
+_usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
+
+
+def _pointer(builder, address, kind=_WORD):
+    return builder.inttoptr(address, kind.as_pointer())
+
+
+@intrinsic
+def _load(typingctx, address):
+    def codegen(context, builder, signature, args):
+        return builder.load_atomic(_pointer(builder, args[0]), "acquire", 8)
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def _store(typingctx, address, value):
+    def codegen(context, builder, signature, args):
+        builder.store_atomic(args[1], _pointer(builder, args[0]), "release", 8)
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _add(typingctx, address, value):
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("add", _pointer(builder, args[0]), args[1], "seq_cst")
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _exchange(typingctx, address, value):
+    def codegen(context, builder, signature, args):
+        return builder.atomic_rmw("xchg", _pointer(builder, args[0]), args[1], "seq_cst")
+    return types.int64(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _swap(typingctx, address, expected, new):
+    def codegen(context, builder, signature, args):
+        pair = builder.cmpxchg(_pointer(builder, args[0]), args[1], args[2], "seq_cst", "seq_cst")
+        return builder.extract_value(pair, 0)
+    return types.int64(types.int64, types.int64, types.int64), codegen
+
+
+@intrinsic
+def _load_half(typingctx, address):
+    def codegen(context, builder, signature, args):
+        return builder.sext(builder.load(_pointer(builder, args[0], _HALF)), _WORD)
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
+def _pause(typingctx):
+    def codegen(context, builder, signature, args):
+        if _X86:
+            kind = ir.FunctionType(ir.VoidType(), [])
+            builder.call(cgutils.get_or_insert_function(builder.module, kind, "llvm.x86.sse2.pause"), [])
+        return context.get_dummy_value()
+    return types.void(), codegen
+
+
+@intrinsic
+def _monotonic_ns(typingctx):
+    def codegen(context, builder, signature, args):
+        pair = cgutils.alloca_once(builder, ir.ArrayType(_WORD, 2))
+        address = builder.ptrtoint(pair, _WORD)
+        kind = ir.FunctionType(_HALF, [_HALF, _WORD])
+        clock = cgutils.get_or_insert_function(builder.module, kind, "clock_gettime")
+        builder.call(clock, [_HALF(_CLOCK_MONOTONIC), address])
+        seconds = builder.load(_pointer(builder, address))
+        nanoseconds = builder.load(_pointer(builder, builder.add(address, _WORD(8))))
+        return builder.add(builder.mul(seconds, _WORD(1_000_000_000)), nanoseconds)
+    return types.int64(), codegen
+
+
+@intrinsic
+def _futex(typingctx, address, operation, value, seconds, nanoseconds):
+    def codegen(context, builder, signature, args):
+        pair = cgutils.alloca_once(builder, ir.ArrayType(_WORD, 2))
+        timeout = builder.ptrtoint(pair, _WORD)
+        builder.store(args[3], _pointer(builder, timeout))
+        builder.store(args[4], _pointer(builder, builder.add(timeout, _WORD(8))))
+        kind = ir.FunctionType(_WORD, [_WORD] * 7)
+        call = cgutils.get_or_insert_function(builder.module, kind, "syscall")
+        return builder.call(call, [_WORD(_SYS_FUTEX), args[0], args[1], args[2], timeout, _WORD(0), _WORD(0)])
+    return types.int64(*[types.int64] * 5), codegen
+
+
+@kernel
+def load(address):
+    """The word at `address` (acquire)."""
+    return _load(address)
+
+
+@kernel
+def store(address, value):
+    """Put `value` at `address` (release)."""
+    _store(address, value)
+
+
+@kernel
+def add(address, value):
+    """Add `value` to the word at `address`; the word before."""
+    return _add(address, value)
+
+
+@kernel
+def exchange(address, value):
+    """Put `value` at `address`; the word before."""
+    return _exchange(address, value)
+
+
+@kernel
+def swap(address, expected, new):
+    """Put `new` at `address` if the word there is `expected`; the word before, equal to `expected` on success."""
+    return _swap(address, expected, new)
+
+
+@kernel
+def pause():
+    """Tell the core that this is a spin loop."""
+    _pause()
+
+
+@kernel
+def yield_core():
+    """Let another process run on this core."""
+    _sched_yield()
+
+
+@kernel
+def nap(duration_us):
+    """Sleep for `duration_us` microseconds (below one second)."""
+    _usleep(duration_us)
+
+
+@kernel
+def copy(dst, src, nbytes):
+    """Copy `nbytes` bytes; the two ranges must not overlap."""
+    _memcpy(dst, src, nbytes)
+
+
+@kernel
+def clear(address, nbytes):
+    """Set `nbytes` bytes to zero."""
+    _memset(address, 0, nbytes)
+
+
+@kernel
+def now_ns():
+    """The monotonic clock in nanoseconds: the one of `time.monotonic_ns`, the same in all processes of a machine."""
+    return _monotonic_ns()
+
+
+@kernel
+def futex_wait(address, expected, timeout_us):
+    """Sleep while the low 32 bits at `address` are those of `expected`: 0 when woken, else a negative errno.
+
+    -ETIMEDOUT after `timeout_us` microseconds, -EAGAIN if the word was another one already, -EINTR at a signal. A
+    sleeper may also wake for no reason: check the word. Little-endian machines only.
+    """
+    low = expected & 0xFFFFFFFF
+    code = _futex(address, _FUTEX_WAIT, low, timeout_us // 1_000_000, timeout_us % 1_000_000 * 1000)
+    return code if code >= 0 else -_load_half(_errno_location())
+
+
+@kernel
+def futex_wake(address, count):
+    """Wake up to `count` sleepers of `address`; how many woke."""
+    return _futex(address, _FUTEX_WAKE, count, 0, 0)
+
+
+@kernel
+def pread(fd, address, nbytes, offset):
+    """Read `nbytes` at `offset` of the file to `address`: bytes read (fewer only at the end of the file), or -errno."""
+    done = 0
+    while done < nbytes:
+        moved = _pread(fd, address + done, min(nbytes - done, _PIECE), offset + done)
+        if moved == 0:
+            break
+        if moved < 0:
+            code = _load_half(_errno_location())
+            if code != _EINTR:
+                return -code
+        else:
+            done += moved
+    return done
+
+
+@kernel
+def pwrite(fd, address, nbytes, offset):
+    """Write `nbytes` from `address` at `offset` of the file: `nbytes`, or a negative errno."""
+    done = 0
+    while done < nbytes:
+        moved = _pwrite(fd, address + done, min(nbytes - done, _PIECE), offset + done)
+        if moved == 0:
+            return -_EIO
+        if moved < 0:
+            code = _load_half(_errno_location())
+            if code != _EINTR:
+                return -code
+        else:
+            done += moved
+    return done

@@ -1,0 +1,137 @@
+"""A token: a word in a segment that one thread of one process of the node holds at a time.
+
+The word is 0 while the token is free, else (pid << 32 | thread id) of its holder. Linux gives every thread of the machine its
+own id, so threads of one process exclude each other too. A second word counts the sleepers, so that giving a token nobody
+waits for is two instructions.
+"""
+import os
+import time
+from threading import get_native_id
+
+from wrp.comm import atomics
+from wrp.comm.jit import kernel
+from wrp.errors import UsageError, WaitTimeout
+
+NBYTES = 64
+DEFAULT_TIMEOUT_S = 300.0
+_WAITERS = 8
+_SPINS = 200
+_SLICE_US = 50_000              # a sleeper looks this often whether the holder lives and whether its deadline is over
+
+
+@kernel
+def token_take(address, holder):
+    """Try to take the token for `holder`, spinning a bounded count: 0 when taken, else the word of who has it."""
+    seen = atomics.swap(address, 0, holder)
+    for _ in range(_SPINS):
+        if seen == 0 or seen == holder:
+            break
+        atomics.pause()
+        seen = atomics.load(address)
+        if seen == 0:
+            seen = atomics.swap(address, 0, holder)
+    return seen
+
+
+@kernel
+def token_give(address):
+    """Free the token and wake one sleeper, if there is one."""
+    # the exchange is a full barrier: the count is read after the token is free, so no sleeper is overlooked
+    atomics.exchange(address, 0)
+    if atomics.load(address + _WAITERS) > 0:
+        atomics.futex_wake(address, 1)
+
+
+@kernel
+def _token_sleep(address, seen):
+    atomics.add(address + _WAITERS, 1)
+    atomics.futex_wait(address, seen, _SLICE_US)
+    atomics.add(address + _WAITERS, -1)
+
+
+class DeadHolder(WaitTimeout):
+    """The process that held the token died inside; what the token protects may be half changed."""
+
+
+class Token:
+    """The token at an address of zeroed memory (NBYTES bytes; zero is "free"). `what` it protects is for messages."""
+
+    def __init__(self, address, what="the token"):
+        self.address = address
+        self.what = what
+
+    def acquire(self, what=None, timeout_s=DEFAULT_TIMEOUT_S):
+        """Take the token. WaitTimeout after `timeout_s` or if its holder is dead, UsageError if this thread has it."""
+        holder = os.getpid() << 32 | get_native_id()
+        seen = token_take(self.address, holder)
+        if seen:
+            self._wait(what or self.what, holder, seen, timeout_s)
+
+    def release(self):
+        """Give the token back; only its holder may."""
+        token_give(self.address)
+
+    def held(self, what=None, timeout_s=DEFAULT_TIMEOUT_S):
+        """A context manager that holds the token inside its block; raises as `acquire` does."""
+        return _Held(self, what, timeout_s)
+
+    @property
+    def holder(self):
+        """The pid of the process that holds the token, or 0."""
+        return atomics.load(self.address) >> 32
+
+    def _wait(self, what, holder, seen, timeout_s):
+        started = time.monotonic()
+        while seen:
+            pid = seen >> 32
+            if seen == holder:
+                raise UsageError(f"This thread (pid {pid}) holds {what} already and would wait for itself.")
+            if not is_alive(pid):
+                self._refuse_dead(what, seen)
+            waited = time.monotonic() - started
+            if waited >= timeout_s:
+                raise WaitTimeout(f"Waited {waited:.1f} s for {what}, which process {pid} of this node holds; look at what "
+                                  "that process does, or allow more time.")
+            _token_sleep(self.address, seen)
+            seen = token_take(self.address, holder)
+
+    def _refuse_dead(self, what, seen):
+        # the holder may have given the token just before it ended
+        if atomics.load(self.address) == seen:
+            raise DeadHolder(f"Process {seen >> 32} died while it held {what}; what it was changing may be half done, so it "
+                             "can't be used any more: end this job and open its data again.")
+
+
+class _Held:
+    # a class, because contextlib's generator costs more than taking the token
+    __slots__ = ("_token", "_what", "_timeout_s")
+
+    def __init__(self, token, what, timeout_s):
+        self._token, self._what, self._timeout_s = token, what, timeout_s
+
+    def __enter__(self):
+        self._token.acquire(self._what, self._timeout_s)
+        return self._token
+
+    def __exit__(self, *_):
+        self._token.release()
+
+
+def is_alive(pid):
+    """False if process `pid` of this machine is gone, or has ended and only its parent doesn't know yet."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b")")[2].split()[0] not in (b"Z", b"X")
+    except (FileNotFoundError, ProcessLookupError):
+        return _answers(pid)
+
+
+def _answers(pid):
+    # without /proc, or where it hides the processes of others
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

@@ -1,0 +1,98 @@
+"""Backs pages of shared memory before bytes are promised, so that a full /dev/shm is OutOfSpace, never SIGBUS."""
+import ctypes
+import errno
+import mmap
+import os
+
+from wrp.comm import atomics
+from wrp.comm.jit import kernel
+from wrp.comm.sizes import format_size
+from wrp.errors import OutOfSpace, WrpError
+
+PAGE = mmap.PAGESIZE
+_PIECE = 16 << 20                       # pages are backed in pieces, so that a signal is answered between two
+_MADV_POPULATE_WRITE = 23               # Linux 5.14
+_NO_ROOM = (errno.ENOMEM, errno.EFAULT, errno.ENOSPC)     # EFAULT: a touch would have been a SIGBUS
+
+_libc = ctypes.CDLL(None, use_errno=True)       # a call through CDLL releases the GIL
+_libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+
+
+def free_bytes(fd=None):
+    """The free bytes of the file system of `fd`, else of /dev/shm; None where neither is known."""
+    try:
+        found = os.statvfs("/dev/shm" if fd is None else fd)
+    except OSError:
+        return None                     # no /dev/shm on this machine
+    return found.f_bavail * found.f_frsize
+
+
+def reserve(address, nbytes, fd=None, offset=0):
+    """Back the pages of `nbytes` bytes at `address`; bytes in them stay as they are. OutOfSpace if there is no room.
+
+    `fd` is the mapped file, if known, and `offset` the place of `address` in it. Takes no more than the pages of the
+    range. First touch of fresh memory is slow (a gigabyte takes seconds); the GIL is free meanwhile.
+    """
+    if nbytes <= 0:
+        return
+    skew = address % PAGE
+    address, nbytes, offset = address - skew, nbytes + skew, offset - skew
+    if fd is not None:
+        _check_room(nbytes, fd)
+    for start in range(0, nbytes, _PIECE):
+        _back(address + start, min(_PIECE, nbytes - start), fd, offset + start)
+
+
+def _check_room(nbytes, fd):
+    """Refuse at once what can't fit, instead of filling the memory of the node first and failing then."""
+    missing = nbytes - os.fstat(fd).st_blocks * 512
+    free = free_bytes(fd)
+    if missing > free:
+        _refuse(nbytes, fd)
+
+
+def _back(address, nbytes, fd, offset):
+    code = _populate(address, nbytes)
+    if code == errno.EINVAL:            # a kernel older than 5.14
+        code = _allocate(address, nbytes, fd, offset)
+    if code in _NO_ROOM:
+        _refuse(nbytes, fd)
+    if code:
+        raise WrpError(f"Cannot reserve {format_size(nbytes)} of shared memory: {os.strerror(code)}.")
+
+
+def _populate(address, nbytes):
+    while _libc.madvise(address, nbytes, _MADV_POPULATE_WRITE):
+        code = ctypes.get_errno()
+        if code not in (errno.EINTR, errno.EAGAIN):
+            return code
+    return 0
+
+
+def _allocate(address, nbytes, fd, offset):
+    """The way without MADV_POPULATE_WRITE: blocks of the file, else a look at the free space and a touch of every page."""
+    if fd is not None:
+        try:
+            os.posix_fallocate(fd, offset, nbytes)
+        except OSError as error:
+            return error.errno
+        return 0
+    free = free_bytes()
+    if free is not None and nbytes > free:
+        return errno.ENOSPC
+    _touch(address, nbytes, PAGE)
+    return 0
+
+
+@kernel
+def _touch(address, nbytes, page):
+    # adding zero backs the page and can't undo what another process writes there at the same moment
+    for start in range(0, nbytes, page):
+        atomics.add(address + start, 0)
+
+
+def _refuse(nbytes, fd):
+    free = free_bytes(fd)
+    rest = "" if free is None else f": {format_size(free)} are free there"
+    raise OutOfSpace(f"Shared memory has no room for {format_size(nbytes)} more{rest}; ask for smaller tiers of memory, "
+                     "or remove what other programs left in /dev/shm.")
