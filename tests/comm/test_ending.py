@@ -1,0 +1,60 @@
+"""How jobs end: common errors, errors of one rank, dead ranks, absent ranks."""
+
+import pytest
+from harness.mpirun import needs_mpirun, run_python
+
+pytestmark = needs_mpirun
+_MAIN = """
+import os, sys, time
+from wrp.comm.ranks import run
+from wrp.errors import OutOfSpace
+def main(ranks):
+    {0}
+    ranks.barrier("meeting")
+sys.exit(run(main))
+"""
+
+
+def _job(body, **env):
+    return run_python(_MAIN.format(body), 2, timeout_s=30, env=env)
+
+
+def test_good_end():
+    done = _job("print('rank', ranks.rank)")
+    assert done.returncode == 0
+    assert sorted(done.stdout.splitlines()) == ["rank 0", "rank 1"] and done.stderr == ""
+
+
+def test_common_error_is_said_once_and_ends_without_abort():
+    done = _job("""
+    with ranks.agreed("step"):
+        if ranks.rank:
+            raise OutOfSpace("no room")""")
+    assert done.returncode == 8
+    assert done.stderr.count("wrp: no room (rank 1 on ") == 1 and "MPI_ABORT" not in done.stderr.upper()
+
+
+@pytest.mark.parametrize("body, code, sentence", [
+    ("if ranks.rank: raise OutOfSpace('no room')", 8, "wrp: no room"),
+    ("ranks.rank and 1 / 0", 1, "ZeroDivisionError"),
+    ("ranks.rank and sys.exit(3)", 3, ""),
+])
+def test_error_of_one_rank_ends_all(body, code, sentence):
+    done = _job(body)
+    assert done.returncode == code and sentence in done.stderr
+
+
+def test_absent_rank_is_named():
+    done = _job("ranks.rank and time.sleep(20)", WRP_TIMEOUT_S="1")
+    assert done.returncode == 9
+    assert "rank 0 on " in done.stderr and "in 'meeting'; not there: rank 1 (pid " in done.stderr
+
+
+def test_ticks_hold_the_deadline_off():
+    done = _job("[(time.sleep(0.3), ranks.tick()) for _ in range(10 * ranks.rank)]", WRP_TIMEOUT_S="1")
+    assert done.returncode == 0, done.stderr
+
+
+def test_killed_rank_ends_all():
+    done = _job("ranks.rank and os.kill(os.getpid(), 9)")
+    assert done.returncode != 0
