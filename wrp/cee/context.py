@@ -64,7 +64,7 @@ class ContextInterface:
         found = store.blobs(tag_re, blob_re, max_results)
         sizes = [store.size(tag, blob) for tag, blob in found]
         chosen = fitting(sizes, max_context_size, batch_size)
-        packed = b"".join(store.view(*found[number]) for number in chosen)
+        packed = b"".join(store.get(*found[number]) for number in chosen)
         return [packed] if packed else []
 
     def context_splice(self, new_tag, tag_re, blob_re):

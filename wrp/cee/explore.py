@@ -41,10 +41,10 @@ class BlobStat:
 
 def ls(store, pattern=".*"):
     """[TagRow] of the tags whose whole name matches `pattern`, in natural order. NothingMatched if there is none."""
-    rows = []
-    for tag in store.tags(pattern):
-        blobs = store.blobs(re.escape(tag))
-        rows.append(TagRow(tag, len(blobs), sum(store.size(*blob) for blob in blobs)))
+    held = {tag: [] for tag in store.tags(pattern)}
+    for tag, blob in store.blobs(pattern) if held else ():
+        held.setdefault(tag, []).append(store.size(tag, blob))
+    rows = [TagRow(tag, len(sizes), sum(sizes)) for tag, sizes in held.items()]
     return _some(rows, f"no tag matches {pattern!r}")
 
 

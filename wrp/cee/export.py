@@ -11,6 +11,7 @@ from wrp.cee.explore import LAYOUT
 from wrp.errors import Corrupt, NoSuchTag, OutOfSpace, UsageError, WrpError
 
 DESCRIPTION = "description"
+_PIECE = 8 << 20
 _BINARY = re.compile(r"binary<size=(\d+), offset=\d+>")
 
 
@@ -40,13 +41,23 @@ def run(store, tag, path, ranks, force=False):
 def write_blobs(store, rows, out=None):
     """Bytes of the blobs of `rows` one after the other into the file `out` (None: standard output)."""
     if out is None:
-        for row in rows:
-            sys.stdout.buffer.write(store.view(row.tag, row.blob))
+        for piece in _pieces_of_rows(store, rows):
+            sys.stdout.buffer.write(piece)
         sys.stdout.buffer.flush()
         return
     with told(out), open(out, "wb") as file:
-        for row in rows:
-            file.write(store.view(row.tag, row.blob))
+        for piece in _pieces_of_rows(store, rows):
+            file.write(piece)
+
+
+def pieces_of(store, tag, blob, size):
+    """(start, bytes) of a blob in pieces of at most 8 MiB, each checked by the store."""
+    for start in range(0, size, _PIECE):
+        yield start, store.get(tag, blob, start, min(_PIECE, size - start))
+
+
+def _pieces_of_rows(store, rows):
+    return (piece for row in rows for _, piece in pieces_of(store, row.tag, row.blob, row.size))
 
 
 def stream_of(store, tag):
@@ -93,7 +104,8 @@ def _write_stream(store, tag, path, ranks):
         offset = 0
         for blob, size in blobs:
             if size and offset * ranks.size // total == ranks.rank:
-                pwrite_all(descriptor, store.view(tag, blob), offset)
+                for start, piece in pieces_of(store, tag, blob, size):
+                    pwrite_all(descriptor, piece, offset + start)
             offset += size
 
 
