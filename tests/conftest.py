@@ -15,11 +15,18 @@ _JOB = pytest.StashKey()
 _FAILURE = pytest.StashKey()
 
 
-@pytest.hookimpl(trylast=True)
+@pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
-    job = config.stash[_JOB] = jobs.joined(config)
+    config.stash[_JOB] = None
+    if launcher() is not None:
+        config.option.color = "no"      # mpirun gives rank 0 a terminal that nobody looks at
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionstart(session):
+    job = session.config.stash[_JOB] = jobs.joined(session.config)
     if job is not None:
-        job.hush(config)
+        job.hush(session.config)
 
 
 @pytest.hookimpl(wrapper=True)
@@ -41,11 +48,18 @@ def pytest_runtest_protocol(item, nextitem):
     return result
 
 
-@pytest.hookimpl(tryfirst=True)
+@pytest.hookimpl(wrapper=True, tryfirst=True)
 def pytest_sessionfinish(session, exitstatus):
     job = session.config.stash[_JOB]
-    if job is not None:
-        job.close(exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED))
+    if job is None:
+        return (yield)
+    if job.rank == 0:
+        job.meet()          # the others have shown theirs before rank 0 writes its closing lines
+        return (yield)
+    result = yield
+    job.show(exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED))
+    job.meet()
+    return result
 
 
 @pytest.fixture(autouse=True)

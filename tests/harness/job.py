@@ -8,7 +8,7 @@ import time
 from wrp.comm.ranks.launcher import launcher, quiet_open_mpi
 
 LIMIT_S = 50            # of one test; pytest-timeout, a little later, is the second net
-_AFTER_FAILURE_S = 10
+_AFTER_FAILURE_S = 5
 
 
 def joined(config):
@@ -45,7 +45,7 @@ class Job:
 
     def finish(self, test, failure):
         """Every rank comes to the end of the test. After a failure the others get a short while only."""
-        if not self._meet(_AFTER_FAILURE_S if failure else LIMIT_S):
+        if not self.meet(_AFTER_FAILURE_S if failure else LIMIT_S):
             self._end(f"'{test}' failed here, and other ranks don't come to its end:\n{failure}" if failure else
                       f"'{test}' ended here, and other ranks don't come to its end")
         if self._timer is not None:
@@ -53,14 +53,14 @@ class Job:
             self._timer.join()
             self._timer = None
 
-    def close(self, is_failed):
-        """Quiet ranks show their report if something failed; rank 0 writes its closing lines after them."""
-        if self._held is not None and is_failed:
+    def show(self, is_failed):
+        """A quiet rank shows its report if something failed."""
+        if is_failed:
             sys.__stderr__.write(f"\n--- rank {self.rank} of {self.size}\n{self._held.getvalue()}\n")
             sys.__stderr__.flush()
-        self._meet(_AFTER_FAILURE_S)
 
-    def _meet(self, limit_s):
+    def meet(self, limit_s=_AFTER_FAILURE_S):
+        """Wait for the other ranks; False where they don't come."""
         request, deadline = self._comm.Ibarrier(), time.monotonic() + limit_s
         while not request.Test():
             if time.monotonic() > deadline:

@@ -18,9 +18,9 @@ def snapshot(with_descriptors=True):
     return found
 
 
-def leaks(before):
+def leaks(before, grace_s=_GRACE_S):
     """Sentences for what is there now and wasn't before; waits a short grace for things that are on their way out."""
-    deadline = time.monotonic() + _GRACE_S
+    deadline = time.monotonic() + grace_s
     extra = _extra(before)
     if extra:
         gc.collect()
