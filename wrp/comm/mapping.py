@@ -1,0 +1,146 @@
+"""Mapped shared memory: an anonymous mapping, or one of a file with a name; no header, no layout (see segment.py)."""
+import fcntl
+import mmap
+import os
+
+import numpy as np
+
+from wrp.errors import OutOfSpace, StoreBusy, StoreError
+
+_NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)     # has a name in Python since 3.11
+
+
+class Mapping:
+    """`nbytes` of shared memory: the mmap `memory` at `address`; `fd` is the mapped file's descriptor or None.
+
+    `close` unmaps, closes `fd` and, where this process made the file `path`, removes it.
+    """
+
+    def __init__(self, nbytes, fd=None, path=None):
+        self.fd, self._path, self._pid = fd, path, os.getpid()
+        try:
+            self.memory = mmap.mmap(-1 if fd is None else fd, nbytes, flags=mmap.MAP_SHARED | _NO_RESERVE)
+        except (OSError, ValueError, OverflowError) as error:
+            raise OutOfSpace(f"Cannot map {nbytes} bytes of shared memory ({error}); ask for less, or look at the limits of "
+                             "this process (ulimit -v).") from error
+        self.address = np.frombuffer(self.memory, dtype=np.uint8).__array_interface__["data"][0]
+
+    def close(self):
+        """Let go of memory, file and name; may be called again. The memory stays mapped while views of it are left."""
+        memory, self.memory = self.memory, None
+        fd, self.fd = self.fd, None
+        path, self._path = self._path, None
+        if path is not None and self._pid == os.getpid():       # a forked child leaves the name to its parent
+            _unlink(path)
+        if memory is not None:
+            close_quietly(memory.close)
+        if fd is not None:
+            os.close(fd)
+
+
+def close_quietly(close):
+    """Close a mapping or memoryview; where views of it are left, the last of them does it when it goes."""
+    try:
+        close()
+    except BufferError:
+        return False
+    return True
+
+
+def _unlink(path):
+    try:
+        os.unlink(path)
+    except FileNotFoundError:
+        return False                    # somebody tidied up before
+    return True
+
+
+def attach(path, nbytes=None):
+    """The Mapping of all of an existing file; StoreError if it isn't there or has fewer than `nbytes` bytes."""
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except OSError as error:
+        raise StoreError(f"Cannot attach to the segment {path}: {error.strerror}; is the program that makes it running on "
+                         "this node, as this user?") from error
+    found = os.fstat(fd).st_size
+    if found == 0 or found < (nbytes or 0):
+        os.close(fd)
+        raise StoreError(f"The segment {path} has {found} bytes, fewer than the {nbytes} asked for; end the program that made "
+                         "it, or ask for less.")
+    try:
+        return Mapping(found, fd)
+    except OutOfSpace:
+        os.close(fd)
+        raise
+
+
+def create(path, nbytes, prepare):
+    """The Mapping of a new file `path` of `nbytes` zero bytes, shown under its name after `prepare(mapping)`.
+
+    StoreBusy if a living process has made it; one whose maker died is replaced.
+    """
+    hidden = f"{path}.{os.getpid()}.new"        # nobody can attach before the header is complete
+    _unlink(hidden)
+    fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+    mapping = None
+    try:
+        # the maker's lock goes with the maker: it tells a name in use from one that was left behind
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        _set_length(fd, nbytes)
+        mapping = Mapping(nbytes, fd, hidden)
+        prepare(mapping)
+        _show(hidden, path)
+        mapping._path = path
+        return mapping
+    except BaseException:
+        mapping.close() if mapping else os.close(fd)
+        raise
+    finally:
+        _unlink(hidden)
+
+
+def _show(hidden, path):
+    """Give the file its name, in one step that fails where the name is in use."""
+    try:
+        os.link(hidden, path)
+    except FileExistsError:
+        _remove_left_behind(path)
+        _link_again(hidden, path)
+
+
+def _link_again(hidden, path):
+    try:
+        os.link(hidden, path)
+    except FileExistsError as error:
+        raise StoreBusy(f"Another process has made the segment {path} this moment; attach to it.") from error
+
+
+def _remove_left_behind(path):
+    try:
+        fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+    except FileNotFoundError:
+        return
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        # only who has the lock may remove the name, and only while it still names the locked file
+        if _names(path, fd):
+            _unlink(path)
+    except BlockingIOError as error:
+        raise StoreBusy(f"The segment {path} is in use by a running process; attach to it, or end that process.") from error
+    finally:
+        os.close(fd)
+
+
+def _names(path, fd):
+    try:
+        return os.path.samestat(os.fstat(fd), os.lstat(path))
+    except FileNotFoundError:
+        return False
+
+
+def _set_length(fd, nbytes):
+    # the file is sparse: no page of it is backed yet
+    try:
+        os.ftruncate(fd, nbytes)
+    except (OSError, OverflowError) as error:
+        raise OutOfSpace(f"Cannot make a segment of {nbytes} bytes ({error}); ask for less.") from error
