@@ -1,0 +1,123 @@
+"""Batches and stores of several ranks: the same on 1, 2, 3 and 4."""
+
+import os
+import shutil
+import tempfile
+
+import pytest
+
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.errors import NoSuchTag, UsageError, WrpError
+from wrp.runtime.config import load
+
+pytestmark = pytest.mark.mpi
+
+
+@pytest.fixture
+def shared_folder():
+    """A folder that all ranks see, removed at the end."""
+    ranks = world()
+    path = ranks.share(tempfile.mkdtemp() if ranks.rank == 0 else None, "folder of the test")
+    yield os.path.join(path, "store")
+    ranks.barrier("the test is over")
+    if ranks.rank == 0:
+        shutil.rmtree(path)
+
+
+def blob(rank, number):
+    return bytes([rank * 16 + number]) * (1000 * (number + 1))
+
+
+def fill(batch, ranks, count=4):
+    for number in range(count):
+        with batch.writing("t", f"r{ranks.rank}_{number}", 1000 * (number + 1)) as buffer:
+            buffer[:] = blob(ranks.rank, number)
+
+
+def everything(store, ranks):
+    return all(store.get("t", f"r{rank}_{number}") == blob(rank, number) for rank in range(ranks.size) for number in range(4))
+
+
+def test_batch_of_all_ranks_is_seen_by_all_and_kept(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        with store.batch("first") as batch:
+            fill(batch, ranks)
+        assert len(batch.entries) == 4 * ranks.size
+        assert everything(store, ranks)
+        assert ranks.gather(batch.entries, "entries") == [batch.entries] * ranks.size
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert everything(store, ranks)
+
+
+def test_one_failing_rank_fails_all_and_leaves_nothing(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        with store.batch("kept") as batch:
+            fill(batch, ranks, 1)
+        with pytest.raises(WrpError, match="rank" if ranks.size > 1 else ""):
+            with store.batch("lost") as batch:
+                fill(batch, ranks)
+                if ranks.rank == ranks.size - 1:
+                    raise UsageError("this rank can't")
+        assert len(store.blobs("t")) == ranks.size
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert len(store.blobs("t")) == ranks.size
+
+
+def test_two_ranks_may_not_write_one_blob():
+    ranks = world()
+    if ranks.nodes > 1:
+        pytest.skip("a store in memory spans one node")
+    with Store.open(None) as store:
+        if ranks.size == 1:
+            return
+        with pytest.raises(UsageError, match="two ranks wrote blob 'same'"):
+            with store.batch("clash") as batch:
+                batch.put("t", "same", b"x")
+        assert store.tags() == []
+        ranks.barrier("all have looked")
+
+
+def test_replace_and_remove(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        with store.batch("first") as batch:
+            fill(batch, ranks)
+            batch.put("old", f"o{ranks.rank}", b"x")
+        with store.batch("second") as batch:
+            batch.replace("t")
+            batch.remove("old")
+            batch.put("t", f"n{ranks.rank}", b"new")
+        assert store.blobs("t") == [("t", f"n{rank}") for rank in range(ranks.size)]
+        with pytest.raises(NoSuchTag):
+            store.tag_size("old")
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert store.tags() == ["t"] and len(store.blobs("t")) == ranks.size
+
+
+def test_single_puts_of_every_rank(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        for number in range(4):
+            store.put("t", f"r{ranks.rank}_{number}", blob(ranks.rank, number))
+        store.flush_all()
+        assert everything(store, ranks)
+        ranks.barrier("all have looked")
+        store.delete("t", f"r{ranks.rank}_0")
+        store.flush_all()
+        assert len(store.blobs("t")) == 3 * ranks.size
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert len(store.blobs("t")) == 3 * ranks.size
+
+
+def test_opening_with_a_bad_configuration_fails_on_every_rank(shared_folder, tmp_path):
+    path = tmp_path / "conf.yaml"
+    path.write_text("storage:\n  - {path: x, bdev_type: noop, capacity_limit: 1m}\n")
+    with pytest.raises(WrpError):
+        Store.open(shared_folder, config=load(path))

@@ -1,0 +1,159 @@
+"""The folder of a store: journals replayed, torn tails cut, damage and other versions refused, one writer at a time."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+from wrp.cte.folder import Folder, Journal, frames
+from wrp.cte.records import Record, to_plain
+from wrp.errors import StoreBusy, StoreError, StoreVersion
+
+
+def record(name, stamp, size=3):
+    extents = ((1, 4096 * stamp, size, 77),)
+    return Record(name, 2, stamp, size, 77, 1.0, extents, extents, False)
+
+
+def opened(path, write=True):
+    folder = Folder(path, write)
+    try:
+        found = folder.open(1)
+        folder.member(folder.header)
+    except BaseException:
+        folder.close()
+        raise
+    return folder, found
+
+
+def written(path, *changes, rank=0):
+    folder, _ = opened(path)
+    journal = Journal(folder.journal_path(rank))
+    for change in changes:
+        journal.append(change)
+    journal.close()
+    folder.close()
+    return folder.journal_path(rank)
+
+
+def found_in(path):
+    folder, found = opened(path)
+    folder.close()
+    return found
+
+
+def test_new_folder_is_empty(tmp_path):
+    assert found_in(tmp_path / "s") == {}
+
+
+def test_journal_comes_back_and_is_compacted(tmp_path):
+    path = tmp_path / "s"
+    written(path, {"put": [to_plain(record("t\0a", 1)), to_plain(record("t\0b", 2))]}, {"remove": [["t\0a", 3]]})
+    first = found_in(path)
+    assert first == {"t\0b": record("t\0b", 2)}
+    assert os.listdir(path / "journal") == []
+    assert found_in(path) == first
+
+
+def test_newest_stamp_wins_over_ranks(tmp_path):
+    path = tmp_path / "s"
+    folder, _ = opened(path)
+    for rank, stamp in ((0, 9), (1, 5)):
+        journal = Journal(folder.journal_path(rank))
+        journal.append({"put": [to_plain(record("t\0a", stamp))], "remove": [["t\0gone", stamp]]})
+        journal.append({"put": [to_plain(record("t\0gone", 7))]})
+        journal.close()
+    folder.close()
+    assert found_in(path) == {"t\0a": record("t\0a", 9)}
+
+
+def test_torn_tail_is_cut_at_every_length(tmp_path):
+    path = tmp_path / "s"
+    first = frames.encode({"put": [to_plain(record("t\0a", 1))]})
+    second = frames.encode({"put": [to_plain(record("t\0b", 2))]})
+    for cut in range(len(second)):
+        values, end = frames.decode_all(first + second[:cut])
+        assert len(values) == 1 and end == len(first)
+    journal = written(path, {"put": [to_plain(record("t\0a", 1))]})
+    with open(journal, "ab") as file:
+        file.write(second[:-1])
+    assert list(found_in(path)) == ["t\0a"]
+
+
+def test_damage_in_the_middle_is_refused_not_skipped(tmp_path):
+    path = tmp_path / "s"
+    journal = written(path, {"put": [to_plain(record("t\0a", 1))]}, {"put": [to_plain(record("t\0b", 2))]})
+    with open(journal, "r+b") as file:
+        file.seek(25)
+        file.write(b"\xff")
+    with pytest.raises(StoreError, match="damaged at byte 0"):
+        opened(path)
+
+
+def test_damaged_snapshot_is_refused(tmp_path):
+    path = tmp_path / "s"
+    written(path, {"put": [to_plain(record("t\0a", 1))]})
+    found_in(path)
+    with open(path / "snapshot", "r+b") as file:
+        file.truncate(os.path.getsize(path / "snapshot") - 3)
+    with pytest.raises(StoreError, match="snapshot is damaged"):
+        opened(path)
+
+
+def test_other_version_is_refused(tmp_path):
+    path = tmp_path / "s"
+    found_in(path)
+    header = json.loads((path / "STORE").read_text())
+    (path / "STORE").write_text(json.dumps(dict(header, format=99)))
+    with pytest.raises(StoreVersion, match="has format 99, this wrp reads format 1"):
+        opened(path)
+
+
+def test_folder_with_other_files_is_refused_and_left_alone(tmp_path):
+    (tmp_path / "thesis.tex").write_text("precious")
+    with pytest.raises(StoreError, match="holds other files and no store"):
+        opened(tmp_path)
+    assert os.listdir(tmp_path) == ["thesis.tex"]
+
+
+def test_reading_needs_a_store(tmp_path):
+    with pytest.raises(StoreError, match="there is no store at"):
+        opened(tmp_path / "none", write=False)
+    with pytest.raises(StoreError, match="is not a store of wrp"):
+        opened(tmp_path, write=False)
+
+
+def test_unusable_paths_are_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StoreError, match="can't be made or written"):
+        opened(tmp_path / "file" / "s")
+
+
+HOLD = """
+import sys
+from wrp.cte.folder import Folder
+folder = Folder(sys.argv[1], sys.argv[2] == "write")
+folder.open(1)
+if sys.argv[2] == "write":
+    folder.member(folder.header)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.parametrize("how", ["write", "read"])
+def test_one_writer_or_many_readers(tmp_path, how):
+    path = str(tmp_path / "s")
+    found_in(path)
+    with subprocess.Popen([sys.executable, "-c", HOLD, path, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(StoreBusy, match="in use by another job"):
+                opened(path)
+            if how == "read":
+                opened(path, write=False)[0].close()
+        finally:
+            other.kill()
+    found_in(path)          # kill -9 of the holder freed it

@@ -1,0 +1,104 @@
+"""The store against a dict: any order of calls, flushes and re-openings gives what a dict would."""
+
+import os
+import shutil
+import tempfile
+
+from hypothesis import HealthCheck, settings, strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from wrp.cte import Store
+from wrp.errors import NoSuchBlob, NoSuchTag
+from wrp.runtime.config import load
+
+TAGS = st.sampled_from(["a", "b/c"])
+BLOBS = st.sampled_from(["x", "y", "chunk_10"])
+DATA = st.builds(lambda seed, size: bytes((seed + 7 * k) % 256 for k in range(size)), st.integers(0, 255), st.integers(0, 300))
+CONFIG = "storage:\n  - {path: 'ram::m', bdev_type: ram, capacity_limit: 4m}\n  - {path: data, bdev_type: file, capacity_limit: 16m}\n"
+
+
+class StoreModel(RuleBasedStateMachine):
+    """`now` is what the store should show, `safe` what a crash would leave."""
+
+    @initialize()
+    def begin(self):
+        self.root = tempfile.mkdtemp()
+        with open(os.path.join(self.root, "conf.yaml"), "w", encoding="utf-8") as file:
+            file.write(CONFIG)
+        self.config = load(os.path.join(self.root, "conf.yaml"))
+        self.now = {}
+        self.open()
+
+    def open(self):
+        self.store = Store.open(os.path.join(self.root, "store"), config=self.config)
+
+    @rule(tag=TAGS, blob=BLOBS, data=DATA)
+    def put(self, tag, blob, data):
+        self.store.put(tag, blob, data)
+        self.now.setdefault(tag, {})[blob] = data
+
+    @rule(tag=TAGS, blob=BLOBS, data=DATA, offset=st.integers(0, 400))
+    def put_range(self, tag, blob, data, offset):
+        self.store.put(tag, blob, data, offset=offset)
+        old = self.now.setdefault(tag, {}).get(blob, b"").ljust(offset, b"\0")
+        self.now[tag][blob] = old[:offset] + data + old[offset + len(data):]
+
+    @rule(tag=TAGS, blob=BLOBS)
+    def delete(self, tag, blob):
+        try:
+            self.store.delete(tag, blob)
+            del self.now[tag][blob]
+        except (NoSuchBlob, NoSuchTag):
+            assert blob not in self.now.get(tag, {})
+
+    @rule(tag=TAGS)
+    def destroy(self, tag):
+        try:
+            self.store.destroy(tag)
+            del self.now[tag]
+        except NoSuchTag:
+            assert tag not in self.now
+
+    @rule(tag=TAGS, first=DATA, second=DATA, fails=st.booleans(), replace=st.booleans())
+    def batch(self, tag, first, second, fails, replace):
+        try:
+            with self.store.batch("a batch") as batch:
+                if replace:
+                    batch.replace(tag)
+                with batch.writing(tag, "x", len(first)) as buffer:
+                    buffer[:] = first
+                batch.put(tag, "batched", second)
+                if fails:
+                    raise ZeroDivisionError
+        except Exception:
+            assert fails
+            return
+        kept = {} if replace else self.now.get(tag, {})
+        self.now[tag] = {**kept, "x": first, "batched": second}
+
+    @rule()
+    def flush(self):
+        self.store.flush()
+
+    @rule()
+    def reopen(self):
+        self.store.close()
+        self.open()
+
+    @invariant()
+    def same(self):
+        if not hasattr(self, "store"):
+            return
+        assert self.store.tags() == sorted(self.now)
+        shown = {tag: {blob: self.store.get(tag, blob) for blob in self.store.infos(tag)} for tag in self.now}
+        assert shown == self.now
+
+    def teardown(self):
+        if hasattr(self, "store"):
+            self.store.close()
+            shutil.rmtree(self.root)
+
+
+TestModel = StoreModel.TestCase
+TestModel.settings = settings(max_examples=int(os.environ.get("WRP_EXAMPLES", 12)), stateful_step_count=25, deadline=None,
+                              suppress_health_check=list(HealthCheck))

@@ -1,0 +1,184 @@
+"""A batch: changes of all ranks that become visible and durable together, or not at all.
+
+Ranks write their blobs to their final place by themselves; one exchange then carries every record to every rank, rank 0 writes one journal
+frame, and the first rank of each node publishes. Nothing is sent per blob.
+"""
+
+from dataclasses import dataclass
+
+from wrp.cte import names, pieces
+from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
+from wrp.errors import UsageError
+
+
+@dataclass(frozen=True, order=True)
+class Entry:
+    """One blob of a committed batch: size in bytes, checksum = crc32."""
+
+    tag: str
+    blob: str
+    size: int
+    checksum: int
+
+
+class Batch:
+    """A transaction of all ranks. A context manager: commits when no rank raised in the block, else every rank raises.
+
+    `writing`, `put`, `replace`, `remove` are local; entering, leaving, `commit` and `abandon` through the context manager are collective.
+    """
+
+    def __init__(self, parts, label):
+        self._parts, self._label = parts, label
+        self._durable = parts.folder is not None
+        self._records, self._replaced, self._removed = {}, set(), set()
+        self._buffer = bytearray()
+        self.entries = None
+
+    def writing(self, tag, blob, nbytes):
+        """Context manager: a writable memoryview of nbytes to fill; filled at the end of the block. Local."""
+        if nbytes < 0:
+            raise UsageError(f"blob {blob!r} of {nbytes} bytes")
+        return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
+                              lambda extents: self._add(tag, blob, extents, nbytes))
+
+    def put(self, tag, blob, data):
+        """A whole blob. Local."""
+        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        self._add(tag, blob, pieces.write(self._parts.tiers, view, self._durable), len(view))
+
+    def create(self, tag):
+        """A tag, with or without blobs. Local."""
+        self._records.setdefault(names.checked("tag", tag), Record(tag, TAG))
+
+    def replace(self, tag):
+        """At commit, blobs of the tag that no rank has written in this batch go away. Local."""
+        self._replaced.add(tag)
+        self.create(tag)
+
+    def remove(self, tag):
+        """At commit the tag and its blobs go away. Local; nothing happens when it isn't there."""
+        self._removed.add(tag)
+
+    def _add(self, tag, blob, extents, nbytes):
+        self.create(tag)
+        name = full_name(tag, names.checked("blob", blob))
+        if name in self._records:
+            self._parts.tiers.give_back(self._records[name].extents)
+        self._records[name] = Record(name, BLOB, 0, nbytes, combined_crc(extents), 1.0, tuple(extents), (), not self._durable)
+
+    def _staging(self, nbytes):
+        if len(self._buffer) < nbytes:
+            self._buffer = bytearray(nbytes)
+        return memoryview(self._buffer)[:nbytes]
+
+    def abandon(self):
+        """Give back the space of what was written. Local; idempotent."""
+        for record in self._records.values():
+            self._parts.tiers.give_back(record.extents)
+        self._records, self._replaced, self._removed = {}, set(), set()
+
+    def commit(self):
+        """Make everything visible and durable. Collective; returns the sorted Entries of all ranks, the same on every rank."""
+        parts, ranks = self._parts, self._parts.ranks
+        with ranks.agreed(f"writing {self._label} out"):
+            if self._durable:
+                parts.sync()
+        mine = (list(self._records.values()), self._replaced, self._removed)
+        gathered = ranks.gather(mine, f"the records of {self._label}")
+        records, removals = {}, None
+        with ranks.agreed(f"committing {self._label}"):
+            records = _merged(gathered)
+            removals = self._plan(gathered, records)
+        if any(part[1] or part[2] for part in gathered):
+            removals = sorted(set().union(*ranks.gather(removals, f"what {self._label} removes")))
+        with ranks.agreed(f"stamping {self._label}"):
+            if ranks.rank == 0:
+                stamp = self._stamp(len(records) + len(removals))
+        first = ranks.share(stamp if ranks.rank == 0 else None, f"the stamp of {self._label}")
+        records, removals = _stamped(records, removals, first, self._durable)
+        with ranks.agreed(f"committing {self._label}"):
+            if ranks.rank == 0 and self._durable:
+                parts.journal.append({"put": [to_plain(record) for record in records],
+                                      "remove": [list(removal) for removal in removals]})
+        # from here on the batch has happened: what follows only shows it
+        with ranks.agreed(f"publishing {self._label}"):
+            self._records = {}
+            if ranks.local_rank == 0:
+                self._publish(records, removals)
+        ranks.barrier(f"{self._label} is published")
+        return [Entry(record.tag, record.blob, record.size, record.checksum) for record in records if record.kind == BLOB]
+
+    def _plan(self, gathered, records):
+        """Names that go away: of removed tags, and of replaced tags what wasn't written. As this node's catalog knows them."""
+        replaced = set().union(*(part[1] for part in gathered))
+        removed = set().union(*(part[2] for part in gathered))
+        if not replaced and not removed:
+            return []
+        known = self._parts.catalog.scan()
+        return sorted({record.name for record in known if record.name not in records
+                       and (record.tag in removed or record.tag in replaced and record.kind == BLOB)})
+
+    def _stamp(self, count):
+        catalog = self._parts.catalog
+        with catalog.changing("stamping a batch"):
+            first = catalog.next_stamp()
+            catalog.seen_stamp(first + count)
+        return first
+
+    def _publish(self, records, removals):
+        catalog, tiers = self._parts.catalog, self._parts.tiers
+        freed = []
+        with catalog.changing(f"publishing {self._label}"):
+            for record in records:
+                if record.kind == TAG and catalog.find(record.name) is not None:
+                    continue
+                old = catalog.put(record)
+                freed += _space_of(old, self._durable)
+                catalog.seen_stamp(record.stamp)
+            for name, stamp in removals:
+                freed += _space_of(catalog.remove(name), True)
+                catalog.seen_stamp(stamp)
+        tiers.give_back(freed)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None and not issubclass(kind, Exception):
+            return False
+        try:
+            with self._parts.ranks.agreed(f"the ranks' shares of {self._label}"):
+                if error is not None:
+                    raise error
+            self.entries = self.commit()
+        except BaseException:
+            self.abandon()
+            raise
+        return False
+
+
+def _merged(gathered):
+    """{name: Record} of all ranks; WrpError when two ranks wrote one blob."""
+    records = {}
+    for part, _, _ in gathered:
+        for record in part:
+            if record.kind == BLOB and record.name in records:
+                raise UsageError(f"two ranks wrote blob {record.blob!r} of tag {record.tag!r} in one batch")
+            records[record.name] = record
+    return records
+
+
+def _stamped(records, removals, first, durable):
+    """(sorted Records with stamps, [(name, stamp)]), the same on every rank."""
+    ordered = [records[name] for name in sorted(records)]
+    stamped = [record.but(stamp=first + 1 + number, durable=record.extents if durable else (), dirty=not durable)
+               for number, record in enumerate(ordered)]
+    start = first + 1 + len(ordered)
+    return stamped, [(name, start + number) for number, name in enumerate(removals)]
+
+
+def _space_of(old, durable):
+    """Extents of a replaced record. What the journal named is free only if the batch is in the journal, which it then is."""
+    if old is None:
+        return []
+    return list(set(old.extents) | set(old.durable)) if durable else list(set(old.extents) - set(old.durable))

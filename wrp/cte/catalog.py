@@ -1,0 +1,183 @@
+"""The catalog of a node: which blobs there are and where their bytes lie, in shared memory of all ranks of the node.
+
+One segment holds an Index (key -> offset and nbytes of a record), a heap of immutable records, and a Token that lets one rank change it at
+a time. Readers take no lock: they copy a record, check its checksum and that the index still names it. No I/O and no policy here.
+"""
+
+import threading
+import time
+from contextlib import contextmanager
+
+import numpy as np
+
+from wrp.comm import atomics, lock
+from wrp.comm.extents import Extents
+from wrp.comm.index import BUSY, FOUND, Index, index_find
+from wrp.comm.segment import Segment
+from wrp.cte import records
+from wrp.cte.records import key_of, pack, unpack
+from wrp.errors import OutOfSpace
+
+_READS = 200                    # tries of a reader before it takes the token
+_RECORD_BYTES = 512             # heap per slot: a record of a few extents and a name of some 200 bytes
+_RUNS = 65536
+_ALIGN = 64
+_STEP = 1 << 20                 # the heap is backed in such steps
+
+
+class Catalog:
+    """The records of one node. Making and closing it is collective over the ranks of the node.
+
+    slots : number of names it can hold
+    """
+
+    def __init__(self, node_ranks, slots, timeout_s):
+        sizes = {"token": lock.NBYTES, "words": 64, "index": Index.nbytes(slots), "runs": Extents.nbytes(_RUNS),
+                 "heap": slots * _RECORD_BYTES}
+        self._segment = Segment.window(node_ranks, sum(sizes.values()) + _STEP)
+        self._timeout_s = timeout_s
+        places = None
+        with node_ranks.agreed("laying out the catalog"):
+            if node_ranks.rank == 0:
+                places = self._lay_out(sizes, slots)
+        self._take_places(node_ranks.share(places, "places in the catalog"))
+        self._scratch = threading.local()
+
+    def _lay_out(self, sizes, slots):
+        segment = self._segment
+        places = {name: segment.place(name, nbytes, 4096)[0] for name, nbytes in sizes.items()}
+        segment.reserve(0, places["heap"])
+        Index.create(segment, places["index"], slots)
+        Extents.create(segment, places["runs"], sizes["heap"], _RUNS)
+        return places
+
+    def _take_places(self, places):
+        segment = self._segment
+        self._token = lock.Token(segment.address + places["token"], "the catalog of the node")
+        self._index = Index.attach(segment, places["index"])
+        self._runs = Extents.attach(segment, places["runs"])
+        self._heap = places["heap"]
+        self._stamp = segment.address + places["words"]
+        self._backed = self._stamp + 8
+        self._words = np.frombuffer(segment.buffer, np.int64)
+
+    def close(self):
+        """Collective over the node; idempotent."""
+        if self._segment is not None:
+            segment, self._segment, self._words = self._segment, None, None
+            segment.close()
+
+    # reading
+
+    def find(self, name):
+        """The Record of a full name, or None. Takes no lock."""
+        key0, key1 = key_of(name)
+        for _ in range(_READS):
+            state, offset, nbytes = self._look(key0, key1)
+            if state == FOUND:
+                record = self._copy(offset, nbytes)
+                if record is not None and record.name == name:
+                    return record
+            elif state != BUSY:
+                return None
+            time.sleep(0)
+        with self.changing(f"reading {name!r}"):
+            state, offset, nbytes = self._look(key0, key1)
+            return self._copy(offset, nbytes) if state == FOUND else None
+
+    def still(self, record):
+        """True while `record` is the newest of its name: what was read from its extents is what it says."""
+        now = self.find(record.name)
+        return now is not None and now.stamp == record.stamp and now.extents == record.extents
+
+    def scan(self, kind=None, tag=None, dirty=None):
+        """List of Records, in no order: of a kind, of one tag's name, dirty or clean. Holds the token: a scan misses nothing."""
+        with self.changing("listing the catalog"):
+            return self.scan_held(kind, tag, dirty)
+
+    def scan_held(self, kind=None, tag=None, dirty=None):
+        """The same, inside `changing`."""
+        values = self._index.values()
+        heads = (self._heap + values[:, 0]) // 8
+        chosen = np.ones(len(heads), bool)
+        words = self._words
+        if kind is not None:
+            chosen &= words[heads + records.KIND] == kind
+        if tag is not None:
+            chosen &= words[heads + records.TAG_HASH] == records.tag_hash(tag)
+        if dirty is not None:
+            chosen &= (words[heads + records.FLAGS] & records.DIRTY == records.DIRTY) == dirty
+        found = [self._copy(*value) for value in values[chosen].tolist()]
+        return [record for record in found if tag is None or record.tag == tag]
+
+    def _look(self, key0, key1):
+        """(state, offset, nbytes of the record) from the index; takes no lock."""
+        try:
+            found = self._scratch.found
+        except AttributeError:
+            found = self._scratch.found = np.zeros(2, np.int64)
+        state = index_find(self._index.address, key0, key1, found.ctypes.data)
+        return state, int(found[0]), int(found[1])
+
+    def _copy(self, offset, nbytes):
+        start = self._heap + offset
+        return unpack(bytes(self._segment.buffer[start:start + nbytes]))
+
+    # changing
+
+    @contextmanager
+    def changing(self, what):
+        """Hold the token: only inside may `put` and `remove` be called."""
+        with self._token.held(what, self._timeout_s):
+            yield self
+
+    def put(self, record):
+        """Publish a record; return the one it replaces, or None. Inside `changing` only.
+
+        Raises OutOfSpace when the catalog is full; nothing has changed then.
+        """
+        data = pack(record)
+        offset = self._runs.take(_rounded(len(data)), _ALIGN)
+        try:
+            self._back(offset + len(data))
+            start = self._heap + offset
+            self._segment.buffer[start:start + len(data)] = data
+            old = self._index.insert(record.key, (offset, len(data)))
+        except OutOfSpace as error:
+            self._runs.give(offset, _rounded(len(data)))
+            raise OutOfSpace(f"the catalog of the node has no room for another name: raise runtime.index_slots in the "
+                             f"configuration ({error})") from error
+        return self._retire(*old) if old is not None else None
+
+    def remove(self, name):
+        """Take a name out; return its Record, or None. Inside `changing` only."""
+        old = self._index.remove(key_of(name))
+        return self._retire(*old) if old is not None else None
+
+    def next_stamp(self):
+        """A stamp above all stamps of the store: wall-clock nanoseconds, or one more than the last. Inside `changing` only."""
+        stamp = max(time.time_ns(), atomics.load(self._stamp) + 1)
+        atomics.store(self._stamp, stamp)
+        return stamp
+
+    def seen_stamp(self, stamp):
+        """Never give out a stamp at or below this one again. Inside `changing` only."""
+        if stamp > atomics.load(self._stamp):
+            atomics.store(self._stamp, stamp)
+
+    def _retire(self, offset, nbytes):
+        record = self._copy(offset, nbytes)
+        self._runs.give(offset, _rounded(nbytes))
+        return record
+
+    def _back(self, end):
+        """Back the heap's pages up to `end`, in steps, before a byte is written there."""
+        backed = atomics.load(self._backed)
+        if end > backed:
+            upto = -(-end // _STEP) * _STEP
+            self._segment.reserve(self._heap + backed, upto - backed)
+            atomics.store(self._backed, upto)
+
+
+def _rounded(nbytes):
+    return -(-nbytes // _ALIGN) * _ALIGN

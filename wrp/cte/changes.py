@@ -1,0 +1,137 @@
+"""Changes that one rank makes to the catalog by itself: publish, modify, remove. What they replace is given back at the right time.
+
+An extent that the journal names may be given back only when the journal names something else instead, or a
+crash would find another blob's bytes there. So a removal waits here, in `owed`, for the next flush of this rank; what a put replaces stays
+in the new record as its `durable` extents until that record is flushed.
+"""
+
+from contextlib import contextmanager
+
+from wrp.cte import pieces
+from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
+from wrp.errors import Corrupt, UsageError
+
+
+class Changes:
+    """The changes of one rank. `owed`: [(name, stamp, extents to give back)] that the journal doesn't have yet."""
+
+    def __init__(self, parts):
+        self._catalog, self._tiers = parts.catalog, parts.tiers
+        self._journaled = parts.folder is not None
+        self.owed = []
+
+    def publish(self, tag, blob, extents, size, score=1.0):
+        """Make `extents` the blob. On an error they are given back and nothing has changed."""
+        with self._given_back_on_error(extents), self._catalog.changing(f"putting blob {blob!r}"):
+            self._create(tag)
+            old = self._replace(full_name(tag, blob), extents, size, score)
+        self._retire(old)
+
+    def modify(self, tag, blob, data, offset, score):
+        """Replace the range [offset, offset + len(data)) of a blob, which need not be there."""
+        if offset < 0:
+            raise UsageError(f"offset {offset} of blob {blob!r} is negative")
+        name = full_name(tag, blob)
+        while True:
+            old = self._catalog.find(name)
+            try:
+                extents, kept = self._spliced(old, data, offset)
+            except Corrupt:
+                if self._catalog.still(old):
+                    raise
+                continue
+            fresh = [extent for extent in extents if extent not in kept]
+            with self._given_back_on_error(fresh), self._catalog.changing(f"putting into blob {blob!r}"):
+                now = self._catalog.find(name)
+                if (now and now.stamp) == (old and old.stamp):
+                    self._create(tag)
+                    self._replace(name, extents, sum(extent[2] for extent in extents), old.score if old else score)
+                    break
+            self._tiers.give_back(fresh)            # another rank was quicker: splice into what it left
+        if old is not None:
+            self._retire(old, kept)
+
+    def create(self, tag):
+        if self._catalog.find(tag) is None:
+            with self._catalog.changing(f"making tag {tag!r}"):
+                self._create(tag)
+
+    def remove(self, names):
+        """Take names out of the catalog; True when one of them was there."""
+        with self._catalog.changing("removing blobs"):
+            return self._remove(names)
+
+    def remove_tag(self, tag):
+        """Take a tag and its blobs out; True when it was there."""
+        with self._catalog.changing(f"destroying tag {tag!r}"):
+            blobs = [record.name for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
+            return self._remove(blobs + [tag])
+
+    def pin(self, record):
+        """Keep the blob's bytes in ram where they are until it is replaced or deleted. False when it has changed meanwhile."""
+        with self._catalog.changing(f"pinning blob {record.blob!r}"):
+            now = self._catalog.find(record.name)
+            if now is None or now.extents != record.extents:
+                return False
+            self._catalog.put(now.but(pinned=True))
+            return True
+
+    def _remove(self, names):
+        gone = [record for record in map(self._catalog.remove, names) if record is not None]
+        for record in gone:
+            self._give_back_volatile(record)
+            if self._journaled and (record.durable or record.kind == TAG):
+                self.owed.append((record.name, self._catalog.next_stamp(), record.durable))
+        return bool(gone)
+
+    def _create(self, tag):
+        if self._catalog.find(tag) is None:
+            self._catalog.put(Record(tag, TAG, self._catalog.next_stamp()))
+
+    def _replace(self, name, extents, size, score):
+        old = self._catalog.find(name)
+        record = Record(name, BLOB, self._catalog.next_stamp(), size, combined_crc(extents), score, tuple(extents),
+                        old.durable if old else ())
+        self._catalog.put(record)
+        return old
+
+    def _retire(self, old, kept=()):
+        """Give back what the old record's bytes took, less what the journal or the new record still names."""
+        if old is not None:
+            self._give_back_volatile(old, kept)
+
+    def _give_back_volatile(self, record, kept=()):
+        held = set(record.durable) | set(kept)
+        self._tiers.give_back([extent for extent in record.extents if extent not in held])
+
+    def _spliced(self, old, data, offset):
+        """(extents of the blob with `data` at `offset`, those of them that are the old record's)."""
+        before = old.extents if old else ()
+        size = old.size if old else 0
+        end = offset + len(data)
+        head, tail, low, high, position = [], [], min(offset, size), end, 0
+        for extent in before:
+            if position + extent[2] <= offset:
+                head.append(extent)
+            elif position >= end:
+                tail.append(extent)
+            else:
+                low, high = min(low, position), max(high, position + extent[2])
+            position += extent[2]
+        middle = bytearray(high - low)
+        covered = min(high, size) - low
+        if covered > 0:
+            pieces.read(self._tiers, old, low, memoryview(middle)[:covered])
+        middle[offset - low:end - low] = data
+        fresh = pieces.write(self._tiers, middle)
+        return tuple(head) + fresh + tuple(tail), tuple(head + tail)
+
+    @contextmanager
+    def _given_back_on_error(self, extents):
+        try:
+            yield
+        except BaseException:
+            self._tiers.give_back(extents)
+            raise
+
+

@@ -1,0 +1,6 @@
+"""The folder of a store: header, lock, journal and snapshot. Nothing here knows shared memory or ranks."""
+
+from wrp.cte.folder.folder import Folder
+from wrp.cte.folder.journal import Journal
+
+__all__ = ["Folder", "Journal"]

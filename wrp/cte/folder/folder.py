@@ -1,0 +1,167 @@
+"""One store folder as rank 0 sees it: made or recognised, locked, read, compacted. Every rank appends to a journal of its own.
+
+    STORE                      JSON: format version, id, epoch (how often it was opened for writing), data files
+    lock, members              see lock.py
+    snapshot                   frames: the records that were durable when it was written
+    journal/<epoch>-<rank>     frames: changes since; the newest stamp of a name wins
+    data/<number>              the bytes (the file tier)
+"""
+
+import json
+import os
+import uuid
+
+from wrp.cte.folder import frames
+from wrp.cte.folder.files import replace, sync_folder
+from wrp.cte.folder.lock import FolderLock
+from wrp.cte.records import from_plain, to_plain
+from wrp.errors import StoreError, StoreVersion
+
+FORMAT = 1
+
+
+class Folder:
+    """The folder at `path`. Opening it is for rank 0; `append_journal` and `member` are for every rank."""
+
+    def __init__(self, path, write=True):
+        self.path = os.path.abspath(path)
+        self.write = write
+        self.header = None
+        self._lock = FolderLock(self.path)
+
+    def open(self, data_files):
+        """Make or recognise the folder, lock it, and return its records by name. Rank 0 only.
+
+        data_files : number of data files that the job wants to write to
+        Raises StoreError and its kinds.
+        """
+        if self.write:
+            self._make()
+        elif not os.path.isdir(self.path):
+            raise StoreError(f"there is no store at {self.path}: ingest something first, or name its folder with --store")
+        self.header = self._read_header()
+        self._lock.take(self.write)
+        self.header = self._read_header()           # the last holder may have changed it
+        records, stale = self._load()
+        if self.write:
+            self._begin_epoch(data_files)
+            if stale:
+                self.write_snapshot(records)
+                self._drop(stale)
+        return records
+
+    def member(self, header):
+        """Join as one rank of the job, with the header that rank 0 shared. Every rank."""
+        self.header = header
+        if self.write:
+            self._lock.join()
+
+    def data_path(self, number):
+        """Path of data file `number` (from 0)."""
+        return os.path.join(self.path, "data", str(number))
+
+    def journal_path(self, rank):
+        return os.path.join(self.path, "journal", f"{self.header['epoch']}-{rank}")
+
+    def close(self):
+        self._lock.release()
+
+    # reading
+
+    def _load(self):
+        """(live records by name, journal files that a snapshot would replace)."""
+        changes = _read_frames(os.path.join(self.path, "snapshot"), whole=True)
+        journal = os.path.join(self.path, "journal")
+        files = sorted(os.path.join(journal, name) for name in os.listdir(journal))
+        for path in files:
+            changes += _read_frames(path, whole=False)
+        return _newest(changes), files
+
+    def _read_header(self):
+        path = os.path.join(self.path, "STORE")
+        try:
+            with open(path, encoding="utf-8") as file:
+                header = json.load(file)
+            version = header["format"]
+        except FileNotFoundError:
+            raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
+                             f"name another folder with --store") from None
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise StoreError(f"store {self.path}: its STORE file can't be read: {error}") from error
+        if version != FORMAT:
+            raise StoreVersion(f"store {self.path} has format {version}, this wrp reads format {FORMAT}: "
+                               f"open it with the wrp that wrote it, or choose another folder with --store")
+        return header
+
+    # writing
+
+    def _make(self):
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            fresh = not os.path.exists(os.path.join(self.path, "STORE"))
+            if fresh and set(os.listdir(self.path)) - {"journal", "data", "STORE.new", "lock", "members"}:
+                raise StoreError(f"{self.path} holds other files and no store of wrp: choose an empty or new folder with --store")
+            for name in ("journal", "data"):
+                os.makedirs(os.path.join(self.path, name), exist_ok=True)
+            if fresh:
+                self._write_header({"format": FORMAT, "id": uuid.uuid4().hex, "epoch": 0, "files": 0})
+            if not os.access(self.path, os.W_OK) or _mounted_read_only(self.path):
+                raise StoreError(f"store {self.path} is read-only for this user: choose another folder with --store")
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(f"store {self.path} can't be made or written: {error.strerror}") from error
+
+    def _begin_epoch(self, data_files):
+        header = dict(self.header, epoch=self.header["epoch"] + 1, files=max(self.header["files"], data_files))
+        self._write_header(header)
+        self.header = header
+
+    def _write_header(self, header):
+        replace(os.path.join(self.path, "STORE"), json.dumps(header, indent=1).encode() + b"\n")
+
+    def write_snapshot(self, records):
+        """Replace the snapshot by these records (name -> Record)."""
+        plain = [to_plain(record) for record in records.values()]
+        pieces = [frames.encode({"put": plain[start:start + 4096]}) for start in range(0, len(plain), 4096)]
+        pieces.append(frames.encode({"end": len(plain)}))
+        replace(os.path.join(self.path, "snapshot"), b"".join(pieces))
+
+    def _drop(self, paths):
+        for path in paths:
+            os.unlink(path)
+        sync_folder(os.path.join(self.path, "journal"))
+
+
+def _newest(changes):
+    """Replay changes in any order: the newest stamp of a name wins, a removal is a change too."""
+    state = {}
+    for change in changes:
+        for plain in change.get("put", ()):
+            known = state.get(plain[0])
+            if known is None or plain[2] > known[0]:
+                state[plain[0]] = (plain[2], plain)
+        for name, stamp in change.get("remove", ()):
+            known = state.get(name)
+            if known is None or stamp > known[0]:
+                state[name] = (stamp, None)
+    return {name: from_plain(plain) for name, (_, plain) in state.items() if plain is not None}
+
+
+def _read_frames(path, whole):
+    """Values of a file's frames. A journal may end in a torn frame, a snapshot (`whole`) may not."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    values, end = frames.decode_all(data)
+    torn = end != len(data)
+    if whole and (torn or not values or "end" not in values[-1]) or torn and frames.follows(data, end):
+        raise StoreError(f"{path} is damaged at byte {end}: the store can't be opened without losing records; "
+                         f"restore the file from a copy")
+    return values
+
+
+def _mounted_read_only(path):
+    return bool(os.statvfs(path).f_flag & os.ST_RDONLY)

@@ -1,0 +1,43 @@
+"""Frames: how records lie in a journal or snapshot file, so that a torn tail is found and cut.
+
+Frame = u32 magic "WRPF", u32 crc32 of the payload, u64 nbytes of the payload, payload (msgpack). A frame is all or nothing.
+"""
+
+import struct
+
+import msgpack
+
+from wrp.comm.checksum import crc32
+
+_HEAD = struct.Struct("<4sIQ")
+_MAGIC = b"WRPF"
+
+
+def encode(value):
+    payload = msgpack.packb(value)
+    return _HEAD.pack(_MAGIC, crc32(payload), len(payload)) + payload
+
+
+def decode_all(data):
+    """(values of the whole frames at the start of `data`, number of bytes they take)."""
+    values, position = [], 0
+    while position + _HEAD.size <= len(data):
+        magic, crc, nbytes = _HEAD.unpack_from(data, position)
+        start = position + _HEAD.size
+        payload = data[start:start + nbytes]
+        if magic != _MAGIC or len(payload) != nbytes or crc32(payload) != crc:
+            break
+        values.append(msgpack.unpackb(payload, strict_map_key=False))
+        position = start + nbytes
+    return values, position
+
+
+def follows(data, position):
+    """True when a whole frame stands somewhere after `position`: then the bytes there are damaged, not a torn tail."""
+    start = data.find(_MAGIC, position + 1)
+    while start >= 0:
+        values, _ = decode_all(data[start:])
+        if values:
+            return True
+        start = data.find(_MAGIC, start + 1)
+    return False

@@ -1,0 +1,84 @@
+"""Who uses a store's folder: one writing job, or any number of reading ones.
+
+Two flock()ed files, because the kernel gives a lock back when its holder dies. `lock` is held by rank 0 of the job, exclusively by a writer,
+shared by readers. `members` is held, shared, by every rank of a writing job: a new writer waits until the last rank of a killed one
+is gone, so nobody writes into space that the new job considers free.
+"""
+
+import fcntl
+import json
+import os
+import socket
+import time
+
+from wrp.errors import StoreBusy, StoreError
+
+MEMBERS_WAIT_S = 10.0
+
+
+class FolderLock:
+    """The locks that this process holds on one folder."""
+
+    def __init__(self, path):
+        self._path = path
+        self._held = {}
+
+    def take(self, write):
+        """Hold the folder for this job, or raise StoreBusy at once. Rank 0 only."""
+        how = fcntl.LOCK_EX if write else fcntl.LOCK_SH
+        descriptor = self._open("lock", write)
+        try:
+            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise StoreBusy(f"store {self._path} is in use by {_holder(descriptor)}: wait for it to end, "
+                            f"or choose another folder with --store") from None
+        if write:
+            os.ftruncate(descriptor, 0)
+            os.pwrite(descriptor, json.dumps(_ourselves()).encode(), 0)
+            self._outlive_members()
+
+    def join(self):
+        """Be counted as a rank of the writing job. Every rank, after `take` on rank 0."""
+        fcntl.flock(self._open("members", True), fcntl.LOCK_SH)
+
+    def release(self):
+        """Give every lock back; idempotent."""
+        for descriptor in self._held.values():
+            os.close(descriptor)
+        self._held.clear()
+
+    def _outlive_members(self):
+        descriptor = self._open("members", True)
+        deadline = time.monotonic() + MEMBERS_WAIT_S
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise StoreBusy(f"store {self._path}: ranks of an earlier job, whose first rank is gone, still write "
+                                    f"into it after {MEMBERS_WAIT_S:.0f} s: end them, then try again") from None
+                time.sleep(0.05)
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def _open(self, name, write):
+        if name not in self._held:
+            flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
+            try:
+                self._held[name] = os.open(os.path.join(self._path, name), flags | os.O_CLOEXEC, 0o600)
+            except OSError as error:
+                raise StoreError(f"store {self._path} can't be locked: {error.strerror} ({name})") from error
+        return self._held[name]
+
+
+def _ourselves():
+    return {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID", "")}
+
+
+def _holder(descriptor):
+    try:
+        told = json.loads(os.pread(descriptor, 4096, 0))
+        job = f", job {told['job']}" if told["job"] else ""
+        return f"another job (process {told['pid']} on {told['host']}{job})"
+    except (ValueError, KeyError, OSError):
+        return "another job"

@@ -1,0 +1,29 @@
+"""Names of tags and blobs: what is allowed, which match a pattern, and their natural order."""
+
+import re
+
+from wrp.errors import UsageError
+
+_DIGITS = re.compile(r"(\d+)")
+_LONGEST = 4096
+
+
+def checked(what, name):
+    """The name, or UsageError: names are non-empty text without NUL, at most 4096 bytes."""
+    if not isinstance(name, str) or not name or "\0" in name or len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
+        raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {_LONGEST} bytes without NUL")
+    return name
+
+
+def natural(name):
+    """Sort key in which digits count as numbers: chunk_2 before chunk_10."""
+    return [(int(part), part) if part.isdigit() else (-1, part) for part in _DIGITS.split(name) if part]
+
+
+def matcher(what, pattern):
+    """A predicate: the whole name matches the regular expression. UsageError when it isn't one."""
+    try:
+        compiled = re.compile(pattern)
+    except (re.error, TypeError) as error:
+        raise UsageError(f"{what} pattern {pattern!r} is not a regular expression: {error}") from error
+    return lambda name: compiled.fullmatch(name) is not None

@@ -1,0 +1,120 @@
+"""Opening and closing a store: the folder on rank 0, the runtime on every rank, the catalog on every node. All collective."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from wrp.comm import ranks as comm_ranks
+from wrp.cte.capacity import sizes_of
+from wrp.cte.catalog import Catalog
+from wrp.cte.folder import Folder, Journal
+from wrp.cte.records import BLOB, from_plain, to_plain
+from wrp.cte.tiers import Tiers
+from wrp.errors import UsageError
+from wrp.runtime.config import load
+from wrp.runtime.runtime import Runtime
+
+
+@dataclass
+class Parts:
+    """What a store is made of, on one rank."""
+
+    ranks: object
+    write: bool
+    config: object
+    folder: object = None
+    runtime: object = None
+    catalog: object = None
+    tiers: object = None
+    journal: object = None
+    _closers: list = field(default_factory=list)
+
+    def sync(self):
+        """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`."""
+        if self.config.get("performance.fsync_mode") == "durable":
+            self.tiers.sync()
+
+    def close(self):
+        """Collective: let go of everything, the folder's lock last."""
+        self.ranks.barrier("every rank has finished with the store")
+        self._local_close()
+        self.runtime.close()
+        self.catalog.close()
+        if self.folder is not None:
+            self.folder.close()
+
+    def drop(self):
+        """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process."""
+        self._local_close()
+        if self.folder is not None:
+            self.folder.close()
+
+    def _local_close(self):
+        if self.tiers is not None:
+            self.tiers.close()
+        if self.journal is not None:
+            self.journal.close()
+
+
+def open_parts(path, ranks, config, write):
+    """See Store.open."""
+    ranks = ranks if ranks is not None else comm_ranks.world()
+    with ranks.agreed("reading the configuration"):
+        config = config if config is not None else load()
+        if path is None and ranks.nodes > 1:
+            raise UsageError(f"a store in memory spans one node and this job has {ranks.nodes}: give it a folder that all of them see")
+    parts = Parts(ranks, write, config)
+    try:
+        _open(parts, path)
+    except BaseException:
+        parts.drop()
+        raise
+    return parts
+
+
+def _open(parts, path):
+    ranks = parts.ranks
+    known = _open_folder(parts, path) if path is not None else []
+    with ranks.agreed("sizing the tiers"):
+        sizes = sizes_of(parts.config, path if parts.write else None, len(known))
+    sizes = ranks.share(sizes, "sizes of the tiers")
+    parts.runtime = Runtime(ranks, parts.config)
+    parts.tiers = Tiers(parts.runtime, parts.folder, sizes)
+    parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s)
+    with ranks.agreed("loading the catalog"):
+        if ranks.local_rank == 0:
+            _fill(parts, known)
+    ranks.barrier("the store is open")
+
+
+def _open_folder(parts, path):
+    """The folder joined on every rank; the known records (plain) on the first rank of every node."""
+    ranks = parts.ranks
+    folder = parts.folder = Folder(path, parts.write)
+    shared = None
+    with ranks.agreed(f"opening store {folder.path}"):
+        if ranks.rank == 0:
+            found = folder.open(ranks.nodes)
+            shared = (folder.header, [to_plain(record) for record in found.values()])
+    header, known = ranks.share(shared, "the records of the store")
+    with ranks.agreed(f"joining store {folder.path}"):
+        folder.member(header)
+        if parts.write:
+            parts.journal = Journal(folder.journal_path(ranks.rank), parts.config.get("performance.fsync_mode") == "durable")
+    return known
+
+
+def _fill(parts, known):
+    """Put what the folder holds into the node's catalog, and take its space out of the node's devices."""
+    runs = {}
+    with parts.catalog.changing("loading the catalog"):
+        for plain in known:
+            record = from_plain(plain)
+            parts.catalog.put(record)
+            parts.catalog.seen_stamp(record.stamp)
+            if record.kind == BLOB:
+                for target, offset, nbytes, _ in record.durable:
+                    runs.setdefault(target, []).append((offset, nbytes))
+    for target, taken in runs.items():
+        if parts.write and parts.tiers.owns(target):
+            parts.tiers.claim(target, np.array(taken, np.int64))

@@ -1,0 +1,111 @@
+"""Bytes to extents and back: writes data into leased space with checksums, and reads ranges of a blob. No names here."""
+
+from contextlib import contextmanager
+
+from wrp.comm.checksum import crc32
+from wrp.cte.records import RAM
+from wrp.cte.tiers import PIECE
+from wrp.errors import Corrupt
+
+_STEP = 256 << 10               # copy, then checksum what the cache still holds
+
+
+def write(tiers, data, durable=False):
+    """Extents that hold a copy of `data` (bytes-like, contiguous). On an error the space is given back."""
+    view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+    extents = []
+    try:
+        for start in range(0, len(view), PIECE):
+            part = view[start:start + PIECE]
+            target, offset = tiers.lease(len(part), durable)
+            extents.append((target, offset, len(part), 0))
+            extents[-1] = (target, offset, len(part), _store(tiers, target, offset, part))
+    except BaseException:
+        tiers.give_back(extents)
+        raise
+    return tuple(extents)
+
+
+def _store(tiers, target, offset, part):
+    """Copy `part` to its place; its crc32."""
+    place = tiers.view(target, offset, len(part))
+    if place is None:
+        tiers.write(target, offset, part)
+        return crc32(part)
+    crc = 0
+    for start in range(0, len(part), _STEP):
+        step = place[start:start + _STEP]
+        step[:] = part[start:start + _STEP]
+        crc = crc32(step, crc)
+    return crc
+
+
+@contextmanager
+def writing(tiers, nbytes, durable, staging, done):
+    """A writable memoryview of nbytes to fill; at the end its bytes are in extents, which `done` is given.
+
+    In ram it is the place itself; for a file it is `staging(nbytes)`, written out at the end.
+    """
+    if nbytes > PIECE or durable:
+        buffer = staging(nbytes)
+        yield buffer
+        done(write(tiers, buffer, durable))
+        return
+    target, offset = tiers.lease(nbytes, durable)
+    place = tiers.view(target, offset, nbytes)
+    buffer = staging(nbytes) if place is None else place
+    try:
+        yield buffer
+        if place is None:
+            tiers.write(target, offset, buffer)
+        extent = (target, offset, nbytes, crc32(buffer))
+    except BaseException:
+        tiers.give_back([(target, offset, nbytes, 0)])
+        raise
+    done((extent,))
+
+
+def read(tiers, record, offset, out):
+    """Fill `out` (writable, contiguous) with bytes from `offset` of the blob; Corrupt when they don't have their checksum.
+
+    A range of a file's extent is checked too, at the price of reading the whole extent; a range of ram is not.
+    """
+    position, view = 0, memoryview(out).cast("B")
+    for extent in record.extents:
+        nbytes = extent[2]
+        low, high = max(offset, position), min(offset + len(view), position + nbytes)
+        if low < high:
+            part = view[low - offset:high - offset]
+            if high - low == nbytes:
+                whole = part
+            elif extent[0] == RAM:
+                tiers.read(RAM, extent[1] + low - position, part)
+                whole = None
+            else:
+                whole = memoryview(bytearray(nbytes))
+            if whole is not None and _load(tiers, extent, whole) != extent[3]:
+                raise Corrupt(f"blob {record.blob!r} of tag {record.tag!r}: bytes {position} to {position + nbytes} don't have "
+                              f"the checksum they were stored with: storage or memory changed them; ingest it again")
+            if whole is not None and whole is not part:
+                part[:] = whole[low - position:high - position]
+        position += nbytes
+
+
+def _load(tiers, extent, out):
+    """Copy a whole extent to `out`; the crc32 of what was copied."""
+    target, offset, nbytes, _ = extent
+    place = tiers.view(target, offset, nbytes)
+    if place is None:
+        tiers.read(target, offset, out)
+        return crc32(out)
+    crc = 0
+    for start in range(0, nbytes, _STEP):
+        step = out[start:start + _STEP]
+        step[:] = place[start:start + _STEP]
+        crc = crc32(step, crc)
+    return crc
+
+
+def fail(record):
+    """Raise Corrupt for a blob whose bytes in ram are not what was put."""
+    raise Corrupt(f"blob {record.blob!r} of tag {record.tag!r} changed in memory after it was put: ingest it again")

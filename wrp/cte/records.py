@@ -1,0 +1,128 @@
+"""The record of a blob (or of a tag) as it lies in a node's catalog, and its Python face. No shared state here.
+
+Layout, little-endian 64-bit words; a record is never changed in place, a change writes a new one:
+
+    0 crc32 of all that follows    1 nbytes of the record     2,3 key (hash128 of the full name)
+    4 kind: 1 tag, 2 blob          5 flags: 1 dirty, 2 pinned 6 hash64 of the tag's name
+    7 stamp                        8 size in bytes            9 crc32 of the blob's bytes
+    10 score (float64)             11 number of extents       12 number of durable extents
+    13 nbytes of the name
+    14… extents, durable extents: (target, offset, nbytes, crc32) each; then the name, UTF-8, padded to 8
+
+``extents`` say where the bytes are; ``durable`` says which extents the journal names. They differ while a blob is dirty
+(its newest bytes are not in the journal) and while a clean blob also has a copy in ram.
+"""
+
+import struct
+from dataclasses import dataclass, replace
+
+from wrp.comm.checksum import crc32, crc32_combine, hash64, hash128
+
+TAG, BLOB = 1, 2
+DIRTY, PINNED = 1, 2
+RAM = 0                     # target number of the node's ram; files count from 1
+HEAD_WORDS = 14
+CRC, NBYTES, KEY0, KEY1, KIND, FLAGS, TAG_HASH, STAMP, SIZE = range(9)
+
+_HEAD = struct.Struct("<qqqqqqqqqqdqqq")
+_SEPARATOR = "\0"
+
+
+@dataclass(frozen=True)
+class Record:
+    """One tag or blob. ``extents`` and ``durable`` are tuples of (target, offset, nbytes, crc32)."""
+
+    name: str               # "tag" or "tag\0blob"
+    kind: int = BLOB
+    stamp: int = 0
+    size: int = 0
+    checksum: int = 0
+    score: float = 1.0
+    extents: tuple = ()
+    durable: tuple = ()
+    dirty: bool = True
+    pinned: bool = False    # somebody has a view of its ram
+
+    @property
+    def tag(self):
+        return self.name.partition(_SEPARATOR)[0]
+
+    @property
+    def blob(self):
+        return self.name.partition(_SEPARATOR)[2]
+
+    @property
+    def key(self):
+        return key_of(self.name)
+
+    def but(self, **changes):
+        return replace(self, **changes)
+
+    def clean(self):
+        """The record after the journal has named its ``durable`` extents."""
+        return replace(self, dirty=False)
+
+
+def full_name(tag, blob=None):
+    """The one name of a tag, or of a blob in it."""
+    return tag if blob is None else tag + _SEPARATOR + blob
+
+
+def key_of(name):
+    return hash128(name.encode())
+
+
+def tag_hash(tag):
+    return hash64(tag.encode())
+
+
+def combined_crc(extents):
+    """crc32 of the bytes of all extents, in order."""
+    if not extents:
+        return 0
+    value = extents[0][3]
+    for _, _, nbytes, crc in extents[1:]:
+        value = crc32_combine(value, crc, nbytes)
+    return value
+
+
+def pack(record):
+    """The record's bytes, a multiple of 8 of them."""
+    name = record.name.encode()
+    words = [word for extent in record.extents + record.durable for word in extent]
+    nbytes = _HEAD.size + 8 * len(words) + -(-len(name) // 8) * 8
+    key0, key1 = hash128(name)
+    body = _HEAD.pack(0, nbytes, key0, key1, record.kind, DIRTY * record.dirty | PINNED * record.pinned,
+                      tag_hash(record.tag), record.stamp, record.size, record.checksum, record.score,
+                      len(record.extents), len(record.durable), len(name))
+    body += struct.pack(f"<{len(words)}q", *words) + name
+    body = body.ljust(nbytes, b"\0")
+    return struct.pack("<q", crc32(body[8:])) + body[8:]
+
+
+def unpack(data):
+    """The Record in `data`, or None when the bytes are torn (copied while they were replaced)."""
+    if len(data) < _HEAD.size:
+        return None
+    (crc, nbytes, _, _, kind, flags, _, stamp, size, checksum, score,
+     count, durable_count, name_nbytes) = _HEAD.unpack_from(data)
+    if nbytes != len(data) or crc32(data[8:]) != crc:
+        return None
+    words = struct.unpack_from(f"<{4 * (count + durable_count)}q", data, _HEAD.size)
+    extents = tuple(zip(*[iter(words)] * 4))
+    start = _HEAD.size + 8 * len(words)
+    name = bytes(data[start:start + name_nbytes]).decode()
+    return Record(name, kind, stamp, size, checksum, score, extents[:count], extents[count:], bool(flags & DIRTY),
+                  bool(flags & PINNED))
+
+
+def to_plain(record):
+    """What the journal keeps of a durable record: a list that msgpack takes."""
+    return [record.name, record.kind, record.stamp, record.size, record.checksum, record.score,
+            [list(extent) for extent in record.durable]]
+
+
+def from_plain(plain):
+    name, kind, stamp, size, checksum, score, durable = plain
+    extents = tuple(tuple(extent) for extent in durable)
+    return Record(name, kind, stamp, size, checksum, score, extents, extents, dirty=False)

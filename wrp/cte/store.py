@@ -1,0 +1,264 @@
+"""The blob store as its users see it: put, get, list, delete, flush. Batches of all ranks are in batch.py, opening in opening.py."""
+
+from dataclasses import dataclass
+
+from wrp.comm.checksum import crc32
+from wrp.cte import names, opening, pieces
+from wrp.cte.batch import Batch
+from wrp.cte.changes import Changes
+from wrp.cte.eviction import Eviction
+from wrp.cte.flush import Flush
+from wrp.cte.records import BLOB, RAM, TAG, full_name
+from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
+
+_READS = 1000
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """size: bytes; checksum: crc32 of them; stamp: ns, grows with every change; tiers: where the bytes are."""
+
+    size: int
+    checksum: int
+    score: float
+    stamp: int
+    tiers: tuple
+
+
+class Store:
+    """Tags of blobs over the tiers of a job. Made by `Store.open`; a context manager.
+
+    Calls are local unless their text says collective. What one rank puts, the ranks of its node see when the
+    call returns, ranks of other nodes after `flush_all` or a batch's commit.
+    """
+
+    def __init__(self, parts):
+        self._parts = parts
+        self._catalog, self._tiers = parts.catalog, parts.tiers
+        self._changes = Changes(parts)
+        self._flush = Flush(parts, self._changes)
+        parts.tiers.make_room = Eviction(parts.catalog, parts.tiers).run
+        self.ranks = parts.ranks
+        self.folder = parts.folder.path if parts.folder else None
+
+    @classmethod
+    def open(cls, folder=None, ranks=None, config=None, write=True):
+        """Open or make the store in `folder`, or one in memory. Collective over `ranks` (default: all of the job).
+
+        write : False opens for reading, together with other readers
+        Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.
+        """
+        return cls(opening.open_parts(folder, ranks, config, write))
+
+    # writing
+
+    def put(self, tag, blob, data, offset=None, score=1.0):
+        """Store `data` (bytes-like or contiguous array) as the whole blob, or, with an offset, as that range of it.
+
+        A range beyond the end extends the blob, zero-filled; it never shrinks. Atomic: readers see all of it or nothing.
+        Durable after `flush`. Raises OutOfSpace when neither ram nor files have room; nothing has changed then.
+        """
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        if not 0 <= score <= 1:
+            raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        view = _bytes_of(data)
+        if offset is None:
+            extents = pieces.write(self._tiers, view)
+            self._changes.publish(tag, blob, extents, len(view), score)
+        else:
+            self._changes.modify(tag, blob, view, offset, score)
+
+    def create(self, tag):
+        """Make an empty tag; nothing happens when it is there."""
+        self._writable()
+        self._changes.create(names.checked("tag", tag))
+
+    def delete(self, tag, blob):
+        """Take a blob out. NoSuchBlob when it isn't there. Durable after `flush`."""
+        self._writable()
+        if not self._changes.remove([full_name(tag, blob)]):
+            self._record(tag, blob)
+
+    def destroy(self, tag):
+        """Take a tag and all its blobs out. NoSuchTag when it isn't there. Durable after `flush`."""
+        self._writable()
+        if not self._changes.remove_tag(tag):
+            raise _no_tag(tag)
+
+    def flush(self):
+        """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder."""
+        if self._parts.folder is not None and self._parts.write:
+            self._flush.run()
+
+    def flush_all(self):
+        """Collective: `flush` on every node, and every node sees what the others have."""
+        with self.ranks.agreed("flushing the store"):
+            self.flush()
+        self._flush.exchange()
+
+    def batch(self, label):
+        """A transaction of all ranks (see Batch). Collective."""
+        self._writable()
+        return Batch(self._parts, label)
+
+    # reading
+
+    def get(self, tag, blob, offset=0, size=None, out=None):
+        """Bytes [offset, offset + size) of a blob as `bytes`; with `out` (writable buffer) fills it and returns the number of bytes.
+
+        Raises NoSuchBlob, RangeError beyond the end, Corrupt when the bytes changed on storage.
+        """
+        for _ in range(_READS):
+            record = self._record(tag, blob)
+            if out is None and offset == 0 and size is None and (whole := self._whole(record)) is not None:
+                return whole
+            target = _target(record, offset, size, out)
+            try:
+                pieces.read(self._tiers, record, offset, target)
+            except Corrupt:
+                if self._catalog.still(record):
+                    raise
+                continue
+            if self._catalog.still(record):
+                return len(memoryview(target).cast("B")) if out is not None else bytes(target)
+        raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_READS} times while it was read; its writers don't pause")
+
+    def _whole(self, record):
+        """A blob that is one run of ram, as bytes with one copy; None when it isn't, or was replaced meanwhile."""
+        view = self._run_of_ram(record)
+        if view is None:
+            return None
+        data = bytes(view)
+        return data if crc32(data) == record.checksum and self._catalog.still(record) else None
+
+    def _run_of_ram(self, record):
+        extents = record.extents
+        if not extents or any(extent[0] != RAM for extent in extents) or not _one_run(extents):
+            return None
+        return self._tiers.view(RAM, extents[0][1], record.size)
+
+    def view(self, tag, blob):
+        """A read-only memoryview of the blob, without a copy where it is one run of ram.
+
+        It shows the blob as it is now and is good until the blob is replaced or deleted.
+        """
+        record = self._record(tag, blob)
+        view = self._run_of_ram(record)
+        if view is not None and (record.pinned or self._changes.pin(record)):
+            return view.toreadonly()
+        return memoryview(self.get(tag, blob)).toreadonly()
+
+    def exists(self, tag, blob=None):
+        return self._catalog.find(full_name(tag, blob)) is not None
+
+    def size(self, tag, blob):
+        """Bytes of a blob."""
+        return self._record(tag, blob).size
+
+    def tag_size(self, tag):
+        """Bytes of all blobs of a tag."""
+        return sum(record.size for record in self._of_tag(tag))
+
+    def info(self, tag, blob):
+        record = self._record(tag, blob)
+        tiers = tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in record.extents + record.durable}))
+        return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers)
+
+    def infos(self, tag):
+        """{blob: BlobInfo} of a tag, in natural order; one look at the catalog."""
+        found = sorted(self._of_tag(tag), key=lambda record: names.natural(record.blob))
+        return {record.blob: BlobInfo(record.size, record.checksum, record.score, record.stamp,
+                                      tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in record.extents})))
+                for record in found}
+
+    def tags(self, pattern=".*"):
+        """Names of the tags that match entirely, in natural order."""
+        matches = names.matcher("tag", pattern)
+        found = [record.name for record in self._catalog.scan(kind=TAG) if matches(record.name)]
+        return sorted(found, key=names.natural)
+
+    def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
+        """[(tag, blob)] whose names match entirely, in natural order of tag, then blob; at most `limit` unless it is 0."""
+        tag_matches = names.matcher("tag", tag_pattern)
+        blob_matches = names.matcher("blob", blob_pattern)
+        found = [(record.tag, record.blob) for record in self._catalog.scan(kind=BLOB)
+                 if tag_matches(record.tag) and blob_matches(record.blob)]
+        found.sort(key=lambda pair: (names.natural(pair[0]), names.natural(pair[1])))
+        return found[:limit] if limit else found
+
+    # ending
+
+    def close(self):
+        """Flush and close. Collective; idempotent."""
+        if self._parts is None:
+            return
+        parts, self._parts = self._parts, None
+        try:
+            if parts.write and parts.folder is not None:
+                with parts.ranks.agreed("flushing the store before it is closed"):
+                    self._flush.run()
+        finally:
+            parts.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is None:
+            self.close()
+        elif self._parts is not None:
+            self._leave(getattr(error, "common", False) or self._parts.ranks.size == 1)
+
+    def _leave(self, together):
+        """After an error: flush nothing. Close if every rank has the same error, else let go of what is this process's own."""
+        parts, self._parts = self._parts, None
+        parts.close() if together else parts.drop()
+
+    def _record(self, tag, blob):
+        record = self._catalog.find(full_name(tag, blob))
+        if record is not None:
+            return record
+        if self._catalog.find(tag) is None:
+            raise _no_tag(tag)
+        raise NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r}")
+
+    def _of_tag(self, tag):
+        if self._catalog.find(tag) is None:
+            raise _no_tag(tag)
+        return self._catalog.scan(kind=BLOB, tag=tag)
+
+    def _writable(self):
+        if not self._parts.write:
+            raise UsageError(f"store {self.folder} was opened for reading only")
+
+
+def _no_tag(tag):
+    return NoSuchTag(f"there is no tag {tag!r} in the store")
+
+
+def _bytes_of(data):
+    try:
+        view = memoryview(data)
+        return view.cast("B") if view.nbytes else memoryview(b"")
+    except TypeError as error:
+        raise UsageError(f"data of type {type(data).__name__} is no contiguous buffer of bytes: {error}") from error
+
+
+def _target(record, offset, size, out):
+    """The buffer to read into, of the length asked; RangeError when the blob is shorter."""
+    if out is not None:
+        target = memoryview(out).cast("B")
+        wanted = len(target) if size is None else size
+        target = target[:wanted]
+    else:
+        wanted = record.size - offset if size is None else size
+        target = None
+    if offset < 0 or wanted < 0 or offset + wanted > record.size:
+        raise RangeError(f"bytes {offset} to {offset + wanted} lie beyond blob {record.blob!r} of tag {record.tag!r}, "
+                         f"which has {record.size} bytes")
+    return bytearray(wanted) if target is None else target
+
+
+def _one_run(extents):
+    return all(a[1] + a[2] == b[1] for a, b in zip(extents, extents[1:]))

@@ -1,0 +1,120 @@
+"""The tiers of a store on one node: its ram over its data files, and where new bytes go. No names and no records here.
+
+Target 0 is the node's ram. Target k >= 1 is data file k-1 of the folder; node n of a job allocates in the files k with
+(k-1) % nodes == n, and reads all of them.
+"""
+
+import os
+
+from wrp.comm.sizes import format_size
+from wrp.cte.records import RAM
+from wrp.errors import Corrupt, OutOfSpace, StoreError
+
+PIECE = 4 << 20                 # an extent is at most this long
+
+
+class Tiers:
+    """Devices by target number. Making and closing it is collective over the ranks of the node."""
+
+    def __init__(self, runtime, folder, sizes):
+        self._runtime = runtime
+        self._folder = folder
+        self._readers = {}
+        self._owned = {}
+        self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
+        self.ram = runtime.device("ram", "ram", sizes.ram) if sizes.ram else None
+        if folder is not None and folder.write:
+            self._own_files(runtime.ranks, sizes.file)
+
+    def _own_files(self, ranks, capacity):
+        mine = [number for number in range(self._folder.header["files"]) if number % ranks.nodes == ranks.node]
+        for number in mine:
+            path = self._folder.data_path(number)
+            self._owned[number + 1] = self._runtime.device(f"file{number}", "file", capacity // len(mine), path)
+
+    @property
+    def has_files(self):
+        return bool(self._owned)
+
+    def owns(self, target):
+        """True when this node gives out the space of the target."""
+        return target == RAM or target in self._owned
+
+    def device(self, target):
+        return self.ram if target == RAM else self._owned[target]
+
+    def claim(self, target, runs):
+        """Take runs, int64 array (n, 2) of (offset, nbytes), out of the target's free space. Once, before any lease."""
+        self.device(target).claim(runs)
+
+    def lease(self, nbytes, durable):
+        """(target, offset) of new space: ram first, or a file when it must be durable or ram is full.
+
+        Raises OutOfSpace naming every tier that has no room.
+        """
+        refusals = []
+        for target, device in self._candidates(durable):
+            try:
+                return target, self._lease(target, device, nbytes)
+            except OutOfSpace as error:
+                refusals.append(str(error))
+        raise OutOfSpace(f"no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["the store has no tier that fits"]))
+
+    def _lease(self, target, device, nbytes):
+        try:
+            return device.lease(nbytes)
+        except OutOfSpace:
+            if target != RAM or not self.make_room(nbytes):
+                raise
+            return device.lease(nbytes)
+
+    def _candidates(self, durable):
+        if self.ram is not None and not durable:
+            yield RAM, self.ram
+        yield from self._owned.items()
+
+    def give_back(self, extents):
+        """Give the space of extents back where this node gives it out; other nodes do so for theirs."""
+        for target, offset, nbytes, _ in extents:
+            if self.owns(target):
+                self.device(target).give_back(offset, nbytes)
+
+    def view(self, target, offset, nbytes):
+        """The bytes themselves when they lie in ram (writable memoryview), else None."""
+        return self.ram.view(offset, nbytes) if target == RAM else None
+
+    def write(self, target, offset, data):
+        self.device(target).write(offset, data)
+
+    def read(self, target, offset, out):
+        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say."""
+        if target == RAM:
+            self.ram.read(offset, out)
+            return
+        view = memoryview(out).cast("B")
+        descriptor = self._reader(target)
+        while view:
+            count = os.preadv(descriptor, [view], offset)
+            if count == 0:
+                raise Corrupt(f"{self._folder.data_path(target - 1)} ends before byte {offset + len(view)}: the store's data file was cut")
+            view, offset = view[count:], offset + count
+
+    def _reader(self, target):
+        if target not in self._readers:
+            path = self._folder.data_path(target - 1)
+            try:
+                self._readers[target] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise StoreError(f"the store's data file {path} can't be opened: {error.strerror}") from error
+        return self._readers[target]
+
+    def sync(self):
+        """What was written to this node's files is durable when it returns."""
+        for device in self._owned.values():
+            device.sync()
+
+    def close(self):
+        """Close the reading side; the runtime closes the devices."""
+        for descriptor in self._readers.values():
+            os.close(descriptor)
+        self._readers.clear()
