@@ -1,6 +1,5 @@
 """Files out of contexts: one byte stream from a tag's blobs, or an HDF5 file rebuilt (see rebuild.py). Whole or not at all."""
 
-import errno
 import os
 import re
 import sys
@@ -8,7 +7,8 @@ import uuid
 from contextlib import contextmanager
 
 from wrp.cee.explore import LAYOUT
-from wrp.errors import Corrupt, NoSuchTag, OutOfSpace, UsageError, WrpError
+from wrp.cee.writing import opened_to_write, pwrite_all, reserve, sync_folder, told
+from wrp.errors import Corrupt, NoSuchTag, UsageError
 
 DESCRIPTION = "description"
 _PIECE = 8 << 20
@@ -70,19 +70,11 @@ def stream_of(store, tag):
     if not described:
         return blobs
     chunks = [(blob, size) for blob, size in blobs if re.fullmatch(r"chunk_\d+", blob)]
-    found, told = sum(size for _, size in chunks), int(described[1])
-    if found != told:
-        raise Corrupt(f"tag {tag!r} holds {found} bytes in its chunks and its description says {told}: "
+    found, expected = sum(size for _, size in chunks), int(described[1])
+    if found != expected:
+        raise Corrupt(f"tag {tag!r} holds {found} bytes in its chunks and its description says {expected}: "
                       f"some were deleted or replaced; take the source in again")
     return chunks
-
-
-def pwrite_all(descriptor, data, offset):
-    """Write all of `data` at `offset`."""
-    data = memoryview(data).cast("B")
-    while data.nbytes:
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written
 
 
 def _text(store, tag):
@@ -109,27 +101,6 @@ def _write_stream(store, tag, path, ranks):
             offset += size
 
 
-def reserve(path, nbytes):
-    """Make the file with room for `nbytes`, so that a full disk is an error before the work."""
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o666)
-    try:
-        if nbytes:
-            os.posix_fallocate(descriptor, 0, nbytes)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def opened_to_write(path):
-    """A descriptor on the existing file, synced at the end."""
-    descriptor = os.open(path, os.O_RDWR)
-    try:
-        yield descriptor
-        os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _check_target(path, force):
     if os.path.isdir(path):
         raise UsageError(f"{path} is a folder: name the file to write")
@@ -150,28 +121,7 @@ def _aside(path, ranks):
         with ranks.agreed(f"finish {path}"), told(path):
             if ranks.rank == 0:
                 os.replace(temporary, path)
-                _sync_folder(folder)
+                sync_folder(folder)
     finally:
         if ranks.rank == 0 and os.path.exists(temporary):
             os.unlink(temporary)
-
-
-def _sync_folder(folder):
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def told(path):
-    """An OSError of the block, which writes `path`, becomes an error of wrp with a sentence."""
-    try:
-        yield
-    except WrpError:
-        raise
-    except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise OutOfSpace(f"no room to write {path}: {error.strerror}; free some space or choose another place") from error
-        raise WrpError(f"{path} can't be written: {error.strerror or error}") from error

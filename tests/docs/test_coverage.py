@@ -1,0 +1,73 @@
+"""What the documents have to name: every error, command, option, environment variable, configuration key and promise's test."""
+
+import inspect
+import re
+import subprocess
+import sys
+
+import pytest
+
+import documents
+from wrp import errors
+
+ROOT = documents.ROOT
+
+
+def text_of(name):
+    return (ROOT / "docs" / name).read_text(encoding="utf-8")
+
+
+def help_of(module, *arguments):
+    done = subprocess.run([sys.executable, "-m", module, *arguments, "--help"], capture_output=True, text=True, timeout=60,
+                          cwd=ROOT)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("error", [value for value in vars(errors).values() if inspect.isclass(value)],
+                         ids=lambda error: error.__name__)
+def test_error_stands_beside_its_code(error):
+    row = next((line for line in text_of("errors.md").splitlines() if f"`{error.__name__}`" in line), "")
+    assert row.startswith(f"| {error.exit_code} |")
+
+
+@pytest.mark.parametrize("command", ["ls", "query", "stat", "retrieve", "export", "destroy"])
+def test_wrp_cee_command_and_options_are_documented(command):
+    assert f"wrp_cee {command}" in documents.everything()
+    options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cee.cli", command))) - {"--help"}
+    missing = [option for option in options if option not in documents.everything()]
+    assert options and not missing
+
+
+def test_wrp_cee_has_no_other_commands():
+    listed = re.findall(r"^    ([a-z]+) ", help_of("wrp.cee.cli"), re.M)
+    assert sorted(listed) == sorted(["ls", "query", "stat", "retrieve", "export", "destroy"])
+
+
+def test_wrp_cae_omni_options_are_documented():
+    options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cae.cli"))) - {"--help"}
+    assert options
+    assert not [option for option in options if option not in documents.everything()]
+
+
+def test_environment_variables_are_documented():
+    found = set()
+    for path in [*(ROOT / "wrp").rglob("*.py"), *(ROOT / "bin").iterdir(), *(ROOT / "slurm").iterdir()]:
+        found |= set(re.findall(r"\bWRP_[A-Z_]+[A-Z]\b", path.read_text(encoding="utf-8")))
+    assert "WRP_STORE" in found
+    assert not sorted(name for name in found if f"`{name}`" not in text_of("configuration.md"))
+
+
+def test_configuration_keys_are_documented():
+    from wrp.runtime.config import keys
+
+    missing = [key.path for key in keys.describe() if f"`{key.path}`" not in text_of("configuration.md")]
+    assert not missing
+
+
+def test_every_promise_names_tests_that_exist():
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("promises.md"))
+    assert len(named) > 10
+    for path, test in named:
+        source = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).exists() else ""
+        assert re.search(rf"\b(def|class) {test}\b", source), f"{path}::{test} is named in promises.md and isn't there"
