@@ -1,53 +1,22 @@
-"""The one decorator of jitted functions, and the folder their machine code is cached in.
+"""The one decorator of jitted functions, and the folders their machine code is cached in.
 
 A kernel is compiled without the GIL, with NumPy's error model, without bounds checks, and cached on disk. Numba's own
-cache looks only at the file of the function itself; here the folder carries a hash over every file of the floors that hold kernels,
-so a changed callee recompiles its callers, and two versions of wrp never share a cache.
+cache looks only at the file of the function itself; here the folder carries a hash over every file of the kernel's floor
+and of those below, so a changed callee recompiles its callers, and two versions of wrp never share a cache.
 """
 import hashlib
 import os
 import platform
 import tempfile
+from functools import lru_cache
 from pathlib import Path
 
 import numba
 from numba import config
 
-_FLOORS = ("comm", "runtime", "cte")
+_FLOORS = ("comm", "runtime", "cte")        # those with kernels, from below
 _OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
-
-
-def _fingerprint():
-    """Hash of the floors that hold kernels and of the versions of Numba and Python: 16 hex digits.
-
-    Every file counts, not only those with kernels: a kernel freezes the constants that it imports.
-    """
-    digest = hashlib.sha256(f"{numba.__version__} {platform.python_version()} {platform.machine()}".encode())
-    root = Path(__file__).resolve().parent.parent
-    for floor in _FLOORS:
-        for path in sorted((root / floor).rglob("*.py")):
-            digest.update(str(path.relative_to(root)).encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
-
-
-def _is_own_folder(folder):
-    """True if `folder` is there or can be made, belongs to this user and can be written: its code will be run."""
-    try:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        return folder.stat().st_uid == os.getuid() and os.access(folder, os.W_OK | os.X_OK)
-    except OSError:
-        return False
-
-
-def _cache_folder():
-    """The folder for this version's kernels: under WRP_CACHE_DIR or ~/.cache/wrp, else a private one that is lost."""
-    parent = os.environ.get("WRP_CACHE_DIR") or os.path.join(os.path.expanduser("~"), ".cache", "wrp")
-    folder = Path(parent) / f"kernels-{_fingerprint()}"
-    return str(folder) if _is_own_folder(folder) else tempfile.mkdtemp(prefix="wrp-kernels-")
-
-
-CACHE_DIR = _cache_folder()
+_ROOT = Path(__file__).resolve().parent.parent
 
 
 def kernel(function):
@@ -63,9 +32,46 @@ def kernel(function):
 
 def _compiled(function, signature):
     # Numba reads the folder while the decorator runs: other users of Numba in this process keep their own
-    before, config.CACHE_DIR = config.CACHE_DIR, CACHE_DIR
+    before, config.CACHE_DIR = config.CACHE_DIR, cache_folder(function.__module__)
     try:
         decorator = numba.njit(**_OPTIONS) if signature is None else numba.njit(signature, **_OPTIONS)
         return decorator(function)
     finally:
         config.CACHE_DIR = before
+
+
+def cache_folder(module):
+    """The folder for the kernels of a module: below WRP_CACHE_DIR or ~/.cache/wrp, else a private one that is lost."""
+    floor = module.split(".")[1] if module.startswith("wrp.") else ""
+    return _folder(_FLOORS.index(floor) + 1 if floor in _FLOORS else len(_FLOORS))
+
+
+@lru_cache(maxsize=None)
+def _folder(floors):
+    parent = os.environ.get("WRP_CACHE_DIR") or os.path.join(os.path.expanduser("~"), ".cache", "wrp")
+    folder = Path(parent) / f"kernels-{_fingerprint(floors)}"
+    return str(folder) if _is_own(folder) else tempfile.mkdtemp(prefix="wrp-kernels-")
+
+
+def _fingerprint(floors):
+    """Hash of the files of the lowest `floors` floors and of the versions of Numba and Python: 16 hex digits.
+
+    Every file counts, not only those with kernels: a kernel freezes the constants that it imports.
+    """
+    versions = f"{numba.__version__} {platform.python_version()} {platform.machine()}"
+    digest = hashlib.sha256(versions.encode())
+    for floor in _FLOORS[:floors]:
+        for path in sorted((_ROOT / floor).rglob("*.py")):
+            digest.update(str(path.relative_to(_ROOT)).encode())
+            digest.update(path.read_bytes())
+    return digest.hexdigest()[:16]
+
+
+def _is_own(folder):
+    """True if `folder` is there or can be made, and only this user can write to it: what lies in it will be run."""
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.stat()
+        return found.st_uid == os.getuid() and not found.st_mode & 0o022 and os.access(folder, os.W_OK | os.X_OK)
+    except OSError:
+        return False
