@@ -85,7 +85,7 @@ class Changes:
         return bool(gone)
 
     def _create(self, tag):
-        if self._catalog.find(tag) is None:
+        if not self._catalog.has(tag):
             self._catalog.put(Record(tag, TAG, self._catalog.next_stamp()))
 
     def _replace(self, name, extents, size, score):

@@ -17,7 +17,7 @@ def checked(what, name):
 
 def natural(name):
     """Sort key in which digits count as numbers: chunk_2 before chunk_10."""
-    return [(int(part), part) if part.isdigit() else (-1, part) for part in _DIGITS.split(name) if part]
+    return [(0, int(part), part) if part.isdecimal() else (1, 0, part) for part in _DIGITS.split(name) if part]
 
 
 def matcher(what, pattern):
