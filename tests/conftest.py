@@ -11,6 +11,8 @@ if launcher() is not None:
     quiet_open_mpi()        # before anybody imports MPI
     os.environ.setdefault("WRP_TIMEOUT_S", "30")
 
+leaking.own_folder()
+
 _JOB = pytest.StashKey()
 _FAILURE = pytest.StashKey()
 
@@ -60,6 +62,11 @@ def pytest_sessionfinish(session, exitstatus):
     job.show(exitstatus not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED))
     job.meet()
     return result
+
+
+def pytest_unconfigure(config):
+    if launcher() is None or launcher().rank == 0:
+        leaking.remove_own_folder()
 
 
 @pytest.fixture(autouse=True)

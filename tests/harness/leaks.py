@@ -2,12 +2,15 @@
 
 import gc
 import os
+import shutil
+import tempfile
 import threading
 import time
 from pathlib import Path
 
+from wrp.comm.ranks.launcher import launcher
+
 _GRACE_S = 3.0
-_SHARED = Path("/dev/shm")
 
 
 def snapshot(with_descriptors=True):
@@ -32,8 +35,6 @@ def leaks(before, grace_s=_GRACE_S):
 
 def _extra(before):
     now = snapshot("file descriptors" in before)
-    now["names in shared memory"] = {name for name in now["names in shared memory"] - before["names in shared memory"]
-                                     if not _used_elsewhere(name)}
     return [f"{what} left behind: {', '.join(map(str, sorted(now[what] - before[what], key=str)))}"
             for what in before if now[what] - before[what]]
 
@@ -74,25 +75,20 @@ def _command(pid):
 
 
 def _names():
-    """Files of ours under names that begin with wrp."""
-    found = set()
-    for top in _SHARED.glob("wrp*"):
-        for path in (top, *top.rglob("*")):
-            try:
-                if path.is_file() and path.stat().st_uid == os.getuid():
-                    found.add(str(path))
-            except OSError:
-                continue        # removed in between
-    return found
+    """Files in this session's folder of shared memory."""
+    return {str(path) for path in _folder().rglob("*") if not path.is_dir()} if _folder().exists() else set()
 
 
-def _used_elsewhere(name):
-    """Another test session of this user may be at work: what a living process maps or made is its own."""
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit() and int(entry.name) != os.getpid():
-            try:
-                if name in (entry / "maps").read_text():
-                    return True
-            except OSError:
-                continue        # ended, or not ours
-    return False
+def _folder():
+    return Path(os.environ.get("WRP_SHM_DIR", "/dev/shm/wrp"))
+
+
+def own_folder():
+    """Give this session, all ranks of it, a folder of shared memory of its own: others may be at work on this machine."""
+    top = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+    session = os.getppid() if launcher() is not None else os.getpid()       # ranks have one parent
+    os.environ["WRP_SHM_DIR"] = str(top / f"wrp-test-{os.getuid()}-{session}")
+
+
+def remove_own_folder():
+    shutil.rmtree(_folder(), ignore_errors=True)

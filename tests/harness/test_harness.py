@@ -42,10 +42,11 @@ def test_closing_line_is_whole():
 def test_leaks_are_found():
     before = leaks.snapshot()
     assert leaks.leaks(before, grace_s=0) == []
-    hold, name = threading.Event(), Path(f"/dev/shm/wrp-sample-{os.getpid()}")
+    hold, name = threading.Event(), Path(os.environ["WRP_SHM_DIR"], "left-name")
     thread = threading.Thread(target=hold.wait, args=(30,), name="left-thread")
     thread.start()
     child = subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE)
+    name.parent.mkdir(mode=0o700, exist_ok=True)
     name.touch()
     try:
         found = "\n".join(leaks.leaks(before, grace_s=0))
