@@ -58,54 +58,87 @@ def test_scan_in_small_pieces_and_attach(segment):
     assert sorted(seen) == [[number, -number] for number in range(90)]
 
 
+_LAST = 1 << 50         # this key and all others of the test have home 0, so they make one run
+_OTHERS = 6
+
+
 @kernel
-def _churn(address, rounds, others, stop):
-    """Replaces key 0 with (n, -n) all the time, and moves a permanent key about by taking out and in those before it."""
+def _churn(address, rounds, words):
+    """Every round: the last key goes to the end of the run (while words[1] is odd), then is moved down by removals."""
     for number in range(1, rounds + 1):
         table.index_insert(address, 0, 0, number, -number, 0)
-        for other in range(1, others):
-            table.index_remove(address, other << 40, 64, 0)
-        for other in range(1, others):
+        atomics.add(words + 8, 1)
+        table.index_remove(address, _LAST, 0, 0)
+        for other in range(1, _OTHERS):
             table.index_insert(address, other << 40, 64, number, -number, 0)
-    atomics.store(stop, 1)
+        table.index_insert(address, _LAST, 0, number, -number, 0)
+        atomics.add(words + 8, 1)
+        for other in range(1, _OTHERS):
+            table.index_remove(address, other << 40, 64, 0)
+    atomics.store(words, 1)
 
 
 @kernel
-def _watch(address, key, stop, out):
-    """Looks at a permanent key until `stop`: (looks, absent, torn)."""
-    looks, absent, torn = 0, 0, 0
-    while atomics.load(stop) == 0:
+def _watch(address, key, words, out):
+    """Looks at a key until words[0] is 1: (looks that found it, looks that missed it while it was there, torn values)."""
+    found, missed, torn = 0, 0, 0
+    while atomics.load(words) == 0:
+        before = atomics.load(words + 8)
         state = table.index_find(address, key, 0, out)
-        looks += 1
-        if state == 0:
-            absent += 1
-        elif state == 1 and atomics.load(out) != -atomics.load(out + 8):
-            torn += 1
-    return looks, absent, torn
+        if state == 1:
+            found += 1
+            torn += atomics.load(out) != -atomics.load(out + 8)
+        elif state == 0 and before & 1 == 0 and atomics.load(words + 8) == before:
+            missed += 1
+    return found, missed, torn
 
 
 def test_readers_of_a_busy_table_see_no_torn_value_and_miss_no_key(segment, fork):
     index = _index(segment, 32)
-    stop, _ = segment.place("stop", 64)
-    stop += segment.address
-    # all keys have home 0 of the table, so the permanent keys at the end of the run are moved by every removal
-    homes, last = table._homes(32), 1 << 50
-    keys = [0, *((number << 40) for number in range(1, 6)), last]
-    for key in keys:
-        index.insert((key, 0 if key in (0, last) else 64), (0, 0))
-    assert homes == 64
-    _churn(index.address, 1, 6, stop + 8)
-    atomics.store(stop, 1)
-    _watch(index.address, 0, stop, stop + 16)           # compiled before the fork
-    atomics.store(stop, 0)
+    words = segment.address + segment.place("words", 64)[0]
+    assert table._home(index.address, _LAST, 0) == table._home(index.address, 5 << 40, 64) == 0
+    _churn(index.address, 1, words)
+    assert _watch(index.address, 0, words, words + 16) == (0, 0, 0)         # both are compiled before the fork
+    atomics.store(words, 0)
 
-    def reader(key):
-        looks, absent, torn = _watch(index.address, key, stop, stop + (32 if key else 48))
-        assert looks > 0 and (absent, torn) == (0, 0), (looks, absent, torn)
+    def reader(key, out):
+        found, missed, torn = _watch(index.address, key, words, out)
+        assert found > 0 and (missed, torn) == (0, 0), (found, missed, torn)
 
-    children = [fork(lambda: reader(0)), fork(lambda: reader(last))]
-    _churn(index.address, 100_000, 6, stop)
+    children = [fork(lambda: reader(0, words + 32)), fork(lambda: reader(_LAST, words + 48))]
+    _churn(index.address, 100_000, words)
     assert [child.join() for child in children] == [0, 0]
+
+
+def test_a_removal_in_progress_hides_no_key(segment):
+    index = _index(segment, 8)
+    index.insert((1, 1), (5, 6))
+    atomics.add(index.address + table._MOVES, 1)
+    assert index.find((1, 1)) == (5, 6)
+    assert table.index_find(index.address, 2, 2, 0) == table.BUSY
+    atomics.add(index.address + table._MOVES, 1)
+    assert table.index_find(index.address, 2, 2, 0) == table.ABSENT
+
+
+def test_a_key_that_slips_past_a_reader_is_found_at_the_second_look(segment, monkeypatch):
+    index = _index(segment, 32)
+    for key in ((1 << 40, 64), (_LAST, 0)):
+        index.insert(key, (5, 6))
+    search, states = table._search, []
+
+    def interrupted(address, *key_and_out):
+        """The search as it is when, between its looks at the first and the second slot, the key moves from there to here."""
+        if not states:
+            index.remove((1 << 40, 64))
+            assert table._read(table._slot_at(address, 1), _LAST, 0, False, 0) == 2
+            states.append(table.ABSENT)
+        else:
+            states.append(search(address, *key_and_out))
+        return states[-1]
+
+    monkeypatch.setattr(table, "_search", interrupted)
+    assert table.index_find.py_func(index.address, _LAST, 0, 0) == table.FOUND
+    assert states == [table.ABSENT, table.FOUND]
 
 
 def test_a_writer_that_died_inside_leaves_busy_not_a_hang(segment):
