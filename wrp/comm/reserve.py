@@ -1,10 +1,12 @@
-"""Backs pages of shared memory before bytes are promised, so that a full /dev/shm is OutOfSpace, never SIGBUS."""
+"""Backs pages of shared memory before bytes are promised: no room is OutOfSpace, never SIGBUS or a killed process."""
 import ctypes
 import errno
 import mmap
 import os
 
-from wrp.comm import atomics
+import numpy as np
+
+from wrp.comm import atomics, memory
 from wrp.comm.jit import kernel
 from wrp.comm.sizes import format_size
 from wrp.errors import OutOfSpace, WrpError
@@ -16,6 +18,7 @@ _NO_ROOM = (errno.ENOMEM, errno.EFAULT, errno.ENOSPC)     # EFAULT: a touch woul
 
 _libc = ctypes.CDLL(None, use_errno=True)       # a call through CDLL releases the GIL
 _libc.madvise.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int)
+_libc.mincore.argtypes = (ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p)
 
 
 def free_bytes(fd=None):
@@ -37,18 +40,31 @@ def reserve(address, nbytes, fd=None, offset=0):
         return
     skew = address % PAGE
     address, nbytes, offset = address - skew, nbytes + skew, offset - skew
-    if fd is not None:
-        _check_room(nbytes, fd)
+    missing = _missing(address, nbytes)
+    free = _free(fd)
+    # refused at once, instead of filling the memory of the node first and failing then
+    if missing and free is not None and missing > free:
+        _refuse(missing, free)
     for start in range(0, nbytes, _PIECE):
         _back(address + start, min(_PIECE, nbytes - start), fd, offset + start)
 
 
-def _check_room(nbytes, fd):
-    """Refuse at once what can't fit, instead of filling the memory of the node first and failing then."""
-    missing = nbytes - os.fstat(fd).st_blocks * 512
-    free = free_bytes(fd)
-    if missing > free:
-        _refuse(nbytes, fd)
+def _free(fd):
+    """Bytes that can still be had for the memory of `fd`, or for memory without a file."""
+    found = [number for number in (memory.available(), free_bytes(fd) if fd is not None else None) if number is not None]
+    return min(found) if found else None
+
+
+def _missing(address, nbytes):
+    """Bytes of the range whose pages aren't in memory yet."""
+    missing = 0
+    for start in range(0, nbytes, _PIECE):
+        piece = min(_PIECE, nbytes - start)
+        pages = np.zeros(-(-piece // PAGE), dtype=np.uint8)
+        if _libc.mincore(address + start, piece, pages.ctypes.data):
+            return nbytes               # unknown: as if none were there
+        missing += int(np.count_nonzero(pages & 1 == 0)) * PAGE
+    return missing
 
 
 def _back(address, nbytes, fd, offset):
@@ -56,7 +72,7 @@ def _back(address, nbytes, fd, offset):
     if code == errno.EINVAL:            # a kernel older than 5.14
         code = _allocate(address, nbytes, fd, offset)
     if code in _NO_ROOM:
-        _refuse(nbytes, fd)
+        _refuse(nbytes, _free(fd))
     if code:
         raise WrpError(f"Cannot reserve {format_size(nbytes)} of shared memory: {os.strerror(code)}.")
 
@@ -78,7 +94,7 @@ def _allocate(address, nbytes, fd, offset):
             return error.errno
         return 0
     free = free_bytes()
-    if free is not None and nbytes > free:
+    if free is not None and _missing(address, nbytes) > free:
         return errno.ENOSPC
     _touch(address, nbytes, PAGE)
     return 0
@@ -91,8 +107,7 @@ def _touch(address, nbytes, page):
         atomics.add(address + start, 0)
 
 
-def _refuse(nbytes, fd):
-    free = free_bytes(fd)
-    rest = "" if free is None else f": {format_size(free)} are free there"
+def _refuse(nbytes, free):
+    rest = "" if free is None else f": {format_size(free)} are free"
     raise OutOfSpace(f"Shared memory has no room for {format_size(nbytes)} more{rest}; ask for smaller tiers of memory, "
-                     "or remove what other programs left in /dev/shm.")
+                     "for more memory from the batch system, or remove what other programs left in /dev/shm.")
