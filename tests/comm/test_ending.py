@@ -51,10 +51,27 @@ def test_absent_rank_is_named():
 
 
 def test_ticks_hold_the_deadline_off():
-    done = _job("[(time.sleep(0.3), ranks.tick()) for _ in range(10 * ranks.rank)]", WRP_TIMEOUT_S="1")
+    done = _job("[(time.sleep(0.3), ranks.tick()) for _ in range(6 * ranks.rank)]", WRP_TIMEOUT_S="1")
     assert done.returncode == 0, done.stderr
 
 
 def test_killed_rank_ends_all():
     done = _job("ranks.rank and os.kill(os.getpid(), 9)")
     assert done.returncode != 0
+
+
+def test_a_rank_that_leaves_early_is_named():
+    done = run_python("from wrp.comm.ranks import world\nranks = world()\nif ranks.rank == 0: ranks.barrier('meeting')", 2, 30)
+    assert done.returncode == 9
+    assert "in 'meeting'; the process of rank 1 " in done.stderr and "has ended" in done.stderr
+
+
+def test_a_caught_time_out_still_ends_the_job():
+    done = _job("""
+    if ranks.rank: time.sleep(20)
+    try:
+        ranks.barrier("lonely")
+    except TimeoutError:
+        os.environ["seen"] = "yes"
+        sys.exit(0)""", WRP_TIMEOUT_S="1")
+    assert done.returncode == 9

@@ -8,7 +8,7 @@ import numpy as np
 CELL = np.dtype([
     ("pid", np.int64),              # 0: not on the board yet
     ("namespace", np.int64),        # inode of the pid namespace: a pid means nothing in another one
-    ("left", np.int64),             # 1: ended in good order
+    ("left", np.int64),             # 1: takes no more steps
     ("ticks", np.int64),
     ("entered", np.int64, 3),       # number of collective steps begun, per group
     ("step", "S72"),                # the step it is in or was in last
@@ -63,7 +63,10 @@ class Board:
         for rank in world_ranks:
             if rank in self._slots:
                 cell = self.cells[self._slots[rank]]
-                if (rank in late or not cell["left"]) and self._is_gone(cell):
+                # who left in good order after this step isn't missed
+                if cell["left"] and rank not in late:
+                    continue
+                if cell["left"] or self._is_gone(cell):
                     return rank
         return None
 

@@ -1,12 +1,15 @@
 """How a process of a job ends: exit codes, the sentence on stderr, and the end of the other ranks."""
 
+import atexit
 import sys
 import traceback
+from functools import partial
 
 from wrp.comm.ranks.agreement import is_common
-from wrp.errors import WrpError
+from wrp.errors import WaitTimeout, WrpError
 
 _INTERRUPTED = 130
+_current = []           # the world that ends with this process
 
 
 def run(main):
@@ -29,17 +32,11 @@ def run(main):
 
 
 def install(ranks):
-    """From now on an uncaught exception ends every rank of the job. Local."""
-    before = sys.excepthook
-
-    def end_job(kind, error, trace):
-        if is_common(error):
-            before(kind, error, trace)      # the others end the same way by themselves
-            return
-        _tell(error)
-        ranks.abort(exit_code(error))
-
-    sys.excepthook = end_job
+    """From now on an uncaught exception of this process, or its end after a failed wait, ends every rank of the job. Local."""
+    if not _current:
+        atexit.register(_say_goodbye)
+        sys.excepthook = partial(_end_job, sys.excepthook)
+    _current[:] = [ranks]
 
 
 def exit_code(error):
@@ -56,6 +53,23 @@ def flush():
             stream.flush()
         except (AttributeError, OSError, ValueError):
             continue        # closed, or its reader is gone: nobody is left to tell
+
+
+def _end_job(before, kind, error, trace):
+    if is_common(error):
+        before(kind, error, trace)      # the others end the same way by themselves
+        return
+    _tell(error)
+    _current[0].abort(exit_code(error))
+
+
+def _say_goodbye():
+    """Python ends: the end of MPI that follows waits for all ranks, without a deadline."""
+    ranks = _current[0]
+    if ranks.broken:
+        ranks.abort(WaitTimeout.exit_code)
+    if ranks.board is not None:
+        ranks.board.leave()
 
 
 def _fail(ranks, error):

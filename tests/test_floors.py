@@ -1,0 +1,57 @@
+"""Imports point down only: comm <- runtime <- cte <- cae <- cee; wrp.errors is below all."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import wrp
+from harness.mpirun import job_environment
+
+_ROOT = Path(wrp.__file__).parent
+_FLOORS = ("comm", "runtime", "cte", "cae", "cee")
+
+
+def _imported(path):
+    """Names of modules that a file imports, wherever in the file, relative ones made absolute."""
+    package = list(path.relative_to(_ROOT.parent).with_suffix("").parts[:-1])
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = package[:len(package) - node.level + 1] if node.level else []
+            module = ".".join(base + ([node.module] if node.module else []))
+            yield from (f"{module}.{alias.name}" for alias in node.names)
+
+
+@pytest.mark.parametrize("floor", _FLOORS)
+def test_imports_point_down(floor):
+    above = tuple(f"wrp.{name}" for name in _FLOORS[_FLOORS.index(floor) + 1:])
+    wrong = [f"{path.relative_to(_ROOT)} imports {name}" for path in sorted((_ROOT / floor).rglob("*.py"))
+             for name in _imported(path) if name.startswith(above) or name.split(".")[0] == "wrp_cee"]
+    assert not wrong, "; ".join(wrong)
+
+
+def test_errors_are_below_all():
+    assert not [name for name in _imported(_ROOT / "errors.py") if name.startswith("wrp")]
+
+
+def test_mpi_stays_in_comm():
+    wrong = [str(path.relative_to(_ROOT)) for path in sorted(_ROOT.rglob("*.py")) if path.parent not in
+             (_ROOT / "comm", _ROOT / "comm" / "ranks") and any(name.startswith("mpi4py") for name in _imported(path))]
+    assert not wrong, "; ".join(wrong)
+
+
+@pytest.mark.parametrize("floor", _FLOORS)
+def test_a_floor_works_without_those_above(floor):
+    """Import every module of the floor with the floors above blocked; none of them imports MPI."""
+    above = [f"wrp.{name}" for name in _FLOORS[_FLOORS.index(floor) + 1:]]
+    code = ("import sys, pkgutil, importlib\n"
+            f"sys.modules.update(dict.fromkeys({above!r}))\n"
+            f"package = importlib.import_module('wrp.{floor}')\n"
+            "for found in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
+            "    found.name.endswith('__main__') or importlib.import_module(found.name)\n"
+            "assert 'mpi4py.MPI' not in sys.modules, 'MPI is imported'")
+    done = subprocess.run([sys.executable, "-c", code], env=job_environment(), capture_output=True, text=True, timeout=50)
+    assert done.returncode == 0, done.stderr
