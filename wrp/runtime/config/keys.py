@@ -1,0 +1,126 @@
+"""The one schema of the configuration: every key with type, default, range, description and whether it has an effect. Reads no file."""
+
+from dataclasses import dataclass
+
+_MEBI, _GIBI = 1 << 20, 1 << 30
+_LARGEST = 1 << 62
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key. `kind`: int, number, bool, text, size (bytes), entries (a list of mappings), any (whatever YAML says).
+
+    `used` is False for keys of the reference system that are accepted for compatibility, without effect yet.
+    `choices` lists the texts allowed; `environ` names the variable that overrides the file.
+    """
+
+    path: str
+    kind: str
+    default: object
+    description: str
+    low: float = None
+    high: float = None
+    choices: tuple = ()
+    used: bool = True
+    environ: str = ""
+
+
+def _compatible(path, kind, default, description, *limits, **more):
+    return Key(path, kind, default, description, *limits, used=False, **more)
+
+
+_RUNTIME = (
+    Key("runtime.num_threads", "int", 4, "worker threads of a node; each rank runs one jitted and one Python worker", 1, 1024, used=False),
+    Key("runtime.queue_depth", "int", 1024, "tasks that can wait in the lane of one worker", 2, 65536),
+    Key("runtime.first_busy_wait", "int", 50, "microseconds that a worker or a waiting caller spins before it sleeps", 0, 1_000_000),
+    Key("runtime.timeout_s", "number", 300, "seconds after which a wait for a task gives up", 0.001, 1e6, environ="WRP_TIMEOUT_S"),
+    Key("runtime.segment_capacity", "size", 0, "most bytes of shared memory for ram devices of one node, 0: half of the free memory; "
+        "pages are taken as they are used", 0, _LARGEST),
+    Key("runtime.index_slots", "int", 65536, "names of tags and blobs that a node's catalog can hold (at least; it grows with the store opened)",
+        64, 1 << 28),
+    _compatible("runtime.local_sched", "text", "default", "scheduler of the tasks of a node", choices=("default", "local")),
+    _compatible("runtime.conf_dir", "text", "/tmp/chimaera", "folder of write-ahead and restart files"),
+    _compatible("runtime.learning_rate", "number", 0.2, "step of the load model", 0, 1),
+    _compatible("runtime.stack_size", "size", 65536, "stack of a task"),
+    _compatible("runtime.heartbeat_interval", "int", 1000, "milliseconds between heartbeats", 0),
+    _compatible("runtime.lane_map_policy", "text", "round_robin", "which lane a client uses"),
+)
+
+_NETWORKING = (
+    _compatible("networking.port", "int", 9413, "port of the runtime", 1, 65535, environ="CHI_PORT"),
+    _compatible("networking.neighborhood_size", "int", 32, "fan-out when a range of containers is split", 1),
+    _compatible("networking.hostfile", "text", "", "file with one host per line; MPI's launcher says where ranks run"),
+    _compatible("networking.wait_for_restart", "number", 30, "seconds to wait for a node that restarts", 0),
+    _compatible("networking.wait_for_restart_poll_period", "number", 1, "seconds between looks at it", 0),
+    _compatible("networking.protocol", "text", "tcp", "transport between nodes; wrp uses MPI"),
+)
+
+_COMPOSE = (
+    Key("compose", "entries", (), "pools made when a runtime starts; keys of the module stand in the entry"),
+    Key("compose[].mod_name", "text", None, "module: bdev, admin or one of the entry-point group wrp.modules"),
+    Key("compose[].pool_name", "text", None, "name of the pool, unique; of a bdev the file's path or ram::NAME"),
+    Key("compose[].pool_id", "text", "", "MAJOR.MINOR, e.g. 301.0; chosen when absent"),
+    _compatible("compose[].pool_query", "text", "local", "where the pool's containers are made"),
+    _compatible("compose[].restart", "bool", False, "make the pool again when the runtime restarts"),
+    Key("compose[].bdev_type", "text", "", "kind of a bdev: ram or file; from the pool's name when absent", choices=("", "ram", "file")),
+    Key("compose[].capacity", "size", _GIBI, "bytes of a bdev", 4096, _LARGEST),
+    _compatible("compose[].io_depth", "int", 32, "I/O operations in flight", 1),
+    _compatible("compose[].alignment", "size", 4096, "alignment of I/O in bytes", 1),
+    _compatible("compose[].perf_metrics.read_bandwidth_mbps", "number", 100, "MB/s when reading", 0),
+    _compatible("compose[].perf_metrics.write_bandwidth_mbps", "number", 80, "MB/s when writing", 0),
+    _compatible("compose[].perf_metrics.read_latency_us", "number", 1000, "microseconds until a read begins", 0),
+    _compatible("compose[].perf_metrics.write_latency_us", "number", 1200, "microseconds until a write begins", 0),
+    _compatible("compose[].perf_metrics.iops", "number", 1000, "operations per second", 0),
+    _compatible("compose[].persistence_level", "text", "volatile", "how long the data lasts", choices=("volatile", "temporary", "long_term")),
+)
+
+_STORE = (
+    Key("storage", "entries", (), "tiers of a store on each node, ram and files"),
+    Key("storage[].path", "text", None, "ram::NAME or the path of a file"),
+    Key("storage[].bdev_type", "text", "", "ram or file; from the path when absent", choices=("", "ram", "file")),
+    Key("storage[].capacity_limit", "size", _GIBI, "most bytes of this tier on a node, e.g. 512MB, 4g", 4096, _LARGEST),
+    Key("storage[].score", "number", -1.0, "0 (slow) to 1 (fast); by kind when absent", 0, 1),
+    _compatible("storage[].devices", "any", None, "devices of the tier"),
+    _compatible("dpe.dpe_type", "text", "max_bw", "placement of new data", choices=("max_bw", "round_robin", "random")),
+    _compatible("targets.neighborhood", "int", 4, "nodes whose targets are used", 1, 1024),
+    _compatible("targets.default_target_timeout_ms", "int", 30000, "milliseconds until a target counts as lost", 1, 300000),
+    _compatible("targets.poll_period_ms", "int", 5000, "milliseconds between looks at targets", 1),
+    Key("performance.fsync_mode", "text", "durable", "durable: a flush syncs files to storage; deferred: the operating system does it later",
+        choices=("durable", "deferred")),
+    _compatible("performance.target_stat_interval_ms", "int", 5000, "milliseconds between samples of targets", 1, 60000),
+    _compatible("performance.stat_targets_period_ms", "int", 50, "milliseconds between statistics of targets", 10, 60000),
+    _compatible("performance.max_concurrent_operations", "int", 64, "operations at once", 1, 1024),
+    _compatible("performance.score_threshold", "number", 0.7, "score above which data moves up", 0, 1),
+    _compatible("performance.score_difference_threshold", "number", 0.05, "least change of a score that moves data", 0, 1),
+    _compatible("performance.flush_metadata_period_ms", "int", 5000, "milliseconds between flushes of metadata", 0),
+    _compatible("performance.metadata_log_path", "text", "", "file of the metadata log; empty: none"),
+    _compatible("performance.flush_data_period_ms", "int", 10000, "milliseconds between flushes of data", 0),
+    _compatible("performance.flush_data_min_persistence", "int", 1, "least persistence that data is flushed to", 0),
+    _compatible("performance.transaction_log_capacity", "size", 32 * _MEBI, "bytes of the transaction log", 0),
+    _compatible("config_env_var", "text", "", "name of the variable with the path of a configuration"),
+)
+
+# sections that the reference's documentation shows and no code of it reads
+_SECTIONS = (
+    _compatible("memory", "any", None, "sizes of shared segments; wrp has runtime.segment_capacity"),
+    _compatible("logging", "any", None, "log level and file"),
+    _compatible("workers", "any", None, "numbers of threads by kind"),
+)
+
+KEYS = {key.path: key for key in _RUNTIME + _NETWORKING + _COMPOSE + _STORE + _SECTIONS}
+
+
+def describe():
+    """List of all `Key`s in the order of the documentation."""
+    return list(KEYS.values())
+
+
+def of_entry(name):
+    """{path below the entry: Key} of the entries of list `name`."""
+    prefix = name + "[]."
+    return {path[len(prefix):]: key for path, key in KEYS.items() if path.startswith(prefix)}
+
+
+def of_file():
+    """{path: Key} of the keys that don't stand in the entries of a list."""
+    return {path: key for path, key in KEYS.items() if "[]" not in path}

@@ -1,0 +1,85 @@
+"""Finds the configuration file and makes a `Config` of it: the values of every key and where each came from."""
+
+import os
+from types import MappingProxyType
+
+from wrp.errors import ConfigError
+from wrp.runtime.config import keys
+from wrp.runtime.config.reading import Reader, checked, nearest
+
+_VARIABLES = ("CHI_SERVER_CONF", "WRP_RUNTIME_CONF")
+_AT_HOME = os.path.join(".chimaera", "chimaera.yaml")
+
+
+class Config:
+    """Values of all keys, never changed. `path`: the file they were read from, or None."""
+
+    __slots__ = ("_values", "_origins", "path")
+
+    def __init__(self, values, origins, path):
+        for name, value in (("_values", MappingProxyType(values)), ("_origins", MappingProxyType(origins)), ("path", path)):
+            object.__setattr__(self, name, value)
+
+    def __setattr__(self, name, value):
+        raise AttributeError("a Config is never changed: load another one")
+
+    @classmethod
+    def default(cls):
+        """Every key at its default; reads no file and no environment."""
+        defaults = {path: key.default for path, key in keys.of_file().items()}
+        return cls(defaults, dict.fromkeys(defaults, "default"), None)
+
+    def get(self, key):
+        """The value of a key, e.g. "runtime.num_threads". Sizes are bytes, "compose" and "storage" tuples of read-only
+        mappings with every key of the entry. Raises ConfigError for a key that isn't in the schema."""
+        return self._find(self._values, key)
+
+    def origin(self, key):
+        """Where the value came from: "default", "FILE:LINE" or "environment NAME"."""
+        return self._find(self._origins, key)
+
+    @staticmethod
+    def _find(table, key):
+        try:
+            return table[key]
+        except KeyError:
+            raise ConfigError(f"there is no configuration key {key!r}{nearest(key, table)}") from None
+
+    def __repr__(self):
+        changed = sum(origin != "default" for origin in self._origins.values())
+        return f"<Config of {self.path or 'defaults'}, {changed} keys set>"
+
+
+def load(path=None, environ=os.environ):
+    """The configuration of `path`, else of the file named by CHI_SERVER_CONF or WRP_RUNTIME_CONF, else of
+    ~/.chimaera/chimaera.yaml, else the defaults; single keys from the environment come last. Local.
+
+    Raises ConfigError naming file, line, key, what is wrong and the nearest known key.
+    """
+    config = Config.default()
+    values, origins = dict(config._values), dict(config._origins)
+    path = _chosen(path, environ)
+    if path is not None:
+        reader = Reader(path)
+        values.update(reader.values)
+        origins.update(reader.origins)
+    for key in keys.of_file().values():
+        text = environ.get(key.environ, "") if key.environ else ""
+        if text:
+            values[key.path] = checked(key, text, f"{key.environ} in the environment ({key.path})")
+            origins[key.path] = f"environment {key.environ}"
+    return Config(values, origins, path)
+
+
+def _chosen(path, environ):
+    """The file to read, or None. One that was asked for must be there."""
+    asked = [("the configuration file", path)] + [(name, environ.get(name)) for name in _VARIABLES]
+    for who, name in asked:
+        if not name:
+            continue
+        if not os.path.isfile(name):
+            said = "" if name == path else f", which {who} names,"
+            raise ConfigError(f"configuration file {name}{said} isn't there: correct the path" + ("" if name == path else f" or unset {who}"))
+        return os.fspath(name)
+    home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), _AT_HOME)
+    return home if os.path.isfile(home) else None

@@ -1,0 +1,183 @@
+"""Device: the contract of all devices, and the leasing they share. Where the bytes lie is in ram.py and file.py."""
+
+import threading
+
+import numpy as np
+
+from wrp.comm import atomics
+from wrp.comm.extents import extents_claim, extents_free, extents_give
+from wrp.comm.sizes import format_size
+from wrp.errors import OutOfSpace, UsageError, WrpError
+from wrp.runtime import bdev
+from wrp.runtime.devices.runs import Leases
+
+TABLE_RUNS = 16384              # most free runs of a device
+_SHARES = 8                     # a lease in bulk is at most this part of a rank's part of the device
+_WHOLE_KEPT = 1                 # leases without a byte in use that a process keeps
+
+
+class Device:
+    """Space and bytes of one device of the node, shared by its ranks. Offsets and sizes in bytes; any thread may use it.
+
+    Attributes: name, kind ("ram" or "file"), capacity, descriptor (of the file; -1). Calls are local.
+    """
+
+    kind = None
+    align = None                # leases begin at multiples of it
+    unit = None                 # bytes leased from the node at once
+    descriptor = -1
+
+    def __init__(self, node, pool, name):
+        self.name = name
+        self._node, self._pool = node, pool
+        params = pool._slot.params
+        self.capacity = atomics.load(params + bdev.CAPACITY)
+        self._extents = node.address + atomics.load(params + bdev.EXTENTS)
+        share = self.capacity // (_SHARES * node.ranks.size) // self.align * self.align
+        self._unit = max(self.align, min(self.unit, share))
+        self._leases = Leases()
+        self._lock = threading.RLock()
+        self.is_open = True
+
+    @property
+    def free(self):
+        """Bytes that this process could still lease."""
+        self._check_open()
+        return extents_free(self._extents) + self._leases.free
+
+    def lease(self, nbytes):
+        """Offset of nbytes, backed by memory or storage, that nobody else has. Raises OutOfSpace; nothing has changed then."""
+        self._check_open()
+        if nbytes <= 0:
+            raise UsageError(f"a lease of {nbytes} bytes of device {self.name!r}: ask for at least one")
+        size = self._rounded(nbytes)
+        with self._lock:
+            offset = self._leases.take(size)
+            if offset < 0:
+                offset = self._lease_more(size)
+        return offset
+
+    def _lease_more(self, size):
+        """Lease from the node: in bulk, else, when that doesn't fit, just this."""
+        refusal = None
+        for wanted in dict.fromkeys((max(size, self._unit), size)):
+            run = self._allocate(wanted)
+            if run < 0:
+                continue
+            try:
+                self._back(run, wanted)
+            except OutOfSpace as error:
+                self._free_run(run, wanted)
+                refusal = error
+                continue
+            self._leases.add(run, wanted)
+            return self._leases.take(size)
+        offset = self._leases.take(size, thorough=True)
+        if offset < 0:
+            raise OutOfSpace(f"{self.kind} device {self.name!r} of {format_size(self.capacity)} has no room for {format_size(size)}: "
+                             + (str(refusal) if refusal else f"{format_size(self.free)} of it are free, in pieces that are too small"
+                                if self.free >= size else f"{format_size(self.free)} of it are free")) from refusal
+        return offset
+
+    def _allocate(self, nbytes):
+        """Offset of a run of the node's free space, or -1."""
+        reply = self._pool.call(bdev.ALLOCATE_BLOCKS, nbytes)
+        if reply.code == bdev.NO_SPACE:
+            return -1
+        self._check(reply.code, "lease space")
+        return reply.values[0]
+
+    def give_back(self, offset, nbytes):
+        """Make leased bytes free. Raises WrpError, changing nothing, when some of them are free already."""
+        self._check_open()
+        size = self._rounded(nbytes)
+        if offset + size > self.capacity:
+            # of a time when the device had more room: it never was in the free space of this one
+            size = self.capacity - offset
+        if size <= 0:
+            return
+        with self._lock:
+            done = self._leases.give(offset, size)
+            if done is None:
+                self._free_run(offset, size)
+            elif not done:
+                raise self._double(offset, size)
+            elif self._leases.whole > _WHOLE_KEPT:
+                self._free_run(*self._leases.pop_whole())
+
+    def _free_run(self, offset, nbytes):
+        """Give a run back to the node."""
+        reply = self._pool.call(bdev.FREE_BLOCKS, offset, nbytes)
+        if reply.code == bdev.NOT_TAKEN:
+            raise self._double(offset, nbytes)
+        if reply.code == bdev.TABLE_FULL and self.is_open:
+            # the node's table has no room for another gap: keep the run for this process
+            self._leases.add(offset, nbytes)
+        elif reply.code != bdev.TABLE_FULL:
+            self._check(reply.code, "give space back")
+
+    def claim(self, runs):
+        """Take runs, int64 array (n, 2) of (offset, nbytes), out of the free space. Once on a node, before any lease.
+
+        Runs may touch and be in any order; what lies beyond the capacity is left out. Raises WrpError when something is leased.
+        """
+        self._check_open()
+        if not len(runs):
+            return
+        gaps = self._gaps(np.asarray(runs, np.int64).reshape(-1, 2))
+        if extents_free(self._extents) != self.capacity or extents_claim(self._extents, 0, self.capacity):
+            raise WrpError(f"device {self.name!r} can't take over runs in use: some of its space is leased already")
+        for offset, nbytes in gaps.tolist():
+            extents_give(self._extents, offset, nbytes)
+
+    def _gaps(self, runs):
+        """The free runs between these, as an array (n, 2); the largest ones when the table can't hold all."""
+        starts = runs[:, 0] // self.align * self.align
+        ends = -(-(runs[:, 0] + runs[:, 1]) // self.align) * self.align
+        order = np.argsort(starts, kind="stable")
+        starts, ends = starts[order], np.maximum.accumulate(ends[order])
+        begins = np.minimum(np.concatenate([[0], ends]), self.capacity)
+        sizes = np.minimum(np.concatenate([starts, [self.capacity]]), self.capacity) - begins
+        gaps = np.stack([begins, sizes], axis=1)[sizes > 0]
+        if len(gaps) > TABLE_RUNS // 2:
+            gaps = gaps[np.sort(np.argsort(gaps[:, 1], kind="stable")[-TABLE_RUNS // 2:])]
+        return gaps
+
+    def sync(self):
+        """What was written is on storage when it returns; nothing to do for ram."""
+
+    def close(self):
+        """Give this process's leases back to the node. Idempotent."""
+        if not self.is_open:
+            return
+        self.is_open = False
+        with self._lock:
+            for offset, nbytes in self._leases.drain():
+                self._free_run(offset, nbytes)
+
+    def _back(self, offset, nbytes):
+        """Back the bytes, or raise OutOfSpace."""
+        raise NotImplementedError
+
+    def _rounded(self, nbytes):
+        return -(-nbytes // self.align) * self.align
+
+    def _check_open(self):
+        self._node.check_open()
+        if not self.is_open:
+            raise UsageError(f"device {self.name!r} was closed")
+
+    def _check(self, code, what):
+        if code:
+            raise WrpError(f"device {self.name!r} can't {what}: its pool answers {code}")
+
+    def _check_range(self, offset, nbytes):
+        self._check_open()
+        if offset < 0 or offset + nbytes > self.capacity:
+            raise UsageError(f"bytes {offset} to {offset + nbytes} lie outside device {self.name!r} of {self.capacity} bytes")
+
+    def _double(self, offset, nbytes):
+        return WrpError(f"bytes {offset} to {offset + nbytes} of device {self.name!r} can't be given back: some of them are free already")
+
+    def __repr__(self):
+        return f"<{self.kind} device {self.name!r} of {format_size(self.capacity)}>"

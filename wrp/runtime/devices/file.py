@@ -1,0 +1,86 @@
+"""A device in one file, written and read at offsets. The file grows as space is leased."""
+
+import errno
+import os
+
+from wrp.errors import OutOfSpace, StoreError, UsageError
+from wrp.runtime.devices.device import Device
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
+_NO_FALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
+_PIECE = 1 << 30                # one call moves less than 2 GiB
+
+
+class FileDevice(Device):
+    """Every process of the node opens the file itself. Raises StoreError when it can't be opened, OSError naming it later."""
+
+    kind = "file"
+    align = 4096
+    unit = 64 << 20
+
+    def __init__(self, node, pool, name, path, read_only=False):
+        super().__init__(node, pool, name)
+        self.path = os.fspath(path)
+        self._read_only = read_only
+        flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
+        try:
+            self.descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise StoreError(f"file {self.path} of device {name!r} can't be opened: {error.strerror}; check the path and its permissions") from error
+
+    def lease(self, nbytes):
+        if self._read_only:
+            raise UsageError(f"file device {self.path} was opened for reading only: nothing can be leased in it")
+        return super().lease(nbytes)
+
+    lease.__doc__ = Device.lease.__doc__
+
+    def write(self, offset, data):
+        """Write all of `data` (bytes-like, contiguous) at the offset."""
+        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        self._check_range(offset, len(view))
+        while view:
+            count = self._tried(os.pwrite, view[:_PIECE], offset)
+            view, offset = view[count:], offset + count
+
+    def read(self, offset, out):
+        """Fill `out` (writable bytes-like, contiguous) from the offset; OSError when the file ends before that."""
+        view = memoryview(out).cast("B") if len(out) else memoryview(bytearray())
+        self._check_range(offset, len(view))
+        while view:
+            count = self._tried(os.preadv, [view[:_PIECE]], offset)
+            if count == 0:
+                raise OSError(errno.EIO, f"the file ends before byte {offset + len(view)}", self.path)
+            view, offset = view[count:], offset + count
+
+    def sync(self):
+        """What this node wrote is on storage when it returns."""
+        self._check_open()
+        if not self._read_only:
+            self._tried(os.fdatasync)
+
+    def close(self):
+        if self.is_open:
+            try:
+                super().close()
+            finally:
+                os.close(self.descriptor)
+
+    close.__doc__ = Device.close.__doc__
+
+    def _tried(self, call, *args):
+        try:
+            return call(self.descriptor, *args)
+        except OSError as error:
+            raise OSError(error.errno, os.strerror(error.errno), self.path) from error
+
+    def _back(self, offset, nbytes):
+        try:
+            os.posix_fallocate(self.descriptor, offset, nbytes)
+        except OSError as error:
+            if error.errno in _NO_ROOM:
+                raise OutOfSpace(f"the file system of {self.path} has no room for it ({error.strerror})") from error
+            if error.errno not in _NO_FALLOCATE:
+                raise OSError(error.errno, os.strerror(error.errno), self.path) from error
+            # the leased bytes are ours, so the last of them may be set; cutting the file to a length could lose another rank's
+            self._tried(os.pwrite, b"\0", offset + nbytes - 1)

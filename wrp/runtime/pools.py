@@ -1,0 +1,110 @@
+"""The pool table of a node, in its segment: name, id, module and lane of every pool, so that all ranks find the same one."""
+
+from dataclasses import dataclass
+
+from wrp.comm import atomics
+from wrp.comm.checksum import hash128
+from wrp.comm.lock import NBYTES as TOKEN_NBYTES
+from wrp.comm.lock import Token
+from wrp.errors import ConfigError, UsageError, WrpError
+
+MOST = 256
+PARAMS = 64             # byte offset of a pool's parameters in its entry: 8 words
+ENTRY = 128
+_COUNT = TOKEN_NBYTES
+_ENTRIES = TOKEN_NBYTES + 64
+NBYTES = _ENTRIES + MOST * ENTRY
+
+# byte offsets in an entry
+_NAME, _ID, KIND, LANE = 0, 16, 24, 32
+
+ADMIN_KIND, BDEV_KIND, PYTHON_KIND = 1, 2, 3
+IDS = {"admin": (1, 0), "bdev": (301, 0), "wrp_cae_core": (400, 0), "wrp_cte_core": (512, 0)}
+_FIRST_MAJOR = 1000
+
+
+@dataclass(frozen=True)
+class Slot:
+    """One pool: its place in the table, its id (major, minor), the kind of its module and the lane of its worker."""
+
+    number: int
+    id: tuple
+    kind: int
+    lane: int
+    address: int
+
+    @property
+    def params(self):
+        """Address of its parameters."""
+        return self.address + PARAMS
+
+
+class PoolTable:
+    """The table at an address of zeroed memory. Any process of the node may use it."""
+
+    def __init__(self, address, timeout_s):
+        self.address = address
+        self._timeout_s = timeout_s
+        self._token = Token(address, "the pool table of the node")
+
+    def find(self, name):
+        """The Slot of a pool, or None."""
+        key = hash128(name.encode())
+        for number in range(atomics.load(self.address + _COUNT)):
+            entry = self.entry(number)
+            if (atomics.load(entry + _NAME), atomics.load(entry + _NAME + 8)) == key:
+                return self.slot(number)
+        return None
+
+    def add(self, name, kind, wanted, lane_of):
+        """The Slot of the pool `name`, made with the id `wanted` if it isn't there. `lane_of(major)`: its worker's lane.
+
+        Raises UsageError for an id that another pool has.
+        """
+        with self._token.held(f"the pool table (to make pool {name!r})", self._timeout_s):
+            found = self.find(name)
+            if found:
+                return found
+            number = atomics.load(self.address + _COUNT)
+            if number == MOST:
+                raise WrpError(f"pool {name!r} can't be made: the node has {MOST} pools already")
+            chosen = self._id(name, number, wanted)
+            entry = self.entry(number)
+            key = hash128(name.encode())
+            for offset, word in ((_NAME, key[0]), (_NAME + 8, key[1]), (_ID, chosen[0] << 32 | chosen[1]),
+                                 (KIND, kind), (LANE, lane_of(chosen[0]))):
+                atomics.store(entry + offset, word)
+            atomics.store(self.address + _COUNT, number + 1)        # last: who looks takes no token
+            return self.slot(number)
+
+    def entry(self, number):
+        """Address of an entry."""
+        return self.address + _ENTRIES + number * ENTRY
+
+    def slot(self, number):
+        """The Slot of an entry; its address is this process's."""
+        entry = self.entry(number)
+        word = atomics.load(entry + _ID)
+        return Slot(number, (word >> 32, word & 0xFFFFFFFF), atomics.load(entry + KIND), atomics.load(entry + LANE), entry)
+
+    def _id(self, name, number, wanted):
+        taken = {self.slot(other).id for other in range(number)}
+        if wanted is None:
+            return _FIRST_MAJOR + number, 0
+        if wanted in taken:
+            raise UsageError(f"pool {name!r} can't have the id {wanted[0]}.{wanted[1]}: another pool of the node has it")
+        return wanted
+
+    def is_taken(self, wanted):
+        """True when a pool has this id."""
+        return any(self.slot(number).id == wanted for number in range(atomics.load(self.address + _COUNT)))
+
+
+def parse_id(text):
+    """(major, minor) of "MAJOR.MINOR"; None of "". Raises ConfigError; 0.0 is no id."""
+    if not text:
+        return None
+    parts = str(text).split(".")
+    if len(parts) != 2 or not all(part.isdigit() and int(part) < 1 << 31 for part in parts) or not any(map(int, parts)):
+        raise ConfigError(f"pool id {text!r} isn't MAJOR.MINOR with two numbers that aren't both 0, e.g. 301.0")
+    return int(parts[0]), int(parts[1])

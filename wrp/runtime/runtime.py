@@ -1,0 +1,178 @@
+"""The runtime of a job: on every node a segment, workers on every rank, pools and devices by name."""
+
+import atexit
+import weakref
+
+import numpy as np
+
+from wrp.errors import UsageError, WaitTimeout
+from wrp.runtime import modules, pools
+from wrp.runtime.devices import make_device
+from wrp.runtime.node import Node
+from wrp.runtime.pool import Pool
+from wrp.runtime.worker import PythonLoop, Worker, worker_loop
+
+_STOP_S = 5.0                   # for threads of a process that ends without `close`
+_SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
+_KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module"}
+
+
+class Runtime:
+    """Workers, pools and devices of this rank's node. Making and closing it is collective over `ranks`; a context manager.
+
+    Raises OutOfSpace when the node's segment finds no room, ConfigError for pools in `compose` that can't be made.
+    """
+
+    def __init__(self, ranks, config):
+        self.ranks, self.config = ranks, config
+        self._devices, self._pools, self._containers = {}, {}, {}
+        with ranks.agreed("starting the runtime"):
+            self._node = Node(ranks.on_node, config)
+        self._fds = np.full(pools.MOST, -1, np.int64)
+        self._workers = self._start()
+        atexit.register(_end, weakref.ref(self))
+        ranks.on_node.barrier("the workers of the node run")
+        self.pool("admin", "admin")
+        self._compose()
+
+    @property
+    def segment(self):
+        """The node's Segment."""
+        return self._node.segment
+
+    # pools
+
+    def pool(self, name, module, **params):
+        """The Pool of this name, made with `params` if the node has none. Collective over the node.
+
+        params : of bdev: bdev_type, capacity (bytes), path (file); of a user's module: what its class takes;
+        pool_id "MAJOR.MINOR" for all
+        Raises ConfigError for an unknown module, UsageError when the pool is there and of another module.
+        """
+        self._node.check_open()
+        kind = modules.kind_of(module)
+        if kind == pools.BDEV_KIND:
+            self._device_of(name, params)
+            return self._pools[name]
+        if name not in self._pools:
+            slot = self._slot(name, kind, params.pop("pool_id", ""))
+            with self._node.ranks.agreed(f"making the container of pool {name!r}"):
+                if kind == pools.PYTHON_KIND and slot.lane == self._own_lane(pools.PYTHON_KIND):
+                    self._containers[slot.number] = modules.class_of(module)(name, **params)
+            self._pools[name] = Pool(self._node, slot, name)
+        elif self._pools[name]._slot.kind != kind:
+            raise UsageError(f"pool {name!r} is there and is of {_KINDS[self._pools[name]._slot.kind]}, not of {module}")
+        return self._pools[name]
+
+    def device(self, name, kind, capacity, path=None, read_only=False):
+        """The Device of this name, with its bdev pool, made if the node has none. Collective over the node.
+
+        kind : "ram", or "file" with the file's path
+        capacity : bytes, rounded down to 64 (ram) or 4096 (file)
+        Raises OutOfSpace, UsageError, StoreError when the file can't be opened.
+        """
+        self._node.check_open()
+        if name not in self._devices:
+            slot = self._slot(name, pools.BDEV_KIND, "")
+            pool = Pool(self._node, slot, name)
+            device = make_device(self._node, pool, (kind, capacity, path, read_only))
+            self._fds[slot.number] = device.descriptor
+            self._pools[name], self._devices[name] = pool, device
+        device = self._devices[name]
+        if device.kind != kind:
+            raise UsageError(f"device {name!r} is there and is of kind {device.kind}, not {kind}")
+        return device
+
+    def _device_of(self, name, params):
+        kind = params.get("bdev_type") or ("ram" if name.startswith("ram::") else "file")
+        path = params.get("path") or (name if kind == "file" else None)
+        self.device(name, kind, params.get("capacity", 1 << 30), path)
+
+    def _slot(self, name, kind, pool_id):
+        """The pool's slot in the node's table, made on the node's first rank. Collective over the node."""
+        node, number = self._node, None
+        with node.ranks.agreed(f"making pool {name!r}"):
+            if node.ranks.rank == 0:
+                wanted = pools.parse_id(pool_id) or pools.IDS.get("admin" if kind == pools.ADMIN_KIND else
+                                                                  "bdev" if kind == pools.BDEV_KIND else name)
+                if wanted and not pool_id and node.table.is_taken(wanted):
+                    wanted = None
+                slot = node.table.add(name, kind, wanted, lambda major: self._lane(kind, major))
+                if slot.kind != kind:
+                    raise UsageError(f"pool {name!r} is there and is of {_KINDS[slot.kind]}, not of {_KINDS[kind]}")
+                number = slot.number
+        return node.table.slot(node.ranks.share(number, f"slot of pool {name!r}"))
+
+    def _lane(self, kind, major):
+        """Number of the lane that serves a pool: one worker for ever."""
+        return 2 * (major % self._node.ranks.size) + 1 if kind == pools.PYTHON_KIND else 0
+
+    def _own_lane(self, kind):
+        return 2 * self._node.ranks.rank + (kind == pools.PYTHON_KIND)
+
+    def _compose(self):
+        """Make the pools that the configuration asks for."""
+        for entry in self.config.get("compose"):
+            if entry["mod_name"] in _SERVED_BY_THE_LIBRARY:
+                continue
+            known = {"mod_name", "pool_name", "pool_query", "restart"}
+            params = {key: value for key, value in entry.items() if key not in known}
+            if modules.kind_of(entry["mod_name"]) == pools.PYTHON_KIND:
+                params = {key: value for key, value in params.items() if key in ("pool_id",) or key not in _bdev_keys()}
+            self.pool(entry["pool_name"], entry["mod_name"], **params)
+
+    # workers
+
+    def _start(self):
+        node, layout = self._node, self._node.layout
+        free, rank = node.address + layout.free, node.ranks.rank
+        lane, python_lane = (node.address + layout.lane(2 * rank + number) for number in (0, 1))
+        control = np.array([node.table.entry(0), node.address + layout.lane(0), layout.lane_count, layout.lane_nbytes,
+                            node.segment.nbytes], np.int64)
+        fds, address, spin_ns = self._fds, node.address, node.spin_ns
+        workers = [Worker("wrp-worker", lane, lambda: worker_loop(address, free, lane, spin_ns, control, fds)),
+                   Worker("wrp-python-worker", python_lane, PythonLoop(address, free, python_lane, self._containers))]
+        for worker in workers:
+            worker.start(self.ranks.rank)
+        return workers
+
+    def _stop(self, timeout_s):
+        """True when both threads have ended."""
+        return all([worker.stop(timeout_s) for worker in self._workers])
+
+    def close(self):
+        """End the workers and give the memory back. Collective; idempotent. Raises WaitTimeout when a handler doesn't end."""
+        if not self._node.is_open:
+            return
+        with self.ranks.agreed("closing the runtime's devices"):
+            for device in self._devices.values():
+                device.close()
+        self._node.ranks.barrier("every rank of the node has finished with the runtime")
+        with self.ranks.agreed("ending the runtime's workers"):
+            if not self._stop(self._node.timeout_s):
+                raise WaitTimeout(f"a worker of rank {self.ranks.rank} doesn't end within {self._node.timeout_s:g} s: "
+                                  "a method of a user's module still runs")
+            for container in self._containers.values():
+                getattr(container, "close", lambda: None)()
+        self._node.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        # after an error of this rank alone the others don't come to `close`
+        if error is None or getattr(error, "common", False):
+            self.close()
+
+
+def _bdev_keys():
+    from wrp.runtime.config.keys import of_entry
+    return of_entry("compose")
+
+
+def _end(reference):
+    """When the process ends: its threads must not look at memory that goes away."""
+    runtime = reference()
+    if runtime is not None and runtime._node.is_open:
+        runtime._node.is_open = False
+        runtime._stop(_STOP_S)
