@@ -6,7 +6,7 @@ import h5py
 import numpy as np
 import pytest
 
-from wrp.cae.hdf5 import layout
+from wrp.cae.hdf5 import chunked, filters, layout
 from wrp.errors import NothingMatched, SourceError, SourceMissing
 
 from . import reading, zoo
@@ -59,6 +59,39 @@ def test_image_and_raw_data_cover_the_file_exactly_once(file):
     assert len(data) == record.nbytes and np.all(seen == 1)
     runs = [data[start:start + size] for start, size in zip(record.image_offsets, record.image_nbytes)]
     assert reading.whole(image) == b"".join(runs)
+
+
+def test_chunks_that_do_not_fit_the_cache_are_decoded_again(file, monkeypatch):
+    before = {item.tag: reading.whole(item) for item in reading.survey(f"hdf5::{file}:/chunked").items}
+    monkeypatch.setattr(chunked, "_CACHE_NBYTES", 1)
+    for item in reading.survey(f"hdf5::{file}:/chunked").items:
+        cuts = [*range(0, item.nbytes, max(1, item.nbytes // 5)), item.nbytes]
+        assert b"".join(reading.pieces(item, cuts)) == before[item.tag], item.tag
+
+
+@pytest.mark.parametrize("itemsize", [1, 2, 3, 4, 8, 16, 24])
+@pytest.mark.parametrize("mask", range(4))
+def test_filters_decode_what_they_encode(itemsize, mask):
+    pipeline = [[filters.SHUFFLE, itemsize], [filters.DEFLATE, 5]]
+    data = np.random.default_rng(1).integers(0, 9, 50 * itemsize).astype(np.uint8)
+    out = np.zeros_like(data)
+    filters.decode(filters.encode(data, pipeline, mask, itemsize), pipeline, mask, out, itemsize)
+    assert np.array_equal(out, data)
+
+
+def test_without_libdeflate(file, monkeypatch):
+    monkeypatch.setattr(filters, "deflate", None)
+    test_every_dataset_has_the_bytes_that_h5py_reads(file)
+
+
+def test_values_in_other_files_are_taken_in_and_said(tmp_path):
+    data = np.arange(40, dtype="<i2")
+    data.tofile(tmp_path / "raw.bin")
+    with h5py.File(tmp_path / "outer.h5", "w") as source:
+        source.create_dataset("x", (40,), "<i2", external=[(str(tmp_path / "raw.bin"), 0, 80)])
+    found = reading.survey(f"hdf5::{tmp_path}/outer.h5")
+    assert reading.whole(found.items[1]) == data.tobytes()
+    assert "external storage" in found.notes[0]
 
 
 def test_storages(file):

@@ -32,6 +32,7 @@ class Item:
     cost: int                       # bytes to read and decode, for balancing
     stream: Stream = None
     extras: tuple = ()              # further blobs of the tag: (name, bytes)
+    is_dataset: bool = True         # False: it only belongs to others, as an image of their file
 
     @property
     def blobs(self):

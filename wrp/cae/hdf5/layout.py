@@ -79,7 +79,7 @@ def unpack(data):
         raise WrpError("the blob 'layout' was not written by the HDF5 assimilator")
     version = data[len(_MAGIC)]
     if version != _VERSION:
-        raise StoreVersion(f"the blob 'layout' has version {version}, this wrp reads {_VERSION}; take the file in again")
+        raise StoreVersion(f"the blob 'layout' has version {version}, this wrp reads {_VERSION}; use the wrp that wrote it")
     record = msgpack.unpackb(zlib.decompress(data[len(_MAGIC) + 1:]), unicode_errors="surrogateescape")
     record["datasets"] = [_dataset(entry) for entry in record["datasets"]]
     for name in ("image_offsets", "image_nbytes"):

@@ -147,4 +147,4 @@ def _image_item(records, raw, stamp, tag):
     count = sum(record.storage != "left_out" for record in records)
     packed = layout.Layout(stamp.nbytes, offsets, sizes, records).pack()
     return Item(tag, f"hdf5<size={stamp.nbytes}, datasets={count}>", stream.nbytes, BLOB_NBYTES, stream.nbytes, stream,
-                ((layout.BLOB, packed),))
+                ((layout.BLOB, packed),), is_dataset=False)

@@ -1,0 +1,57 @@
+"""What is told while a job runs: on a terminal, in a file, and on other ranks."""
+
+import io
+from types import SimpleNamespace
+
+import pytest
+
+from wrp.cae import progress, report
+from wrp.cae.ingest import Result
+from wrp.cae.omni import Transfer
+
+TRANSFER = Transfer(2, "file::a", "iowarp::t", "binary", name="probe")
+RESULT = Result(2, "file::a", "iowarp::t", 1, 3_000_000, 1.5, "00ff")
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+def told(kind, steps, step_s):
+    """What a transfer of `steps` blobs that take `step_s` each writes."""
+    stream, now = (Terminal if kind is progress.Redrawn else io.StringIO)(), [0.0]
+    teller = kind(stream, clock=lambda: now[0])
+    teller.begin(TRANSFER)
+    for done in range(1, steps + 1):
+        now[0] += step_s
+        teller.advance(done, steps)
+    teller.finish(RESULT)
+    teller.close()
+    return stream.getvalue()
+
+
+@pytest.mark.parametrize("steps, step_s, most", [(1000, 0.001, 1), (100, 1.0, 11), (1000, 1.0, 11), (3, 100.0, 3)])
+def test_a_file_gets_few_whole_lines(steps, step_s, most):
+    text = told(progress.Plain, steps, step_s)
+    assert "\r" not in text and text.endswith("transfer 2 (probe): file::a -> iowarp::t: done, 3000000 bytes in 1.50 s\n")
+    assert 1 <= text.count("\n") <= most
+
+
+def test_a_terminal_is_redrawn_at_most_five_times_a_second():
+    text = told(progress.Redrawn, 1000, 0.01)
+    assert text.count("\r") <= 10 * 5 + 3
+    assert text.count("\n") == 1
+
+
+@pytest.mark.parametrize("rank, is_quiet, stream, kind", [
+    (0, False, io.StringIO(), progress.Plain), (0, False, Terminal(), progress.Redrawn),
+    (1, False, io.StringIO(), progress.Silent), (0, True, Terminal(), progress.Silent)])
+def test_only_rank_0_tells(rank, is_quiet, stream, kind):
+    assert type(progress.progress(SimpleNamespace(rank=rank), stream, is_quiet)) is kind
+
+
+def test_table():
+    head, row = report.table([RESULT])
+    assert head.split() == ["transfer", "datasets", "bytes", "seconds", "MB/s", "checksum", "tag"]
+    assert row.split() == ["2", "1", "2.86", "MiB", "1.50", "2", "00ff", "t"]

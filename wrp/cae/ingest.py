@@ -1,0 +1,125 @@
+"""Runs the transfers of a job on all ranks: survey once, split, everybody reads its share into one batch, commit."""
+
+import time
+from dataclasses import dataclass
+
+from wrp.cae import plan, registry, split, url
+from wrp.cae.progress import Silent
+from wrp.cae.source import Stamp
+from wrp.comm.checksum import hash64
+from wrp.errors import SourceError, WrpError
+
+_DESCRIPTION = "description"
+_LAYOUT = "layout"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What one transfer took in. `checksum`: 16 hex digits over all names, sizes and checksums of its blobs; the same for any N."""
+
+    number: int
+    src: str
+    dst: str
+    datasets: int
+    nbytes: int
+    seconds: float
+    checksum: str
+
+    @property
+    def mb_per_s(self):
+        return self.nbytes / 1e6 / self.seconds if self.seconds else 0.0
+
+
+def run(job, store, ranks, progress=None):
+    """Take in every transfer of the `omni.Job`, one after the other; [Result] on every rank. Collective.
+
+    Stops at the first transfer that fails and raises its error on every rank: it leaves nothing in the store, those before it
+    stay, those after it (so also those that depend on it) don't run. Taking a tag in again replaces it.
+    """
+    progress = progress or Silent()
+    with ranks.agreed("putting the transfers in order"):
+        transfers = plan.order(job.transfers)
+    return [_transfer(transfer, store, ranks, progress) for transfer in transfers]
+
+
+def _transfer(transfer, store, ranks, progress):
+    began = time.monotonic()
+    progress.begin(transfer)
+    survey = None
+    with ranks.agreed(f"{transfer.label}: looking at {transfer.src}"):
+        if ranks.rank == 0:
+            survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
+    survey = ranks.share(survey, f"what {transfer.label} found in {transfer.src}")
+    for note in survey.notes:
+        progress.note(note)
+
+    with store.batch(transfer.label) as batch:
+        if ranks.rank == 0:
+            _describe(survey, store, batch)
+        _read(survey, batch, ranks, progress)
+    result = Result(transfer.number, transfer.src, transfer.dst, sum(item.is_dataset for item in survey.items),
+                    survey.nbytes, time.monotonic() - began, _checksum(batch.entries))
+    result = ranks.share(result, f"the result of {transfer.label}")
+    progress.finish(result)
+    return result
+
+
+def _describe(survey, store, batch):
+    """The blobs that aren't chunks, and the end of whatever an earlier transfer left under these tags."""
+    tags = {item.tag for item in survey.items}
+    for tag in sorted(({*survey.removed_tags} | _earlier_tags(store, survey.context)) - tags):
+        batch.remove(tag)
+    for item in survey.items:
+        if store.exists(item.tag):
+            batch.replace(item.tag)
+        batch.put(item.tag, _DESCRIPTION, item.description.encode("utf-8"))
+        for name, data in item.extras:
+            batch.put(item.tag, name, data)
+
+
+def _earlier_tags(store, tag):
+    """Tags of the datasets that an HDF5 file taken in under this tag before has left there."""
+    if not store.exists(tag, _LAYOUT):
+        return set()
+    from wrp.cae.hdf5 import layout
+
+    return set(layout.dataset_tags(store.get(tag, _LAYOUT), tag))
+
+
+def _read(survey, batch, ranks, progress):
+    """This rank's share of the blobs, each read straight to where it stays."""
+    share = split.shares(survey.items, ranks.size)[ranks.rank]
+    before = _stamps(survey, share, ranks)
+    total = sum(stop - first for _, first, stop in share)
+    done = 0
+    for number, first, stop in share:
+        item = survey.items[number]
+        reader = item.open()
+        try:
+            for blob in range(first, stop):
+                start, nbytes = item.extent(blob)
+                with batch.writing(item.tag, f"chunk_{blob}", nbytes) as buffer:
+                    reader.read_into(buffer, start)
+                done += 1
+                ranks.tick()
+                progress.advance(done, total)
+        except MemoryError as error:
+            if isinstance(error, WrpError):
+                raise
+            raise SourceError(f"not enough memory to decode {item.tag}; use fewer ranks per node") from error
+        finally:
+            reader.close()
+    for stamp in before:
+        stamp.check()
+
+
+def _stamps(survey, share, ranks):
+    """What to compare the sources with at the end. Nodes may tell different times, so elsewhere than on rank 0's it is now."""
+    if ranks.node == 0:
+        return survey.sources
+    return tuple(Stamp.of(stamp.path) for stamp in survey.sources) if share else ()
+
+
+def _checksum(entries):
+    lines = sorted(f"{entry.tag}\0{entry.blob}\0{entry.size}\0{entry.checksum}" for entry in entries)
+    return f"{hash64(chr(10).join(lines).encode('utf-8')) & (1 << 64) - 1:016x}"
