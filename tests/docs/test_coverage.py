@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-import documents
+from docs import documents
 from wrp import errors
 
 ROOT = documents.ROOT

@@ -2,42 +2,59 @@
 
 import argparse
 import dataclasses
+import io
 import json
 import os
 import sys
 import time
+from contextlib import contextmanager, redirect_stdout
 
-from wrp.comm.ranks import world
-from wrp.comm.sizes import format_size
 from wrp.cee import explore, export
 from wrp.cee.opening import DEFAULT_FOLDER, opened
-from wrp.errors import UsageError, WrpError
+from wrp.comm.ranks import run
+from wrp.comm.sizes import format_size
+from wrp.errors import UsageError
 
 
 def main(arguments=None):
-    """Run the command; returns its exit code (see wrp.errors). Collective when there are several ranks."""
-    args = _parser().parse_args(arguments)
-    ranks = world()
+    """Run the command; returns its exit code (see wrp.errors), the same on every rank. Collective."""
+    return run(lambda ranks: _command(sys.argv[1:] if arguments is None else arguments, ranks))
+
+
+def _command(arguments, ranks):
+    with redirect_stdout(sys.stdout if ranks.rank == 0 else io.StringIO()):     # --help speaks once
+        args, wrong = _parsed(arguments)
+    with ranks.agreed("reading the command line"):
+        if wrong:
+            raise wrong
+    store, ranks = opened(args.store, write=args.writes, make=False)
+    with store:
+        answer, lines = args.work(args, store, ranks)
+    if ranks.rank == 0:
+        with _reader_may_leave():
+            print(json.dumps(answer, indent=1) if args.json else "\n".join(lines), end="\n" if args.json or lines else "", flush=True)
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
+
+
+def _parsed(arguments):
+    """(arguments, None) or (None, UsageError): every rank reads the same line, so the error can wait until the ranks have met."""
     try:
-        _check(args)
-        store, ranks = opened(args.store, write=args.writes)
-        try:
-            answer, lines = args.work(args, store, ranks)
-        finally:
-            store.close()
-        if ranks.rank == 0:
-            _print(json.dumps(answer, indent=1) if args.json else "\n".join(lines))
-    except WrpError as error:
-        if ranks.rank == 0:
-            print(f"wrp_cee: {error}", file=sys.stderr, flush=True)
-        return error.exit_code
-    except BrokenPipeError:                      # the reader of our output went away: its right
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    return 0
+        args = _parser().parse_args(arguments)
+        if args.work is _retrieve and args.json and not args.out:
+            raise UsageError("retrieve --json prints what was written, so it wants --out FILE for the bytes")
+        if getattr(args, "limit", 0) < 0:
+            raise UsageError(f"--limit {args.limit}: it must be 0 (all) or more")
+        return args, None
+    except UsageError as error:
+        return None, error
 
 
 def _parser():
-    parser = argparse.ArgumentParser(prog="wrp_cee", description="Look into a store, get contexts out of it, destroy them.")
+    parser = _Parser(prog="wrp_cee", description="Look into a store, get contexts out of it, destroy them.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name, work, text, writes=False):
@@ -76,39 +93,39 @@ def _parser():
     return parser
 
 
-def _check(args):
-    """What argparse can't see."""
-    if args.work is _retrieve and args.json and not args.out:
-        raise UsageError("retrieve --json prints what was written, so it wants --out FILE for the bytes")
-    if getattr(args, "limit", 0) < 0:
-        raise UsageError(f"--limit {args.limit}: it must be 0 (all) or more")
-
-
 # one function per command: (answer for --json, lines for people)
 
 def _ls(args, store, ranks):
-    rows = explore.ls(store, args.tag_re)
+    with ranks.agreed("listing the tags"):
+        rows = explore.ls(store, args.tag_re)
     return _plain(rows), _table(("tag", "blobs", "bytes"), [(row.tag, row.blobs, format_size(row.nbytes)) for row in rows])
 
 
 def _query(args, store, ranks):
-    rows = explore.query(store, args.tag_re, args.blob_re, args.limit)
+    rows = _matching(args, store, ranks)
     lines = _table(("tag", "blob", "bytes"), [(row.tag, row.blob, row.size) for row in rows])
     return _plain(rows), lines + [f"{len(rows)} blobs, {format_size(sum(row.size for row in rows))}"]
 
 
+def _matching(args, store, ranks):
+    with ranks.agreed("looking for the blobs"):
+        return explore.query(store, args.tag_re, args.blob_re, args.limit)
+
+
 def _stat(args, store, ranks):
-    rows = explore.stat(store, args.tag, args.blob)
+    with ranks.agreed(f"looking at {args.tag}"):
+        rows = explore.stat(store, args.tag, args.blob)
     table = [(row.blob, row.size, f"{row.checksum:08x}", f"{row.score:g}", row.stamp, ",".join(map(str, row.tiers)))
              for row in rows]
     return _plain(rows), _table(("blob", "bytes", "crc32", "score", "stamp", "tiers"), table)
 
 
 def _retrieve(args, store, ranks):
-    rows = explore.query(store, args.tag_re, args.blob_re, args.limit)
+    rows = _matching(args, store, ranks)
     with ranks.agreed("write the retrieved bytes"):
         if ranks.rank == 0:
-            export.write_blobs(store, rows, args.out)
+            with _reader_may_leave():
+                export.write_blobs(store, rows, args.out)
     nbytes = sum(row.size for row in rows)
     lines = [f"{len(rows)} blobs, {format_size(nbytes)} written to {args.out}"] if args.out else []
     return {"blobs": _plain(rows), "nbytes": nbytes, "out": args.out}, lines
@@ -140,9 +157,15 @@ def _table(head, rows):
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows]]
 
 
-def _print(text):
-    if text:
-        print(text, flush=True)
+@contextmanager
+def _reader_may_leave():
+    """`wrp_cee ... | head` closes our output early: its right, and no error."""
+    try:
+        yield
+    except BrokenPipeError:
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())      # what Python still holds goes nowhere at its end
+        os.close(null)
 
 
 if __name__ == "__main__":

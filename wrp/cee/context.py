@@ -107,7 +107,7 @@ class ContextInterface:
         except WrpError as error:
             self.last_error = error
             if self._ranks is None or self._ranks.rank == 0:
-                print(f"wrp_cee: {error}", file=sys.stderr, flush=True)
+                print(f"wrp: {error}", file=sys.stderr, flush=True)
             return error.exit_code
         return 0
 

@@ -98,6 +98,7 @@ def _write_stream(store, tag, path, ranks):
             if size and offset * ranks.size // total == ranks.rank:
                 for start, piece in pieces_of(store, tag, blob, size):
                     pwrite_all(descriptor, piece, offset + start)
+                    ranks.tick()
             offset += size
 
 

@@ -5,6 +5,7 @@ import os
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
+from wrp.errors import StoreError
 
 DEFAULT_FOLDER = "wrp-store"
 
@@ -16,10 +17,13 @@ def store_folder(folder=None, environ=os.environ):
     return os.fspath(folder) if folder is not None else environ.get("WRP_STORE") or DEFAULT_FOLDER
 
 
-def opened(folder=None, write=True):
-    """(Store, Ranks) on all ranks of the job. Collective. StoreError when it isn't there and `write` is false."""
-    ranks = world()
-    return Store.open(store_folder(folder), ranks, write=write), ranks
+def opened(folder=None, write=True, make=True):
+    """(Store, Ranks) on all ranks of the job. Collective. StoreError when it isn't there and may not be made."""
+    path, ranks = store_folder(folder), world()
+    with ranks.agreed("look for the store"):
+        if ranks.rank == 0 and not (write and make) and not os.path.isdir(path):
+            raise StoreError(f"there is no store at {os.path.abspath(path)}: ingest something first, or name its folder with --store")
+    return Store.open(path, ranks, write=write), ranks
 
 
 def borrow(folder=None):

@@ -44,6 +44,7 @@ def run(store, tag, path, ranks):
     with ranks.agreed(f"write {path}"), told(path), opened_to_write(path) as descriptor:
         for unit in _share(_units(store, record, image), ranks):
             grown += unit.work(store, record, unit, descriptor) or ()
+            ranks.tick()
     grown = [entry for part in ranks.gather(grown, "compressed chunks that grew") for entry in part]
     with ranks.agreed(f"finish {path}"), told(path):
         if ranks.rank == 0:

@@ -1,0 +1,108 @@
+"""The Python interface: codes and lists as users of the reference system know them."""
+
+import subprocess
+import sys
+
+import h5py
+import numpy as np
+import pytest
+
+import wrp_cee as cee
+from harness.mpirun import job_environment
+from wrp.cee.context import fitting
+from wrp.errors import JobFileError, NoSuchTag, SourceMissing, UsageError
+
+
+def context(path, tag, **more):
+    return cee.AssimilationCtx(src=f"file::{path}", dst=f"iowarp::{tag}", format="binary", **more)
+
+
+def test_example_of_the_reference(interface, raw):
+    path, data = raw
+    assert interface.context_bundle([context(path, "my_dataset")]) == 0
+    assert interface.context_query("my_dataset", ".*", 0) == ["chunk_0", "chunk_1", "chunk_2", "description"]
+    packed = interface.context_retrieve("my_dataset", ".*", 0)
+    assert packed == [data + f"binary<size={len(data)}, offset=0>".encode()]
+    assert interface.context_destroy(["my_dataset"]) == 0
+    assert interface.context_query(".*", ".*") == [] and interface.context_retrieve(".*", ".*") == []
+
+
+def test_what_was_taken_in_is_there_for_the_next_process(folder, raw):
+    path, data = raw
+    with cee.ContextInterface(store=folder) as interface:
+        assert interface.context_bundle([context(path, "t", range_off=5, range_size=1000)]) == 0
+    code = ("import wrp_cee as cee; i = cee.ContextInterface(); "
+            "print(i.context_retrieve('t', 'chunk_.*')[0].hex(), i.context_bundle([]))")
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60,
+                          env=job_environment({"WRP_STORE": folder}))
+    assert done.stdout.split() == [data[5:1005].hex(), "0"], done.stderr
+
+
+def test_two_interfaces_share_a_store(folder, raw):
+    with cee.ContextInterface(folder) as one, cee.ContextInterface(folder) as two:
+        assert one.context_bundle([context(raw[0], "t")]) == 0
+        assert two.context_query("t", "desc.*") == ["description"]
+        one.close()
+        assert two.context_query("t", "desc.*") == ["description"]
+
+
+@pytest.mark.parametrize("wrong, error", [
+    (dict(src="file::/nowhere/x", dst="iowarp::t", format="binary"), SourceMissing),
+    (dict(src="files::x", dst="iowarp::t", format="binary"), JobFileError),
+    (dict(src="file::x", dst="t", format="binary"), JobFileError),
+    (dict(src="file::x", dst="iowarp::t", format="binary", range_off=-1), UsageError),
+    (dict(src=None, dst="iowarp::t", format="binary"), UsageError),
+    (dict(src="file::x", dst="iowarp::t", format="binary", depends_on="nobody"), JobFileError),
+])
+def test_failed_bundle_has_a_code_a_sentence_and_leaves_nothing(interface, capfd, wrong, error):
+    assert interface.context_bundle([cee.AssimilationCtx(**wrong)]) == error.exit_code
+    assert isinstance(interface.last_error, error)
+    assert capfd.readouterr().err.count(str(interface.last_error)) == 1
+    assert interface.context_query(".*", ".*") == []
+
+
+def test_destroy_of_a_missing_tag_is_1_and_takes_the_others(interface, raw):
+    interface.context_bundle([context(raw[0], "t")])
+    assert interface.context_destroy(["nothing", "t"]) == 1
+    assert isinstance(interface.last_error, NoSuchTag)
+    assert interface.context_query("t", ".*") == []
+
+
+def test_destroy_of_an_hdf5_context_takes_its_datasets(interface, tmp_path):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a/b"] = np.arange(10)
+    for tag in ("run", "run/other"):
+        ctx = cee.AssimilationCtx(f"hdf5::{tmp_path / 'x.h5'}", f"iowarp::{tag}", "hdf5")
+        assert interface.context_bundle([ctx]) == 0
+    assert interface.context_query("run/a/b", ".*") == ["chunk_0", "description"]
+    assert interface.context_destroy(["run"]) == 0
+    assert interface.context_query("run(/a/b)?", ".*") == []
+    assert interface.context_query("run/other/a/b", ".*") == ["chunk_0", "description"]
+
+
+def test_splice_copies_in_one_step(interface, raw):
+    interface.context_bundle([context(raw[0], "a", range_size=10), context(raw[0], "b", range_size=20)])
+    assert interface.context_splice("new", "a", "chunk_.*") == 0
+    assert interface.context_retrieve("new", ".*") == [raw[1][:10]]
+    assert interface.context_splice("new", "[ab]", "chunk_.*") == 0
+    assert interface.context_query("new", ".*") == ["a/chunk_0", "b/chunk_0"]
+    assert interface.context_splice("other", "nothing", ".*") == 6
+    assert interface.context_query("other", ".*") == []
+
+
+def test_context_looks_as_in_the_reference():
+    ctx = cee.AssimilationCtx("file::a", "iowarp::b", "binary")
+    assert repr(ctx) == "<AssimilationCtx src='file::a' dst='iowarp::b' format='binary'>"
+    ctx.range_off = 7
+    assert (ctx.depends_on, ctx.range_off, ctx.range_size, ctx.src_token, ctx.dst_token) == ("", 7, 0, "", "")
+
+
+@pytest.mark.parametrize("sizes, limit, batch, chosen", [
+    ([5, 5, 5], 15, 32, [0, 1, 2]),
+    ([5, 9, 1, 1], 7, 32, [0]),             # what doesn't fit ends its batch,
+    ([5, 9, 1, 1], 7, 2, [0, 2, 3]),        # a later batch may add smaller ones
+    ([0, 3, 0], 10, 1, [1]),
+    ([], 10, 4, []),
+])
+def test_fitting(sizes, limit, batch, chosen):
+    assert fitting(sizes, limit, batch) == chosen

@@ -1,0 +1,124 @@
+"""Exports are equal to what was taken in: HDF5 by a walk over everything, other tags byte by byte."""
+
+import os
+import shutil
+import subprocess
+
+import h5py
+import numpy as np
+import pytest
+
+import wrp_cee as cee
+from cee.hard_hdf5 import write
+from cee.same_hdf5 import differences
+from wrp.cae import ingest, omni
+from wrp.cee import export, rebuild
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.errors import Corrupt, NoSuchTag, UsageError
+
+
+@pytest.fixture
+def store(folder):
+    with Store.open(folder) as opened:
+        yield opened
+
+
+def take_in(store, path, protocol="hdf5", **more):
+    transfer = omni.Transfer(1, f"{protocol}::{path}", "iowarp::run", protocol, **more)
+    ingest.run(omni.Job((transfer,)), store, world())
+
+
+@pytest.mark.parametrize("libver, userblock", [("earliest", 0), ("latest", 0), ("v110", 512)])
+def test_file_with_one_of_everything(store, tmp_path, libver, userblock):
+    source, target = tmp_path / "source.h5", tmp_path / "again.h5"
+    write(source, libver, userblock)
+    take_in(store, source)
+    nbytes = export.run(store, "run", target, world())
+    assert nbytes == target.stat().st_size
+    assert differences(source, target) == []
+    assert target.read_bytes()[:userblock] == source.read_bytes()[:userblock]
+    if shutil.which("h5diff"):
+        done = subprocess.run(["h5diff", source, target], capture_output=True, text=True, timeout=60)
+        assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_bands_too_large_to_hold_are_read_chunk_by_chunk(store, tmp_path, monkeypatch):
+    write(tmp_path / "source.h5")
+    take_in(store, tmp_path / "source.h5")
+    monkeypatch.setattr(rebuild, "_HELD_NBYTES", 1000)
+    export.run(store, "run", tmp_path / "again.h5", world())
+    assert differences(tmp_path / "source.h5", tmp_path / "again.h5") == []
+
+
+def test_what_the_filter_left_out_is_left_out_again(store, tmp_path):
+    write(tmp_path / "source.h5")
+    take_in(store, tmp_path / "source.h5", include=("/numbers/*",), exclude=("*/scalar",))
+    export.run(store, "run", tmp_path / "again.h5", world())
+    with h5py.File(tmp_path / "source.h5") as source, h5py.File(tmp_path / "again.h5") as again:
+        assert set(again["numbers"]) == set(source["numbers"]) - {"scalar"}
+        assert not len(again["chunked"]) and again.attrs["title"] == "everything"
+        assert np.array_equal(again["numbers/large"][()], source["numbers/large"][()])
+
+
+def test_same_hdf5_sees_differences(tmp_path):
+    write(tmp_path / "a.h5")
+    shutil.copy(tmp_path / "a.h5", tmp_path / "b.h5")
+    with h5py.File(tmp_path / "b.h5", "r+") as file:
+        file["numbers/large"][77] += 1
+        file["chunked/edges"].attrs["new"] = 1
+        del file["also"]
+        file["also"] = np.arange(3)
+    found = "\n".join(differences(tmp_path / "a.h5", tmp_path / "b.h5"))
+    for path in ("/also", "/numbers/large: values", "/chunked/edges@new"):
+        assert path in found
+
+
+def test_raw_file_and_range(store, tmp_path, raw):
+    path, data = raw
+    take_in(store, path, "file")
+    export.run(store, "run", tmp_path / "again", world())
+    assert (tmp_path / "again").read_bytes() == data
+    take_in(store, path, "file", range_off=100, range_size=1500000)
+    export.run(store, "run", tmp_path / "again", world(), force=True)
+    assert (tmp_path / "again").read_bytes() == data[100:1500100]
+
+
+def test_other_tags_give_their_blobs_in_natural_order(store, tmp_path):
+    for number in range(12):
+        store.put("mine", f"part_{number}", bytes([number]) * number)
+    export.run(store, "mine", tmp_path / "out", world())
+    assert (tmp_path / "out").read_bytes() == b"".join(bytes([number]) * number for number in range(12))
+
+
+def test_refusals_leave_nothing_behind(store, tmp_path, raw):
+    path, data = raw
+    take_in(store, path, "file")
+    store.delete("run", "chunk_1")
+    before = sorted(os.listdir(tmp_path))
+    for arguments, error in ((("run", tmp_path / "x"), Corrupt), (("none", tmp_path / "x"), NoSuchTag),
+                             (("run", path), UsageError), (("run", tmp_path), UsageError),
+                             (("run", tmp_path / "no" / "x"), UsageError)):
+        with pytest.raises(error):
+            export.run(store, *arguments, world())
+    assert sorted(os.listdir(tmp_path)) == before
+    with open(path, "rb") as file:
+        assert file.read() == data
+
+
+def test_missing_chunk_of_an_hdf5_context_is_corrupt(store, tmp_path):
+    write(tmp_path / "source.h5")
+    take_in(store, tmp_path / "source.h5")
+    store.delete("run/numbers/large", "chunk_1")
+    with pytest.raises(Corrupt, match="run/numbers/large"):
+        export.run(store, "run", tmp_path / "again.h5", world())
+    assert not (tmp_path / "again.h5").exists()
+
+
+def test_bundle_then_export(folder, tmp_path):
+    write(tmp_path / "source.h5")
+    with cee.ContextInterface(folder) as interface:
+        assert interface.context_bundle([cee.AssimilationCtx(f"hdf5::{tmp_path / 'source.h5'}", "iowarp::run", "hdf5")]) == 0
+    with Store.open(folder, write=False) as store:
+        export.run(store, "run", tmp_path / "again.h5", world())
+    assert differences(tmp_path / "source.h5", tmp_path / "again.h5") == []
