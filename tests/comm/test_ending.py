@@ -50,9 +50,17 @@ def test_absent_rank_is_named():
     assert "rank 0 on " in done.stderr and "in 'meeting'; not there: rank 1 (pid " in done.stderr
 
 
-def test_ticks_hold_the_deadline_off():
-    done = _job("[(time.sleep(0.3), ranks.tick()) for _ in range(6 * ranks.rank)]", WRP_TIMEOUT_S="1")
+@pytest.mark.parametrize("ranks_per_node", ["2", "1"])
+def test_ticks_hold_the_deadline_off(ranks_per_node):
+    done = _job("[(time.sleep(0.1), ranks.tick()) for _ in range(20 * ranks.rank)]",
+                WRP_TIMEOUT_S="1.5", WRP_RANKS_PER_NODE=ranks_per_node)
     assert done.returncode == 0, done.stderr
+
+
+def test_absent_rank_of_another_node_is_named():
+    done = _job("ranks.rank and time.sleep(20)", WRP_TIMEOUT_S="1", WRP_RANKS_PER_NODE="1")
+    assert done.returncode == 9
+    assert "missing is one of the ranks 1 on other nodes" in done.stderr
 
 
 def test_killed_rank_ends_all():

@@ -1,4 +1,4 @@
-"""Board: what the ranks of one machine show each other about where they are. One writer per cell, plain stores."""
+"""Board: what the ranks of one node show each other about where they are. One writer per cell, plain stores."""
 
 import os
 import time
@@ -10,8 +10,10 @@ CELL = np.dtype([
     ("namespace", np.int64),        # inode of the pid namespace: a pid means nothing in another one
     ("left", np.int64),             # 1: takes no more steps
     ("ticks", np.int64),
+    ("heard", np.int64),            # signs of life of other nodes
+    ("beat_ns", np.int64),          # when it told the other nodes last, monotonic clock
     ("entered", np.int64, 3),       # number of collective steps begun, per group
-    ("step", "S72"),                # the step it is in or was in last
+    ("step", "S56"),                # the step it is in or was in last
 ])
 _CHECK_S = 0.2
 
@@ -33,7 +35,7 @@ class Board:
     def enter(self, group, what):
         """Show that this rank begins the next step of a group; returns the number of the step (from 1)."""
         cell = self._mine[0]
-        cell["step"] = what.encode("utf-8", "replace")[:72]
+        cell["step"] = what.encode("utf-8", "replace")[:56]
         cell["entered"][group] += 1
         return int(cell["entered"][group])
 
@@ -43,9 +45,19 @@ class Board:
     def leave(self):
         self._mine["left"] = 1
 
+    def hear(self):
+        self._mine["heard"] += 1
+
+    def claim_beat(self, now_s, every_s):
+        """True when no rank of this node told the others lately; this one does it then. Two at once do no harm."""
+        if now_s * 1e9 - self.cells["beat_ns"].max() < every_s * 0.9e9:
+            return False
+        self._mine["beat_ns"] = int(now_s * 1e9)
+        return True
+
     def progress(self):
-        """A number that changes when any other rank of this machine gets on."""
-        total = self.cells["ticks"].sum() + self.cells["entered"].sum()
+        """A number that changes when any other rank of this node gets on, or another node says so."""
+        total = self.cells["heard"].sum() + self.cells["ticks"].sum() + self.cells["entered"].sum()
         return int(total - self._mine["ticks"][0] - self._mine["entered"].sum())
 
     def missing(self, world_ranks, group, number):
@@ -54,7 +66,7 @@ class Board:
                 if rank in self._slots and self.cells[self._slots[rank]]["entered"][group] < number]
 
     def unseen(self, world_ranks):
-        """Ranks among these that run on other machines."""
+        """Ranks among these of other nodes."""
         return [rank for rank in world_ranks if rank not in self._slots]
 
     def dead(self, world_ranks, group, number):

@@ -3,6 +3,7 @@
 from wrp.comm.ranks.board import CELL, Board
 from wrp.comm.ranks.layout import layout, ranks_per_node_from_environment
 from wrp.comm.ranks.mpi import LEADERS, ON_NODE, WORLD, MpiRanks
+from wrp.comm.ranks.pulse import Pulse
 
 
 class World(MpiRanks):
@@ -30,12 +31,13 @@ class World(MpiRanks):
             return
         self.barrier("close of the ranks")
         self.board.leave()
-        board, self.board = self.board, None
+        if self.pulse is not None:
+            self.pulse.close()
+        self.board = self.pulse = None
         for group in (self._on_node, self._leaders):
             if group is not None:
-                group.board = None
+                group.board = group.pulse = None
                 group.comm.Free()
-        del board
         self._window.Free()
         self.comm.Free()
 
@@ -48,43 +50,46 @@ def join(comm):
     world = World(comm.Dup(), WORLD, members)
     machine = world.comm.Split_type(MPI.COMM_TYPE_SHARED, world.rank)
     neighbours = machine.allgather(world.rank)
-    world.board, world._window = _board(machine, neighbours, world.rank)
     machine.Free()
-    _split(world, neighbours[0], MPI)
+    facts = world.comm.allgather((neighbours[0], ranks_per_node_from_environment()))
+    _split(world, layout([fact[0] for fact in facts], facts[0][1]).nodes)
     return world
 
 
-def _board(machine, neighbours, rank):
-    """The Board of this machine and the window it lies in."""
+def _split(world, nodes):
+    """Make the groups of nodes and of leaders, and what they see of each other."""
     from mpi4py import MPI
-    nbytes = CELL.itemsize * len(neighbours) if machine.Get_rank() == 0 else 0
-    window = MPI.Win.Allocate_shared(nbytes, 1, comm=machine)
-    buffer, _ = window.Shared_query(0)
-    if machine.Get_rank() == 0:
-        memoryview(buffer).cast("B")[:] = bytes(nbytes)
-    machine.Barrier()
-    board = Board(buffer, neighbours, rank)
-    board.arrive()
-    machine.Barrier()
-    return board, window
-
-
-def _split(world, machine, MPI):
-    """Make the groups of nodes and of leaders."""
-    facts = world.gather((machine, ranks_per_node_from_environment()), "layout of the nodes")
-    nodes = layout([fact[0] for fact in facts], facts[0][1]).nodes
     world.nodes = len(nodes)
-    world.node = next(i for i, members in enumerate(nodes) if world.rank in members)
+    world.node = next(number for number, members in enumerate(nodes) if world.rank in members)
     mine = nodes[world.node]
     world.local_rank, world.local_size = mine.index(world.rank), len(mine)
     node_comm = world.comm.Split(world.node, world.rank)
     leader_comm = world.comm.Split(0 if world.local_rank == 0 else MPI.UNDEFINED, world.rank)
+    world.board, world._window = _board(node_comm, mine, world.rank)
+    if world.nodes > 1:
+        others = [members[0] for members in nodes if members is not mine]
+        world.pulse = Pulse(world.comm.Dup(), others, world.board, world.timeout_s)
     world._on_node = _group(world, node_comm, ON_NODE, mine)
     if world.local_rank == 0:
         world._leaders = _group(world, leader_comm, LEADERS, tuple(members[0] for members in nodes))
 
 
+def _board(comm, members, rank):
+    """The Board of this node and the window it lies in."""
+    from mpi4py import MPI
+    nbytes = CELL.itemsize * len(members) if rank == members[0] else 0
+    window = MPI.Win.Allocate_shared(nbytes, 1, comm=comm)
+    buffer, _ = window.Shared_query(0)
+    if rank == members[0]:
+        memoryview(buffer).cast("B")[:] = bytes(nbytes)
+    comm.Barrier()
+    board = Board(buffer, members, rank)
+    board.arrive()
+    comm.Barrier()
+    return board, window
+
+
 def _group(world, comm, kind, members):
     group = MpiRanks(comm, kind, members, world.board)
-    group._failed = world._failed
+    group.pulse, group._failed = world.pulse, world._failed
     return group

@@ -36,6 +36,7 @@ class MpiRanks(Ranks):
         self.nodes = self.size if kind == LEADERS else 1
         self.node = self.rank if kind == LEADERS else 0
         self.local_rank, self.local_size = (0, 1) if kind == LEADERS else (self.rank, self.size)
+        self.pulse = None
         self._failed = {}               # shared by the groups of one world
 
     @property
@@ -88,6 +89,8 @@ class MpiRanks(Ranks):
     def tick(self):
         if self.board is not None:
             self.board.tick()
+        if self.pulse is not None:
+            self.pulse.beat()
 
     def progress(self):
         self.comm.Iprobe()
@@ -107,6 +110,8 @@ class MpiRanks(Ranks):
         if self.broken:
             raise broken(self, what)
         number = self.board.enter(self.kind, what) if self.board is not None else 0
+        if self.pulse is not None:
+            self.pulse.beat()
         return Step(self.kind, what, number)
 
     def _bcast(self, array, root, step):

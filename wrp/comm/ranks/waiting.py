@@ -71,6 +71,8 @@ def broken(ranks, what):
 
 
 def _lost(ranks, step):
+    if ranks.pulse is not None:
+        ranks.pulse.listen()
     if ranks.board is None:
         return None
     rank = ranks.board.dead(ranks.world_ranks, step.group, step.number)
@@ -86,7 +88,7 @@ def _absent(ranks, step):
     if missing:
         return "not there: " + ", ".join(map(ranks.board.describe, missing[:8])) + cure
     if unseen:
-        return f"the ranks of this machine are there; missing is one of the ranks {_short(unseen)} on other machines" + cure
+        return f"all ranks of this node are there; missing is one of the ranks {_short(unseen)} on other nodes" + cure
     return "every rank has come to it, but MPI doesn't end it" + cure
 
 
