@@ -1,9 +1,13 @@
-"""The decorator of kernels and its cache folders."""
+"""The decorator of kernels, its cache folders, and how processes share them."""
+import fcntl
 import os
+import subprocess
+import sys
+import time
 
 from numba import config
 
-from wrp.comm import jit
+from wrp.comm import compiling, jit
 from wrp.comm.jit import kernel
 
 
@@ -37,3 +41,53 @@ def test_a_folder_that_cannot_be_used_is_replaced_by_a_private_one(tmp_path, mon
     folder = jit._folder.__wrapped__(1)
     assert os.path.isdir(folder) and os.stat(folder).st_mode & 0o077 == 0
     os.rmdir(folder)
+
+
+_SCRIPT = """
+import sys
+from pathlib import Path
+sys.path.insert(0, {folder!r})
+from squares import square
+sys.stdout.write("ready\\n"); sys.stdout.flush(); sys.stdin.readline()
+assert square(7) == 49
+print(sum(square.stats.cache_hits.values()))
+"""
+
+
+def test_one_of_many_processes_compiles(tmp_path):
+    (tmp_path / "squares.py").write_text("from wrp.comm.jit import kernel\n@kernel\ndef square(a):\n    return a * a\n")
+    script = _SCRIPT.format(folder=str(tmp_path))
+    environ = {**os.environ, "WRP_CACHE_DIR": str(tmp_path / "cache")}
+    jobs = [subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                             env=environ) for _ in range(3)]
+    assert [job.stdout.readline() for job in jobs] == ["ready\n"] * 3
+    for job in jobs:
+        job.stdin.write("go\n")
+        job.stdin.flush()
+    hits = sorted(int(job.communicate(timeout=60)[0]) for job in jobs)
+    assert hits == [0, 1, 1]
+
+
+def test_a_turn_that_never_comes_is_not_waited_for_again(tmp_path, monkeypatch):
+    monkeypatch.setattr(compiling, "_WAIT_S", 0.05)
+    path = tmp_path / "lock"
+    with open(path, "w") as other:
+        fcntl.flock(other, fcntl.LOCK_EX)
+        turn = compiling._Turn(path)
+        turn.enter()
+        turn.leave()
+        monkeypatch.setattr(compiling, "_WAIT_S", 1000)
+        started = time.monotonic()
+        turn.enter()
+        turn.leave()
+        assert time.monotonic() - started < 100
+
+
+def test_a_full_disk_costs_only_the_cache(monkeypatch):
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    function = kernel(lambda a: a + 41)
+    monkeypatch.setattr(function._cache._cache_file, "save", full)
+    monkeypatch.setattr(function._cache._cache_file, "load", full)
+    assert function(1) == 42

@@ -4,9 +4,11 @@ A kernel is compiled without the GIL, with NumPy's error model, without bounds c
 cache looks only at the file of the function itself; here the folder carries a hash over every file of the kernel's floor
 and of those below, so a changed callee recompiles its callers, and two versions of wrp never share a cache.
 """
+import atexit
 import hashlib
 import os
 import platform
+import shutil
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -14,8 +16,10 @@ from pathlib import Path
 import numba
 from numba import config
 
+from wrp.comm.compiling import SharedCache
+
 _FLOORS = ("comm", "runtime", "cte")        # those with kernels, from below
-_OPTIONS = {"nogil": True, "cache": True, "error_model": "numpy", "boundscheck": False}
+_OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 _ROOT = Path(__file__).resolve().parent.parent
 
 
@@ -31,13 +35,18 @@ def kernel(function):
 
 
 def _compiled(function, signature):
-    # Numba reads the folder while the decorator runs: other users of Numba in this process keep their own
-    before, config.CACHE_DIR = config.CACHE_DIR, cache_folder(function.__module__)
+    folder = cache_folder(function.__module__)
+    # Numba reads the folder while the cache is made: other users of Numba in this process keep their own
+    before, config.CACHE_DIR = config.CACHE_DIR, folder
     try:
-        decorator = numba.njit(**_OPTIONS) if signature is None else numba.njit(signature, **_OPTIONS)
-        return decorator(function)
+        dispatcher = numba.njit(**_OPTIONS)(function)
+        dispatcher._cache = SharedCache(function, folder)
     finally:
         config.CACHE_DIR = before
+    if signature is not None:
+        dispatcher.compile(signature)
+        dispatcher.disable_compile()
+    return dispatcher
 
 
 def cache_folder(module):
@@ -50,7 +59,13 @@ def cache_folder(module):
 def _folder(floors):
     parent = os.environ.get("WRP_CACHE_DIR") or os.path.join(os.path.expanduser("~"), ".cache", "wrp")
     folder = Path(parent) / f"kernels-{_fingerprint(floors)}"
-    return str(folder) if _is_own(folder) else tempfile.mkdtemp(prefix="wrp-kernels-")
+    return str(folder) if _is_usable(folder) else _private_folder()
+
+
+def _private_folder():
+    folder = tempfile.mkdtemp(prefix="wrp-kernels-")
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    return folder
 
 
 def _fingerprint(floors):
@@ -67,11 +82,13 @@ def _fingerprint(floors):
     return digest.hexdigest()[:16]
 
 
-def _is_own(folder):
-    """True if `folder` is there or can be made, and only this user can write to it: what lies in it will be run."""
+def _is_usable(folder):
+    """True if `folder` is there or can be made, takes files, and only this user can write to it: its code will be run."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
-        return found.st_uid == os.getuid() and not found.st_mode & 0o022 and os.access(folder, os.W_OK | os.X_OK)
+        with tempfile.TemporaryFile(dir=folder) as probe:       # home folders are often full
+            probe.write(bytes(4096))
+        return found.st_uid == os.getuid() and not found.st_mode & 0o022
     except OSError:
         return False

@@ -1,0 +1,86 @@
+"""Numba's cache of one kernel, made for jobs of many ranks: one process compiles, the others load what it has compiled."""
+import fcntl
+import os
+import pickle
+import time
+
+from numba.core.caching import FunctionCache
+
+_WAIT_S = 120.0             # longer than any kernel of wrp compiles
+_NAP_S = 0.01
+
+
+class _Turn:
+    """A lock file that one process has while it compiles; by depth, because compiling a kernel compiles its callees.
+
+    Who can't have it within the time limit, or on a file system without locks, compiles without it from then on: the
+    lock saves work, nothing is wrong without it.
+    """
+
+    def __init__(self, path):
+        self._path, self._fd, self._depth, self._is_used = path, None, 0, True
+
+    def enter(self):
+        self._depth += 1
+        if self._depth == 1 and self._is_used:
+            self._is_used = self._lock()
+
+    def leave(self):
+        self._depth -= 1
+        if self._depth == 0 and self._fd is not None:
+            os.close(self._fd)          # the lock goes with it
+            self._fd = None
+
+    def _lock(self):
+        deadline = time.monotonic() + _WAIT_S
+        try:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            while not self._try():
+                if time.monotonic() >= deadline:
+                    return False
+                time.sleep(_NAP_S)
+            return True
+        except OSError:                 # no locks on this file system
+            return False
+
+    def _try(self):
+        try:
+            fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
+
+
+_turns = {}                 # folder -> its _Turn
+
+
+class SharedCache(FunctionCache):
+    """The cache of one kernel in `folder`. A folder that fails (no space, no rights) costs time, never the program."""
+
+    def __init__(self, function, folder):
+        super().__init__(function)
+        self._turn = _turns.setdefault(folder, _Turn(os.path.join(folder, "compiling.lock")))
+
+    def load_overload(self, sig, target_context):
+        """The machine code for a signature, or None: then Numba compiles, and calls `save_overload` with the turn held."""
+        found = self._load(sig, target_context)
+        if found is None:
+            self._turn.enter()
+            found = self._load(sig, target_context)     # another process may have compiled it meanwhile
+            if found is not None:
+                self._turn.leave()
+        return found
+
+    def save_overload(self, sig, data):
+        try:
+            super().save_overload(sig, data)
+        except OSError:
+            self.disable()              # the code is in memory; only the next process has to compile again
+        finally:
+            self._turn.leave()
+
+    def _load(self, sig, target_context):
+        try:
+            return super().load_overload(sig, target_context)
+        except (OSError, EOFError, pickle.UnpicklingError):
+            return None                 # damaged or unreadable: it is compiled again and written anew
