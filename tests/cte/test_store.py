@@ -10,7 +10,7 @@ from wrp.errors import (Corrupt, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, 
 
 @pytest.fixture(params=["memory", "folder"])
 def store(request, open_store):
-    return open_store(memory=request.param == "memory")
+    return open_store(memory=request.param == "memory", ram="32m")
 
 
 def test_what_is_put_is_got(store):
@@ -125,9 +125,13 @@ def test_full_store_refuses_and_keeps_what_it_has(open_store):
             kept[f"b{number}"] = data
     assert len(kept) >= 8
     assert all(store.get("t", name) == data for name, data in kept.items())
-    store.delete("t", "b0")
+    with pytest.raises(OutOfSpace, match="file device"):
+        store.flush()               # the file can't take what is in ram
+    for name in list(kept)[:6]:
+        store.delete("t", name)
+        del kept[name]
     store.flush()
-    store.put("t", "again", b"y" * (1 << 19))
+    assert all(store.get("t", name) == data for name, data in kept.items())
 
 
 def test_space_comes_back(open_store):
@@ -210,3 +214,16 @@ def test_info_says_where_bytes_are(open_store):
     second = store.info("t", "b")
     assert first.tiers == ("ram",) and "file" in second.tiers
     assert (second.size, second.score, second.checksum) == (1, 0.25, first.checksum)
+
+
+def test_disk_space_of_what_was_destroyed_comes_back(open_store, folder):
+    store = open_store()
+    store.put("kept", "b", b"k" * 5000)
+    store.put("gone", "b", b"g" * (20 << 20))
+    store.close()
+    store = open_store()
+    store.destroy("gone")
+    store.close()
+    store = open_store()
+    assert (folder / "data" / "0").stat().st_blocks * 512 < (2 << 20)
+    assert store.get("kept", "b") == b"k" * 5000

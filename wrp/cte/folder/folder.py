@@ -14,6 +14,7 @@ import uuid
 from wrp.cte.folder import frames
 from wrp.cte.folder.files import replace, sync_folder
 from wrp.cte.folder.lock import FolderLock
+from wrp.cte.folder.trim import trim
 from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
@@ -48,6 +49,7 @@ class Folder:
             if stale:
                 self.write_snapshot(records)
                 self._drop(stale)
+            self._trim(records)
         return records
 
     def member(self, header):
@@ -126,6 +128,16 @@ class Folder:
         pieces = [frames.encode({"put": plain[start:start + 4096]}) for start in range(0, len(plain), 4096)]
         pieces.append(frames.encode({"end": len(plain)}))
         replace(os.path.join(self.path, "snapshot"), b"".join(pieces))
+
+    def _trim(self, records):
+        """Give the disk back what no record uses of the data files."""
+        used = {}
+        for record in records.values():
+            for target, offset, nbytes, _ in record.durable:
+                used.setdefault(target - 1, []).append((offset, nbytes))
+        for number in range(self.header["files"]):
+            if os.path.exists(self.data_path(number)):
+                trim(self.data_path(number), used.get(number, []))
 
     def _drop(self, paths):
         for path in paths:
