@@ -65,12 +65,12 @@ def test_same_hdf5_sees_differences(tmp_path):
     write(tmp_path / "a.h5")
     shutil.copy(tmp_path / "a.h5", tmp_path / "b.h5")
     with h5py.File(tmp_path / "b.h5", "r+") as file:
-        file["numbers/large"][77] += 1
+        file["chunked/flat"][1, 77] += 1
         file["chunked/edges"].attrs["new"] = 1
         del file["also"]
         file["also"] = np.arange(3)
     found = "\n".join(differences(tmp_path / "a.h5", tmp_path / "b.h5"))
-    for path in ("/also", "/numbers/large: values", "/chunked/edges@new"):
+    for path in ("/also", "/chunked/flat: values", "/chunked/edges@new"):
         assert path in found
 
 
@@ -109,8 +109,8 @@ def test_refusals_leave_nothing_behind(store, tmp_path, raw):
 def test_missing_chunk_of_an_hdf5_context_is_corrupt(store, tmp_path):
     write(tmp_path / "source.h5")
     take_in(store, tmp_path / "source.h5")
-    store.delete("run/numbers/large", "chunk_1")
-    with pytest.raises(Corrupt, match="run/numbers/large"):
+    store.delete("run/chunked/flat", "chunk_1")
+    with pytest.raises(Corrupt, match="run/chunked/flat"):
         export.run(store, "run", tmp_path / "again.h5", world())
     assert not (tmp_path / "again.h5").exists()
 
