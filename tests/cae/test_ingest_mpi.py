@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from wrp.cae import ingest, omni
+from wrp.cae import ingest, omni, source
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.errors import SourceError, SourceMissing
@@ -46,6 +46,10 @@ def test_all_ranks_together_take_in_what_one_would(folder):
         ranks.barrier("all read")
 
 
+def _unreadable(*_):
+    raise SourceError("no more to read")
+
+
 def test_errors_are_the_same_on_all_ranks(folder, monkeypatch):
     ranks = world()
     job = omni.Job((omni.Transfer(1, f"file::{folder}/none", "iowarp::t", "binary"),))
@@ -53,11 +57,11 @@ def test_errors_are_the_same_on_all_ranks(folder, monkeypatch):
         with pytest.raises(SourceMissing, match="does not exist"):
             ingest.run(job, store, ranks)
         # only the last rank can't read
-        from wrp.cae import source
         if ranks.rank == ranks.size - 1:
-            monkeypatch.setattr(source.os, "preadv", lambda *_: 0)
+            monkeypatch.setattr(source, "fill", _unreadable)
         job = omni.Job((omni.Transfer(1, f"file::{folder}/zoo.h5", "iowarp::t", "binary"),))
-        with pytest.raises(SourceError, match=f"it was cut short.*rank {ranks.size - 1} on"):
+        named = f".*rank {ranks.size - 1} on" if ranks.size > 1 else ""
+        with pytest.raises(SourceError, match=f"no more to read{named}"):
             ingest.run(job, store, ranks)
         assert store.tags() == []
         ranks.barrier("all looked")

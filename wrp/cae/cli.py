@@ -85,6 +85,16 @@ def _config(path):
     return config.load(path)
 
 
+def _seconds(text):
+    """The text, for the environment, if it is a finite number above 0."""
+    try:
+        if 0 < float(text) < float("inf"):
+            return text
+    except ValueError:
+        pass
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message):
         raise UsageError(f"{message}; wrp_cae_omni --help shows how to call it")
@@ -97,7 +107,7 @@ def _parser():
     parser.add_argument("--store", metavar="DIR", help=f"the store's folder (default: WRP_STORE, else {_FOLDER})")
     parser.add_argument("--conf", metavar="FILE", help="configuration of tiers and runtime (default: built in)")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
-    parser.add_argument("--timeout", metavar="S", help="deadline of every wait for another rank, in seconds "
+    parser.add_argument("--timeout", metavar="S", type=_seconds, help="deadline of every wait for another rank, in seconds "
                                                        "(default: WRP_TIMEOUT_S, else 300)")
     parser.add_argument("--quiet", action="store_true", help="tell nothing while it runs")
     parser.add_argument("-h", "--help", action="store_true", help="show this and leave")
