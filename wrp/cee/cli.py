@@ -73,7 +73,7 @@ def _parser():
     sub.add_argument("blob_re", nargs="?", default=".*", help="regular expression for whole blob names (default: all)")
     sub.add_argument("--limit", type=int, default=0, metavar="N", help="at most N blobs (default: 0 = all)")
 
-    sub = command("stat", _stat, "Show size, checksum, score, age and tiers of a tag's blobs.")
+    sub = command("stat", _stat, "Show size, checksum, score, last change and tiers of a tag's blobs.")
     sub.add_argument("tag")
     sub.add_argument("blob", nargs="?", help="one blob (default: all of the tag)")
 
@@ -115,9 +115,9 @@ def _matching(args, store, ranks):
 def _stat(args, store, ranks):
     with ranks.agreed(f"looking at {args.tag}"):
         rows = explore.stat(store, args.tag, args.blob)
-    table = [(row.blob, row.size, f"{row.checksum:08x}", f"{row.score:g}", row.stamp, ",".join(map(str, row.tiers)))
+    table = [(row.blob, row.size, f"{row.checksum:08x}", f"{row.score:g}", _moment(row.stamp), ",".join(map(str, row.tiers)))
              for row in rows]
-    return _plain(rows), _table(("blob", "bytes", "crc32", "score", "stamp", "tiers"), table)
+    return _plain(rows), _table(("blob", "bytes", "crc32", "score", "changed", "tiers"), table)
 
 
 def _retrieve(args, store, ranks):
@@ -150,8 +150,12 @@ def _plain(rows):
     return [dataclasses.asdict(row) for row in rows]
 
 
+def _moment(stamp_ns):
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp_ns // 10**9))
+
+
 def _table(head, rows):
-    """Columns as wide as their widest cell; all but the first to the right where they are numbers."""
+    """Columns as wide as their widest cell."""
     rows = [tuple(map(str, row)) for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *rows)]
     return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows]]
