@@ -16,8 +16,9 @@ from wrp.comm.jit import kernel
 
 _WORD = ir.IntType(64)
 _HALF = ir.IntType(32)
-_X86 = platform.machine() in ("x86_64", "AMD64", "i686")
-_SYS_FUTEX = 202 if _X86 else 98        # 98 is the number in the table that aarch64, riscv64 and loongarch64 share
+_MACHINE = platform.machine()
+_X86 = _MACHINE == "x86_64"
+_SYS_FUTEX = {"x86_64": 202, "ppc64le": 221}.get(_MACHINE, 98)      # 98: aarch64, riscv64 and loongarch64 share a table
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1         # not the PRIVATE forms: the waiters sit in other processes
 _CLOCK_MONOTONIC = 1
 _EINTR, _EIO = 4, 5

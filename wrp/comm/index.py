@@ -238,7 +238,10 @@ class Index:
     def find(self, key, timeout_s=10.0):
         """The value (two ints) of `key` (two ints), or None; WaitTimeout if a writer keeps the slot for `timeout_s`."""
         out = np.empty(2, dtype=np.int64)
-        state = self._patient(lambda: index_find(self.address, *key, out.ctypes.data), lambda code: code != BUSY, timeout_s)
+        place = out.ctypes.data
+        state = index_find(self.address, *key, place)
+        if state == BUSY:
+            state = self._patient(lambda: index_find(self.address, *key, place), lambda code: code != BUSY, timeout_s)
         return (int(out[0]), int(out[1])) if state == FOUND else None
 
     def insert(self, key, value):

@@ -41,12 +41,16 @@ def reserve(address, nbytes, fd=None, offset=0):
     skew = address % PAGE
     address, nbytes, offset = address - skew, nbytes + skew, offset - skew
     missing = _missing(address, nbytes)
-    free = _free(fd)
-    # refused at once, instead of filling the memory of the node first and failing then
-    if missing and free is not None and missing > free:
-        _refuse(missing, free)
+    if missing:
+        _check_room(missing, _free(fd))
     for start in range(0, nbytes, _PIECE):
         _back(address + start, min(_PIECE, nbytes - start), fd, offset + start)
+
+
+def _check_room(missing, free):
+    # refused at once, instead of filling the memory of the node first and failing then
+    if free is not None and missing > free:
+        _refuse(missing, free)
 
 
 def _free(fd):

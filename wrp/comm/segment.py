@@ -103,8 +103,8 @@ class Segment:
             raise StoreError("This memory isn't a segment of wrp; remove it, or give another name.")
         version, nbytes = (atomics.load(self.address + offset) for offset in (_VERSION, _NBYTES))
         if version != VERSION:
-            raise StoreVersion(f"The segment has layout {version}, this wrp has layout {VERSION}: end the program that made it, "
-                               "or use the same version of wrp.")
+            raise StoreVersion(f"The segment has layout {version}, this wrp has layout {VERSION}: end the program that made "
+                               "it, or use the same version of wrp.")
         if nbytes != self.nbytes:
             raise StoreError(f"The segment says that it has {nbytes} bytes but {self.nbytes} are mapped; remove it.")
 
@@ -167,7 +167,8 @@ class Segment:
         """Take `nbytes` at a multiple of `align` off the unused end. Bytes are never handed out twice."""
         offset = -(-atomics.load(self.address + _NEXT) // align) * align
         if nbytes < 0 or offset + nbytes > self.nbytes:
-            raise OutOfSpace(f"The segment of {self.nbytes} bytes has no room for {name!r} with {nbytes} bytes; make it larger.")
+            raise OutOfSpace(f"The segment of {self.nbytes} bytes has no room for {name!r} with {nbytes} bytes; "
+                             "make it larger.")
         if atomics.load(self.address + _COUNT) == _ENTRIES:
             raise OutOfSpace(f"The segment has {_ENTRIES} regions already; there is no entry for {name!r}.")
         atomics.store(self.address + _NEXT, offset + nbytes)
