@@ -18,7 +18,7 @@ from numba import config
 
 from wrp.comm.compiling import SharedCache
 
-_FLOORS = ("comm", "runtime", "cte")        # those with kernels, from below
+_FLOORS = ("comm", "runtime", "cte", "cae", "cee")      # from below
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 _ROOT = Path(__file__).resolve().parent.parent
 
