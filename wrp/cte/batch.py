@@ -130,9 +130,10 @@ class Batch:
         freed = []
         with catalog.changing(f"publishing {self._label}"):
             for record in records:
-                if record.kind == TAG and catalog.find(record.name) is not None:
+                old = catalog.find(record.name)
+                if record.kind == TAG and old is not None:
                     continue
-                old = catalog.put(record)
+                catalog.put(record)
                 freed += _space_of(old, self._durable)
                 catalog.seen_stamp(record.stamp)
             for name, stamp in removals:

@@ -6,7 +6,6 @@ a time. Readers take no lock: they copy a record, check its checksum and that th
 
 import threading
 import time
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -116,12 +115,13 @@ class Catalog:
 
     def _look(self, key0, key1):
         """(state, offset, nbytes of the record) from the index; takes no lock."""
+        scratch = self._scratch
         try:
-            found = self._scratch.found
+            found, address = scratch.found, scratch.address
         except AttributeError:
-            found = self._scratch.found = np.zeros(2, np.int64)
-        state = index_find(self._index.address, key0, key1, found.ctypes.data)
-        return state, int(found[0]), int(found[1])
+            found = scratch.found = np.zeros(2, np.int64)
+            address = scratch.address = found.ctypes.data
+        return index_find(self._index.address, key0, key1, address), *found.tolist()
 
     def _copy(self, offset, nbytes):
         start = self._heap + offset
@@ -129,14 +129,12 @@ class Catalog:
 
     # changing
 
-    @contextmanager
     def changing(self, what):
-        """Hold the token: only inside may `put` and `remove` be called."""
-        with self._token.held(what, self._timeout_s):
-            yield self
+        """Context manager that holds the token: only inside may `put` and `remove` be called."""
+        return self._token.held(what, self._timeout_s)
 
     def put(self, record):
-        """Publish a record; return the one it replaces, or None. Inside `changing` only.
+        """Publish a record in place of the one of its name. Inside `changing` only.
 
         Raises OutOfSpace when the catalog is full; nothing has changed then.
         """
@@ -151,12 +149,17 @@ class Catalog:
             self._runs.give(offset, _rounded(len(data)))
             raise OutOfSpace(f"the catalog of the node has no room for another name: raise runtime.index_slots in the "
                              f"configuration ({error})") from error
-        return self._retire(*old) if old is not None else None
+        if old is not None:
+            self._runs.give(old[0], _rounded(old[1]))
 
     def remove(self, name):
         """Take a name out; return its Record, or None. Inside `changing` only."""
         old = self._index.remove(key_of(name))
-        return self._retire(*old) if old is not None else None
+        if old is None:
+            return None
+        record = self._copy(*old)
+        self._runs.give(old[0], _rounded(old[1]))
+        return record
 
     def next_stamp(self):
         """A stamp above all stamps of the store: wall-clock nanoseconds, or one more than the last. Inside `changing` only."""
@@ -168,11 +171,6 @@ class Catalog:
         """Never give out a stamp at or below this one again. Inside `changing` only."""
         if stamp > atomics.load(self._stamp):
             atomics.store(self._stamp, stamp)
-
-    def _retire(self, offset, nbytes):
-        record = self._copy(offset, nbytes)
-        self._runs.give(offset, _rounded(nbytes))
-        return record
 
     def _back(self, end):
         """Back the heap's pages up to `end`, in steps, before a byte is written there."""

@@ -14,7 +14,7 @@ Layout, little-endian 64-bit words; a record is never changed in place, a change
 """
 
 import struct
-from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 from wrp.comm.checksum import crc32, crc32_combine, hash64, hash128
 
@@ -28,8 +28,7 @@ _HEAD = struct.Struct("<qqqqqqqqqqdqqq")
 _SEPARATOR = "\0"
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One tag or blob. ``extents`` and ``durable`` are tuples of (target, offset, nbytes, crc32)."""
 
     name: str               # "tag" or "tag\0blob"
@@ -56,11 +55,11 @@ class Record:
         return key_of(self.name)
 
     def but(self, **changes):
-        return replace(self, **changes)
+        return self._replace(**changes)
 
     def clean(self):
         """The record after the journal has named its ``durable`` extents."""
-        return replace(self, dirty=False)
+        return self._replace(dirty=False)
 
 
 def full_name(tag, blob=None):
