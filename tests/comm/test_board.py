@@ -32,7 +32,7 @@ def test_missing_ranks(boards):
 
 def test_long_names_of_steps(boards):
     boards[0].enter(0, "ä" * 100)
-    assert "ä" * 25 in boards[1].describe(4)
+    assert "ä" * 24 in boards[1].describe(4)
 
 
 def test_dead_ranks(boards):

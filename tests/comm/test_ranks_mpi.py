@@ -1,7 +1,7 @@
 """Ranks on 1 to 4 ranks: what collectives give, and how an error becomes common."""
 
 import pytest
-from wrp.comm.ranks import is_common, world
+from wrp.comm.ranks import is_common, mpi, world
 from wrp.errors import OutOfSpace, RankFailed
 
 pytestmark = pytest.mark.mpi
@@ -28,7 +28,10 @@ def test_nodes_of_the_job():
         assert [fact[1] for fact in members] == list(range(members[0][2]))
         assert [fact[3] for fact in members] == [True] + [False] * (len(members) - 1)
     assert ranks.on_node.gather(ranks.node, "node") == [ranks.node] * ranks.local_size
+    first = ranks.on_node.leaders
+    assert (first is not None) == (ranks.local_rank == 0) and (first is None or first.size == 1)
     if ranks.leaders:
+        assert ranks.leaders.on_node.gather(ranks.rank, "alone") == [ranks.rank]
         assert ranks.leaders.gather(ranks.node, "leaders") == list(range(ranks.nodes))
 
 
@@ -68,3 +71,12 @@ def test_world_again_after_close():
     world().close()
     ranks = world()
     assert ranks.gather(1, "again") == [1] * ranks.size
+
+
+def test_objects_longer_than_one_message(monkeypatch):
+    monkeypatch.setattr(mpi, "_PIECE", 3000)
+    ranks = world()
+    mine = bytes([ranks.rank]) * (1100 * ranks.rank + 7000)
+    found = ranks.gather(mine, "long parts")
+    assert found == [bytes([rank]) * (1100 * rank + 7000) for rank in range(ranks.size)]
+    assert ranks.share(mine, "long whole", ranks.size - 1) == found[-1]

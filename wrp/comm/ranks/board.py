@@ -12,8 +12,8 @@ CELL = np.dtype([
     ("ticks", np.int64),
     ("heard", np.int64),            # signs of life of other nodes
     ("beat_ns", np.int64),          # when it told the other nodes last, monotonic clock
-    ("entered", np.int64, 3),       # number of collective steps begun, per group
-    ("step", "S56"),                # the step it is in or was in last
+    ("entered", np.int64, 4),       # number of collective steps begun, per group
+    ("step", "S48"),                # the step it is in or was in last
 ])
 _CHECK_S = 0.2
 
@@ -35,7 +35,7 @@ class Board:
     def enter(self, group, what):
         """Show that this rank begins the next step of a group; returns the number of the step (from 1)."""
         cell = self._mine[0]
-        cell["step"] = what.encode("utf-8", "replace")[:56]
+        cell["step"] = what.encode("utf-8", "replace")[:48]
         cell["entered"][group] += 1
         return int(cell["entered"][group])
 

@@ -2,23 +2,15 @@
 
 from wrp.comm.ranks.board import CELL, Board
 from wrp.comm.ranks.layout import layout, ranks_per_node_from_environment
-from wrp.comm.ranks.mpi import LEADERS, ON_NODE, WORLD, MpiRanks
+from wrp.comm.ranks.mpi import ALONE, LEADERS, ON_NODE, WORLD, MpiRanks
 from wrp.comm.ranks.pulse import Pulse
 
 
 class World(MpiRanks):
     """All ranks of the job; owns the board and the groups."""
 
-    _on_node = _leaders = _window = None
+    _window = None
     _closed = False
-
-    @property
-    def on_node(self):
-        return self._on_node
-
-    @property
-    def leaders(self):
-        return self._leaders
 
     def close(self):
         """Collective, idempotent. Must not be called while another collective call is on its way."""
@@ -69,9 +61,12 @@ def _split(world, nodes):
     if world.nodes > 1:
         others = [members[0] for members in nodes if members is not mine]
         world.pulse = Pulse(world.comm.Dup(), others, world.board, world.timeout_s)
+    alone = _group(world, MPI.COMM_SELF, ALONE, (world.rank,))
     world._on_node = _group(world, node_comm, ON_NODE, mine)
+    world._on_node._leaders = world._leaders = None
     if world.local_rank == 0:
         world._leaders = _group(world, leader_comm, LEADERS, tuple(members[0] for members in nodes))
+        world._on_node._leaders = world._leaders._on_node = alone
 
 
 def _board(comm, members, rank):

@@ -10,7 +10,7 @@ from wrp.comm.ranks.group import Ranks
 from wrp.comm.ranks.waiting import broken, wait
 from wrp.errors import UsageError, WaitTimeout
 
-WORLD, ON_NODE, LEADERS = range(3)
+WORLD, ON_NODE, LEADERS, ALONE = range(4)
 _PIECE = 1 << 30            # counts of MPI are 32 bits wide
 _INLINE = 1024              # bytes that travel with the size in share()
 _kept = []                  # buffers and requests of failed waits: MPI may still write to them
@@ -38,10 +38,19 @@ class MpiRanks(Ranks):
         self.local_rank, self.local_size = (0, 1) if kind == LEADERS else (self.rank, self.size)
         self.pulse = None
         self._failed = {}               # shared by the groups of one world
+        self._on_node = self._leaders = self
 
     @property
     def broken(self):
         return self._failed.get("why")
+
+    @property
+    def on_node(self):
+        return self._on_node
+
+    @property
+    def leaders(self):
+        return self._leaders
 
     def barrier(self, what):
         step = self._begin(what)
