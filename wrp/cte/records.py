@@ -14,6 +14,7 @@ Layout, little-endian 64-bit words; a record is never changed in place, a change
 """
 
 import struct
+from functools import lru_cache
 from typing import NamedTuple
 
 from wrp.comm.checksum import crc32, crc32_combine, hash64, hash128
@@ -25,7 +26,9 @@ HEAD_WORDS = 14
 CRC, NBYTES, KEY0, KEY1, KIND, FLAGS, TAG_HASH, STAMP, SIZE = range(9)
 
 _HEAD = struct.Struct("<qqqqqqqqqqdqqq")
+_CRC = struct.Struct("<q")
 _SEPARATOR = "\0"
+_CACHED = 1 << 14               # names whose hashes a process remembers: the next call often has one of the last names
 
 
 class Record(NamedTuple):
@@ -67,10 +70,13 @@ def full_name(tag, blob=None):
     return tag if blob is None else tag + _SEPARATOR + blob
 
 
+@lru_cache(_CACHED)
 def key_of(name):
+    """Two int64 words by which the index finds a full name."""
     return hash128(name.encode())
 
 
+@lru_cache(_CACHED)
 def tag_hash(tag):
     return hash64(tag.encode())
 
@@ -87,16 +93,14 @@ def combined_crc(extents):
 
 def pack(record):
     """The record's bytes, a multiple of 8 of them."""
-    name = record.name.encode()
-    words = [word for extent in record.extents + record.durable for word in extent]
-    nbytes = _HEAD.size + 8 * len(words) + -(-len(name) // 8) * 8
-    key0, key1 = hash128(name)
-    body = _HEAD.pack(0, nbytes, key0, key1, record.kind, DIRTY * record.dirty | PINNED * record.pinned,
-                      tag_hash(record.tag), record.stamp, record.size, record.checksum, record.score,
-                      len(record.extents), len(record.durable), len(name))
-    body += struct.pack(f"<{len(words)}q", *words) + name
-    body = body.ljust(nbytes, b"\0")
-    return struct.pack("<q", crc32(body[8:])) + body[8:]
+    full, kind, stamp, size, checksum, score, extents, durable, dirty, pinned = record
+    name = full.encode()
+    words = [word for extent in extents + durable for word in extent]
+    padded = -(-len(name) // 8) * 8
+    nbytes = _HEAD.size + 8 * len(words) + padded
+    body = struct.pack(f"<qqqqqqqqqdqqq{len(words)}q{padded}s", nbytes, *key_of(full), kind, DIRTY * dirty | PINNED * pinned,
+                       tag_hash(record.tag), stamp, size, checksum, score, len(extents), len(durable), len(name), *words, name)
+    return _CRC.pack(crc32(body)) + body
 
 
 def unpack(data):
