@@ -46,6 +46,7 @@ class ChunkedReader(ElementReader):
         numbers = np.ravel_multi_index(tuple((record.chunks.coords // self._chunk).T), self._grid)
         self._order = np.argsort(numbers)
         self._numbers = numbers[self._order]
+        self._is_full = len(numbers) == prod(self._grid)
 
         row = prod(self._grid[1:]) + 1
         self._room = max(1, min(row, _CACHE_NBYTES // max(self._chunk_nbytes, 1)))
@@ -80,7 +81,11 @@ class ChunkedReader(ElementReader):
 
     def _find(self, at):
         """The chunk's place in the record's tables; None when it was never allocated."""
-        number = np.ravel_multi_index(at, self._grid)
+        number = 0
+        for index, extent in zip(at, self._grid):
+            number = number * extent + index
+        if self._is_full:
+            return int(self._order[number])
         place = np.searchsorted(self._numbers, number)
         if place < len(self._numbers) and self._numbers[place] == number:
             return int(self._order[place])
