@@ -1,13 +1,14 @@
 """What all pools and devices of a process share of its node: the segment, the layout in it, the deadline. Starts nothing."""
 
-import os
-
+from wrp.comm import memory, reserve
 from wrp.comm.segment import Segment
 from wrp.errors import UsageError
 from wrp.runtime import layout as layouts
 from wrp.runtime.pools import PoolTable
 
 _TABLES_NBYTES = 24 << 20       # for the tables of devices, at most; pages are backed as devices are made
+_SLACK = 4 << 20
+_GUESS = 1 << 30                # where nothing says how much memory there is
 _RAM_PAGES = 1 << 18            # a device in ram has a table of a word per 2 MiB
 
 
@@ -44,17 +45,19 @@ def _segment(ranks, config, depth):
     nbytes = None
     with ranks.agreed("sizing the runtime's segment"):
         if ranks.rank == 0:
-            nbytes = layouts.nbytes_of(ranks.size, depth) + _room(config.get("runtime.segment_capacity"))
+            nbytes = layouts.nbytes_of(ranks.size, depth) + _room(config)
     nbytes = ranks.share(nbytes, "size of the runtime's segment")
     return Segment.private(nbytes) if ranks.size == 1 else Segment.window(ranks, nbytes)
 
 
-def _room(capacity):
-    """Bytes of address space for devices with their tables. `capacity` 0: half of the free memory and three quarters of shared memory."""
-    shared = os.statvfs("/dev/shm")
-    shared = shared.f_bavail * shared.f_frsize
+def _room(config):
+    """Bytes of address space for devices and their tables. A capacity of 0 is half of the free memory, at most three quarters of
+    what shared memory has free; more where the configuration's tiers of ram need it."""
+    shared = reserve.free_bytes()
+    capacity = config.get("runtime.segment_capacity")
     if not capacity:
-        with open("/proc/meminfo", encoding="ascii") as file:
-            free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
-        capacity = min(free // 2, shared * 3 // 4)
-    return capacity + capacity // _RAM_PAGES + min(_TABLES_NBYTES, shared // 8) + (4 << 20)
+        limits = [_GUESS if free is None else free * part // 4 for free, part in ((memory.available(), 2), (shared, 3))]
+        wanted = sum(entry["capacity_limit"] + _SLACK for entry in config.get("storage") if entry["bdev_type"] == "ram")
+        capacity = max(min(limits), wanted)
+    tables = _TABLES_NBYTES if shared is None else min(_TABLES_NBYTES, shared // 8)
+    return capacity + capacity // _RAM_PAGES + tables + _SLACK

@@ -7,6 +7,7 @@ import numpy as np
 
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import modules, pools
+from wrp.runtime.config.keys import of_entry
 from wrp.runtime.devices import make_device
 from wrp.runtime.node import Node
 from wrp.runtime.pool import Pool
@@ -14,6 +15,7 @@ from wrp.runtime.worker import PythonLoop, Worker, worker_loop
 
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
+_BDEV_KEYS = ("pool_id", "bdev_type", "capacity")
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module"}
 
 
@@ -32,8 +34,14 @@ class Runtime:
         self._workers = self._start()
         atexit.register(_end, weakref.ref(self))
         ranks.on_node.barrier("the workers of the node run")
-        self.pool("admin", "admin")
-        self._compose()
+        try:
+            with ranks.agreed("making the pools of the configuration"):
+                self.pool("admin", "admin")
+                self._compose()
+        except BaseException:
+            self._stop(_STOP_S)
+            self._node.is_open = False
+            raise
 
     @property
     def segment(self):
@@ -51,18 +59,16 @@ class Runtime:
         """
         self._node.check_open()
         kind = modules.kind_of(module)
-        if kind == pools.BDEV_KIND:
-            self._device_of(name, params)
-            return self._pools[name]
         if name not in self._pools:
             slot = self._slot(name, kind, params.pop("pool_id", ""))
-            with self._node.ranks.agreed(f"making the container of pool {name!r}"):
-                if kind == pools.PYTHON_KIND and slot.lane == self._own_lane(pools.PYTHON_KIND):
-                    self._containers[slot.number] = modules.class_of(module)(name, **params)
-            self._pools[name] = Pool(self._node, slot, name)
-        elif self._pools[name]._slot.kind != kind:
-            raise UsageError(f"pool {name!r} is there and is of {_KINDS[self._pools[name]._slot.kind]}, not of {module}")
-        return self._pools[name]
+            if kind == pools.BDEV_KIND:
+                self._add_device(name, slot, _spec(name, **params))
+            else:
+                self._add_container(name, slot, module, params)
+        found = self._pools[name]
+        if found._slot.kind != kind:
+            raise UsageError(f"pool {name!r} is there and is of {_KINDS[found._slot.kind]}, not of {module}")
+        return found
 
     def device(self, name, kind, capacity, path=None, read_only=False):
         """The Device of this name, with its bdev pool, made if the node has none. Collective over the node.
@@ -73,53 +79,58 @@ class Runtime:
         """
         self._node.check_open()
         if name not in self._devices:
-            slot = self._slot(name, pools.BDEV_KIND, "")
-            pool = Pool(self._node, slot, name)
-            device = make_device(self._node, pool, (kind, capacity, path, read_only))
-            self._fds[slot.number] = device.descriptor
-            self._pools[name], self._devices[name] = pool, device
+            self._add_device(name, self._slot(name, pools.BDEV_KIND, ""), (kind, capacity, path, read_only))
         device = self._devices[name]
         if device.kind != kind:
             raise UsageError(f"device {name!r} is there and is of kind {device.kind}, not {kind}")
         return device
 
-    def _device_of(self, name, params):
-        kind = params.get("bdev_type") or ("ram" if name.startswith("ram::") else "file")
-        path = params.get("path") or (name if kind == "file" else None)
-        self.device(name, kind, params.get("capacity", 1 << 30), path)
+    def _add_device(self, name, slot, spec):
+        pool = Pool(self._node, slot, name)
+        device = make_device(self._node, pool, spec)
+        self._fds[slot.number] = device.descriptor
+        self._pools[name], self._devices[name] = pool, device
+
+    def _add_container(self, name, slot, module, params):
+        """The pool, and on the rank of its worker the object that serves it."""
+        with self._node.ranks.agreed(f"making the container of pool {name!r}"):
+            if slot.kind == pools.PYTHON_KIND and slot.lane == self._own_lane():
+                self._containers[slot.number] = modules.class_of(module)(name, **params)
+        self._pools[name] = Pool(self._node, slot, name)
 
     def _slot(self, name, kind, pool_id):
         """The pool's slot in the node's table, made on the node's first rank. Collective over the node."""
         node, number = self._node, None
         with node.ranks.agreed(f"making pool {name!r}"):
             if node.ranks.rank == 0:
-                wanted = pools.parse_id(pool_id) or pools.IDS.get("admin" if kind == pools.ADMIN_KIND else
-                                                                  "bdev" if kind == pools.BDEV_KIND else name)
-                if wanted and not pool_id and node.table.is_taken(wanted):
-                    wanted = None
-                slot = node.table.add(name, kind, wanted, lambda major: self._lane(kind, major))
+                slot = node.table.add(name, kind, self._id(name, kind, pool_id), lambda major: self._lane(kind, major))
                 if slot.kind != kind:
                     raise UsageError(f"pool {name!r} is there and is of {_KINDS[slot.kind]}, not of {_KINDS[kind]}")
                 number = slot.number
         return node.table.slot(node.ranks.share(number, f"slot of pool {name!r}"))
 
+    def _id(self, name, kind, text):
+        """The id asked for, else the one that is known for the name, else None."""
+        if text:
+            return pools.parse_id(text)
+        known = pools.IDS.get("bdev" if kind == pools.BDEV_KIND else name)
+        return None if known is None or self._node.table.is_taken(known) else known
+
     def _lane(self, kind, major):
         """Number of the lane that serves a pool: one worker for ever."""
         return 2 * (major % self._node.ranks.size) + 1 if kind == pools.PYTHON_KIND else 0
 
-    def _own_lane(self, kind):
-        return 2 * self._node.ranks.rank + (kind == pools.PYTHON_KIND)
+    def _own_lane(self):
+        return 2 * self._node.ranks.rank + 1
 
     def _compose(self):
         """Make the pools that the configuration asks for."""
         for entry in self.config.get("compose"):
             if entry["mod_name"] in _SERVED_BY_THE_LIBRARY:
                 continue
-            known = {"mod_name", "pool_name", "pool_query", "restart"}
-            params = {key: value for key, value in entry.items() if key not in known}
-            if modules.kind_of(entry["mod_name"]) == pools.PYTHON_KIND:
-                params = {key: value for key, value in params.items() if key in ("pool_id",) or key not in _bdev_keys()}
-            self.pool(entry["pool_name"], entry["mod_name"], **params)
+            is_bdev = modules.kind_of(entry["mod_name"]) == pools.BDEV_KIND
+            passed = _BDEV_KEYS if is_bdev else ["pool_id", *(key for key in entry if key not in of_entry("compose"))]
+            self.pool(entry["pool_name"], entry["mod_name"], **{key: entry[key] for key in passed})
 
     # workers
 
@@ -165,9 +176,10 @@ class Runtime:
             self.close()
 
 
-def _bdev_keys():
-    from wrp.runtime.config.keys import of_entry
-    return of_entry("compose")
+def _spec(name, bdev_type="", capacity=1 << 30, path=None):
+    """What makes the device of a bdev pool; kind and path follow from its name."""
+    kind = bdev_type or ("ram" if name.startswith("ram::") else "file")
+    return kind, capacity, path or (name if kind == "file" else None), False
 
 
 def _end(reference):

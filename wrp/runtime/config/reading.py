@@ -23,6 +23,7 @@ class Reader:
     def __init__(self, path):
         self._path = path
         self._maker = yaml.SafeLoader("")
+        self._within = ""               # the entry of a list that is read, for messages
         self.values, self.origins = {}, {}
         root = self._root()
         if root is not None:
@@ -50,13 +51,14 @@ class Reader:
             elif any(known.startswith(path + ".") for known in schema):
                 self._section(child, schema, path + ".", take)
             elif extra is None or not extra(name, child):
-                raise ConfigError(f"{self._path}:{line}: unknown key {path!r}{nearest(path, schema)}")
+                raise ConfigError(f"{self._path}:{line}: unknown key {self._within + path!r}{nearest(path, schema)}")
 
     def _pairs(self, node, prefix):
         """(name, node, line) of a mapping; nothing of an empty one."""
         if isinstance(node, yaml.ScalarNode) and node.tag == "tag:yaml.org,2002:null":
             return
-        what = f"{prefix.rstrip('.')!r}" if prefix else "the file"
+        name = (self._within + prefix).rstrip(".")
+        what = repr(name) if name else "the file"
         if not isinstance(node, yaml.MappingNode):
             raise ConfigError(f"{self._path}:{_line(node)}: {what} must be a mapping of keys to values, not {_kind(node)}")
         self._merge(node)
@@ -106,7 +108,9 @@ class Reader:
                 return True
             return False
 
+        self._within, outer = where + ".", self._within
         self._section(node, schema, "", take, extra)
+        self._within = outer
         for path in ("mod_name", "pool_name", "path"):
             if path in entry and entry[path] is None:
                 raise ConfigError(f"{self._path}:{_line(node)}: {where} has no {path!r}: give {schema[path].description}")
@@ -182,12 +186,12 @@ def _parsed(key, text, where):
 
 def nearest(name, known):
     """"; did you mean ..." for the most similar of the known names, or "" when none resembles it."""
-    name = str(name)
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.6)
+    # a key in the wrong section or without one, then a key or section written wrongly
+    last = {path.rsplit(".", 1)[-1]: path for path in known if path}
+    close = [last[match] for match in difflib.get_close_matches(str(name).rsplit(".", 1)[-1], last, n=1, cutoff=0.85)]
     if not close:
-        # a key in the wrong section, or without one
-        last = {path.rsplit(".", 1)[-1]: path for path in known if path}
-        close = [last[match] for match in difflib.get_close_matches(name.rsplit(".", 1)[-1], last, n=1, cutoff=0.75)]
+        sections = {path.split(".", 1)[0] for path in known if path}
+        close = difflib.get_close_matches(str(name), [*sections, *known], n=1, cutoff=0.6)
     return f"; did you mean {close[0]!r}?" if close else ""
 
 

@@ -61,23 +61,44 @@ class Device:
         """Lease from the node: in bulk, else, when that doesn't fit, just this."""
         refusal = None
         for wanted in dict.fromkeys((max(size, self._unit), size)):
-            run = self._allocate(wanted)
-            if run < 0:
-                continue
             try:
-                self._back(run, wanted)
+                if self._add_lease(wanted):
+                    return self._leases.take(size)
             except OutOfSpace as error:
-                self._free_run(run, wanted)
                 refusal = error
-                continue
-            self._leases.add(run, wanted)
-            return self._leases.take(size)
         offset = self._leases.take(size, thorough=True)
-        if offset < 0:
-            raise OutOfSpace(f"{self.kind} device {self.name!r} of {format_size(self.capacity)} has no room for {format_size(size)}: "
-                             + (str(refusal) if refusal else f"{format_size(self.free)} of it are free, in pieces that are too small"
-                                if self.free >= size else f"{format_size(self.free)} of it are free")) from refusal
-        return offset
+        if offset >= 0:
+            return offset
+        # pieces of several leases may be neighbours: they join in the node's table
+        if refusal is None and self._leases.free:
+            self._drain()
+            if self._add_lease(size):
+                return self._leases.take(size)
+        raise self._full(size, refusal)
+
+    def _add_lease(self, nbytes):
+        """Lease a run of the node's free space; False when there is none. Raises OutOfSpace when it can't be backed."""
+        run = self._allocate(nbytes)
+        if run < 0:
+            return False
+        try:
+            self._back(run, nbytes)
+        except BaseException:
+            self._free_run(run, nbytes)
+            raise
+        self._leases.add(run, nbytes)
+        return True
+
+    def _full(self, size, refusal):
+        free = self.free
+        reason = str(refusal) if refusal else f"{format_size(free)} of it are free" + (", in pieces that are too small" if free >= size else "")
+        error = OutOfSpace(f"{self.kind} device {self.name!r} of {format_size(self.capacity)} has no room for {format_size(size)}: {reason}")
+        error.__cause__ = refusal
+        return error
+
+    def _drain(self):
+        for offset, nbytes in self._leases.drain():
+            self._free_run(offset, nbytes)
 
     def _allocate(self, nbytes):
         """Offset of a run of the node's free space, or -1."""
@@ -152,8 +173,7 @@ class Device:
             return
         self.is_open = False
         with self._lock:
-            for offset, nbytes in self._leases.drain():
-                self._free_run(offset, nbytes)
+            self._drain()
 
     def _back(self, offset, nbytes):
         """Back the bytes, or raise OutOfSpace."""

@@ -1,0 +1,240 @@
+"""The contract of devices, over both kinds."""
+
+import errno
+import os
+import random
+import threading
+
+import numpy as np
+import pytest
+
+from wrp.errors import OutOfSpace, StoreError, UsageError, WrpError
+from wrp.runtime import bdev
+
+MIB = 1 << 20
+
+
+@pytest.fixture(params=["ram", "file"])
+def device(request, runtime, tmp_path):
+    return runtime.device(f"test.{request.param}", request.param, 32 * MIB, tmp_path / "data.bin")
+
+
+def test_bytes_come_back(device):
+    rng = np.random.default_rng(1)
+    written = {}
+    for nbytes in (1, 63, 4096, 70_000, 5 * MIB):
+        data = rng.bytes(nbytes)
+        offset = device.lease(nbytes)
+        assert offset % device.align == 0
+        device.write(offset, data)
+        written[offset] = data
+    for offset, data in written.items():
+        out = np.empty(len(data), np.uint8)
+        device.read(offset, out)
+        assert out.tobytes() == data
+    device.write(0, b""), device.read(0, bytearray())
+    device.sync()
+
+
+def test_leases_of_several_threads_are_disjoint(device):
+    found, errors = [], []
+
+    def work(seed):
+        rng = random.Random(seed)
+        try:
+            for _ in range(100):
+                nbytes = rng.randint(1, 60_000)
+                found.append((device.lease(nbytes), nbytes))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not errors
+    found.sort()
+    assert all(a[0] + a[1] <= b[0] for a, b in zip(found, found[1:]))
+
+
+def test_churn_ends_where_it_began(device):
+    rng = random.Random(3)
+    held = []
+    for _ in range(1500):
+        if held and rng.random() < 0.5:
+            device.give_back(*held.pop(rng.randrange(len(held))))
+        else:
+            nbytes = rng.choice((100, 5000, 300_000, 2 * MIB))
+            try:
+                held.append((device.lease(nbytes), nbytes))
+            except OutOfSpace:
+                assert device.free < 32 * MIB
+    for offset, nbytes in held:
+        device.give_back(offset, nbytes)
+    assert device.free == device.capacity
+    offset = device.lease(device.capacity - 4 * MIB)
+    device.give_back(offset, device.capacity - 4 * MIB)
+
+
+def test_a_full_device_says_so_and_has_lost_nothing(device):
+    held = []
+    with pytest.raises(OutOfSpace, match=r"device 'test\.\w+' of 32 MiB has no room for 4 MiB: "):
+        while True:
+            held.append(device.lease(4 * MIB))
+    assert len(held) == 8
+    assert device.free == 0
+    for offset in held:
+        device.give_back(offset, 4 * MIB)
+    assert device.free == device.capacity
+    assert device.lease(20 * MIB) >= 0
+
+
+def test_giving_back_twice_is_refused(device):
+    offset, other = device.lease(5000), device.lease(5000)
+    device.give_back(offset, 5000)
+    with pytest.raises(WrpError, match="some of them are free already"):
+        device.give_back(offset, 5000)
+    with pytest.raises(WrpError, match="some of them are free already"):
+        device.give_back(20 * MIB, 4096)
+    device.give_back(other, 5000)
+    assert device.free == device.capacity
+
+
+def test_runs_in_use_are_taken_over(device):
+    runs = np.array([(8 * MIB, 100), (0, MIB), (MIB, 4096), (31 * MIB, 5 * MIB), (50 * MIB, 7)], np.int64)
+    device.claim(runs)
+    used = MIB + 4096 + device._rounded(100) + MIB
+    assert device.free == 32 * MIB - used
+    found = []
+    with pytest.raises(OutOfSpace):
+        while True:
+            found.append(device.lease(MIB))
+    for offset in found:
+        assert all(offset + MIB <= start or start + nbytes <= offset for start, nbytes in runs.tolist())
+    for offset, nbytes in runs.tolist():
+        device.give_back(offset, nbytes)
+    for offset in found:
+        device.give_back(offset, MIB)
+    assert device.free == device.capacity
+    device.lease(1)
+    with pytest.raises(WrpError, match="leased already"):
+        device.claim(runs)
+
+
+def test_ranges_outside_are_refused(device):
+    with pytest.raises(UsageError):
+        device.write(device.capacity - 3, b"1234")
+    with pytest.raises(UsageError):
+        device.read(-1, bytearray(1))
+    with pytest.raises(UsageError):
+        device.lease(0)
+
+
+def test_a_closed_device_gives_its_leases_back(runtime):
+    device = runtime.device("d", "ram", 16 * MIB)
+    offset = device.lease(MIB)
+    device.give_back(offset, MIB)
+    device.close()
+    device.close()
+    assert runtime.pool("d", "bdev").call(bdev.GET_STATS).values[:2] == (16 * MIB, 16 * MIB)
+    with pytest.raises(UsageError, match="was closed"):
+        device.lease(1)
+
+
+def test_view_is_the_memory_itself(runtime):
+    device = runtime.device("d", "ram", 16 * MIB)
+    offset = device.lease(1000)
+    device.view(offset, 1000)[10:13] = b"abc"
+    out = bytearray(5)
+    device.read(offset + 9, out)
+    assert out == b"\0abc\0"
+
+
+def test_memory_is_backed_before_a_lease_returns(runtime, monkeypatch):
+    device = runtime.device("d", "ram", 30 * MIB)
+    reserved = []
+    monkeypatch.setattr(runtime.segment, "reserve", lambda offset, nbytes: reserved.append((offset - device._base, nbytes)))
+    offset = device.lease(29 * MIB)
+    device.give_back(offset, 29 * MIB)
+    device.lease(MIB), device.lease(28 * MIB)
+    assert sorted(reserved)[0][0] <= offset
+    assert len(reserved) == len(set(reserved)) and sum(nbytes for _, nbytes in reserved) <= 30 * MIB
+    assert sum(nbytes for _, nbytes in reserved) >= 29 * MIB
+
+
+def test_memory_that_is_not_there_is_out_of_space(runtime, monkeypatch):
+    device = runtime.device("d", "ram", 30 * MIB)
+
+    def refuse(offset, nbytes):
+        raise OutOfSpace("Shared memory has no room.")
+
+    monkeypatch.setattr(runtime.segment, "reserve", refuse)
+    with pytest.raises(OutOfSpace, match="Shared memory has no room"):
+        device.lease(MIB)
+    assert device.free == device.capacity
+
+
+def test_a_file_grows_with_its_leases_and_a_full_disk_is_out_of_space(runtime, tmp_path, monkeypatch):
+    device = runtime.device("f", "file", 64 * MIB, tmp_path / "f.bin")
+    offset = device.lease(MIB)
+    assert os.stat(tmp_path / "f.bin").st_size >= offset + MIB
+    assert os.stat(tmp_path / "f.bin").st_mode & 0o777 == 0o600
+
+    def full(fd, offset, nbytes):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    free = device.free
+    with pytest.raises(OutOfSpace, match="f.bin has no room for it"):
+        device.lease(16 * MIB)
+    assert device.free == free
+
+
+def test_a_file_system_without_fallocate(runtime, tmp_path, monkeypatch):
+    def refuse(fd, offset, nbytes):
+        raise OSError(errno.EOPNOTSUPP, "Operation not supported")
+
+    monkeypatch.setattr(os, "posix_fallocate", refuse)
+    device = runtime.device("f", "file", 64 * MIB, tmp_path / "f.bin")
+    offset = device.lease(5 * MIB)
+    device.read(offset, bytearray(5 * MIB))
+
+
+def test_errors_of_files_name_them(runtime, tmp_path):
+    with pytest.raises(StoreError, match="none/f.bin of device 'f' can't be opened: No such file"):
+        runtime.device("f", "file", MIB, tmp_path / "none" / "f.bin")
+    device = runtime.device("g", "file", MIB, tmp_path / "g.bin")
+    with pytest.raises(OSError, match="file ends before byte 100.*g.bin"):
+        device.read(0, bytearray(100))
+    (tmp_path / "g.bin").write_bytes(b"x" * 8192)
+    reader = runtime.device("h", "file", MIB, tmp_path / "g.bin", read_only=True)
+    with pytest.raises(UsageError, match="opened for reading only"):
+        reader.lease(1)
+    with pytest.raises(OSError, match="g.bin"):
+        reader.write(0, b"x")
+
+
+def test_ram_that_does_not_fit_into_the_segment(runtime):
+    with pytest.raises(OutOfSpace, match="raise runtime.segment_capacity"):
+        runtime.device("big", "ram", 1 << 40)
+
+
+@pytest.mark.parametrize("kind", ["ram", "file"])
+def test_read_and_write_as_tasks(runtime, tmp_path, kind):
+    staging = runtime.device("staging", "ram", 4 * MIB)
+    runtime.device("target", kind, 16 * MIB, tmp_path / "t.bin")
+    pool = runtime.pool("target", "bdev")
+    buffer, back = staging.lease(100_000), staging.lease(100_000)
+    staging.write(buffer, os.urandom(100_000))
+    block = pool.call(bdev.ALLOCATE_BLOCKS, 100_000).values[0]
+    assert pool.call(bdev.WRITE, block, staging._base + buffer, 100_000) == (0, (100_000, 0, 0, 0))
+    assert pool.call(bdev.READ, block, staging._base + back, 100_000).code == 0
+    assert staging.view(back, 100_000) == staging.view(buffer, 100_000)
+    assert pool.call(bdev.GET_STATS).values[2:] == (100_000, 100_000)
+    assert pool.call(bdev.WRITE, 16 * MIB - 5, staging._base, 6).code == bdev.OUT_OF_BOUNDS
+    assert pool.call(bdev.READ, 0, runtime.segment.nbytes - 5, 6).code == bdev.OUT_OF_BOUNDS
+    assert pool.call(bdev.ALLOCATE_BLOCKS, 17 * MIB).code == bdev.NO_SPACE
+    assert pool.call(bdev.FREE_BLOCKS, block, 100_000).code == 0
+    assert pool.call(bdev.FREE_BLOCKS, block, 100_000).code == bdev.NOT_TAKEN
+    assert pool.call(55).code == bdev.UNKNOWN_METHOD
