@@ -18,11 +18,12 @@ def _pytest_job(name, n=2):
 
 
 @needs_mpirun
-def test_failure_of_one_rank_fails_the_job():
-    done = _pytest_job("one_rank_fails_alone or test_passes")
+def test_failures_are_shown_and_the_closing_line_is_whole():
+    done = _pytest_job("fails_alone or all_ranks_fail or test_passes", n=3)
     assert done.returncode == 1
-    assert "--- rank 1 of 2" in done.stderr and "rank 1 fails on purpose" in done.stderr
-    assert "2 passed" in done.stdout        # rank 0 goes on
+    assert "--- rank 1 of 3" in done.stderr and "rank 1 fails on purpose" in done.stderr
+    assert "all fail on purpose" in done.stdout         # rank 0 goes on after the failure of rank 1
+    assert [line for line in done.stdout.splitlines() if line.startswith("=") and " 1 failed, 2 passed" in line]
 
 
 @needs_mpirun
@@ -30,13 +31,6 @@ def test_failure_of_one_rank_while_the_others_wait_ends_the_job():
     done = _pytest_job("while_the_others_wait")
     assert done.returncode != 0
     assert "rank 1 of 2 ends the job" in done.stderr and "rank 1 fails on purpose" in done.stderr
-
-
-@needs_mpirun
-def test_closing_line_is_whole():
-    done = _pytest_job("all_ranks_fail or test_passes", n=3)
-    assert done.returncode == 1
-    assert [line for line in done.stdout.splitlines() if line.startswith("=") and " 1 failed, 1 passed" in line]
 
 
 def test_leaks_are_found():

@@ -16,7 +16,7 @@ def run(main):
     """Run `main(ranks)` of a command on the world and return the exit code of this process.
 
     Collective. `main` returns an exit code or None. An error common to all ranks is printed once, and every rank returns its code;
-    an error of one rank is printed there and ends the job.
+    an error of one rank is printed there and ends the job. Parse arguments before: a usage message needs no MPI.
     """
     from wrp.comm.ranks.job import world
     ranks = None
