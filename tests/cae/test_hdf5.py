@@ -94,6 +94,18 @@ def test_values_in_other_files_are_taken_in_and_said(tmp_path):
     assert "external storage" in found.notes[0]
 
 
+def test_fill_value_is_known_wherever_a_chunk_reaches_beyond_the_extent(tmp_path):
+    with h5py.File(tmp_path / "edges.h5", "w") as source:
+        source.create_dataset("edge", data=np.zeros(7, "<i4"), chunks=(5,), maxshape=(None,), fillvalue=9, compression=1)
+        source.create_dataset("whole", data=np.zeros(10, "<i4"), chunks=(5,), fillvalue=9)
+        source["type"] = zoo.POINT
+        source.create_dataset("kind", (7,), source["type"], chunks=(5,), fillvalue=np.array((1, 2, b"three"), zoo.POINT))[...] = 0
+    record = layout.unpack(reading.survey(f"hdf5::{tmp_path}/edges.h5").items[0].extras[0][1])
+    edge, kind, whole = record.datasets
+    assert (edge.fill, whole.fill) == (np.int32(9).tobytes(), b"")
+    assert kind.fill == np.array((1, 2, b"three"), zoo.POINT).tobytes()
+
+
 def test_storages(file):
     record = layout.unpack(reading.survey(f"hdf5::{file}").items[0].extras[0][1])
     storages = {dataset.paths[0]: dataset.storage for dataset in record.datasets}

@@ -95,6 +95,8 @@ def lists(group):
     group.create_dataset("strings", data=words, dtype=h5py.string_dtype())
     group.create_dataset("ascii", data=[b"one", b"two"], dtype=h5py.string_dtype("ascii"), chunks=(1,), compression=1)
     group["one_string"] = "alone"
+    group.create_dataset("one_row", (), h5py.vlen_dtype("<i4"))[()] = np.arange(6, dtype="<i4")
+    group.create_dataset("square", (100, 90), h5py.string_dtype())[3:50, 7] = "filled"
     rows = group.create_dataset("rows", (4,), h5py.vlen_dtype("<i2"))
     rows[0], rows[2] = np.arange(3), np.arange(5)
     group.create_dataset("objects", data=[group.ref, rows.ref], dtype=h5py.ref_dtype)

@@ -87,7 +87,7 @@ def _parsed(path):
             text = file.read()
         data, root = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
     except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
+        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
         raise JobFileError(f"Failed to load OMNI file: {reason} ({path})") from None
     lines = []
     for key, value in root.value if isinstance(root, yaml.MappingNode) else ():

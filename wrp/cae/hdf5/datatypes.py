@@ -1,6 +1,8 @@
 """HDF5 datatypes as far as streams need them: the word for a description, and whether all elements have one size."""
 
-from h5py import h5t
+import h5py
+import numpy as np
+from h5py import h5d, h5s, h5t
 
 from wrp.errors import SourceError
 
@@ -51,9 +53,6 @@ def is_listed(tid):
 
 def fill_of(dataset_id, at, path):
     """The bytes of the element at `at` (a tuple) as HDF5 gives it: the fill value, where nothing was written."""
-    import numpy as np
-    from h5py import h5s
-
     tid = dataset_id.get_type()
     element = np.zeros(1, f"V{tid.get_size()}")
     space = dataset_id.get_space()
@@ -64,3 +63,15 @@ def fill_of(dataset_id, at, path):
     except (OSError, RuntimeError, ValueError) as error:
         raise SourceError(f"{path}: the fill value can't be read: {error}") from error
     return element.tobytes()
+
+
+def fill_beyond(dataset_id, path):
+    """The bytes of an element beyond the extent, as it would show if a fully allocated chunked dataset grew.
+
+    Asked of an empty dataset of the same kind in memory, since this one has no element without a value.
+    """
+    creation = dataset_id.get_create_plist().copy()
+    creation.set_chunk((1,))
+    with h5py.File("fill", "w", driver="core", backing_store=False) as memory:
+        twin = h5d.create(memory.id, None, dataset_id.get_type().copy(), h5s.create_simple((1,)), creation)
+        return fill_of(twin, (0,), path)

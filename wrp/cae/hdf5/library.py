@@ -130,9 +130,11 @@ def _piece(dataset, number, count):
     parts = []
     first, stop = number * _PIECE, min(count, (number + 1) * _PIECE)
     try:
-        for start, extent in decompose(dataset.shape or (1,), first, stop):
-            box = tuple(slice(begin, begin + length) for begin, length in zip(start, extent)) if dataset.shape else ()
-            parts.extend(np.asarray(dataset[box], dtype=object).reshape(-1))
+        if dataset.shape == ():
+            parts.append(dataset[()])
+        for start, extent in decompose(dataset.shape, first, stop) if dataset.shape else ():
+            box = tuple(slice(begin, begin + length) for begin, length in zip(start, extent))
+            parts.extend(dataset[box].reshape(-1))
     except (OSError, RuntimeError, ValueError) as error:
         raise SourceError(f"{dataset.file.filename}:{dataset.name} can't be read: {error}") from error
     return b"".join(_counted(part) for part in parts)

@@ -98,6 +98,8 @@ def _locate(dataset, creation, record, where):
     gap = _first_gap(chunks, record)
     if gap is not None:
         record.fill = datatypes.fill_of(dataset, gap, where)
+    elif any(extent % chunk for extent, chunk in zip(record.shape, record.chunk)):
+        record.fill = datatypes.fill_beyond(dataset, where)
 
 
 def _offset(dataset):
