@@ -137,6 +137,8 @@ def test_descriptions(file):
     ("/structures", {"include": ("*/f*", "*/o*")}, ["structures/fixed", "structures/opaque"]),
     ("", {"include": ("/numbers/type*",), "exclude": ("*<*", "*i4")}, ["numbers/type>f8"]),
     ("", {"include": ("/numbers/big",)}, ["numbers/big"]),
+    ("/soft", {}, ["alias"]),
+    ("/same_group/", {"include": ("*/long",)}, ["chunked/long"]),
 ])
 def test_selection(file, selector, filters, tags):
     found = reading.survey(f"hdf5::{file}:{selector}" if selector else f"hdf5::{file}", **filters)

@@ -5,14 +5,15 @@ from fnmatch import fnmatchcase
 
 import h5py
 import numpy as np
-from h5py import h5l, h5o
+from h5py import h5o
 
 from wrp.cae import source, url
 from wrp.cae.assimilator import Item, Survey
 from wrp.cae.binary import Span
 from wrp.cae.hdf5 import datatypes, image, layout, library, storage
 from wrp.cae.hdf5.chunked import ChunkedStream
-from wrp.errors import NothingMatched, SourceError
+from wrp.cae.hdf5.walk import Walk
+from wrp.errors import NothingMatched, SourceError, WrpError
 
 BLOB_NBYTES = 1536 << 10
 _DECODING = 4                           # inflating a byte costs about as much as reading this many
@@ -29,8 +30,8 @@ class Hdf5:
         with library.opened(stamp.path) as file:
             try:
                 return _survey(file, stamp, tag, prefix, _Choice(transfer, selector))
-            except (OSError, RuntimeError, KeyError) as error:
-                if isinstance(error, (SourceError, NothingMatched)):
+            except (OSError, RuntimeError, KeyError, ValueError) as error:
+                if isinstance(error, WrpError):
                     raise
                 raise SourceError(f"{stamp.path}: its structure can't be read ({error}); the file is damaged") from error
 
@@ -42,6 +43,12 @@ class _Choice:
         self._below = selector.rstrip("/")
         self._include, self._exclude = transfer.include, transfer.exclude
         self.is_all = not (self._below or self._include or self._exclude)
+
+    def resolve(self, walk):
+        """Take the selector's object under the name that the walk gives it: soft links lead there too."""
+        name = walk.name_of(self._below.encode("utf-8", "surrogateescape")) if self._below else None
+        if name is not None:
+            self._below = name.decode("utf-8", "backslashreplace")
 
     def __contains__(self, path):
         if self._below and path != self._below and not path.startswith(self._below + "/"):
@@ -62,7 +69,9 @@ class _Choice:
 
 def _survey(file, stamp, tag, prefix, choice):
     records, raw, items, notes, taken = [], [np.empty((0, 2), np.int64)], [], [], {}
-    for paths in _datasets(file):
+    walk = Walk(file)
+    choice.resolve(walk)
+    for paths in walk.datasets:
         names = [path.decode("utf-8", "surrogateescape") for path in paths]
         shown = [path.decode("utf-8", "backslashreplace") for path in paths]
         dataset = h5o.open(file.id, paths[0])
@@ -86,35 +95,6 @@ def _survey(file, stamp, tag, prefix, choice):
         raise choice.refusal(stamp.path, [record.paths[0] for record in records])
     items.insert(0, _image_item(records, np.concatenate(raw), stamp, tag))
     return Survey(tag, tuple(items), tuple(notes), sources=(stamp,))
-
-
-def _datasets(file):
-    """For each dataset the list of its hard links, as absolute bytes paths; in the order of the first ones.
-
-    Soft and external links are not followed: they come back with the image. A group with several names is walked once.
-    """
-    found, groups = {}, {_address(h5o.get_info(file.id))}
-    waiting = [b""]
-    while waiting:
-        path = waiting.pop()
-        group = h5o.open(file.id, path or b"/")
-        inner = []
-        for name in group:
-            if group.links.get_info(name).type != h5l.TYPE_HARD:
-                continue
-            here = path + b"/" + name
-            info = h5o.get_info(group, name)
-            if info.type == h5o.TYPE_DATASET:
-                found.setdefault(_address(info), []).append(here)
-            elif info.type == h5o.TYPE_GROUP and _address(info) not in groups:
-                groups.add(_address(info))
-                inner.append(here)
-        waiting.extend(sorted(inner, reverse=True))
-    return sorted(sorted(paths) for paths in found.values())
-
-
-def _address(info):
-    return info.fileno, info.addr
 
 
 def _item(record, dataset, stamp, path):
