@@ -1,5 +1,6 @@
 """Tasks from call to reply: several threads, full lanes, deadlines, modules of users, workers that sleep."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -8,9 +9,10 @@ import time
 
 import pytest
 
+from wrp.comm import atomics
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import ConfigError, UsageError, WaitTimeout
-from wrp.runtime import admin, modules
+from wrp.runtime import admin, lanes, modules
 from wrp.runtime.runtime import Runtime
 
 
@@ -147,6 +149,26 @@ def test_stopped_workers_are_named(runtime):
         for _ in range(100):            # what was handed over before the worker ended is still done
             pool.call(admin.MONITOR, 0)
             time.sleep(0.01)
+
+
+def test_a_worker_whose_process_has_ended_is_named(runtime):
+    ended = subprocess.Popen(["true"])
+    ended.wait(20)
+    pool = runtime.pool("mine", "sums")
+    pool.submit(12)
+    atomics.store(pool._lane + lanes.PID, ended.pid)
+    with pytest.raises(WaitTimeout, match=f"the process of the worker of rank 0 .process {ended.pid}. has ended"):
+        pool.call(10, 1)
+    container(runtime).may_end.set()
+
+
+def test_a_runtime_that_is_dropped_ends_its_threads(configured, tmp_path):
+    runtime = Runtime(Solo(), configured("{}"))
+    runtime.device("f", "file", 1 << 20, tmp_path / "f.bin").lease(1)
+    threads = [worker._thread for worker in runtime._workers]
+    del runtime
+    gc.collect()
+    assert not any(thread.is_alive() for thread in threads)     # and the leak check finds no descriptor
 
 
 def test_pools_are_found_by_name(runtime):

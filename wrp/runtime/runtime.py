@@ -1,6 +1,6 @@
 """The runtime of a job: on every node a segment, workers on every rank, pools and devices by name."""
 
-import atexit
+import os
 import weakref
 
 import numpy as np
@@ -32,15 +32,15 @@ class Runtime:
             self._node = Node(ranks.on_node, config)
         self._fds = np.full(pools.MOST, -1, np.int64)
         self._workers = self._start()
-        atexit.register(_end, weakref.ref(self))
+        # without `close`: when this object or the process ends, the threads must not look at memory that goes away
+        self._ending = weakref.finalize(self, _end, self._node, self._workers, self._fds)
         ranks.on_node.barrier("the workers of the node run")
         try:
             with ranks.agreed("making the pools of the configuration"):
                 self.pool("admin", "admin")
                 self._compose()
         except BaseException:
-            self._stop(_STOP_S)
-            self._node.is_open = False
+            self._ending()
             raise
 
     @property
@@ -88,7 +88,9 @@ class Runtime:
     def _add_device(self, name, slot, spec):
         pool = Pool(self._node, slot, name)
         device = make_device(self._node, pool, spec)
-        self._fds[slot.number] = device.descriptor
+        if device.descriptor >= 0 and self._node.ranks.rank == 0:
+            # the worker's own: it writes on while somebody closes the device
+            self._fds[slot.number] = os.dup(device.descriptor)
         self._pools[name], self._devices[name] = pool, device
 
     def _add_container(self, name, slot, module, params):
@@ -141,15 +143,11 @@ class Runtime:
         control = np.array([node.table.entry(0), node.address + layout.lane(0), layout.lane_count, layout.lane_nbytes,
                             node.segment.nbytes], np.int64)
         fds, address, spin_ns = self._fds, node.address, node.spin_ns
-        workers = [Worker("wrp-worker", lane, lambda: worker_loop(address, free, lane, spin_ns, control, fds)),
-                   Worker("wrp-python-worker", python_lane, PythonLoop(address, free, python_lane, self._containers))]
+        workers = [Worker(node, "wrp-worker", 2 * rank, lambda: worker_loop(address, free, lane, spin_ns, control, fds)),
+                   Worker(node, "wrp-python-worker", 2 * rank + 1, PythonLoop(address, free, python_lane, self._containers))]
         for worker in workers:
             worker.start(self.ranks.rank)
         return workers
-
-    def _stop(self, timeout_s):
-        """True when both threads have ended."""
-        return all([worker.stop(timeout_s) for worker in self._workers])
 
     def close(self):
         """End the workers and give the memory back. Collective; idempotent. Raises WaitTimeout when a handler doesn't end."""
@@ -160,11 +158,12 @@ class Runtime:
                 device.close()
         self._node.ranks.barrier("every rank of the node has finished with the runtime")
         with self.ranks.agreed("ending the runtime's workers"):
-            if not self._stop(self._node.timeout_s):
+            if not _stopped(self._workers, self._node.timeout_s):
                 raise WaitTimeout(f"a worker of rank {self.ranks.rank} doesn't end within {self._node.timeout_s:g} s: "
                                   "a method of a user's module still runs")
             for container in self._containers.values():
                 getattr(container, "close", lambda: None)()
+        self._ending()
         self._node.close()
 
     def __enter__(self):
@@ -182,9 +181,14 @@ def _spec(name, bdev_type="", capacity=1 << 30, path=None):
     return kind, capacity, path or (name if kind == "file" else None), False
 
 
-def _end(reference):
-    """When the process ends: its threads must not look at memory that goes away."""
-    runtime = reference()
-    if runtime is not None and runtime._node.is_open:
-        runtime._node.is_open = False
-        runtime._stop(_STOP_S)
+def _stopped(workers, timeout_s):
+    """True when all threads have ended."""
+    return all([worker.stop(timeout_s) for worker in workers])
+
+
+def _end(node, workers, fds):
+    """Let go of what is this process's own. Local, called once."""
+    node.is_open = False
+    _stopped(workers, _STOP_S)
+    for descriptor in fds[fds >= 0].tolist():
+        os.close(descriptor)

@@ -63,11 +63,11 @@ def _put_back(lane, offset):
 
 
 class Worker:
-    """One thread and its lane. `run` is the loop; the thread is made by `start`, ended by `stop`."""
+    """One thread and its lane. `run` is the loop; `node`, whose memory it looks at, lives as long as the thread."""
 
-    def __init__(self, name, lane, run):
-        self.lane = lane
-        self._thread = threading.Thread(target=self._guarded, args=(run,), name=name, daemon=True)
+    def __init__(self, node, name, number, run):
+        self.lane = node.address + node.layout.lane(number)
+        self._thread = threading.Thread(target=self._guarded, args=(run, node), name=name, daemon=True)
 
     def start(self, rank):
         atomics.store(self.lane + lanes.RANK, rank)
@@ -77,10 +77,11 @@ class Worker:
     def stop(self, timeout_s):
         """Let it finish the tasks in its lane; True when the thread has ended within the time."""
         lane_stop(self.lane)
-        self._thread.join(timeout_s)
+        if self._thread is not threading.current_thread():
+            self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
-    def _guarded(self, run):
+    def _guarded(self, run, node):
         try:
             run()
         except BaseException:

@@ -24,7 +24,7 @@ class Device:
 
     kind = None
     align = None                # leases begin at multiples of it
-    unit = None                 # bytes leased from the node at once
+    first, unit = None, None    # bytes leased from the node at once: at first, doubling until at most
     descriptor = -1
 
     def __init__(self, node, pool, name):
@@ -33,8 +33,10 @@ class Device:
         params = pool._slot.params
         self.capacity = atomics.load(params + bdev.CAPACITY)
         self._extents = node.address + atomics.load(params + bdev.EXTENTS)
-        share = self.capacity // (_SHARES * node.ranks.size) // self.align * self.align
-        self._unit = max(self.align, min(self.unit, share))
+        # a power of two, so that the pieces of the store fill it
+        share = 1 << (self.capacity // (_SHARES * node.ranks.size)).bit_length() >> 1
+        self._most = max(self.align, min(self.unit, share))
+        self._unit = min(self.first, self._most)
         self._leases = Leases()
         self._lock = threading.RLock()
         self.is_open = True
@@ -63,6 +65,7 @@ class Device:
         for wanted in dict.fromkeys((max(size, self._unit), size)):
             try:
                 if self._add_lease(wanted):
+                    self._unit = min(2 * self._unit, self._most)
                     return self._leases.take(size)
             except OutOfSpace as error:
                 refusal = error

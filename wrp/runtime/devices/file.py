@@ -2,6 +2,7 @@
 
 import errno
 import os
+import weakref
 
 from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime.devices.device import Device
@@ -16,7 +17,7 @@ class FileDevice(Device):
 
     kind = "file"
     align = 4096
-    unit = 64 << 20
+    first, unit = 4 << 20, 64 << 20
 
     def __init__(self, node, pool, name, path, read_only=False):
         super().__init__(node, pool, name)
@@ -27,6 +28,7 @@ class FileDevice(Device):
             self.descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise StoreError(f"file {self.path} of device {name!r} can't be opened: {error.strerror}; check the path and its permissions") from error
+        self._closing = weakref.finalize(self, os.close, self.descriptor)
 
     def lease(self, nbytes):
         if self._read_only:
@@ -64,7 +66,7 @@ class FileDevice(Device):
             try:
                 super().close()
             finally:
-                os.close(self.descriptor)
+                self._closing()
 
     close.__doc__ = Device.close.__doc__
 
