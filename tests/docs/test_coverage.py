@@ -71,3 +71,17 @@ def test_every_promise_names_tests_that_exist():
     for path, test in named:
         source = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).exists() else ""
         assert re.search(rf"\b(def|class) {test}\b", source), f"{path}::{test} is named in promises.md and isn't there"
+
+
+def test_every_call_is_said_to_be_collective_or_local():
+    from wrp.cee import ContextInterface
+    from wrp.comm.ranks import Ranks
+    from wrp.cte import Store
+    from wrp.cte.batch import Batch
+
+    text = text_of("collective.md")
+    for kind in (Store, Batch, Ranks, ContextInterface):
+        for name, value in vars(kind).items():
+            if name.startswith("_") or not callable(getattr(value, "__func__", value)):
+                continue
+            assert f"`{kind.__name__}.{name}`" in text or f"`{name}`" in text, f"{kind.__name__}.{name}"

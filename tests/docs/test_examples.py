@@ -24,7 +24,7 @@ def clone(tmp_path):
     (tmp_path / "bin").mkdir()
     for name, module in COMMANDS.items():
         script(tmp_path / "bin" / name, f'exec {sys.executable} -m {module} "$@"')
-    script(tmp_path / "bin" / "mpirun", f'exec {find_mpirun()} "$@"')
+    script(tmp_path / "bin" / "mpirun", f'PATH={tmp_path / "bin"}:$PATH exec {find_mpirun()} "$@"')
     script(tmp_path / ".venv" / "bin" / "python", f'exec {sys.executable} "$@"')
     return tmp_path
 
