@@ -3,11 +3,13 @@
 from contextlib import contextmanager
 
 from wrp.comm.checksum import crc32
+from wrp.comm.streaming import address_of, copy_streaming
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
 from wrp.errors import Corrupt
 
-_STEP = 256 << 10               # copy, then checksum what the cache still holds
+_STEP = 256 << 10               # checksum and copy in steps that the cache holds
+_STREAM = 128 << 10             # shorter pieces may be wanted in the cache soon
 
 
 def write(tiers, data, durable=False):
@@ -32,11 +34,14 @@ def _store(tiers, target, offset, part):
     if place is None:
         tiers.write(target, offset, part)
         return crc32(part)
-    crc = 0
+    if len(part) < _STREAM:
+        place[:] = part
+        return crc32(place)
+    crc, to, source = 0, address_of(place), address_of(part)
     for start in range(0, len(part), _STEP):
-        step = place[start:start + _STEP]
-        step[:] = part[start:start + _STEP]
-        crc = crc32(step, crc)
+        step = part[start:start + _STEP]
+        crc = crc32(step, crc)          # brings the step into the cache, from where it is streamed out
+        copy_streaming(to + start, source + start, len(step))
     return crc
 
 
