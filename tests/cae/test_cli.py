@@ -33,7 +33,7 @@ def test_json_and_store_from_the_environment(jobs, capsys, monkeypatch, tmp_path
     out, err = capsys.readouterr()
     found = json.loads(out)
     assert found["store"] == str(tmp_path / "other") and found["transfers"][0]["nbytes"] == 100
-    assert "transfer 1: file::data.bin -> iowarp::t: done, 100 bytes" in err
+    assert "transfer 1: file::data.bin -> iowarp::t: done, 100 B" in err
 
 
 def test_store_option_wins(jobs, monkeypatch, tmp_path):

@@ -2,6 +2,8 @@
 
 import time
 
+from wrp.comm.sizes import format_size
+
 _REDRAW_S = 0.2
 _LINE_S = 10.0
 _LINE_SHARE = 0.1
@@ -47,7 +49,7 @@ class Plain(Silent):
             self._line(f"{self._label}: {share:.0%}")
 
     def finish(self, result):
-        self._line(f"{self._label}: done, {result.nbytes} bytes in {result.seconds:.2f} s")
+        self._line(f"{self._label}: done, {format_size(result.nbytes)} in {result.seconds:.2f} s")
 
     def _line(self, text):
         self._stream.write(text + "\n")

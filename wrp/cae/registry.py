@@ -26,6 +26,8 @@ def known():
 
 def check(protocol):
     """JobFileError, naming the nearest known protocol, when no assimilator takes this one."""
+    if protocol in _BUILT_IN:
+        return
     names = known()
     if protocol not in names:
         near = difflib.get_close_matches(protocol.lower(), names, n=1, cutoff=0.5)
