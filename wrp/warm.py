@@ -1,9 +1,12 @@
-"""Compiles every kernel of tasks, pools and devices into the cache, by running a tiny runtime once. Used at set-up."""
+"""Compiles every kernel into the cache, by running a tiny runtime and a tiny store once. Used at set-up."""
 
 import os
 import tempfile
 
+import numpy as np
+
 from wrp.comm.ranks.solo import Solo
+from wrp.cte.store import Store
 from wrp.runtime import admin, bdev
 from wrp.runtime.config import Config
 from wrp.runtime.runtime import Runtime
@@ -14,22 +17,36 @@ _NBYTES = 128 << 10
 
 def main():
     """Run every kind of call once, in this process alone."""
-    with tempfile.TemporaryDirectory() as folder, Runtime(Solo(), Config.default()) as runtime:
-        pool = runtime.pool("admin", "admin")
-        for method in (admin.MONITOR, admin.FLUSH):
-            pool.call(method)
-        for kind in ("ram", "file"):
-            _use(runtime.device(f"warm.{kind}", kind, _CAPACITY, os.path.join(folder, "data")))
-            runtime.pool(f"warm.{kind}", "bdev").call(bdev.GET_STATS)
+    with tempfile.TemporaryDirectory() as folder:
+        with Runtime(Solo(), Config.default()) as runtime:
+            _use_runtime(runtime, folder)
+        for _ in range(2):              # the second one finds what the first has left
+            with Store.open(os.path.join(folder, "store"), Solo(), Config.default()) as store:
+                _use_store(store)
 
 
-def _use(device):
-    device.claim([(0, 4096)])
-    offset = device.lease(_NBYTES)
-    device.write(offset, b"\1" * _NBYTES)
-    device.read(offset, bytearray(_NBYTES))
-    device.give_back(offset, _NBYTES)
-    device.give_back(0, 4096)
+def _use_runtime(runtime, folder):
+    for method in (admin.MONITOR, admin.FLUSH):
+        runtime.pool("admin", "admin").call(method)
+    for kind in ("ram", "file"):
+        device = runtime.device(f"warm.{kind}", kind, _CAPACITY, os.path.join(folder, "data"))
+        device.claim(np.array([(0, 4096)]))
+        offset = device.lease(_NBYTES)
+        device.write(offset, b"\1" * _NBYTES)
+        device.read(offset, bytearray(_NBYTES))
+        device.give_back(offset, _NBYTES)
+        device.give_back(0, 4096)
+        runtime.pool(f"warm.{kind}", "bdev").call(bdev.GET_STATS)
+
+
+def _use_store(store):
+    store.put("warm", "blob", b"\1" * _NBYTES)
+    store.get("warm", "blob")
+    store.blobs("warm")
+    store.flush()
+    with store.batch("warming up") as batch:
+        batch.put("warm", "other", b"\1")
+    store.delete("warm", "blob")
 
 
 if __name__ == "__main__":

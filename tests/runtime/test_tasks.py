@@ -93,6 +93,13 @@ def test_results_and_codes_of_a_user_s_module(runtime):
     assert pool.call(10, 2).values[0] == 2
 
 
+def test_arguments_must_be_words(runtime):
+    pool = runtime.pool("mine", "sums")
+    for args in ((1.5,), ("a",), (1 << 63,), (1,) * 7):
+        with pytest.raises(UsageError, match="task of pool 'mine'"):
+            pool.call(13, *args)
+
+
 def test_the_container_is_closed_with_the_runtime(configured):
     with Runtime(Solo(), configured("{}")) as runtime:
         runtime.pool("mine", "sums")

@@ -3,6 +3,7 @@
 A module of a user is a class. `methods` maps method numbers (10 and up) to the names of its methods, which take up to six
 integers and return None, an integer or a tuple of up to four. `Class(pool_name, **params)` makes the container of a pool on
 one rank of each node; `close()`, where there is one, ends it.
+One thread runs all of a rank's containers: a method that waits for a pool of the same rank waits for itself, until its deadline.
 """
 
 import difflib

@@ -1,6 +1,7 @@
 """Pool, Future and Reply: how a caller hands tasks to the worker of a pool and waits for them. Makes no pools."""
 
 import time
+from operator import index
 from typing import NamedTuple
 
 from wrp.comm import atomics
@@ -11,6 +12,7 @@ from wrp.runtime import lanes, tasks
 _NAP_S = 200e-6
 _LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
 _SPIN_LEAST_NS = 1000
+_LIMIT = 1 << 63
 
 
 class Reply(NamedTuple):
@@ -43,11 +45,21 @@ class Pool:
         if len(args) > tasks.ARGUMENTS:
             raise UsageError(f"a task of pool {self.name!r} has {len(args)} arguments: at most {tasks.ARGUMENTS}")
         self._node.check_open()
-        padded = args + (0,) * (tasks.ARGUMENTS - len(args))
+        padded = self._words(args) + (0,) * (tasks.ARGUMENTS - len(args))
         offset = self._push(method, len(args), padded)
         if offset < 0:
             offset = self._push_later(method, len(args), padded, timeout_s)
         return Future(self, offset, method)
+
+    def _words(self, args):
+        """The arguments as plain integers: a kernel is compiled again for every other type."""
+        try:
+            words = tuple(map(index, args))
+        except TypeError as error:
+            raise UsageError(f"an argument of a task of pool {self.name!r} is no integer: {error}") from error
+        if any(not -_LIMIT <= word < _LIMIT for word in words):
+            raise UsageError(f"an argument of a task of pool {self.name!r} doesn't fit into 64 bits: {words}")
+        return words
 
     def _push(self, method, count, args):
         return tasks.task_submit(self._node.address, self._free, self._lane, self._slot.number, method, count, *args)
