@@ -7,7 +7,7 @@ import numpy as np
 
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.store import Store
-from wrp.runtime import admin, bdev
+from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
 from wrp.runtime.runtime import Runtime
 
@@ -15,8 +15,21 @@ _CAPACITY = 8 << 20
 _NBYTES = 128 << 10
 
 
+class _Echo:
+    """A module in Python: its worker has kernels too."""
+
+    methods = {10: "echo"}
+
+    def __init__(self, pool_name):
+        self.pool_name = pool_name
+
+    def echo(self, number):
+        return number
+
+
 def main():
     """Run every kind of call once, in this process alone."""
+    modules.register("warm", _Echo)
     with tempfile.TemporaryDirectory() as folder:
         with Runtime(Solo(), Config.default()) as runtime:
             _use_runtime(runtime, folder)
@@ -28,6 +41,7 @@ def main():
 def _use_runtime(runtime, folder):
     for method in (admin.MONITOR, admin.FLUSH):
         runtime.pool("admin", "admin").call(method)
+    runtime.pool("warm", "warm").call(10, 1)
     for kind in ("ram", "file"):
         device = runtime.device(f"warm.{kind}", kind, _CAPACITY, os.path.join(folder, "data"))
         device.claim(np.array([(0, 4096)]))

@@ -1,0 +1,44 @@
+"""Modules by name: those of other packages, and what is refused."""
+
+from importlib import metadata
+
+import pytest
+
+from wrp.errors import ConfigError
+from wrp.runtime import modules, pools
+
+
+class Twice:
+    methods = {10: "twice"}
+
+    def __init__(self, pool_name):
+        pass
+
+    def twice(self, number):
+        return 2 * number
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """A package that offers two modules, one of which can't be imported."""
+    entries = [metadata.EntryPoint("twice", f"{__name__}:Twice", modules.GROUP),
+               metadata.EntryPoint("broken", "no_such_package:Module", modules.GROUP)]
+    monkeypatch.setattr(modules.metadata, "entry_points", lambda group: entries if group == modules.GROUP else [])
+    monkeypatch.setattr(modules, "_registered", {})
+
+
+def test_a_module_of_another_package(installed, runtime):
+    assert runtime.pool("mine", "twice").call(10, 21).values[0] == 42
+
+
+def test_one_that_cannot_be_imported(installed, runtime):
+    with pytest.raises(ConfigError, match="module 'broken' can't be imported .*no_such_package"):
+        runtime.pool("mine", "broken")
+
+
+def test_what_is_refused():
+    assert modules.kind_of("chimaera_bdev") == pools.BDEV_KIND
+    with pytest.raises(ConfigError, match="is built in"):
+        modules.register("bdev", Twice)
+    with pytest.raises(ConfigError, match="no table `methods`"):
+        modules.register("x", object)
