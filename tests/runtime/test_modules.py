@@ -1,6 +1,7 @@
 """Modules by name: those of other packages, and what is refused."""
 
 from importlib import metadata
+from types import SimpleNamespace
 
 import pytest
 
@@ -23,7 +24,7 @@ def installed(monkeypatch):
     """A package that offers two modules, one of which can't be imported."""
     entries = [metadata.EntryPoint("twice", f"{__name__}:Twice", modules.GROUP),
                metadata.EntryPoint("broken", "no_such_package:Module", modules.GROUP)]
-    monkeypatch.setattr(modules.metadata, "entry_points", lambda group: entries if group == modules.GROUP else [])
+    monkeypatch.setattr(modules, "metadata", SimpleNamespace(entry_points=lambda group: entries if group == modules.GROUP else []))
     monkeypatch.setattr(modules, "_registered", {})
 
 
