@@ -1,5 +1,6 @@
 """The Python interface: codes and lists as users of the reference system know them."""
 
+import os
 import subprocess
 import sys
 
@@ -44,6 +45,18 @@ def test_two_interfaces_share_a_store(folder, raw):
         assert two.context_query("t", "desc.*") == ["description"]
         one.close()
         assert two.context_query("t", "desc.*") == ["description"]
+
+
+def test_readers_of_two_processes_do_not_mind_each_other(folder, raw):
+    with cee.ContextInterface(folder) as interface:
+        assert interface.context_query(".*", ".*") == [] and not os.path.exists(folder)
+        interface.context_bundle([context(raw[0], "t")])
+    with cee.ContextInterface(folder) as interface:
+        names = interface.context_query("t", ".*")
+        code = f"import wrp_cee as cee; print(cee.ContextInterface({folder!r}).context_query('t', '.*'))"
+        done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=job_environment())
+        assert done.stdout.strip() == str(names), done.stderr
+        assert interface.context_destroy(["t"]) == 0 and interface.context_query("t", ".*") == []
 
 
 @pytest.mark.parametrize("wrong, error", [

@@ -91,6 +91,14 @@ def test_other_tags_give_their_blobs_in_natural_order(store, tmp_path):
     assert (tmp_path / "out").read_bytes() == b"".join(bytes([number]) * number for number in range(12))
 
 
+def test_tag_of_a_dataset_gives_its_values(store, tmp_path):
+    write(tmp_path / "source.h5")
+    take_in(store, tmp_path / "source.h5")
+    export.run(store, "run/chunked/flat", tmp_path / "out", world())
+    with h5py.File(tmp_path / "source.h5") as file:
+        assert (tmp_path / "out").read_bytes() == file["chunked/flat"][()].tobytes()
+
+
 def test_refusals_leave_nothing_behind(store, tmp_path, raw):
     path, data = raw
     take_in(store, path, "file")

@@ -35,13 +35,13 @@ class ContextInterface:
     """Take in, ask for, get and destroy contexts of one store.
 
     The store is the folder `store`, else the one named by WRP_STORE, else ``wrp-store`` in the current folder. It
-    is opened at the first call and closed by `close`, at the end of a ``with`` block, or when Python ends. Runs in
-    one plain process; under mpirun every call is collective and gives every rank the same answer.
+    is opened at the first call, for reading only until a call has to write, and closed by `close`, at the end of a
+    ``with`` block, or when Python ends. Runs in one plain process; under mpirun every rank gets the same answer.
     """
 
     def __init__(self, store=None):
         self._folder = store
-        self._path = self._store = self._ranks = None
+        self._shared = None
         self.last_error = None
 
     def context_bundle(self, bundle):
@@ -51,7 +51,8 @@ class ContextInterface:
 
     def context_query(self, tag_re, blob_re, max_results=0):
         """Names of the blobs whose tag and name match as a whole, natural order; 0 = all. Collective at the first call."""
-        return [blob for _, blob in self._open().blobs(tag_re, blob_re, max_results)]
+        store = self._open().reading()
+        return [blob for _, blob in store.blobs(tag_re, blob_re, max_results)] if store else []
 
     def context_retrieve(self, tag_re, blob_re, max_results=DEFAULT_MAX_RESULTS,
                          max_context_size=DEFAULT_MAX_CONTEXT_SIZE, batch_size=32):
@@ -60,7 +61,9 @@ class ContextInterface:
         As in the reference system a blob that doesn't fit into `max_context_size` bytes ends its batch of `batch_size`
         blobs, and later batches may still add smaller ones. `max_results` 0 = all. Collective at the first call.
         """
-        store = self._open()
+        store = self._open().reading()
+        if store is None:
+            return []
         found = store.blobs(tag_re, blob_re, max_results)
         sizes = [store.size(tag, blob) for tag, blob in found]
         chosen = fitting(sizes, max_context_size, batch_size)
@@ -76,17 +79,13 @@ class ContextInterface:
 
     def context_destroy(self, tags):
         """Remove contexts, an HDF5 one with its datasets. 0, or 1 when one isn't there (the others go). Collective."""
-        def remove():
-            missing = explore.destroy(self._open(), list(tags), self._ranks, missing_ok=True)
-            if missing:
-                raise NoSuchTag(f"no tag {missing[0]!r} in the store: it can't be destroyed")
-        return 1 if self._code(remove) else 0
+        return 1 if self._code(lambda: self._destroy(list(tags))) else 0
 
     def close(self):
         """Give the store back; the last interface of a process that does so closes it. Idempotent. Collective."""
-        store, self._store = self._store, None
-        if store is not None:
-            give_back(self._path)
+        shared, self._shared = self._shared, None
+        if shared is not None:
+            give_back(shared)
 
     def __enter__(self):
         return self
@@ -95,9 +94,9 @@ class ContextInterface:
         self.close()
 
     def _open(self):
-        if self._store is None:
-            self._path, self._store, self._ranks = borrow(self._folder)
-        return self._store
+        if self._shared is None:
+            self._shared = borrow(self._folder)
+        return self._shared
 
     def _code(self, work):
         """Run `work`; the reference's calls answer with a number, so an error becomes one, and one line for people."""
@@ -106,7 +105,7 @@ class ContextInterface:
             work()
         except WrpError as error:
             self.last_error = error
-            if self._ranks is None or self._ranks.rank == 0:
+            if self._shared is None or self._shared.ranks.rank == 0:
                 print(f"wrp: {error}", file=sys.stderr, flush=True)
             return error.exit_code
         return 0
@@ -114,22 +113,30 @@ class ContextInterface:
     def _bundle(self, bundle):
         from wrp.cae import ingest, omni
 
-        store = self._open()
         transfers = tuple(_transfer(number, ctx) for number, ctx in enumerate(bundle, start=1))
         omni.check(transfers, "context_bundle")
-        ingest.run(omni.Job(transfers), store, self._ranks)
+        shared = self._open()
+        ingest.run(omni.Job(transfers), shared.writing(make=True), shared.ranks)
 
     def _splice(self, new_tag, tag_re, blob_re):
-        store = self._open()
-        with self._ranks.agreed("look for the blobs to splice"):
+        shared = self._open()
+        store, ranks = shared.writing(), shared.ranks
+        with ranks.agreed("look for the blobs to splice"):
             rows = explore.query(store, tag_re, blob_re)
         one = len({row.tag for row in rows}) == 1
         with store.batch(f"splice {new_tag}") as batch:
             batch.replace(new_tag)
-            for row in rows[self._ranks.rank::self._ranks.size]:
+            for row in rows[ranks.rank::ranks.size]:
                 name = row.blob if one else f"{row.tag}/{row.blob}"
                 with batch.writing(new_tag, name, row.size) as view:
                     store.get(row.tag, row.blob, out=view)
+                ranks.tick()
+
+    def _destroy(self, tags):
+        shared = self._open()
+        missing = explore.destroy(shared.writing(), tags, shared.ranks, missing_ok=True)
+        if missing:
+            raise NoSuchTag(f"no tag {missing[0]!r} in the store: it can't be destroyed")
 
 
 def fitting(sizes, max_nbytes, batch_size):

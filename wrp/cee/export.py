@@ -18,8 +18,8 @@ _BINARY = re.compile(r"binary<size=(\d+), offset=\d+>")
 def run(store, tag, path, ranks, force=False):
     """Write what the tag was made from to `path`; bytes written. Collective.
 
-    An HDF5 context is rebuilt as a file of the same content, a ``file::`` context gives its bytes back, any other tag
-    gives its blobs one after the other in natural order. The file appears under its name when it is whole.
+    An HDF5 context is rebuilt as a file of the same content, a ``file::`` context gives its bytes back, a dataset's tag
+    its values as they were in the file, any other tag its blobs one after the other in natural order. The file appears under its name when it is whole.
     Raises NoSuchTag, UsageError (the file exists and `force` is false), Corrupt, OutOfSpace, WrpError.
     """
     with ranks.agreed(f"look at {tag} for the export"):
@@ -61,15 +61,18 @@ def _pieces_of_rows(store, rows):
 
 
 def stream_of(store, tag):
-    """[(blob, size)] that make up the tag's byte stream: all blobs, but of a ``file::`` context only its chunks.
+    """[(blob, size)] that make up the tag's byte stream: all blobs, but the chunks alone of what was taken in.
 
     Raises Corrupt when a ``file::`` context's chunks aren't as many bytes as its description says.
     """
     blobs = [(blob, store.size(tag, blob)) for _, blob in store.blobs(re.escape(tag))]
-    described = _BINARY.fullmatch(_text(store, tag))
+    chunks = [(blob, size) for blob, size in blobs if re.fullmatch(r"chunk_\d+", blob)]
+    text = _text(store, tag)
+    if text.startswith("tensor<") and len(chunks) == len(blobs) - 1:
+        return chunks
+    described = _BINARY.fullmatch(text)
     if not described:
         return blobs
-    chunks = [(blob, size) for blob, size in blobs if re.fullmatch(r"chunk_\d+", blob)]
     found, expected = sum(size for _, size in chunks), int(described[1])
     if found != expected:
         raise Corrupt(f"tag {tag!r} holds {found} bytes in its chunks and its description says {expected}: "

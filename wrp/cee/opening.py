@@ -9,7 +9,7 @@ from wrp.errors import StoreError
 
 DEFAULT_FOLDER = "wrp-store"
 
-_shared = {}                 # folder -> [store, ranks, how many use it]
+_shared = {}                 # folder -> Shared
 
 
 def store_folder(folder=None, environ=os.environ):
@@ -26,27 +26,53 @@ def opened(folder=None, write=True, make=True):
     return Store.open(path, ranks, write=write), ranks
 
 
+class Shared:
+    """The one store that this process has at a folder: for reading until somebody has to write. Opened when first asked for."""
+
+    def __init__(self, path):
+        self.path, self.ranks, self.users = path, world(), 0
+        self._store, self._write = None, False
+
+    def reading(self):
+        """The opened Store; None when there is none at the folder. Collective at the first call."""
+        if self._store is None and self.ranks.share(os.path.isdir(self.path), "whether there is a store"):
+            self._store, _ = opened(self.path, write=False)
+        return self._store
+
+    def writing(self, make=False):
+        """The Store opened for writing, made if it isn't there and `make` is true. Collective."""
+        if not self._write:
+            self.close()
+            self._store, _ = opened(self.path, make=make)
+            self._write = True
+        return self._store
+
+    def close(self):
+        """Idempotent. Collective."""
+        store, self._store, self._write = self._store, None, False
+        if store is not None:
+            store.close()
+
+
 def borrow(folder=None):
-    """(path, Store, Ranks): the store that this process has open at the folder, opened if need be. Collective."""
+    """The process's Shared store at the folder. Local."""
     path = os.path.abspath(store_folder(folder))
     if path not in _shared:
-        _shared[path] = [*opened(path), 0]
-    entry = _shared[path]
-    entry[2] += 1
-    return path, entry[0], entry[1]
+        _shared[path] = Shared(path)
+    shared = _shared[path]
+    shared.users += 1
+    return shared
 
 
-def give_back(path):
+def give_back(shared):
     """The other half of `borrow`: the last user closes the store. Collective."""
-    entry = _shared[path]
-    entry[2] -= 1
-    if not entry[2]:
-        del _shared[path]
-        entry[0].close()
+    shared.users -= 1
+    if not shared.users:
+        del _shared[shared.path]
+        shared.close()
 
 
 @atexit.register
 def _close_all():
     while _shared:
-        _, (store, _, _) = _shared.popitem()
-        store.close()
+        _shared.popitem()[1].close()
