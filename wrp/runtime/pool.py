@@ -64,6 +64,14 @@ class Pool:
     def _push(self, method, count, args):
         return tasks.task_submit(self._node.address, self._free, self._lane, self._slot.number, method, count, *args)
 
+    # attached processes have records of their own: see wrp.runtime.daemon.calling
+
+    def _free_record(self, offset):
+        tasks.task_free(self._free, offset)
+
+    def _abandon_record(self, offset):
+        tasks.task_abandon(self._node.address, self._free, offset)
+
     def _push_later(self, method, count, args, timeout_s):
         """The same once there is room, looking again and again until the deadline."""
         timeout_s = self._node.timeout_s if timeout_s is None else timeout_s
@@ -115,7 +123,7 @@ class Future:
         if not tasks.task_wait(task, max(node.spin_ns, _SPIN_LEAST_NS), 0):
             self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s)
         self._reply = Reply(*_read(task))
-        tasks.task_free(self._pool._free, self._offset)
+        self._pool._free_record(self._offset)
         self._offset = None
         return self._reply
 
@@ -143,7 +151,7 @@ class Future:
     def _give_up(self):
         offset, self._offset = self._offset, None
         if offset is not None and self._pool._node.is_open:
-            tasks.task_abandon(self._pool._node.address, self._pool._free, offset)
+            self._pool._abandon_record(offset)
 
     def __del__(self):
         if getattr(self, "_offset", None) is not None:

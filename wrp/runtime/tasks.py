@@ -16,6 +16,8 @@ CODE = 24           # return code, 0 = success
 COUNT = 32          # arguments given
 ARGS = 40           # 6 words
 VALUES = 88         # 4 words
+CLIENT = 176        # of an attached process's record: its slot + 1, never changed; 0 for records of the runtime's ranks
+TAKEN = 184         # of an attached process's record: 1 once the worker has taken it out of the process's queue
 
 # States. The worker exchanges the state for DONE and so learns whether somebody sleeps or nobody waits any more.
 SUBMITTED, SLEEPING, DONE, ABANDONED = 1, 2, 3, 4
@@ -30,7 +32,16 @@ def task_submit(base, free, lane, pool, method, count, a0, a1, a2, a3, a4, a5):
     offset = ring_pop(free)
     if offset < 0:
         return NO_RECORD
-    task = base + offset
+    task_prepare(base + offset, pool, method, count, a0, a1, a2, a3, a4, a5)
+    if lane_push(lane, offset):
+        return offset
+    ring_push(free, offset)
+    return LANE_FULL
+
+
+@kernel
+def task_prepare(task, pool, method, count, a0, a1, a2, a3, a4, a5):
+    """Fill the record at `task` (an address), which nobody else looks at yet."""
     atomics.store(task + POOL, pool)
     atomics.store(task + METHOD, method)
     atomics.store(task + CODE, 0)
@@ -44,10 +55,6 @@ def task_submit(base, free, lane, pool, method, count, a0, a1, a2, a3, a4, a5):
     for number in range(RESULTS):
         atomics.store(task + VALUES + 8 * number, 0)
     atomics.store(task + STATE, SUBMITTED)
-    if lane_push(lane, offset):
-        return offset
-    ring_push(free, offset)
-    return LANE_FULL
 
 
 @kernel
