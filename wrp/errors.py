@@ -16,6 +16,7 @@
     │   └── Corrupt                            7   bytes don't have the checksum they had
     ├── OutOfSpace        (MemoryError)        8   no tier has room
     ├── WaitTimeout       (TimeoutError)       9   a wait reached its deadline
+    │   └── RuntimeGone                        9   the runtime that served this process has ended
     └── RankFailed        (RuntimeError)      10   another rank failed with an error of another kind
 
 This module holds no logic beyond the tree. Exit codes are per branch, so a batch script can tell
@@ -94,6 +95,10 @@ class OutOfSpace(WrpError, MemoryError):
 
 class WaitTimeout(WrpError, TimeoutError):
     exit_code = 9
+
+
+class RuntimeGone(WaitTimeout):
+    pass
 
 
 class RankFailed(WrpError, RuntimeError):

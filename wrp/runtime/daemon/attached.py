@@ -1,0 +1,290 @@
+"""Attached: a process's hold on the daemon of its node. Any process may have it, with MPI or without."""
+
+import os
+import threading
+import time
+import weakref
+from collections import deque
+
+from wrp import errors
+from wrp.comm import atomics
+from wrp.comm.ranks.solo import Solo
+from wrp.errors import OutOfSpace, RuntimeGone, StoreError, UsageError, WaitTimeout, WrpError
+from wrp.runtime import config as configs
+from wrp.runtime import lanes, modules, pools, tasks
+from wrp.runtime.daemon import clients, place, processes, texts
+from wrp.runtime.daemon.about import STATES, About
+from wrp.runtime.daemon.clients import client_submit
+from wrp.runtime.devices.file import FileDevice
+from wrp.runtime.devices.ram import RamDevice
+from wrp.runtime.pool import Pool
+from wrp.runtime.pools import PoolTable
+from wrp.runtime import bdev
+
+_NAP_S = 0.02
+_LOOK_S = 0.2
+_DEFAULT_WAIT_S = 30.0
+_GONE_HINT = "start it again with 'wrp-runtime start'"
+_all = weakref.WeakSet()
+
+
+def attach(name=None, timeout_s=None, config=None):
+    """The Attached to the daemon `name` (WRP_RUNTIME_NAME, else wrp-USER-runtime) of this node. Local; a context manager.
+
+    timeout_s : how long to wait until the daemon is there and ready; CHI_WAIT_SERVER, else 30; 0: not at all, -1: for ever
+    config : a Config (its runtime.timeout_s and runtime.first_busy_wait are used); the environment's by default
+    Raises StoreError when there is no daemon, StoreVersion when it is of another version, WaitTimeout when it has no room.
+    """
+    return Attached(name, timeout_s, config)
+
+
+class Attached:
+    """Pools and devices of a daemon. Any thread may use it; a forked child may not, it attaches by itself.
+
+    Attributes: name, segment, about.
+    """
+
+    def __init__(self, name=None, timeout_s=None, config=None):
+        config = config or configs.load()
+        self.name = name or place.default_name()
+        self.timeout_s, self.spin_ns = config.get("runtime.timeout_s"), 1000 * config.get("runtime.first_busy_wait")
+        deadline = time.monotonic() + _wait_s(timeout_s)
+        self.segment, self.about = _found(self.name, deadline)
+        self.is_open, self._slot, self._pid = True, None, os.getpid()
+        self._pools, self._devices, self._lock = {}, {}, threading.Lock()
+        self.ranks = Solo()
+        try:
+            self._open()
+            # the deadline was for the daemon; a slot takes it a moment
+            self._slot = self._claimed(max(deadline, time.monotonic() + 5.0))
+        except BaseException:
+            self.segment.close()
+            raise
+        base = self.segment.address
+        offsets = [self._clients.record(self._slot, number) for number in range(clients.RECORDS)]
+        self._records, self._abandoned = deque(offsets), deque()
+        self._ending = weakref.finalize(self, _leave, self.about, self._clients.slot(self._slot), self._word)
+        self.address = base
+        _all.add(self)
+
+    def _open(self):
+        about, base = self.about, self.segment.address
+        self.layout = about.layout()
+        self.table = PoolTable(base + self.layout.pools, self.timeout_s)
+        self._clients = clients.ClientTable(self.segment, about.clients, self.layout.lane_count)
+        self._names = texts.Names(self.segment, about.names)
+
+    def _claimed(self, deadline):
+        """Number of a slot that is this process's and prepared."""
+        self._word = processes.identity()
+        number = None
+        while True:
+            if number is None:
+                number = self._clients.claim(self._word)
+            if number is not None:
+                state = atomics.load(self._clients.slot(number) + clients.PREPARED)
+                if state == clients.PREPARED_WELL:
+                    return number
+                if state == clients.NO_MEMORY:
+                    atomics.store(self._clients.slot(number) + clients.LEFT, 1)
+                    raise OutOfSpace(f"shared memory has no room for another process attached to the daemon {self.name!r}: free some, or stop others")
+            self.check_alive()
+            self.about.ring()
+            if time.monotonic() >= deadline:
+                if number is not None:
+                    atomics.store(self._clients.slot(number) + clients.LEFT, 1)
+                raise WaitTimeout(f"the daemon {self.name!r} (process {self.about.pid}) has no slot for this process: {clients.MOST} are attached, "
+                                  "or it doesn't answer; see 'wrp-runtime status'")
+            time.sleep(0.001 if number is not None else _NAP_S)
+
+    # pools and devices
+
+    def pool(self, name, module=None, **params):
+        """The Pool of this name; made by the daemon's ranks when it isn't there and a module is given.
+
+        params : as of `Runtime.pool`; what JSON can say
+        Raises UsageError for one that isn't there or is of another module, and what making it raises.
+        """
+        self.check_open()
+        slot = self.table.find(name)
+        if slot is None:
+            if module is None:
+                raise UsageError(f"the daemon {self.name!r} has no pool {name!r}: name its module to make it")
+            self._request({"do": "pool", "name": name, "module": module, "params": params})
+            slot = self.table.find(name)
+        if module is not None and modules.kind_of(module) != slot.kind:
+            raise UsageError(f"pool {name!r} is there and isn't of module {module}")
+        return self._pools.setdefault(name, AttachedPool(self, slot, name))
+
+    def device(self, name):
+        """The Device of an existing bdev pool. What this process leases is free again when it ends."""
+        if name not in self._devices:
+            pool = self.pool(name, "bdev")
+            path = (self._names.get(pool._slot.number) or (name, None))[1]
+            is_ram = atomics.load(pool._slot.params + bdev.KIND) == bdev.RAM
+            self._devices[name] = RamDevice(self, pool, name) if is_ram else FileDevice(self, pool, name, path or name)
+        return self._devices[name]
+
+    def _request(self, request):
+        """Ask the first rank of the node; raises what it says."""
+        slot = self._clients.slot(self._slot)
+        with self._lock:
+            texts.write(self.segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES, request)
+            number = atomics.load(slot + clients.REQUEST) + 1
+            atomics.store(slot + clients.REQUEST, number)
+            self.about.ring()
+            self._await_answer(slot, number, request)
+            answer = texts.read(self.segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES)
+        if answer.get("error"):
+            raise getattr(errors, answer["error"])(answer["message"])
+
+    def _await_answer(self, slot, number, request):
+        deadline = time.monotonic() + self.timeout_s
+        while True:
+            seen = atomics.load(slot + clients.ANSWER)
+            if seen == number:
+                return
+            self.check_alive()
+            if time.monotonic() >= deadline:
+                raise WaitTimeout(f"waited {self.timeout_s:g} s for the daemon {self.name!r} (process {self.about.pid}) to make pool "
+                                  f"{request['name']!r}: look at its messages")
+            atomics.futex_wait(slot + clients.ANSWER, seen, lanes.SLICE_US)
+
+    # the daemon's life
+
+    def check_open(self):
+        """UsageError after `close`, and in a child that was forked since."""
+        if not self.is_open:
+            raise UsageError(f"this process isn't attached to the daemon {self.name!r} any more, or was forked by one that is: attach again")
+
+    def check_alive(self):
+        """RuntimeGone when the daemon has stopped or died."""
+        state = self.about.state
+        if state in (clients.STOPPING, clients.ENDED):
+            raise RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) was stopped; {_GONE_HINT}")
+        if not self.about.is_alive():
+            raise RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) has ended without being stopped: see its messages; {_GONE_HINT}")
+
+    def close(self):
+        """Leave the daemon: what this process still leases is free again. Idempotent."""
+        if self.is_open:
+            for device in self._devices.values():
+                if self.about.is_alive() and self.about.state == clients.READY:
+                    device.close()
+                elif device.descriptor >= 0:
+                    device._closing()
+            self.is_open = False
+            self._ending()
+            self.segment.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+class AttachedPool(Pool):
+    """A pool of the daemon: tasks go through this process's own records and queues."""
+
+    def __init__(self, attached, slot, name):
+        super().__init__(attached, slot, name)
+        table, base = attached._clients, attached.segment.address
+        self._places = (base, attached.about.address + 16, self._lane, table.queues(slot.lane), table.queue(attached._slot, slot.lane))
+
+    def _push(self, method, count, args):
+        attached = self._node
+        offset = attached._records.popleft() if attached._records else _again(attached)
+        if offset is None:
+            return clients.NO_RECORD
+        with attached._lock:            # a queue has one producer
+            code = client_submit(self._places, offset, self._slot.number, method, count, *args)
+        if code == clients.GONE:
+            attached._records.append(offset)
+            attached.check_alive()
+        return code
+
+    def _free_record(self, offset):
+        self._node._records.append(offset)
+
+    def _abandon_record(self, offset):
+        self._node._abandoned.append(offset)
+
+    def _check_worker(self, method):
+        self._node.check_alive()
+        super()._check_worker(method)
+
+
+def _again(attached):
+    """A record whose caller gave up and whose task is done by now, or None."""
+    for _ in range(len(attached._abandoned)):
+        offset = attached._abandoned.popleft()
+        if atomics.load(attached.address + offset + tasks.STATE) == tasks.DONE:
+            return offset
+        attached._abandoned.append(offset)
+    return None
+
+
+def _found(name, deadline):
+    """(segment, about) of a daemon that is ready. Looks again until the deadline."""
+    while True:
+        try:
+            return _ready(name)
+        except _NotYet as error:
+            if time.monotonic() >= deadline:
+                raise error.cause from None
+        time.sleep(_NAP_S)
+
+
+class _NotYet(Exception):
+    def __init__(self, cause):
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _ready(name):
+    try:
+        segment = place.attach_segment(name)
+    except errors.StoreVersion:
+        raise
+    except StoreError as error:
+        raise _NotYet(error) from error
+    try:
+        about = About.find(segment)
+        if about is None:
+            raise _NotYet(StoreError(f"the daemon {name!r} is just starting: wait a moment"))
+        about.check(name)
+        if not about.is_alive():
+            raise _NotYet(RuntimeGone(f"the daemon {name!r} (process {about.pid}) has ended without being stopped; {_GONE_HINT}"))
+        if about.state != clients.READY:
+            raise _NotYet(RuntimeGone(f"the daemon {name!r} (process {about.pid}) is {STATES[about.state]}: wait until it is ready"))
+        return segment, about
+    except BaseException:
+        segment.close()
+        raise
+
+
+def _wait_s(timeout_s):
+    if timeout_s is None:
+        text = os.environ.get("CHI_WAIT_SERVER") or str(_DEFAULT_WAIT_S)
+        try:
+            timeout_s = float(text)
+        except ValueError:
+            raise UsageError(f"CHI_WAIT_SERVER is {text!r}: give seconds, 0 for not waiting, -1 for ever") from None
+    return float("inf") if timeout_s < 0 else timeout_s
+
+
+def _leave(about, slot, word):
+    """Tell the daemon that this process has done. Local, cheap."""
+    if atomics.load(slot + clients.OWNER) == word and processes.identity() == word:
+        atomics.store(slot + clients.LEFT, 1)
+        about.ring()
+
+
+def _in_child():
+    for attached in list(_all):
+        attached.is_open = False
+        attached._ending.detach()
+
+
+os.register_at_fork(after_in_child=_in_child)

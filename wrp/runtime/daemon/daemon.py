@@ -1,0 +1,187 @@
+"""Daemon: a runtime that is held until it is asked to stop, for the processes that attach to it. One object per rank."""
+
+import logging
+import time
+
+from wrp import errors
+from wrp.comm import atomics
+from wrp.errors import RankFailed, WrpError
+from wrp.runtime import lanes
+from wrp.runtime.daemon import about as abouts
+from wrp.runtime.daemon import clients, place, stopping, texts
+from wrp.runtime.daemon.about import About
+from wrp.runtime.daemon.reaping import Reaper
+from wrp.runtime.runtime import Runtime
+
+_TICK_US = 500_000
+_SWEEP_S = 1.0
+_LEAVE = {"do": "leave"}
+_log = logging.getLogger("wrp.runtime")
+
+
+class Daemon:
+    """Making, holding and closing it is collective over `ranks`; a context manager.
+
+    Attributes: runtime, name (of this rank's node), about. Raises StoreBusy, naming the process, when the name is in use.
+    """
+
+    def __init__(self, ranks, config, name=None):
+        self.ranks = ranks
+        self.name = place.name_on_node(ranks, name or place.default_name())
+        self._made = None
+        try:
+            self.runtime = Runtime(ranks, config, self._make_segment)
+            self._open()
+        except BaseException:
+            self.abandon()
+            raise
+
+    def _make_segment(self, ranks, nbytes):
+        self._made = place.maker(self.ranks, self.name)(ranks, nbytes)
+        return self._made
+
+    def _open(self):
+        """Make what attached processes need, then say that it is ready."""
+        node, segment = self.runtime.node, self.runtime.segment
+        self.about, self._node_ranks = About.find(segment), node.ranks
+        self.is_first = node.ranks.rank == 0
+        self._done, self._swept_at, self._orphan = 0, 0.0, stopping.Orphan()
+        self._nodes = stopping.Nodes(self.ranks.leaders)
+        with self.ranks.agreed("opening the daemon for attached processes"):
+            if self.is_first:
+                self._table = clients.ClientTable.create(segment, node.layout)
+                names_offset, self._names = texts.Names.create(segment)
+                self._publish_names()
+                self._reaper = Reaper(node, self._table)
+                self.about.clients, self.about.names = self._table.offset, names_offset
+                self.about.set_layout(node.layout)
+                for number in range(node.layout.lane_count):
+                    lane = node.address + node.layout.lane(number)
+                    atomics.store(lane + lanes.QUEUES, self._table.queues(number) - lane)
+        self.ranks.barrier("the daemon is open on all nodes")
+        if self.is_first:
+            self.about.state = clients.READY
+
+    # holding
+
+    def hold(self):
+        """Serve until something asks it to stop: the reason as text. Collective; in the main thread."""
+        with stopping.caught(self.about):
+            while True:
+                heard = self.about.bell
+                if self.is_first:
+                    self._lead()
+                if self._follow():
+                    return stopping.describe(self.about.stop)
+                if self._orphan and not self.about.stop:
+                    self.about.stop = stopping.PARENT_GONE
+                self.about.listen(heard, _TICK_US)
+
+    def _lead(self):
+        """The first rank of the node: everything that one rank does for it."""
+        self.about.heartbeat += 1
+        self._look()
+        if self.about.stop:
+            self.about.state = clients.STOPPING
+            self._nodes.tell()
+            self._give_order(_LEAVE)
+            return
+        now = time.monotonic()
+        if now >= self._swept_at + _SWEEP_S or self._is_wanted():
+            self._swept_at = now
+            self._reaper.sweep()
+        self._answer_requests()
+
+    def _look(self):
+        """Notice what asks this node to stop, and ranks that ended by themselves."""
+        if self._nodes.heard() and not self.about.stop:
+            self.about.stop = stopping.OTHER_NODE
+        first = self.runtime.node.address + self.runtime.node.layout.lane(0)
+        if atomics.load(first + lanes.STOP) and not self.about.stop:
+            self.about.stop = stopping.STOP_TASK
+        if not self.about.is_alive():
+            raise RankFailed(f"a rank of the daemon {self.name!r} has ended (processes {self.about.pids}): see its own message, start it again")
+
+    def _is_wanted(self):
+        """True when an attached process waits for its slot, or has left."""
+        return any(atomics.load(self._table.slot(number) + clients.LEFT) or
+                   atomics.load(self._table.slot(number) + clients.PREPARED) == clients.NOT_PREPARED for number in self._table.owners())
+
+    # orders: what all ranks of the node do together, in the order the first one says
+
+    def _give_order(self, order):
+        texts.write(self.runtime.segment, self.about.address + abouts.TEXT, abouts.TEXT_NBYTES, order)
+        self.about.order += 1
+        self.about.ring()
+
+    def _follow(self):
+        """Do the next order, if there is one: True when it is to leave."""
+        if self.about.order == self._done:
+            return False
+        order = texts.read(self.runtime.segment, self.about.address + abouts.TEXT, abouts.TEXT_NBYTES)
+        self._done += 1
+        if order == _LEAVE:
+            return True
+        self._answer = self._obey(order)
+        return False
+
+    def _obey(self, order):
+        """Make a pool. Collective over the node; an error is the answer, unless the ranks can't go on together."""
+        try:
+            with self._node_ranks.agreed(f"making pool {order['name']!r} for an attached process"):
+                self.runtime.pool(order["name"], order["module"], **order["params"])
+        except Exception as error:
+            if self._node_ranks.broken:
+                raise
+            kind = type(error).__name__
+            known = kind if hasattr(errors, kind) else WrpError.__name__
+            return {"error": known, "message": str(error) if isinstance(error, WrpError) else f"{kind}: {error}"}
+        return {}
+
+    def _answer_requests(self):
+        segment = self.runtime.segment
+        for number in self._table.owners():
+            slot = self._table.slot(number)
+            wanted = atomics.load(slot + clients.REQUEST)
+            if atomics.load(slot + clients.PREPARED) != clients.PREPARED_WELL or wanted == atomics.load(slot + clients.ANSWER):
+                continue
+            order = texts.read(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES)
+            self._give_order(order)
+            self._follow()
+            self._publish_names()
+            answer = {**self._answer, "message": self._answer.get("message", "")[:clients.TEXT_NBYTES // 8]}
+            texts.write(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES, answer)
+            atomics.store(slot + clients.ANSWER, wanted)
+            atomics.futex_wake(slot + clients.ANSWER, 1)
+
+    def _publish_names(self):
+        devices = self.runtime.devices
+        for name, pool in self.runtime.pools.items():
+            self._names.set(self.runtime.node.table.find(name).number, name, getattr(devices.get(name), "path", None))
+
+    # ending
+
+    def close(self):
+        """End the runtime and remove the name. Collective; idempotent."""
+        if self._made is None:
+            return
+        if self.is_first:
+            self.about.state = clients.STOPPING
+            self._nodes.close()
+        self.runtime.close()
+        self._made = None
+
+    def abandon(self):
+        """After an error: remove the name, so that nothing is left in shared memory. Local."""
+        made, self._made = self._made, None
+        if made is not None:
+            made.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if error is None or getattr(error, "common", False):
+            self.close()
+        else:
+            self.abandon()

@@ -1,0 +1,76 @@
+"""Why a daemon stops: what asked this process, its node, or another node. Decides nothing else."""
+
+import os
+import signal
+from contextlib import contextmanager
+
+from wrp.comm.ranks.launcher import launcher
+
+ASKED, PARENT_GONE, STOP_TASK, OTHER_NODE = 1, 2, 3, 4
+_SIGNAL = 1000                  # and the signal's number
+_REASONS = {ASKED: "wrp-runtime stop", PARENT_GONE: "the end of its launcher", STOP_TASK: "a task StopRuntime",
+            OTHER_NODE: "the stop of another node"}
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
+_TAG = 77
+
+
+def describe(reason):
+    """Text for a reason's number."""
+    return signal.Signals(reason - _SIGNAL).name if reason > _SIGNAL else _REASONS.get(reason, "?")
+
+
+@contextmanager
+def caught(about):
+    """Within the block a signal that ends a job asks the node's daemon to stop. In the main thread only."""
+    def ask(number, frame):
+        about.stop = _SIGNAL + number
+        about.ring()
+
+    # one that was ignored on purpose (nohup) stays so
+    before = {number: signal.getsignal(number) for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
+    for number in before:
+        signal.signal(number, ask)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Orphan:
+    """Says when the launcher of this process has gone."""
+
+    def __init__(self):
+        self._parent = os.getppid() if launcher() is not None else None
+
+    def __bool__(self):
+        return self._parent is not None and os.getppid() != self._parent
+
+
+class Nodes:
+    """Messages between the first ranks of the nodes: one that stops tells the others. Making and closing it is collective over them."""
+
+    def __init__(self, leaders):
+        self._comm = leaders.comm.Dup() if leaders is not None and leaders.size > 1 else None
+        self._sent = []
+
+    def tell(self):
+        """Tell the others, once. Local."""
+        if self._comm is not None and not self._sent:
+            self._sent = [self._comm.Isend(bytearray(1), other, _TAG) for other in range(self._comm.size) if other != self._comm.rank]
+
+    def heard(self):
+        """True when another node has told. Local, cheap."""
+        return self._comm is not None and self._comm.Iprobe(tag=_TAG)
+
+    def close(self):
+        """Take what is on its way: every node tells every other one."""
+        if self._comm is None:
+            return
+        self.tell()
+        for _ in range(self._comm.size - 1):
+            self._comm.Recv(bytearray(1), tag=_TAG)
+        for request in self._sent:
+            request.Wait()
+        self._comm.Free()
+        self._comm = None
