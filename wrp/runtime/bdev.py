@@ -3,7 +3,8 @@
 from wrp.comm import atomics
 from wrp.comm.extents import extents_free, extents_give, extents_take
 from wrp.comm.jit import kernel
-from wrp.runtime.tasks import ARGS, METHOD, task_value
+from wrp.runtime.daemon.clients import client_hold, client_release
+from wrp.runtime.tasks import ARGS, CLIENT, METHOD, POOL, task_value
 
 ALLOCATE_BLOCKS, FREE_BLOCKS, WRITE, READ, GET_STATS = 10, 11, 12, 13, 14
 METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: "Write", READ: "Read", GET_STATS: "GetStats"}
@@ -13,8 +14,8 @@ FILE, RAM = 0, 1                                # as the reference numbers them
 # Return codes
 NO_SPACE = 1            # AllocateBlocks: no run of that length is free
 OUT_OF_BOUNDS = 1       # Write, Read: outside the device or the segment
-NOT_TAKEN = 2           # FreeBlocks: some bytes are free already, or lie outside
-TABLE_FULL = 3          # FreeBlocks: the table of free runs has no room for another
+NOT_TAKEN = 2           # FreeBlocks: some bytes are free already, lie outside, or an attached process hasn't leased them
+TABLE_FULL = 3          # FreeBlocks: the table of free runs has no room for another; AllocateBlocks: an attached process has too many
 IO_FAILED = 4           # Write, Read: the first result is the errno, 0 when the file was too short
 UNKNOWN_METHOD = -1
 
@@ -30,7 +31,7 @@ def bdev_run(task, params, base, nbytes, fd):
     if method == ALLOCATE_BLOCKS:
         return _allocate(task, params, base, a0)
     if method == FREE_BLOCKS:
-        return _free(params, base, a0, a1)
+        return _free(task, params, base, a0, a1)
     if method == WRITE or method == READ:
         if not _fits(params, nbytes, a0, a1, a2):
             return OUT_OF_BOUNDS
@@ -46,19 +47,30 @@ def bdev_run(task, params, base, nbytes, fd):
 
 @kernel
 def _allocate(task, params, base, nbytes):
-    offset = extents_take(base + atomics.load(params + EXTENTS), nbytes, atomics.load(params + ALIGN))
+    extents, client = base + atomics.load(params + EXTENTS), atomics.load(task + CLIENT)
+    offset = extents_take(extents, nbytes, atomics.load(params + ALIGN))
     if offset < 0:
         return NO_SPACE
+    if client != 0 and client_hold(base + client, atomics.load(task + POOL), offset, nbytes) != 0:
+        extents_give(extents, offset, nbytes)
+        return TABLE_FULL
     task_value(task, 0, offset)
     task_value(task, 1, nbytes)
     return 0
 
 
 @kernel
-def _free(params, base, offset, nbytes):
+def _free(task, params, base, offset, nbytes):
+    client, pool = atomics.load(task + CLIENT), atomics.load(task + POOL)
+    if client != 0:
+        code = client_release(base + client, pool, offset, nbytes)
+        if code != 0:
+            return TABLE_FULL if code == -3 else NOT_TAKEN
     code = extents_give(base + atomics.load(params + EXTENTS), offset, nbytes)
     if code == 0:
         return 0
+    if client != 0:
+        client_hold(base + client, pool, offset, nbytes)
     return TABLE_FULL if code == -3 else NOT_TAKEN
 
 

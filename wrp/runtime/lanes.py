@@ -1,22 +1,30 @@
-"""Lanes: one worker's bounded queue of tasks in the segment, with what others see of the worker. Knows no task's content."""
+"""Lanes: one worker's bounded queue of tasks in the segment, with what others see of the worker. Knows no task's content.
+
+A lane may also be fed by the queues of attached processes (see queues.py), which its worker sweeps when their bell rings.
+"""
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.comm.ring import Ring, ring_count, ring_pop, ring_push
+from wrp.runtime.queues import queues_ringing, queues_take
 
 # Byte offsets. What submitters write and what the worker writes have cache lines of their own.
 PID = 0             # process of the worker
 STOP = 8            # 1: the worker shall end when its ring is empty
 ENDED = 16          # 1: it has ended
 RANK = 24           # rank of the worker in the job
+QUEUES = 32         # address of what queues.py knows of the lane's queues of attached processes, relative to the lane; 0: none
 SUBMITTED = 64      # tasks ever pushed
+FINISHED = 72       # stack of subtasks that are done, whose waiters this worker serves (offset of the first, 0: none)
 ASLEEP = 128        # futex: 1 while the worker sleeps, or is about to
 DONE = 192          # tasks ever finished
 WAKEUPS = 200       # times it woke from sleep
+TURN = 208          # odd: it looks into the queues of attached processes first
 RING = 256
 
 SLICE_US = 50_000   # a sleeper looks about itself this often
 _PAUSES = 64        # between two looks at the clock
+_SLEEP_US = 500_000 # of a worker with nothing to do: who pushes wakes it
 
 
 def nbytes_of(depth):
@@ -27,37 +35,75 @@ def nbytes_of(depth):
 @kernel
 def lane_push(lane, value):
     """Hand a task to the lane's worker and wake it; False if the ring is full."""
-    atomics.add(lane + SUBMITTED, 1)
-    if not ring_push(lane + RING, value):
-        atomics.add(lane + SUBMITTED, -1)
+    if not lane_push_quiet(lane, value):
         return False
-    # the exchange is a full barrier: the value is in the ring before we look whether the worker sleeps
-    if atomics.exchange(lane + ASLEEP, 0) == 1:
-        atomics.futex_wake(lane + ASLEEP, 1)
+    lane_wake(lane)
     return True
 
 
 @kernel
-def lane_next(lane, spin_ns):
-    """The next task, or -1 after spinning `spin_ns` and one sleep of at most a slice."""
-    value = ring_pop(lane + RING)
+def lane_push_quiet(lane, value):
+    """Hand over a task without waking the worker: `lane_wake` has to follow. False if the ring is full."""
+    atomics.add(lane + SUBMITTED, 1)
+    if not ring_push(lane + RING, value):
+        atomics.add(lane + SUBMITTED, -1)
+        return False
+    return True
+
+
+@kernel
+def lane_wake(lane):
+    """Wake the worker if it sleeps."""
+    # the exchange is a full barrier: what was pushed is there before we look whether the worker sleeps
+    if atomics.exchange(lane + ASLEEP, 0) == 1:
+        atomics.futex_wake(lane + ASLEEP, 1)
+
+
+@kernel
+def lane_poll(lane):
+    """The next task of the ring or of an attached process, by turns; -1 when there is none."""
+    queues = atomics.load(lane + QUEUES)
+    if queues == 0:
+        return ring_pop(lane + RING)
+    turn = atomics.load(lane + TURN)
+    atomics.store(lane + TURN, 1 - turn)
+    value = ring_pop(lane + RING) if turn == 0 else -1
+    if value < 0:
+        value = queues_take(lane + queues)
+        if value >= 0:
+            atomics.add(lane + SUBMITTED, 1)        # the worker counts it: the client may die at any moment
+        elif turn == 1:
+            value = ring_pop(lane + RING)
+    return value
+
+
+@kernel
+def lane_next(lane, spin_ns, due_ns=0):
+    """The next task, or -1 after spinning `spin_ns` and one sleep; also -1 when a subtask is done, or at `due_ns` (ns of the
+    monotonic clock, 0: never)."""
+    value = lane_poll(lane)
     if value >= 0:
         return value
     until = atomics.now_ns() + spin_ns
+    if due_ns > 0:
+        until = min(until, due_ns)
     while atomics.now_ns() < until:
         for _ in range(_PAUSES):
-            value = ring_pop(lane + RING)
-            if value >= 0:
+            value = lane_poll(lane)
+            if value >= 0 or atomics.load(lane + FINISHED) != 0:
                 return value
             atomics.pause()
         atomics.yield_core()                # the submitter may need this core
     # say that we sleep, then look once more: who pushes after this look wakes us
     atomics.exchange(lane + ASLEEP, 1)
-    value = ring_pop(lane + RING)
-    if value < 0 and atomics.load(lane + STOP) == 0:
-        atomics.futex_wait(lane + ASLEEP, 1, SLICE_US)
+    value = lane_poll(lane)
+    sleep_us = _SLEEP_US
+    if due_ns > 0:
+        sleep_us = min(sleep_us, (due_ns - atomics.now_ns()) // 1000 + 1)
+    if value < 0 and sleep_us > 0 and atomics.load(lane + FINISHED) == 0 and atomics.load(lane + STOP) == 0:
+        atomics.futex_wait(lane + ASLEEP, 1, sleep_us)
         atomics.add(lane + WAKEUPS, 1)
-        value = ring_pop(lane + RING)
+        value = lane_poll(lane)
     atomics.store(lane + ASLEEP, 0)
     return value
 
@@ -71,6 +117,9 @@ def lane_waiting(lane):
 @kernel
 def lane_idle(lane):
     """True if every task ever pushed is done."""
+    queues = atomics.load(lane + QUEUES)
+    if queues != 0 and queues_ringing(lane + queues):
+        return False
     return atomics.load(lane + DONE) == atomics.load(lane + SUBMITTED)
 
 

@@ -13,14 +13,17 @@ _RAM_PAGES = 1 << 18            # a device in ram has a table of a word per 2 Mi
 
 
 class Node:
-    """Making and closing it is collective over `ranks`, the ranks of one node."""
+    """Making and closing it is collective over `ranks`, the ranks of one node.
 
-    def __init__(self, ranks, config):
+    make_segment(ranks, nbytes) : where the segment comes from, when not from memory that goes with the job
+    """
+
+    def __init__(self, ranks, config, make_segment=None):
         self.ranks = ranks
         self.timeout_s = config.get("runtime.timeout_s")
         self.spin_ns = 1000 * config.get("runtime.first_busy_wait")
         depth = config.get("runtime.queue_depth")
-        self.segment = _segment(ranks, config, depth)
+        self.segment = _segment(ranks, config, (depth,), make_segment or _of_job)
         self.address = self.segment.address
         self.is_open = True
         layout = None
@@ -40,13 +43,18 @@ class Node:
         self.segment.close()
 
 
-def _segment(ranks, config, depth):
+def _segment(ranks, config, counts, make_segment):
     """The node's segment: a window when there are several ranks, memory of this process when it is alone."""
     nbytes = None
     with ranks.agreed("sizing the runtime's segment"):
         if ranks.rank == 0:
-            nbytes = layouts.nbytes_of(ranks.size, depth) + _room(config)
+            nbytes = layouts.nbytes_of(ranks.size, *counts) + _room(config)
     nbytes = ranks.share(nbytes, "size of the runtime's segment")
+    return make_segment(ranks, nbytes)
+
+
+def _of_job(ranks, nbytes):
+    """A window when there are several ranks, memory of this process when it is alone."""
     return Segment.private(nbytes) if ranks.size == 1 else Segment.window(ranks, nbytes)
 
 

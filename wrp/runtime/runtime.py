@@ -22,14 +22,15 @@ _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND:
 class Runtime:
     """Workers, pools and devices of this rank's node. Making and closing it is collective over `ranks`; a context manager.
 
+    make_segment : see `Node`
     Raises OutOfSpace when the node's segment finds no room, ConfigError for pools in `compose` that can't be made.
     """
 
-    def __init__(self, ranks, config):
+    def __init__(self, ranks, config, make_segment=None):
         self.ranks, self.config = ranks, config
         self._devices, self._pools, self._containers = {}, {}, {}
         with ranks.agreed("starting the runtime"):
-            self._node = Node(ranks.on_node, config)
+            self._node = Node(ranks.on_node, config, make_segment)
         self._fds = np.full(pools.MOST, -1, np.int64)
         self._workers = self._start()
         # without `close`: when this object or the process ends, the threads must not look at memory that goes away
@@ -47,6 +48,21 @@ class Runtime:
     def segment(self):
         """The node's Segment."""
         return self._node.segment
+
+    @property
+    def node(self):
+        """The Node: its layout and pool table."""
+        return self._node
+
+    @property
+    def pools(self):
+        """{name: Pool} of the pools that this rank knows."""
+        return dict(self._pools)
+
+    @property
+    def devices(self):
+        """{name: Device} of its open devices."""
+        return dict(self._devices)
 
     # pools
 
@@ -127,12 +143,8 @@ class Runtime:
 
     def _compose(self):
         """Make the pools that the configuration asks for."""
-        for entry in self.config.get("compose"):
-            if entry["mod_name"] in _SERVED_BY_THE_LIBRARY:
-                continue
-            is_bdev = modules.kind_of(entry["mod_name"]) == pools.BDEV_KIND
-            passed = _BDEV_KEYS if is_bdev else ["pool_id", *(key for key in entry if key not in of_entry("compose"))]
-            self.pool(entry["pool_name"], entry["mod_name"], **{key: entry[key] for key in passed})
+        for name, module, params in composed(self.config):
+            self.pool(name, module, **params)
 
     # workers
 
@@ -173,6 +185,16 @@ class Runtime:
         # after an error of this rank alone the others don't come to `close`
         if error is None or getattr(error, "common", False):
             self.close()
+
+
+def composed(config):
+    """(name, module, params) of the pools that a configuration asks for."""
+    for entry in config.get("compose"):
+        if entry["mod_name"] in _SERVED_BY_THE_LIBRARY:
+            continue
+        is_bdev = modules.kind_of(entry["mod_name"]) == pools.BDEV_KIND
+        passed = _BDEV_KEYS if is_bdev else ["pool_id", *(key for key in entry if key not in of_entry("compose"))]
+        yield entry["pool_name"], entry["mod_name"], {key: entry[key] for key in passed}
 
 
 def _spec(name, bdev_type="", capacity=1 << 30, path=None):
