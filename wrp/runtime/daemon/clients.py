@@ -158,12 +158,16 @@ class ClientTable:
                 return number
         return None
 
+    def is_prepared(self, number):
+        """True when the slot's memory may be looked at."""
+        return atomics.load(self.slot(number) + PREPARED) == PREPARED_WELL
+
     # the daemon's
 
     def prepare(self, number):
         """Back and format a slot before its first use. Raises OutOfSpace."""
         slot = self.slot(number)
-        if atomics.load(slot + PREPARED) == PREPARED_WELL:
+        if self.is_prepared(number):
             return
         self.segment.reserve(slot - self.segment.address, self._stride)
         extents_format(slot + HELD, _ALL, HELD_RUNS)
@@ -178,7 +182,7 @@ class ClientTable:
     def held(self, number):
         """List of (slot of the pool, offset, nbytes) that a slot's process has leased."""
         slot = self.slot(number)
-        if atomics.load(slot + PREPARED) != PREPARED_WELL:
+        if not self.is_prepared(number):
             return []
         mask = (1 << _POOL_SHIFT) - 1
         return [(start >> _POOL_SHIFT, start & mask, nbytes) for start, nbytes in Extents.attach(self.segment, slot + HELD

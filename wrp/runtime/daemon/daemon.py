@@ -143,7 +143,7 @@ class Daemon:
         for number in self._table.owners():
             slot = self._table.slot(number)
             wanted = atomics.load(slot + clients.REQUEST)
-            if atomics.load(slot + clients.PREPARED) != clients.PREPARED_WELL or wanted == atomics.load(slot + clients.ANSWER):
+            if not self._table.is_prepared(number) or wanted == atomics.load(slot + clients.ANSWER):
                 continue
             order = texts.read(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES)
             self._give_order(order)

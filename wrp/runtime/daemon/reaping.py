@@ -36,7 +36,7 @@ class Reaper:
     def _reclaim(self, number, word):
         """Give the slot out again once no worker has a task of it and what it held is free; else the next sweep tries again."""
         slot = self._table.slot(number)
-        if atomics.load(slot + clients.PREPARED) == clients.PREPARED_WELL:
+        if self._table.is_prepared(number):
             self._wake_workers(number)
             if clients.client_busy(slot, self._table.lane_count) or not self._free_held(number):
                 return

@@ -1,0 +1,1 @@
+"""The commands `wrp-runtime` and `chimaera`."""

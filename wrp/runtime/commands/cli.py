@@ -1,0 +1,90 @@
+"""The command ``wrp-runtime``: its arguments, and which function answers. Only `start` and `restart` are collective."""
+
+import argparse
+import sys
+
+from wrp.comm.ranks import run
+from wrp.errors import UsageError, WrpError
+from wrp.runtime.commands import compose, conf, doctor, monitor, new, start, status
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
+
+
+def main(arguments=None):
+    """Run the command; returns its exit code (see wrp.errors). Collective for `start` and `restart`, else local."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if not given or given[0].startswith("-") and given[0] not in ("-h", "--help"):
+        given = ["start", *given]
+    try:
+        args = _parser().parse_args(given)
+    except UsageError as error:
+        return _told(error)
+    if args.is_collective:
+        return run(lambda ranks: args.work(args, ranks))
+    try:
+        return args.work(args) or 0
+    except WrpError as error:
+        return _told(error)
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()              # `wrp-runtime monitor | head` has closed our output: its right
+        return 0
+
+
+def _told(error):
+    print(f"wrp: {error}", file=sys.stderr, flush=True)
+    return error.exit_code
+
+
+def _parser():
+    parser = _Parser(prog="wrp-runtime", description="Hold a runtime for other jobs of its nodes, and look after it.")
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name, work, text, named=True, prints=True, within=commands, is_collective=False):
+        sub = within.add_parser(name, help=text, description=text)
+        if named:
+            sub.add_argument("--name", help="name of the daemon (default: WRP_RUNTIME_NAME, else wrp-USER-runtime)")
+        if prints:
+            sub.add_argument("-j", "--json", action="store_true", help="print the answer as JSON")
+        sub.set_defaults(work=work, is_collective=is_collective)
+        return sub
+
+    for name, work, text in (("start", start.start, "Hold a runtime over all ranks of this job until it is stopped."),
+                             ("restart", start.restart, "Stop the daemon of this name, if it runs, and start one.")):
+        sub = command(name, work, text, prints=False, is_collective=True)
+        sub.add_argument("--conf", metavar="FILE", help="the configuration file")
+        sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for the end of the one before (default: 60)")
+    sub = command("stop", start.stop, "Stop the daemon and wait until it has ended.")
+    sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for its end (default: 60)")
+    command("status", status.status, "Say how the daemon of this node is.")
+    sub = command("monitor", monitor.monitor, "Show workers, pools and devices, again and again.")
+    sub.add_argument("-i", "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
+    sub.add_argument("-o", "--once", action="store_true", help="look once")
+    sub = command("compose", compose.compose, "Make the pools that a configuration file asks for in the running daemon.")
+    sub.add_argument("file", help="a configuration with `compose`")
+    sub.add_argument("--timeout", type=float, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
+    sub = command("doctor", doctor.doctor, "Say what is wrong with MPI, shared memory, limits and caches.", named=False)
+    sub.add_argument("--clean", action="store_true", help="remove what dead daemons have left in shared memory")
+    _add_conf(commands, command)
+    modules = commands.add_parser("module", help="Write a module.").add_subparsers(metavar="new", required=True)
+    sub = command("new", new.new, "Write a module of one page and its test.", named=False, within=modules)
+    sub.add_argument("module", metavar="NAME", help="name of the module, a Python identifier")
+    sub.add_argument("--folder", default=".", metavar="DIR", help="where to write (default: here)")
+    return parser
+
+
+def _add_conf(commands, command):
+    confs = commands.add_parser("conf", help="Check or show the configuration.").add_subparsers(metavar="check|show", required=True)
+    sub = command("check", conf.check, "Read a configuration file and say what is wrong with it.", named=False, within=confs)
+    sub.add_argument("file", nargs="?", help="the file (default: the one that would be used)")
+    sub = command("show", conf.show, "Show the value of every key.", named=False, within=confs)
+    sub.add_argument("--conf", metavar="FILE", help="the configuration file")
+    sub.add_argument("--origin", action="store_true", help="with where each value came from")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,63 @@
+"""start, restart and stop of a daemon."""
+
+from wrp.errors import StoreError, StoreVersion, WaitTimeout
+from wrp.runtime.commands.output import show
+from wrp.runtime.config import load
+from wrp.runtime.daemon import place
+from wrp.runtime.daemon.daemon import Daemon
+from wrp.runtime.daemon.view import View
+
+
+def start(args, ranks):
+    """Hold a runtime until something asks it to stop. Collective."""
+    config = None
+    with ranks.agreed("reading the configuration"):
+        config = load(args.conf)
+    with Daemon(ranks, config, args.name) as daemon:
+        if ranks.rank == 0:
+            for line in _greeting(daemon, config):
+                print(f"wrp-runtime: {line}", flush=True)
+        reason = daemon.hold()
+        if ranks.rank == 0:
+            print(f"wrp-runtime: stopping ({reason})", flush=True)
+    if ranks.rank == 0:
+        print("wrp-runtime: stopped", flush=True)
+    return 0
+
+
+def _greeting(daemon, config):
+    ranks, about = daemon.ranks, daemon.about
+    option = "" if daemon.name == place.default_name() else f" --name {daemon.name}"
+    yield f"started: {ranks.nodes} {'node' if ranks.nodes == 1 else 'nodes'}, {ranks.size} {'rank' if ranks.size == 1 else 'ranks'}, " \
+          f"name {daemon.name}, process {about.pid} on {ranks.host}, configuration {config.path or 'defaults'}"
+    yield f"attach from Python with: from wrp.runtime.daemon import attach; attach({daemon.name!r})"
+    yield f"look at it with: wrp-runtime status{option}; stop it with: wrp-runtime stop{option}"
+
+
+def restart(args, ranks):
+    """Stop the daemon of this name, then start one. Collective."""
+    with ranks.agreed("stopping the daemon that runs"):
+        if ranks.rank == 0:
+            try:
+                _stopped(args)
+            except StoreVersion:
+                raise
+            except (StoreError, WaitTimeout) as error:
+                if isinstance(error, WaitTimeout) and error.args and "doesn't end" in str(error):
+                    raise
+    return start(args, ranks)
+
+
+def stop(args):
+    """Stop the daemon and wait for its end. Local."""
+    found = _stopped(args)
+    show({"stopped": found["name"], "pid": found["pid"]}, [f"stopped {found['name']} (process {found['pid']})"], args.json)
+
+
+def _stopped(args):
+    with View(args.name) as view:
+        found = {"name": view.name, "pid": view.about.pid}
+        if not view.stop(args.timeout):
+            raise WaitTimeout(f"the daemon {view.name!r} (process {found['pid']}) doesn't end within {args.timeout:g} s: see its messages; "
+                              f"kill {found['pid']} ends it at once")
+    return found

@@ -1,0 +1,133 @@
+"""View: what can be seen of a daemon from outside, without a slot in it: workers, pools, devices, attached processes."""
+
+import os
+import time
+
+from wrp.comm import atomics, names
+from wrp.comm.extents import extents_free
+from wrp.runtime import bdev, lanes, pools, queues
+from wrp.runtime.daemon import clients, place, processes, texts
+from wrp.runtime.daemon.about import STATES, About
+from wrp.runtime.daemon.stopping import ASKED
+from wrp.errors import RuntimeGone, StoreError
+
+_MODULES = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "python"}
+_KINDS = {bdev.RAM: "ram", bdev.FILE: "file"}
+
+
+class View:
+    """A look at the daemon `name` of this node; a context manager. Raises StoreError, StoreVersion, RuntimeGone when it is dead."""
+
+    def __init__(self, name=None):
+        self.name = name or place.default_name()
+        self.segment = place.attach_segment(self.name)
+        self._inode = os.stat(names.path(self.name)).st_ino
+        try:
+            self.about = About.find(self.segment)
+            if self.about is None:
+                raise StoreError(f"the daemon {self.name!r} is just starting: look again in a moment")
+            self.about.check(self.name)
+            self.check_alive()
+        except BaseException:
+            self.segment.close()
+            raise
+
+    def check_alive(self):
+        """RuntimeGone when it has ended."""
+        if self.about.state == clients.ENDED:
+            raise RuntimeGone(f"the daemon {self.name!r} was stopped")
+        if not self.about.is_alive():
+            raise RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) has ended without being stopped: "
+                              "start it again, or remove what it left with 'wrp-runtime doctor --clean'")
+
+    def status(self):
+        """Dictionary for people and JSON: who the daemon is and how it is."""
+        about = self.about
+        found = {"name": self.name, "state": STATES[about.state], "pid": about.pid, "pids": about.pids, "node": about.node,
+                 "nodes": about.nodes, "ranks": about.size, "ranks_on_node": about.local_size, "started": _moment(about.started_ns),
+                 "uptime_s": round((time.time_ns() - about.started_ns) / 1e9, 1), "heartbeat": about.heartbeat,
+                 "segment_nbytes": self.segment.nbytes, "attached": [], "pools": []}
+        if self._has_tables():
+            found.update(attached=self.attached(), pools=[pool["name"] for pool in self.pools()])
+        return found
+
+    def attached(self):
+        """Pids of the attached processes."""
+        return [processes.pid_of(word) for word in self._clients().owners().values()]
+
+    def workers(self):
+        """A dictionary per lane: its worker, tasks waiting, tasks done, times it woke."""
+        if not self._has_tables():
+            return []
+        layout, table = self.about.layout(), self._clients()
+        slots = list(table.owners())
+        return [self._worker(number, self.segment.address + layout.lane(number),
+                             sum(queues.queue_count(table.queue(slot, number)) for slot in slots if table.is_prepared(slot)))
+                for number in range(layout.lane_count)]
+
+    @staticmethod
+    def _worker(number, lane, queued):
+        return {"lane": number, "rank": atomics.load(lane + lanes.RANK), "pid": atomics.load(lane + lanes.PID),
+                "kind": "python" if number % 2 else "jitted", "asleep": bool(atomics.load(lane + lanes.ASLEEP)),
+                "waiting": lanes.lane_waiting(lane) + queued, "done": atomics.load(lane + lanes.DONE),
+                "wakeups": atomics.load(lane + lanes.WAKEUPS)}
+
+    def pools(self):
+        """A dictionary per pool; a bdev's with its device."""
+        if not self._has_tables():
+            return []
+        table = pools.PoolTable(self.segment.address + self.about.layout().pools, 1.0)
+        names = texts.Names(self.segment, self.about.names)
+        found = []
+        for number in range(pools.MOST):
+            named = names.get(number)
+            if named is None:
+                break
+            slot = table.slot(number)
+            entry = {"name": named[0], "id": f"{slot.id[0]}.{slot.id[1]}", "module": _MODULES.get(slot.kind, "?"), "lane": slot.lane}
+            found.append({**entry, **(self._device(slot.params) if slot.kind == pools.BDEV_KIND else {})})
+        return found
+
+    def _device(self, params):
+        words = {"capacity": bdev.CAPACITY, "written": bdev.WRITTEN, "read": bdev.READ_BYTES}
+        found = {key: atomics.load(params + word) for key, word in words.items()}
+        extents = atomics.load(params + bdev.EXTENTS)
+        return {"kind": _KINDS.get(atomics.load(params + bdev.KIND), "?"), **found,
+                "free": extents_free(self.segment.address + extents) if extents else 0}
+
+    def stop(self, timeout_s):
+        """Ask it to stop and wait until its name is gone: True, or False at the deadline."""
+        self.about.stop = ASKED
+        self.about.ring()
+        path, until = names.path(self.name), time.monotonic() + timeout_s
+        while self.about.is_alive() or self._names_this(path):
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.02)
+        return True
+
+    def _names_this(self, path):
+        """True while the name is that of this daemon, not of a later one."""
+        try:
+            return os.stat(path).st_ino == self._inode
+        except FileNotFoundError:
+            return False
+
+    def _has_tables(self):
+        return self.about.clients != 0 and self.about.names != 0
+
+    def _clients(self):
+        return clients.ClientTable(self.segment, self.about.clients, self.about.layout().lane_count)
+
+    def close(self):
+        self.segment.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+
+def _moment(stamp_ns):
+    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp_ns // 10**9))
