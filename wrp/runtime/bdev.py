@@ -3,7 +3,7 @@
 from wrp.comm import atomics
 from wrp.comm.extents import extents_free, extents_give, extents_take
 from wrp.comm.jit import kernel
-from wrp.runtime.daemon.clients import client_hold, client_release
+from wrp.runtime.clients import client_hold, client_release
 from wrp.runtime.tasks import ARGS, CLIENT, METHOD, POOL, task_value
 
 ALLOCATE_BLOCKS, FREE_BLOCKS, WRITE, READ, GET_STATS = 10, 11, 12, 13, 14

@@ -6,9 +6,9 @@ import time
 from wrp.comm import atomics
 from wrp.comm.checksum import hash64
 from wrp.errors import StoreError, StoreVersion
-from wrp.runtime import bdev, lanes, pools, queues, tasks
-from wrp.runtime.daemon import clients, processes
-from wrp.runtime.daemon.clients import ENDED, READY, STARTING, STOPPING
+from wrp.runtime import bdev, clients, lanes, pools, queues, tasks
+from wrp.runtime.daemon import processes
+from wrp.runtime.clients import ENDED, READY, STARTING, STOPPING
 from wrp.runtime.layout import Layout
 
 REGION = "about"
@@ -23,7 +23,7 @@ _SHAPE = hash64(repr([(module.__name__, sorted((name, value) for name, value in 
                      + [field.name for field in dataclasses.fields(Layout)]).encode())
 
 # Byte offsets of words
-_VERSION, _SHAPE_AT, _STATE, _STARTED, _NAMESPACE, _LEADER = 0, 8, 16, 24, 32, 40
+VERSION_AT, _SHAPE_AT, _STATE, _STARTED, _NAMESPACE, _LEADER = 0, 8, 16, 24, 32, 40
 _NODE, _NODES, _SIZE, _LOCAL_SIZE, _CLIENTS, _NAMES = 48, 56, 64, 72, 80, 88
 _BELL, _STOP, _HEARTBEAT, _ORDER = 128, 136, 144, 152
 _LAYOUT = 192                   # the words of a Layout
@@ -62,7 +62,7 @@ class About:
             about.node, about.nodes, about.size, about.local_size = ranks.node, ranks.nodes, ranks.size, ranks.local_size
             atomics.store(about.address + _NAMESPACE, processes.namespace())
             atomics.store(about.address + _SHAPE_AT, _SHAPE)
-            atomics.store(about.address + _VERSION, VERSION)
+            atomics.store(about.address + VERSION_AT, VERSION)
         return about
 
     @classmethod
@@ -73,7 +73,7 @@ class About:
 
     def check(self, name):
         """Refuse a daemon that this process can't talk to: StoreVersion, StoreError."""
-        version, shape = atomics.load(self.address + _VERSION), atomics.load(self.address + _SHAPE_AT)
+        version, shape = atomics.load(self.address + VERSION_AT), atomics.load(self.address + _SHAPE_AT)
         if (version, shape) != (VERSION, _SHAPE):
             raise StoreVersion(f"the daemon {name!r} (process {self.pid}) is of another version of wrp (records {version}, here {VERSION}"
                                f"{'' if version != VERSION else ', laid out differently'}): stop it and start this one's, or use its version")

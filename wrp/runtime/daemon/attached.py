@@ -11,15 +11,14 @@ from wrp.comm import atomics
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, RuntimeGone, StoreError, UsageError, WaitTimeout, WrpError
 from wrp.runtime import config as configs
-from wrp.runtime import lanes, modules, pools, tasks
-from wrp.runtime.daemon import clients, place, processes, texts
+from wrp.runtime import bdev, clients, lanes, modules, tasks
+from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.about import STATES, About
-from wrp.runtime.daemon.clients import client_submit
+from wrp.runtime.clients import client_submit
 from wrp.runtime.devices.file import FileDevice
 from wrp.runtime.devices.ram import RamDevice
 from wrp.runtime.pool import Pool
 from wrp.runtime.pools import PoolTable
-from wrp.runtime import bdev
 
 _NAP_S = 0.02
 _LOOK_S = 0.2
@@ -186,6 +185,8 @@ class Attached:
 
 class AttachedPool(Pool):
     """A pool of the daemon: tasks go through this process's own records and queues."""
+
+    _is_attached = True
 
     def __init__(self, attached, slot, name):
         super().__init__(attached, slot, name)

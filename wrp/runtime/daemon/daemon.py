@@ -6,9 +6,9 @@ import time
 from wrp import errors
 from wrp.comm import atomics
 from wrp.errors import RankFailed, WrpError
-from wrp.runtime import lanes
+from wrp.runtime import clients, lanes
 from wrp.runtime.daemon import about as abouts
-from wrp.runtime.daemon import clients, place, stopping, texts
+from wrp.runtime.daemon import place, stopping, texts
 from wrp.runtime.daemon.about import About
 from wrp.runtime.daemon.reaping import Reaper
 from wrp.runtime.runtime import Runtime

@@ -7,8 +7,8 @@ from functools import partial
 from wrp.comm import names
 from wrp.comm.segment import Segment
 from wrp.errors import StoreBusy, StoreError, WrpError
-from wrp.runtime import pools
-from wrp.runtime.daemon import clients, about as abouts
+from wrp.runtime import clients, pools
+from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon.about import About
 
 _MORE = 1 << 20                 # for the record about the daemon, names of pools, and alignment

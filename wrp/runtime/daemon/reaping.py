@@ -4,8 +4,8 @@ import logging
 
 from wrp.comm import atomics
 from wrp.errors import OutOfSpace
-from wrp.runtime import bdev, lanes, queues
-from wrp.runtime.daemon import clients, processes
+from wrp.runtime import bdev, clients, lanes, queues
+from wrp.runtime.daemon import processes
 from wrp.runtime.pool import Pool
 
 _log = logging.getLogger("wrp.runtime")

@@ -5,8 +5,8 @@ import time
 
 from wrp.comm import atomics, names
 from wrp.comm.extents import extents_free
-from wrp.runtime import bdev, lanes, pools, queues
-from wrp.runtime.daemon import clients, place, processes, texts
+from wrp.runtime import bdev, clients, lanes, pools, queues
+from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.about import STATES, About
 from wrp.runtime.daemon.stopping import ASKED
 from wrp.errors import RuntimeGone, StoreError

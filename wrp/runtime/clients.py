@@ -1,7 +1,7 @@
 """The client table of a daemon: a slot for every attached process, with its records, its queues and what it has leased.
 
 A slot is claimed by one compare-and-swap of the process's identity, so that whoever holds it is known at any instruction; the
-daemon alone gives it out again (see reaping.py). The daemon writes what it needs for that, the client only its own queues and records.
+daemon alone gives it out again (see daemon/reaping.py). The daemon writes what it needs for that, the client only its own queues and records.
 """
 
 from wrp.comm import atomics
