@@ -12,7 +12,7 @@ import pytest
 from wrp.comm import atomics
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import ConfigError, UsageError, WaitTimeout
-from wrp.runtime import admin, lanes, modules
+from wrp.runtime import admin, lanes, modules, records
 from wrp.runtime.runtime import Runtime
 
 
@@ -77,7 +77,7 @@ def test_tasks_of_one_caller_are_run_in_order(runtime):
 
 def test_records_of_tasks_nobody_waits_for_come_back(runtime):
     pool = runtime.pool("mine", "sums")
-    count = runtime._node.layout.record_count
+    count = records.count(runtime._node.address, runtime._node.layout)
     for _ in range(count + 50):
         pool.submit(10, 1)
     assert pool.call(10, 0).values[0] == count + 50

@@ -14,8 +14,11 @@ UNKNOWN_METHOD = -1
 
 
 @kernel
-def admin_run(task, lanes, count, stride, own):
-    """Run one task: its return code, or AGAIN. `lanes`: address of the first of `count` lanes, `stride` bytes apart; `own`: the worker's."""
+def admin_run(task, lanes, count, stride, own, parked):
+    """Run one task: its return code, or AGAIN.
+
+    lanes : address of the first of `count` lanes, `stride` bytes apart; `own`: the worker's, on which `parked` tasks wait
+    """
     method = atomics.load(task + METHOD)
     if method == MONITOR:
         number = atomics.load(task + ARGS)
@@ -28,7 +31,9 @@ def admin_run(task, lanes, count, stride, own):
         task_value(task, 3, atomics.load(lane + PID))
         return 0
     if method == FLUSH:
-        # tasks before this one in the worker's own lane are done: it takes them in order
+        # tasks before this one in the worker's own lane have begun: it takes them in order
+        if parked > 0:
+            return AGAIN
         for number in range(count):
             lane = lanes + number * stride
             if lane != own and not lane_idle(lane):

@@ -78,7 +78,7 @@ def lane_poll(lane):
 
 
 @kernel
-def lane_next(lane, spin_ns, due_ns=0):
+def lane_next(lane, spin_ns, due_ns):
     """The next task, or -1 after spinning `spin_ns` and one sleep; also -1 when a subtask is done, or at `due_ns` (ns of the
     monotonic clock, 0: never)."""
     value = lane_poll(lane)

@@ -2,11 +2,14 @@
 
 from dataclasses import dataclass
 
-from wrp.comm.ring import Ring
-from wrp.runtime import lanes, pools, tasks
+from wrp.comm import atomics, reserve
+from wrp.runtime import lanes, pools, records, tasks
+from wrp.runtime.meter import block
 
 _RECORDS_PER_LANE = 2           # of a lane's depth: tasks that wait, and tasks that callers haven't looked at yet
-_MOST_RECORDS = 1 << 13
+_FIRST_RECORDS = 1 << 13        # at the start, at most
+_MOST_RECORDS = 1 << 18         # after growing, at most; and records take at most this part of the memory that is free:
+_PART_OF_MEMORY = 8
 
 
 @dataclass(frozen=True)
@@ -19,39 +22,55 @@ class Layout:
     depth: int
     free: int
     records: int
-    record_count: int
+    most_records: int
     pools: int
+    meters: int
+
+    def meter(self, number):
+        """Offset of the meter of a lane's worker."""
+        return self.meters + number * block.NBYTES
 
     def lane(self, number):
         return self.lanes + number * self.lane_nbytes
 
 
-def nbytes_of(local_size, depth):
+def most_records():
+    """Records of tasks that a node gets address space for; they are backed as tasks need them."""
+    free = reserve.free_bytes()
+    return _MOST_RECORDS if free is None else min(_MOST_RECORDS, max(_FIRST_RECORDS, free // _PART_OF_MEMORY // tasks.NBYTES))
+
+
+def nbytes_of(local_size, depth, most):
     """Bytes that `create` takes in a segment, more rather than less."""
-    lane_count, depth, record_count = _counts(local_size, depth)
-    return (lane_count * lanes.nbytes_of(depth) + Ring.nbytes(record_count) + record_count * tasks.NBYTES
-            + pools.NBYTES + (1 << 16))
+    lane_count, depth, count = _counts(local_size, depth)
+    return lane_count * lanes.nbytes_of(depth) + max(count, most) * tasks.NBYTES + lane_count * block.NBYTES + pools.NBYTES + (1 << 16)
 
 
-def create(segment, local_size, depth):
+def create(segment, local_size, depth, most):
     """Place and format everything; the Layout. On one rank of the node."""
-    lane_count, depth, record_count = _counts(local_size, depth)
+    lane_count, depth, count = _counts(local_size, depth)
+    most = max(count, most)
     lane_nbytes = lanes.nbytes_of(depth)
-    regions = {"lanes": lane_count * lane_nbytes, "free": Ring.nbytes(record_count),
-               "records": record_count * tasks.NBYTES, "pools": pools.NBYTES}
+    regions = {"lanes": lane_count * lane_nbytes, "free": tasks.FREE_NBYTES,
+               "records": most * tasks.NBYTES, "pools": pools.NBYTES,
+               "meters": lane_count * block.NBYTES}
     places = {}
     for name, nbytes in regions.items():
         places[name], _ = segment.place(f"runtime.{name}", nbytes)
-        segment.reserve(places[name], nbytes)
+        if name not in ("records", "meters"):
+            segment.reserve(places[name], nbytes)
     for number in range(lane_count):
         lanes.create(segment, places["lanes"] + number * lane_nbytes, depth)
-    Ring.create(segment, places["free"], record_count)
-    tasks.task_fill(segment.address, segment.address + places["free"], places["records"], record_count)
-    return Layout(places["lanes"], lane_nbytes, lane_count, depth, places["free"], places["records"], record_count, places["pools"])
+        segment.reserve(places["meters"] + number * block.NBYTES, block.RING)       # the trace is backed when it is wanted
+    atomics.store(segment.address + places["free"] + tasks.MOST, most)
+    layout = Layout(places["lanes"], lane_nbytes, lane_count, depth, places["free"], places["records"], most, places["pools"],
+                    places["meters"])
+    records.add(segment, layout, count)
+    return layout
 
 
 def _counts(local_size, depth):
     depth = 1 << (depth - 1).bit_length()
     lane_count = 2 * local_size
-    wanted = min(lane_count * depth * _RECORDS_PER_LANE, _MOST_RECORDS)
+    wanted = min(lane_count * depth * _RECORDS_PER_LANE, _FIRST_RECORDS)
     return lane_count, depth, 1 << max(wanted - 1, 63).bit_length()

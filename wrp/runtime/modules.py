@@ -1,18 +1,23 @@
 """Modules by name: the built-in ones, those registered in this process, and those of other packages (entry-point group `wrp.modules`).
 
-A module of a user is a class. `methods` maps method numbers (10 and up) to the names of its methods, which take up to six
-integers and return None, an integer or a tuple of up to four. `Class(pool_name, **params)` makes the container of a pool on
-one rank of each node; `close()`, where there is one, ends it.
-One thread runs all of a rank's containers: a method that waits for a pool of the same rank waits for itself, until its deadline.
+A module of a user is a class. `methods` maps method numbers (10 and up) to the names of its methods, plain ones or `async def`,
+which take up to six integers and return None, an integer or a tuple of up to four. `Class(pool_name, **params)` makes the
+container of a pool on one rank of each node; `close()`, where there is one, ends it. One thread runs all of a rank's containers:
+a plain method that waits for a pool of the same rank waits for itself, until its deadline; one that awaits lets others run.
+A class with `kernels` instead, method numbers (0 to 63) and jitted handlers (see `handlers`), is served by a jitted worker.
+`state_nbytes` is the size of its pool's state; `prepare(words)`, where there is one, fills the zeroed words before the first task.
 """
 
 import difflib
 from importlib import metadata
 
+from wrp.comm import atomics
 from wrp.errors import ConfigError
-from wrp.runtime import pools
+from wrp.runtime import calling, pools
+from wrp.runtime.waiting.context import METHODS
 
 GROUP = "wrp.modules"
+_STATE_NBYTES = 4096
 _BUILT_IN = {"bdev": pools.BDEV_KIND, "chimaera_bdev": pools.BDEV_KIND, "clio_bdev": pools.BDEV_KIND,
              "admin": pools.ADMIN_KIND, "chimaera_admin": pools.ADMIN_KIND, "clio_admin": pools.ADMIN_KIND}
 _registered = {}
@@ -22,8 +27,8 @@ def register(name, cls):
     """Make `cls` the module `name` in this process; every rank that makes its pools registers it."""
     if name in _BUILT_IN:
         raise ConfigError(f"module {name!r} is built in: give yours another name")
-    if not isinstance(getattr(cls, "methods", None), dict):
-        raise ConfigError(f"module {name!r} has no table `methods` of numbers and names of methods")
+    if not any(isinstance(getattr(cls, table, None), dict) for table in ("methods", "kernels")):
+        raise ConfigError(f"module {name!r} has no table `methods` of numbers and names of methods, and no `kernels`")
     _registered[name] = cls
 
 
@@ -33,7 +38,7 @@ def kind_of(name):
         return _BUILT_IN[name]
     known = sorted({*_BUILT_IN, *_registered, *_others()})
     if name in known:
-        return pools.PYTHON_KIND
+        return pools.JITTED_KIND if isinstance(getattr(class_of(name), "kernels", None), dict) else pools.PYTHON_KIND
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
     hint = f"did you mean {close[0]!r}? " if close else ""
     raise ConfigError(f"there is no module {name!r}; {hint}known are: {', '.join(known)}; "
@@ -48,6 +53,25 @@ def class_of(name):
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"module {name!r} can't be imported ({error}): repair the package that has it") from error
     return _registered[name]
+
+
+def prepared(cls, place, handlers, params):
+    """The container of a pool with jitted handlers, on the rank whose worker serves it. `place`: (node, the pool's slot, its name);
+    `handlers`: int64 array, METHODS addresses for each pool."""
+    node, slot, pool_name = place
+    container = cls(pool_name, **params)
+    nbytes = -(-getattr(cls, "state_nbytes", _STATE_NBYTES) // 64) * 64
+    offset, _ = node.segment.place(f"runtime.state.{slot.number}", nbytes)
+    node.segment.reserve(offset, nbytes)
+    if hasattr(container, "prepare"):
+        with memoryview(node.segment.buffer)[offset:offset + nbytes] as state, state.cast("q") as words:
+            container.prepare(words)
+    atomics.store(slot.params, offset)
+    for method, kernel in cls.kernels.items():
+        if not 0 <= method < METHODS:
+            raise ConfigError(f"method {method} of {cls.__name__}: jitted handlers have numbers from 0 to {METHODS - 1}")
+        handlers[slot.number * METHODS + method] = calling.address_of(kernel, f"method {method} of {cls.__name__}")
+    return container
 
 
 def _others():

@@ -23,13 +23,14 @@ class Node:
         self.timeout_s = config.get("runtime.timeout_s")
         self.spin_ns = 1000 * config.get("runtime.first_busy_wait")
         depth = config.get("runtime.queue_depth")
-        self.segment = _segment(ranks, config, (depth,), make_segment or _of_job)
+        most = layouts.most_records()           # that of the first rank counts
+        self.segment = _segment(ranks, config, (depth, most), make_segment or _of_job)
         self.address = self.segment.address
         self.is_open = True
         layout = None
         with ranks.agreed("laying out the runtime's segment"):
             if ranks.rank == 0:
-                layout = layouts.create(self.segment, ranks.size, depth)
+                layout = layouts.create(self.segment, ranks.size, depth, most)
         self.layout = ranks.share(layout, "layout of the runtime's segment")
         self.table = PoolTable(self.address + self.layout.pools, self.timeout_s)
 

@@ -1,35 +1,35 @@
-"""Pool, Future and Reply: how a caller hands tasks to the worker of a pool and waits for them. Makes no pools."""
+"""Pool: how a caller hands tasks to the worker of a pool. Makes no pools; for the waits see `future`."""
 
 import time
 from operator import index
-from typing import NamedTuple
+
+import numpy as np
 
 from wrp.comm import atomics
 from wrp.comm.lock import is_alive
 from wrp.errors import UsageError, WaitTimeout
-from wrp.runtime import lanes, tasks
+from wrp.runtime import lanes, records, tasks
+from wrp.runtime.future import Future, Reply, Watch
+from wrp.runtime.group import Group
+from wrp.runtime.waiting.coroutines import current, sleep
+
+__all__ = ["Future", "Pool", "Reply"]
 
 _NAP_S = 200e-6
-_LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
-_SPIN_LEAST_NS = 1000
 _LIMIT = 1 << 63
-
-
-class Reply(NamedTuple):
-    """`code`: 0 on success, else as the module says, 99 when its handler raised. `values`: four integers."""
-
-    code: int
-    values: tuple
 
 
 class Pool:
     """Tasks for one pool of the node. Made by `Runtime.pool`; any thread may use it."""
+
+    _is_attached = False            # attached processes have records of their own: see wrp.runtime.daemon.attached
 
     def __init__(self, node, slot, name):
         self._node = node
         self._slot = slot
         self.name = name
         self.id = slot.id
+        self.number = slot.number       # how jitted handlers name it
         self._lane = node.address + node.layout.lane(slot.lane)
         self._free = node.address + node.layout.free
 
@@ -37,55 +37,152 @@ class Pool:
         """Submit and wait: the Reply. Raises WaitTimeout, UsageError."""
         return self.submit(method, *args, timeout_s=timeout_s).wait(timeout_s)
 
-    def submit(self, method, *args, timeout_s=None):
+    def submit(self, method, *args, timeout_s=None, deadline_s=None, period_s=None):
         """Hand a task with up to six integers to the pool's worker: a Future.
 
-        When the lane is full it waits for room. Raises WaitTimeout when there is none until the deadline.
+        timeout_s : how long to wait for room when the lane is full
+        deadline_s : the task's own deadline, seconds from now: it ends with code 98 if it hasn't begun, or still waits, then
+        period_s : run it at once and then every so many seconds until it is cancelled; `Future.runs` counts
+        Raises WaitTimeout when there is no room until the deadline, UsageError.
         """
+        padded = self._padded(args)
+        if deadline_s is not None or period_s is not None:
+            return Future(self, self._submit_special(method, len(args), padded, timeout_s, (tasks.SUBMITTED, deadline_s, period_s)), method)
+        offset = self._push(method, len(args), padded)
+        if offset < 0:
+            offset = self._later(lambda: self._push(method, len(args), padded), method, timeout_s, offset)
+        return Future(self, offset, method)
+
+    def post(self, method, *args, timeout_s=None, deadline_s=None):
+        """Fire and forget: as `submit`, without a Future; its result goes nowhere."""
+        padded = self._padded(args)
+        if self._is_attached:
+            self.submit(method, *args, timeout_s=timeout_s)
+        else:
+            self._submit_special(method, len(args), padded, timeout_s, (tasks.ABANDONED, deadline_s, None))
+
+    def submit_many(self, method, rows, timeout_s=None):
+        """Hand over a task for each of `rows`, tuples of equally many integers, with one wake: their Futures in order."""
+        rows = [tuple(row) for row in rows]
+        if self._is_attached:
+            return [self.submit(method, *row, timeout_s=timeout_s) for row in rows]
+        if len({len(row) for row in rows}) > 1:
+            raise UsageError(f"the rows of a batch for pool {self.name!r} have different lengths: give each the same arguments")
+        if not rows:
+            return []
+        words = np.array([self._padded(row) for row in rows], np.int64)
+        offsets = np.empty(len(rows), np.int64)
+        for done in self._batches(method, len(rows[0]), words, offsets):
+            if done < len(rows):
+                first = self._later(lambda row=rows[done]: self._push(method, len(row), self._padded(row)), method, timeout_s, tasks.NO_RECORD)
+                offsets[done] = first
+        return [Future(self, offset, method) for offset in offsets.tolist()]
+
+    def _batches(self, method, count, words, offsets):
+        """Submit until there is no room; yields the number of the row to be submitted otherwise, and goes on behind it."""
+        done, total = 0, len(words)
+        while done < total:
+            done += tasks.task_submit_many(self._node.address, self._free, self._lane, self.number, method, count, words[done:], offsets[done:])
+            yield done
+            done += 1
+
+    def group(self):
+        """A Group of tasks that are waited for, or cancelled, together."""
+        return Group(self)
+
+    async def submit_async(self, method, *args, timeout_s=None, deadline_s=None):
+        """As `submit`, in a coroutine of a module: it awaits room."""
+        padded = self._padded(args)
+        watch = Watch(self._node.timeout_s if timeout_s is None else timeout_s)
+        while True:
+            offset = self._try(method, len(args), padded, (tasks.SUBMITTED, deadline_s, None)) if deadline_s is not None else \
+                self._push(method, len(args), padded)
+            if offset >= 0:
+                return Future(self, offset, method)
+            self._refuse_late(watch, method, timeout_s)
+            if offset != tasks.NO_RECORD or not self._grow(watch):
+                await sleep(_NAP_S)
+
+    async def call_async(self, method, *args, timeout_s=None, deadline_s=None):
+        """As `call`, in a coroutine of a module: the worker runs others meanwhile."""
+        future = await self.submit_async(method, *args, timeout_s=timeout_s, deadline_s=deadline_s)
+        return await future.within(self._node.timeout_s if timeout_s is None else timeout_s)
+
+    def _padded(self, args):
+        """The arguments as six plain integers: a kernel is compiled again for every other type."""
         if len(args) > tasks.ARGUMENTS:
             raise UsageError(f"a task of pool {self.name!r} has {len(args)} arguments: at most {tasks.ARGUMENTS}")
         self._node.check_open()
-        padded = self._words(args) + (0,) * (tasks.ARGUMENTS - len(args))
-        offset = self._push(method, len(args), padded)
-        if offset < 0:
-            offset = self._push_later(method, len(args), padded, timeout_s)
-        return Future(self, offset, method)
-
-    def _words(self, args):
-        """The arguments as plain integers: a kernel is compiled again for every other type."""
         try:
             words = tuple(map(index, args))
         except TypeError as error:
             raise UsageError(f"an argument of a task of pool {self.name!r} is no integer: {error}") from error
         if any(not -_LIMIT <= word < _LIMIT for word in words):
             raise UsageError(f"an argument of a task of pool {self.name!r} doesn't fit into 64 bits: {words}")
-        return words
+        return words + (0,) * (tasks.ARGUMENTS - len(words))
 
     def _push(self, method, count, args):
-        return tasks.task_submit(self._node.address, self._free, self._lane, self._slot.number, method, count, *args)
+        return tasks.task_submit(self._node.address, self._free, self._lane, self.number, method, count, *args)
 
-    # attached processes have records of their own: see wrp.runtime.daemon.calling
+    def _submit_special(self, method, count, args, timeout_s, kind):
+        """Offset of a task of another kind: (state it begins in, deadline, period), seconds or None."""
+        if self._is_attached:
+            raise UsageError(f"deadlines and periods of tasks of pool {self.name!r} need a rank of the runtime: this process is attached")
+        offset = self._try(method, count, args, kind)
+        return offset if offset >= 0 else self._later(lambda: self._try(method, count, args, kind), method, timeout_s, offset)
+
+    def _try(self, method, count, args, kind):
+        base, (state, deadline_s, period_s) = self._node.address, kind
+        if period_s is not None and period_s <= 0:
+            raise UsageError(f"a period of {period_s} s: it must be more than 0")
+        offset = tasks.task_new(base, self._free, state, self.number, method, count, *args)
+        if offset < 0:
+            return offset
+        if deadline_s is not None:
+            atomics.store(base + offset + tasks.DUE, max(1, time.monotonic_ns() + int(deadline_s * 1e9)))
+        if period_s is not None:
+            atomics.store(base + offset + tasks.PERIOD, max(1, int(period_s * 1e9)))
+            atomics.store(base + offset + tasks.RUNS, 0)
+            atomics.store(base + offset + tasks.MISSED, 0)
+        return tasks.task_hand(base, self._free, self._lane, offset)
+
+    def _notify(self, offset):
+        """Tell the worker to look at a task that was cancelled; False when its lane is full."""
+        return self._is_attached or lanes.lane_push(self._lane, offset + 1)
+
+    # attached processes override these two
 
     def _free_record(self, offset):
-        tasks.task_free(self._free, offset)
+        tasks.task_free(self._node.address, self._free, offset)
 
     def _abandon_record(self, offset):
         tasks.task_abandon(self._node.address, self._free, offset)
 
-    def _push_later(self, method, count, args, timeout_s):
-        """The same once there is room, looking again and again until the deadline."""
-        timeout_s = self._node.timeout_s if timeout_s is None else timeout_s
-        watch = _Watch(timeout_s)
+    def _later(self, push, method, timeout_s, offset):
+        """The same once there is room, looking again and again until the deadline. `offset`: what it gave before."""
+        watch = Watch(self._node.timeout_s if timeout_s is None else timeout_s)
+        if current() is not None and self._lane == current()._lane and offset == tasks.LANE_FULL:
+            raise WaitTimeout(f"method {method} of pool {self.name!r} finds no room in the lane of the worker that submits it, which "
+                              "would wait for itself: use `await pool.submit_async(...)`")
         while True:
-            time.sleep(_NAP_S)
-            offset = self._push(method, count, args)
+            if offset != tasks.NO_RECORD or not self._grow(watch):
+                time.sleep(_NAP_S)
+            offset = push()
             if offset >= 0:
                 return offset
-            if watch.is_over():
-                raise WaitTimeout(f"method {method} of pool {self.name!r} found no room in the lane of {self._worker()} for {timeout_s:g} s: "
-                                  "it has too many tasks; submit fewer at once, or raise runtime.queue_depth")
-            if watch.is_due():
-                self._check_worker(method)
+            self._refuse_late(watch, method, timeout_s)
+
+    def _refuse_late(self, watch, method, timeout_s):
+        if watch.is_over():
+            timeout_s = self._node.timeout_s if timeout_s is None else timeout_s
+            raise WaitTimeout(f"method {method} of pool {self.name!r} found no room in the lane of {self._worker()} for {timeout_s:g} s: "
+                              "it has too many tasks; submit fewer at once, or raise runtime.queue_depth")
+        if watch.is_due():
+            self._check_worker(method)
+
+    def _grow(self, watch):
+        """True when there are more records of tasks now."""
+        return not self._is_attached and not watch.is_over() and records.grow(self._node.segment, self._node.layout, self._node.timeout_s)
 
     def _check_worker(self, method):
         """WaitTimeout when nobody serves the lane any more."""
@@ -101,81 +198,3 @@ class Pool:
 
     def __repr__(self):
         return f"<Pool {self.name!r}, id {self.id[0]}.{self.id[1]}>"
-
-
-class Future:
-    """A task that was submitted. One thread waits for it, once; nobody has to."""
-
-    __slots__ = ("_pool", "_offset", "_method", "_reply")
-
-    def __init__(self, pool, offset, method):
-        self._pool, self._offset, self._method, self._reply = pool, offset, method, None
-
-    def wait(self, timeout_s=None):
-        """The Reply. Raises WaitTimeout, naming pool, method and worker, at the deadline or when the worker is gone;
-        the task may still be run then, its result is lost. Calling it again gives the same Reply."""
-        if self._reply is not None:
-            return self._reply
-        if self._offset is None:
-            raise UsageError(f"the wait for method {self._method} of pool {self._pool.name!r} was given up already")
-        node, task = self._pool._node, self._pool._node.address + self._offset
-        node.check_open()
-        if not tasks.task_wait(task, max(node.spin_ns, _SPIN_LEAST_NS), 0):
-            self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s)
-        self._reply = Reply(*_read(task))
-        self._pool._free_record(self._offset)
-        self._offset = None
-        return self._reply
-
-    def _sleep(self, node, task, timeout_s):
-        watch = _Watch(timeout_s)
-        while not tasks.task_wait(task, 0, lanes.SLICE_US):
-            node.check_open()
-            if watch.is_over():
-                sentence = (f"waited {timeout_s:g} s for method {self._method} of pool {self._pool.name!r}, which {self._pool._worker()} "
-                            "runs or will run: look at what it does, or raise runtime.timeout_s")
-                self._give_up()
-                raise WaitTimeout(sentence)
-            if watch.is_due():
-                self._check_worker(task)
-
-    def _check_worker(self, task):
-        try:
-            self._pool._check_worker(self._method)
-        except WaitTimeout:
-            # it may have finished this task just before it ended
-            if not tasks.task_wait(task, 0, 0):
-                self._give_up()
-                raise
-
-    def _give_up(self):
-        offset, self._offset = self._offset, None
-        if offset is not None and self._pool._node.is_open:
-            self._pool._abandon_record(offset)
-
-    def __del__(self):
-        if getattr(self, "_offset", None) is not None:
-            self._give_up()
-
-
-class _Watch:
-    """A deadline, and when to look about oneself next."""
-
-    def __init__(self, timeout_s):
-        now = time.monotonic()
-        self._over_at, self._due_at = now + timeout_s, now + _LOOK_S
-
-    def is_over(self):
-        return time.monotonic() >= self._over_at
-
-    def is_due(self):
-        now = time.monotonic()
-        if now < self._due_at:
-            return False
-        self._due_at = now + _LOOK_S
-        return True
-
-
-def _read(task):
-    values = tuple(atomics.load(task + tasks.VALUES + 8 * number) for number in range(tasks.RESULTS))
-    return atomics.load(task + tasks.CODE), values

@@ -18,7 +18,7 @@ NBYTES = _ENTRIES + MOST * ENTRY
 # byte offsets in an entry
 _NAME, _ID, KIND, LANE = 0, 16, 24, 32
 
-ADMIN_KIND, BDEV_KIND, PYTHON_KIND = 1, 2, 3
+ADMIN_KIND, BDEV_KIND, PYTHON_KIND, JITTED_KIND = 1, 2, 3, 4
 IDS = {"admin": (1, 0), "bdev": (301, 0), "wrp_cae_core": (400, 0), "wrp_cte_core": (512, 0)}
 _FIRST_MAJOR = 1000
 

@@ -11,12 +11,15 @@ from wrp.runtime.config.keys import of_entry
 from wrp.runtime.devices import make_device
 from wrp.runtime.node import Node
 from wrp.runtime.pool import Pool
-from wrp.runtime.worker import PythonLoop, Worker, worker_loop
+from wrp.runtime.pythonworker import PythonLoop
+from wrp.runtime.waiting.context import METHODS, Context
+from wrp.runtime.worker import JittedLoop, Worker
 
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
 _BDEV_KEYS = ("pool_id", "bdev_type", "capacity")
-_KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module"}
+_KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
+          pools.JITTED_KIND: "a user's module"}
 
 
 class Runtime:
@@ -32,6 +35,7 @@ class Runtime:
         with ranks.agreed("starting the runtime"):
             self._node = Node(ranks.on_node, config, make_segment)
         self._fds = np.full(pools.MOST, -1, np.int64)
+        self._handlers = np.zeros(pools.MOST * METHODS, np.int64)
         self._workers = self._start()
         # without `close`: when this object or the process ends, the threads must not look at memory that goes away
         self._ending = weakref.finalize(self, _end, self._node, self._workers, self._fds)
@@ -114,6 +118,8 @@ class Runtime:
         with self._node.ranks.agreed(f"making the container of pool {name!r}"):
             if slot.kind == pools.PYTHON_KIND and slot.lane == self._own_lane():
                 self._containers[slot.number] = modules.class_of(module)(name, **params)
+            elif slot.kind == pools.JITTED_KIND and slot.lane == self._own_lane() - 1:
+                self._containers[slot.number] = modules.prepared(modules.class_of(module), (self._node, slot, name), self._handlers, params)
         self._pools[name] = Pool(self._node, slot, name)
 
     def _slot(self, name, kind, pool_id):
@@ -136,7 +142,9 @@ class Runtime:
 
     def _lane(self, kind, major):
         """Number of the lane that serves a pool: one worker for ever."""
-        return 2 * (major % self._node.ranks.size) + 1 if kind == pools.PYTHON_KIND else 0
+        if kind in (pools.PYTHON_KIND, pools.JITTED_KIND):
+            return 2 * (major % self._node.ranks.size) + (kind == pools.PYTHON_KIND)
+        return 0
 
     def _own_lane(self):
         return 2 * self._node.ranks.rank + 1
@@ -150,13 +158,10 @@ class Runtime:
 
     def _start(self):
         node, layout = self._node, self._node.layout
-        free, rank = node.address + layout.free, node.ranks.rank
-        lane, python_lane = (node.address + layout.lane(2 * rank + number) for number in (0, 1))
-        control = np.array([node.table.entry(0), node.address + layout.lane(0), layout.lane_count, layout.lane_nbytes,
-                            node.segment.nbytes], np.int64)
-        fds, address, spin_ns = self._fds, node.address, node.spin_ns
-        workers = [Worker(node, "wrp-worker", 2 * rank, lambda: worker_loop(address, free, lane, spin_ns, control, fds)),
-                   Worker(node, "wrp-python-worker", 2 * rank + 1, PythonLoop(address, free, python_lane, self._containers))]
+        first = 2 * node.ranks.rank
+        jitted, python = (Context(node, first + number, self._handlers, node.address + layout.meter(first + number)) for number in (0, 1))
+        workers = [Worker(node, "wrp-worker", first, JittedLoop(node, jitted, self._fds)),
+                   Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers))]
         for worker in workers:
             worker.start(self.ranks.rank)
         return workers

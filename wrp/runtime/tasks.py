@@ -2,13 +2,13 @@
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
-from wrp.comm.ring import ring_pop, ring_push
-from wrp.runtime.lanes import lane_push
+from wrp.runtime import lanes
+from wrp.runtime.lanes import lane_push, lane_push_quiet, lane_wake
 
-NBYTES = 192
+NBYTES = 384
 ARGUMENTS, RESULTS = 6, 4
 
-# Byte offsets
+# Byte offsets. What every task uses comes first.
 STATE = 0           # a futex
 POOL = 8            # slot in the pool table
 METHOD = 16
@@ -16,27 +16,89 @@ CODE = 24           # return code, 0 = success
 COUNT = 32          # arguments given
 ARGS = 40           # 6 words
 VALUES = 88         # 4 words
-CLIENT = 176        # of an attached process's record: its slot + 1, never changed; 0 for records of the runtime's ranks
-TAKEN = 184         # of an attached process's record: 1 once the worker has taken it out of the process's queue
+LINK = 120          # the next record of the list that this one is in: free, finished, ready, waiting for a lock
+BORN = 128          # when it was submitted (ns, monotonic)
+DUE = 136           # its deadline (ns, monotonic), 0: none
+CANCEL = 144        # 1: somebody asked to cancel it
+PERIOD = 152        # ns between two runs of a periodic task, 0: it runs once
+SERIAL = 160        # given by the worker at the first wait, unique in the node: lane number << 48 | count
+WAITING = 168       # what it waits for, see `wrp.runtime.waiting.parking`
+STEP = 176          # of a jitted handler
+PLACE = 184         # place in the worker's heap of timers, 0: none
+# of a subtask: who waits for it
+WATCH_LANE = 192    # offset of the lane that is told
+WATCHER = 200       # the record of the task that waits, 0: an object in Python
+WATCH_SERIAL = 208  # its serial, else it is another task by now
+# of a task with subtasks
+PENDING = 216       # subtasks that aren't done
+CHILD_CODE = 224    # the first return code that isn't 0
+CHILD_VALUES = 232  # 4 words, the sums of the subtasks' results
+NEXT_AT = 264       # when a periodic task is due
+LOCALS = 272        # 2 words that a jitted handler keeps between its steps, beside its arguments
+CLIENT = 288        # of an attached process's record: says whose it is, never changed; 0 for records of the runtime's ranks
+TAKEN = 296         # of an attached process's record: 1 once the worker has taken it out of the process's queue
+RUNS, MISSED = 304, 312     # of a periodic task
+LOCK_OF, LOCK_MODE = 320, 328   # of one that waits for a lock
 
-# States. The worker exchanges the state for DONE and so learns whether somebody sleeps or nobody waits any more.
-SUBMITTED, SLEEPING, DONE, ABANDONED = 1, 2, 3, 4
+# States. The worker exchanges the state for DONE and so learns whether somebody sleeps, a lane is to be told, or nobody waits.
+SUBMITTED, SLEEPING, DONE, ABANDONED, WATCHED = 1, 2, 3, 4, 5
+
+# Return codes of tasks that didn't come to their end
+CANCELLED, DEADLINE = 97, 98
 
 NO_RECORD, LANE_FULL = -1, -2
 _PAUSES = 64
 
+# The free list: a stack linked through the records. Its head is count << 34 | offset / 64; the count makes each head new.
+GROWN, MOST = 64, 72            # byte offsets: records that are backed, records there is room for
+FREE_NBYTES = 192
+_UNIT, _INDEX_BITS = 64, 34
+_INDEX = (1 << _INDEX_BITS) - 1
+_COUNTS = (1 << 29) - 1
+
 
 @kernel
-def task_submit(base, free, lane, pool, method, count, a0, a1, a2, a3, a4, a5):
-    """Fill a record and push it: its offset in the segment, NO_RECORD, or LANE_FULL. `base`, `free`, `lane` are addresses."""
-    offset = ring_pop(free)
+def record_take(base, free):
+    """The offset of a free record, or NO_RECORD."""
+    head = atomics.load(free)
+    while head & _INDEX:
+        offset = (head & _INDEX) * _UNIT
+        rest = atomics.load(base + offset + LINK)       # of no use if another took the record: then the head is another
+        seen = atomics.swap(free, head, ((head >> _INDEX_BITS) + 1 & _COUNTS) << _INDEX_BITS | rest)
+        if seen == head:
+            return offset
+        head = seen
+    return NO_RECORD
+
+
+@kernel
+def task_free(base, free, offset):
+    """Give the record of a task that is done back."""
+    head = atomics.load(free)
+    while True:
+        atomics.store(base + offset + LINK, head & _INDEX)
+        seen = atomics.swap(free, head, ((head >> _INDEX_BITS) + 1 & _COUNTS) << _INDEX_BITS | offset // _UNIT)
+        if seen == head:
+            break
+        head = seen
+
+
+@kernel
+def task_fill(base, free, first, count):
+    """Put `count` records beginning at offset `first` on the free list."""
+    for number in range(count - 1, -1, -1):
+        task_free(base, free, first + number * NBYTES)
+
+
+@kernel
+def task_new(base, free, state, pool, method, count, a0, a1, a2, a3, a4, a5):
+    """A record filled in, or NO_RECORD. `base`, `free` are addresses."""
+    offset = record_take(base, free)
     if offset < 0:
-        return NO_RECORD
-    task_prepare(base + offset, pool, method, count, a0, a1, a2, a3, a4, a5)
-    if lane_push(lane, offset):
         return offset
-    ring_push(free, offset)
-    return LANE_FULL
+    task_prepare(base + offset, pool, method, count, a0, a1, a2, a3, a4, a5)
+    atomics.store(base + offset + STATE, state)
+    return offset
 
 
 @kernel
@@ -54,19 +116,90 @@ def task_prepare(task, pool, method, count, a0, a1, a2, a3, a4, a5):
     atomics.store(task + ARGS + 40, a5)
     for number in range(RESULTS):
         atomics.store(task + VALUES + 8 * number, 0)
+    atomics.store(task + BORN, atomics.now_ns())
+    for word in (DUE, CANCEL, PERIOD, SERIAL, WAITING, STEP):
+        atomics.store(task + word, 0)
     atomics.store(task + STATE, SUBMITTED)
 
 
 @kernel
+def task_submit(base, free, lane, pool, method, count, a0, a1, a2, a3, a4, a5):
+    """Fill a record and push it: its offset in the segment, NO_RECORD, or LANE_FULL. `base`, `free`, `lane` are addresses."""
+    offset = task_new(base, free, SUBMITTED, pool, method, count, a0, a1, a2, a3, a4, a5)
+    if offset < 0 or lane_push(lane, offset):
+        return offset
+    task_free(base, free, offset)
+    return LANE_FULL
+
+
+@kernel
+def task_hand(base, free, lane, offset):
+    """Push a record made by `task_new`: its offset, or LANE_FULL, and it is free again."""
+    if lane_push(lane, offset):
+        return offset
+    task_free(base, free, offset)
+    return LANE_FULL
+
+
+@kernel
+def task_submit_many(base, free, lane, pool, method, count, rows, offsets):
+    """Submit a task for each row of `rows` (n, 6) with one wake; `offsets` (n) gets theirs. How many found room."""
+    done = 0
+    while done < len(rows):
+        row = rows[done]
+        offset = task_new(base, free, SUBMITTED, pool, method, count, row[0], row[1], row[2], row[3], row[4], row[5])
+        if offset < 0:
+            break
+        if not lane_push_quiet(lane, offset):
+            task_free(base, free, offset)
+            break
+        offsets[done] = offset
+        done += 1
+    if done:
+        lane_wake(lane)
+    return done
+
+
+@kernel
 def task_finish(base, free, offset, code):
-    """The worker's last act: publish results and code; free the record if nobody waits for it."""
+    """The worker's last act: publish results and code; tell who waits, or free the record if nobody does."""
     task = base + offset
     atomics.store(task + CODE, code)
     before = atomics.exchange(task + STATE, DONE)
     if before == SLEEPING:
         atomics.futex_wake(task + STATE, 1)
     elif before == ABANDONED:
-        ring_push(free, offset)
+        task_free(base, free, offset)
+    elif before == WATCHED:
+        _tell(base, base + atomics.load(task + WATCH_LANE), offset)
+
+
+@kernel
+def _tell(base, lane, offset):
+    """Put a record that is done on the lane's stack of them; it never is full."""
+    head = atomics.load(lane + lanes.FINISHED)
+    while True:
+        atomics.store(base + offset + LINK, head)
+        seen = atomics.swap(lane + lanes.FINISHED, head, offset)
+        if seen == head:
+            break
+        head = seen
+    lane_wake(lane)
+
+
+@kernel
+def task_watch(base, offset, lane):
+    """The lane at offset `lane` shall be told when the task is done; False if it is done already."""
+    atomics.store(base + offset + WATCH_LANE, lane)
+    atomics.store(base + offset + WATCHER, 0)
+    return atomics.swap(base + offset + STATE, SUBMITTED, WATCHED) != DONE
+
+
+@kernel
+def task_unwatch(base, free, offset):
+    """Nobody waits any more. Only on the lane that is told: if the task is done, its record still comes to that lane."""
+    atomics.store(base + offset + WATCHER, 0)
+    atomics.swap(base + offset + STATE, WATCHED, ABANDONED)
 
 
 @kernel
@@ -91,23 +224,10 @@ def task_wait(task, spin_ns, slice_us):
 def task_abandon(base, free, offset):
     """Nobody will look at the task again: whoever is last frees the record."""
     if atomics.exchange(base + offset + STATE, ABANDONED) == DONE:
-        ring_push(free, offset)
-
-
-@kernel
-def task_free(free, offset):
-    """Give the record of a task that is done back."""
-    ring_push(free, offset)
+        task_free(base, free, offset)
 
 
 @kernel
 def task_value(task, number, value):
     """Set one of the four results."""
     atomics.store(task + VALUES + 8 * number, value)
-
-
-@kernel
-def task_fill(base, free, first, count):
-    """Put `count` records beginning at offset `first` on the free list."""
-    for number in range(count):
-        ring_push(free, first + number * NBYTES)

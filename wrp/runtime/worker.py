@@ -6,60 +6,71 @@ import threading
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
-from wrp.runtime import lanes, pools, tasks
-from wrp.runtime.admin import AGAIN, admin_run
-from wrp.runtime.bdev import bdev_run
-from wrp.runtime.lanes import lane_next, lane_push, lane_stop, lane_waiting
+from wrp.runtime import lanes, records
+from wrp.runtime.lanes import lane_next, lane_poll, lane_stop
+from wrp.runtime.stepping import end_all, go_on, start, time_over
+from wrp.runtime.waiting import context as own
+from wrp.runtime.waiting.parking import first_due, next_due, next_ready, take_finished
 
-EXCEPTION = 99                  # return code of a handler in Python that raised
-UNKNOWN_METHOD = -1
-_LEFT_OVER = 1                  # Flush: the lane was too full to wait in
-_CONTROL_POOLS, _CONTROL_LANES, _CONTROL_COUNT, _CONTROL_STRIDE, _CONTROL_NBYTES = 0, 1, 2, 3, 4
-_NAP_US = 50
+_ENDED, _GROW = 0, 1
+_AT_ONCE = 16               # waiting tasks taken up before the next new one
 _log = logging.getLogger("wrp.runtime")
 
 
 @kernel
-def worker_loop(base, free, lane, spin_ns, control, fds):
-    """Run tasks of one lane until it is stopped and empty.
+def worker_loop(context, spin_ns, fds):
+    """Run tasks of one lane: _ENDED when it is stopped and empty, _GROW when a handler found no free record.
 
-    base, free, lane : addresses of the segment, the free list of records and the lane
-    control : int64 array, address of the pool table's entries; of the first lane, their count and stride; bytes of the segment
+    context : address of the worker's context
     fds : int64 array, this process's file descriptor of each pool, or -1
     """
+    lane = atomics.load(context + own.LANE)
     while True:
-        offset = lane_next(lane, spin_ns)
-        if offset < 0:
-            if atomics.load(lane + lanes.STOP) == 1:
-                break
-            continue
-        task = base + offset
-        pool = atomics.load(task + tasks.POOL)
-        entry = control[_CONTROL_POOLS] + pool * pools.ENTRY
-        kind = atomics.load(entry + pools.KIND)
-        code = UNKNOWN_METHOD
-        if kind == pools.BDEV_KIND:
-            code = bdev_run(task, entry + pools.PARAMS, base, control[_CONTROL_NBYTES], fds[pool])
-        elif kind == pools.ADMIN_KIND:
-            code = admin_run(task, control[_CONTROL_LANES], control[_CONTROL_COUNT], control[_CONTROL_STRIDE], lane)
-        if code == AGAIN:
-            code = _put_back(lane, offset)
-        if code != AGAIN:
-            # counted before the caller may look
-            atomics.add(lane + lanes.DONE, 1)
-            tasks.task_finish(base, free, offset, code)
-    atomics.store(lane + lanes.ENDED, 1)
+        if atomics.load(context + own.WANTS_RECORDS):
+            atomics.store(context + own.WANTS_RECORDS, 0)
+            return _GROW
+        if _take_up(context, fds):
+            offset = lane_poll(lane)
+        else:
+            offset = lane_next(lane, spin_ns, first_due(context))
+        if offset >= 0:
+            start(context, offset, fds)
+        elif atomics.load(lane + lanes.STOP) == 1:
+            return _ENDED
 
 
 @kernel
-def _put_back(lane, offset):
-    """Queue a task that waits for others again; a nap when there is nothing else to do."""
-    if lane_waiting(lane) == 0:
-        atomics.nap(_NAP_US)
-    if atomics.load(lane + lanes.STOP) == 1 or not lane_push(lane, offset):
-        return _LEFT_OVER
-    atomics.add(lane + lanes.SUBMITTED, -1)
-    return AGAIN
+def _take_up(context, fds):
+    """Run the next steps of some tasks whose wait is over; True if there was one."""
+    take_finished(context)
+    count = 0
+    if first_due(context):
+        now = atomics.now_ns()
+        offset = next_due(context, now)
+        while offset and count < _AT_ONCE:
+            time_over(context, offset, fds)
+            count += 1
+            offset = next_due(context, now) if count < _AT_ONCE else 0
+    for _ in range(_AT_ONCE):
+        offset = next_ready(context)
+        if offset == 0:
+            break
+        go_on(context, offset, fds)
+        count += 1
+    return count > 0
+
+
+class JittedLoop:
+    """The loop of a jitted worker. `context`: its Context, `fds`: see `worker_loop`."""
+
+    def __init__(self, node, context, fds):
+        self._node, self._context, self._fds = node, context, fds
+
+    def __call__(self):
+        node, address = self._node, self._context.address
+        while worker_loop(address, node.spin_ns, self._fds) == _GROW:
+            records.grow(node.segment, node.layout, node.timeout_s)
+        end_all(address, node.layout.records, records.count(node.address, node.layout), self._fds)
 
 
 class Worker:
@@ -88,45 +99,3 @@ class Worker:
             _log.exception("a worker of process %d ended with an error", os.getpid())
         finally:
             atomics.store(self.lane + lanes.ENDED, 1)
-
-
-class PythonLoop:
-    """Serves the tasks of pools whose module is a Python class. `containers`: object by the pool's slot."""
-
-    def __init__(self, base, free, lane, containers):
-        self._base, self._free, self._lane = base, free, lane
-        self._containers = containers
-
-    def __call__(self):
-        while True:
-            offset = lane_next(self._lane, 0)
-            if offset >= 0:
-                self._run(offset)
-            elif atomics.load(self._lane + lanes.STOP) == 1:
-                return
-
-    def _run(self, offset):
-        task = self._base + offset
-        code = self._handled(task)
-        atomics.add(self._lane + lanes.DONE, 1)
-        tasks.task_finish(self._base, self._free, offset, code)
-
-    def _handled(self, task):
-        """Call the method; its results in the task and the return code."""
-        pool, method = atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD)
-        container = self._containers.get(pool)
-        name = getattr(container, "methods", {}).get(method)
-        if name is None:
-            return UNKNOWN_METHOD
-        args = [atomics.load(task + tasks.ARGS + 8 * number) for number in range(atomics.load(task + tasks.COUNT))]
-        try:
-            values = getattr(container, name)(*args)
-            values = () if values is None else values if isinstance(values, tuple) else (values,)
-            if len(values) > tasks.RESULTS:
-                raise ValueError(f"{len(values)} results: a task has room for {tasks.RESULTS}")
-            for number, value in enumerate(values):
-                tasks.task_value(task, number, int(value))
-        except Exception:
-            _log.exception("method %s (%d) of %s failed", name, method, type(container).__name__)
-            return EXCEPTION
-        return 0

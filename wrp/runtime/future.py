@@ -1,0 +1,148 @@
+"""Future and Reply: a task that was submitted, and how a caller waits for it. Submits nothing."""
+
+import time
+from typing import NamedTuple
+
+from wrp.comm import atomics
+from wrp.errors import UsageError, WaitTimeout
+from wrp.runtime import lanes, tasks
+from wrp.runtime.waiting.coroutines import FutureWait
+
+_NAP_S = 200e-6
+_LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
+_SPIN_LEAST_NS = 1000
+
+
+class Reply(NamedTuple):
+    """`code`: 0 on success, else as the module says, 99 when its handler raised, 97 when the task was cancelled, 98 when its
+    deadline was over. `values`: four integers."""
+
+    code: int
+    values: tuple
+
+
+class Future:
+    """A task that was submitted. One thread, or one coroutine by `await`, waits for it; nobody has to."""
+
+    __slots__ = ("_pool", "offset", "_method", "reply")
+
+    def __init__(self, pool, offset, method):
+        self._pool, self.offset, self._method, self.reply = pool, offset, method, None
+
+    def wait(self, timeout_s=None):
+        """The Reply. Raises WaitTimeout, naming pool, method and worker, at the deadline or when the worker is gone;
+        the task may still be run then, its result is lost. Calling it again gives the same Reply."""
+        if self.reply is not None:
+            return self.reply
+        node, task = self._node_and_task()
+        if not tasks.task_wait(task, max(node.spin_ns, _SPIN_LEAST_NS), 0):
+            self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s)
+        return self.collect()
+
+    def __await__(self):
+        """The Reply, in a coroutine of a module."""
+        if self.reply is None:
+            self._node_and_task()
+        return FutureWait(self).__await__()
+
+    def within(self, timeout_s):
+        """To be awaited: the Reply, or WaitTimeout after `timeout_s` seconds."""
+        return FutureWait(self, timeout_s)
+
+    def cancel(self, timeout_s=None):
+        """Ask the worker to cancel the task: at its await if it waits, at its next if it runs, else before it begins.
+
+        The Reply has code 97 then, or that of the task if it ends first. Raises WaitTimeout when the worker's lane is full.
+        """
+        if self.reply is not None:
+            return
+        node, task = self._node_and_task()
+        atomics.store(task + tasks.CANCEL, 1)
+        watch = Watch(node.timeout_s if timeout_s is None else timeout_s)
+        while atomics.load(task + tasks.STATE) != tasks.DONE and not self._pool._notify(self.offset):
+            if watch.is_over():
+                raise WaitTimeout(f"the lane of {self._pool._worker()} is full: the cancelling of method {self._method} of pool "
+                                  f"{self._pool.name!r} is seen at the task's next await only")
+            time.sleep(_NAP_S)
+
+    @property
+    def runs(self):
+        """(runs, missed) of a periodic task until now."""
+        if self.reply is not None:
+            return self.reply.values[:2]
+        _, task = self._node_and_task()
+        return atomics.load(task + tasks.RUNS), atomics.load(task + tasks.MISSED)
+
+    def collect(self):
+        """The Reply of a task that is done; its record is free then."""
+        self.reply = Reply(*_read(self._pool._node.address + self.offset))
+        self._pool._free_record(self.offset)
+        self.offset = None
+        return self.reply
+
+    def drop(self):
+        """Forget the record: somebody else frees it."""
+        self.offset = None
+
+    def describe_wait(self, timeout_s):
+        """The sentence of a wait that reached its deadline."""
+        return (f"waited {timeout_s:g} s for method {self._method} of pool {self._pool.name!r}, which {self._pool._worker()} "
+                "runs or will run: look at what it does, or raise runtime.timeout_s")
+
+    def _node_and_task(self):
+        if self.offset is None:
+            raise UsageError(f"the wait for method {self._method} of pool {self._pool.name!r} was given up already")
+        self._pool._node.check_open()
+        return self._pool._node, self._pool._node.address + self.offset
+
+    def _sleep(self, node, task, timeout_s):
+        watch = Watch(timeout_s)
+        while not tasks.task_wait(task, 0, lanes.SLICE_US):
+            node.check_open()
+            if watch.is_over():
+                sentence = self.describe_wait(timeout_s)
+                self._give_up()
+                raise WaitTimeout(sentence)
+            if watch.is_due():
+                self._check_worker(task)
+
+    def _check_worker(self, task):
+        try:
+            self._pool._check_worker(self._method)
+        except WaitTimeout:
+            # it may have finished this task just before it ended
+            if not tasks.task_wait(task, 0, 0):
+                self._give_up()
+                raise
+
+    def _give_up(self):
+        offset, self.offset = self.offset, None
+        if offset is not None and self._pool._node.is_open:
+            self._pool._abandon_record(offset)
+
+    def __del__(self):
+        if getattr(self, "offset", None) is not None:
+            self._give_up()
+
+
+class Watch:
+    """A deadline, and when to look about oneself next."""
+
+    def __init__(self, timeout_s):
+        now = time.monotonic()
+        self._over_at, self._due_at = now + timeout_s, now + _LOOK_S
+
+    def is_over(self):
+        return time.monotonic() >= self._over_at
+
+    def is_due(self):
+        now = time.monotonic()
+        if now < self._due_at:
+            return False
+        self._due_at = now + _LOOK_S
+        return True
+
+
+def _read(task):
+    values = tuple(atomics.load(task + tasks.VALUES + 8 * number) for number in range(tasks.RESULTS))
+    return atomics.load(task + tasks.CODE), values

@@ -1,0 +1,67 @@
+"""One worker's meter in the segment: counters, histograms and the ring of its trace. The worker alone writes it, except the switch."""
+
+from wrp.comm import atomics
+from wrp.comm.jit import kernel
+from wrp.runtime import tasks
+from wrp.runtime.meter import histogram
+from wrp.runtime.meter.histogram import histogram_add
+
+# Byte offsets
+TRACE = 0               # offset of the ring from here while it is switched on, else 0
+SLICES = 64             # slices ever put into the ring
+TASKS = 72              # tasks finished
+STEPS = 80              # steps of handlers run
+WAITS = 88              # steps that ended in a wait
+BUSY_NS = 96            # ns in steps that were traced
+CANCELLED, OVER_DUE = 104, 112      # tasks cancelled, tasks whose deadline was over
+HISTOGRAMS = 128
+_RING = -(-(HISTOGRAMS + histogram.METHODS * histogram.NBYTES) // 4096) * 4096
+
+# a slice of the trace: 4 words
+BEGIN, END, WHAT, TASK = 0, 8, 16, 24       # ns, ns, pool << 32 | method, offset of the task << 1 | 1 when it was done
+SLICE = 32
+CAPACITY = 1 << 12
+RING = _RING
+NBYTES = _RING + CAPACITY * SLICE
+
+
+@kernel
+def count(meter, word):
+    """Add one to a counter."""
+    atomics.store(meter + word, atomics.load(meter + word) + 1)
+
+
+@kernel
+def meter_done(meter, task, code):
+    """Count a task that is about to be finished."""
+    count(meter, TASKS)
+    if code == tasks.CANCELLED:
+        count(meter, CANCELLED)
+    elif code == tasks.DEADLINE:
+        count(meter, OVER_DUE)
+    histogram_add(meter + HISTOGRAMS, atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD),
+                  atomics.now_ns() - atomics.load(task + tasks.BORN))
+
+
+@kernel
+def meter_begin(meter):
+    """When a step begins (ns), 0 while nothing is traced."""
+    return atomics.now_ns() if atomics.load(meter + TRACE) else 0
+
+
+@kernel
+def meter_end(meter, begin, pool, method, offset, is_done):
+    """Put the step that began at `begin` into the trace, over the oldest one."""
+    if begin == 0:
+        return
+    end, number = atomics.now_ns(), atomics.load(meter + SLICES)
+    atomics.store(meter + BUSY_NS, atomics.load(meter + BUSY_NS) + end - begin)
+    ring = atomics.load(meter + TRACE)
+    if ring:
+        slot = meter + ring + number % CAPACITY * SLICE
+        atomics.store(slot + BEGIN, 0)              # who reads it now skips it
+        atomics.store(slot + END, end)
+        atomics.store(slot + WHAT, pool << 32 | method & 0xFFFFFFFF)
+        atomics.store(slot + TASK, offset << 1 | is_done)
+        atomics.store(slot + BEGIN, begin)
+        atomics.store(meter + SLICES, number + 1)
