@@ -5,9 +5,11 @@ import json
 import os
 import sys
 
-from wrp.cae import ingest, omni, report
+from wrp.cae import ingest, omni, plan, registry, report, url
 from wrp.cae.progress import Silent, progress
+from wrp.cae.resume import Finished
 from wrp.comm.ranks import run
+from wrp.comm.sizes import format_size
 from wrp.cte import Store
 from wrp.errors import UsageError, WrpError
 
@@ -37,6 +39,11 @@ def _command(args, wrong, ranks):
         config = _config(args.conf)
         if ranks.rank == 0:
             job = omni.load(args.jobs)
+    if args.check:
+        with ranks.agreed(f"checking the transfers of {args.jobs}"):
+            if ranks.rank == 0:
+                _check(job)
+        return 0
     job = ranks.share(job, f"the job file {args.jobs}")
     folder = args.store or os.environ.get("WRP_STORE") or _FOLDER
     with Store.open(folder, ranks, config) as store:
@@ -44,9 +51,21 @@ def _command(args, wrong, ranks):
     return 0
 
 
+def _check(job):
+    """Look at every source as the job would, and say what it holds."""
+    for transfer in plan.order(job.transfers):
+        survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
+        datasets = sum(item.is_dataset for item in survey.items)
+        print(f"{transfer.label}: {transfer.src}: {datasets} dataset(s), {format_size(survey.nbytes)}", flush=True)
+
+
 def _ingest(job, store, ranks, args):
     """Take the job in; the report comes also when a transfer fails, with those that are in the store."""
     told = _Collected(progress(ranks, sys.stderr, args.quiet))
+    if args.resume:
+        job = _resumed(job, store, ranks, args)
+        if ranks.rank == 0:
+            told.note_finished(Finished(args.resume), job)
     error = None
     try:
         ingest.run(job, store, ranks, told)
@@ -57,6 +76,19 @@ def _ingest(job, store, ranks, args):
         told.close()
         if ranks.rank == 0:
             _report(told.results, store.folder, error, args.json)
+
+
+def _resumed(job, store, ranks, args):
+    """The job less what an earlier run has finished."""
+    left = None
+    with ranks.agreed(f"reading {args.resume}"):
+        if ranks.rank == 0:
+            left = Finished(args.resume).remaining(job, store)
+            finished = len(job.transfers) - len(left.transfers)
+            if finished and not args.quiet:
+                print(f"{finished} of {len(job.transfers)} transfer(s) are in the store already ({args.resume})",
+                      file=sys.stderr, flush=True)
+    return ranks.share(left, "what is left to do")
 
 
 def _report(results, folder, error, as_json):
@@ -73,9 +105,17 @@ class _Collected(Silent):
         self.results = []
         self.begin, self.note, self.advance, self.close = inner.begin, inner.note, inner.advance, inner.close
         self._inner = inner
+        self._finished, self._transfers = None, {}
+
+    def note_finished(self, finished, job):
+        """From now on note every transfer that ends well."""
+        self._finished = finished
+        self._transfers = {transfer.number: transfer for transfer in job.transfers}
 
     def finish(self, result):
         self.results.append(result)
+        if self._finished is not None:
+            self._finished.note(self._transfers[result.number])
         self._inner.finish(result)
 
 
@@ -106,6 +146,9 @@ def _parser():
     parser.add_argument("jobs", nargs="?", metavar="jobs.yaml", help="the OMNI job file")
     parser.add_argument("--store", metavar="DIR", help=f"the store's folder (default: WRP_STORE, else {_FOLDER})")
     parser.add_argument("--conf", metavar="FILE", help="configuration of tiers and runtime (default: built in)")
+    parser.add_argument("--check", action="store_true", help="look at the job file and its sources only; take nothing in")
+    parser.add_argument("--resume", metavar="FILE", help="note finished transfers in FILE, and leave out those that an earlier "
+                                                         "run of the same job has noted there")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--timeout", metavar="S", type=_seconds, help="deadline of every wait for another rank, in seconds "
                                                        "(default: WRP_TIMEOUT_S, else 300)")
