@@ -21,9 +21,10 @@ SlurmctldPort={port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
-AuthInfo=socket={folder}/munge.sock,cred_expire=2
+AuthInfo=socket={folder}/munge.sock
 StateSaveLocation={folder}/state
 SlurmdSpoolDir={folder}/spool.%n
+TmpFS={folder}/tmp.%n
 SlurmctldPidFile={folder}/slurmctld.pid
 SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
@@ -144,6 +145,8 @@ class Cluster:
         lines = [f"NodeName={each.name} NodeHostname={each.name} NodeAddr={each.address} Port={port} CPUs={cpus} State=UNKNOWN"
                  for each, port in zip(self._machines, ports[1:], strict=True)]
         (self.folder / "state").mkdir()
+        for machine in self._machines:          # PMIx keeps its sockets there: not in one folder for two nodes
+            (self.folder / f"tmp.{machine.name}").mkdir()
         (self.folder / "slurm.conf").write_text(_CONF.format(
             login=self._login.name, address=self._login.address, port=ports[0], folder=self.folder, nodes="\n".join(lines)))
         (self.folder / "cgroup.conf").write_text("CgroupAutomount=no\n")
