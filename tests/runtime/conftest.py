@@ -1,6 +1,7 @@
 """Configurations and runtimes for the tests of this floor."""
 
 import pytest
+from harness.daemons import start_daemon  # noqa: F401 (a fixture)
 
 from wrp.comm.ranks.solo import Solo
 from wrp.runtime.config import load

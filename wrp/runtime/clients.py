@@ -13,7 +13,7 @@ MOST = 256                      # attached processes of a node
 RECORDS = queues.CAPACITY       # tasks that one of them has at once
 HELD_RUNS = 1024                # most runs that one of them has leased
 
-STARTING, READY, STOPPING, ENDED = 1, 2, 3, 4   # states of the daemon
+STARTING, READY, STOPPING = 1, 2, 3   # states of the daemon
 NO_RECORD, GONE = -1, -3        # of a submission
 NOT_PREPARED, PREPARED_WELL, NO_MEMORY = 0, 1, 2
 

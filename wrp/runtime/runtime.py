@@ -183,6 +183,10 @@ class Runtime:
         self._ending()
         self._node.close()
 
+    def abandon(self):
+        """End this process's workers, alone: after an error, when the others don't come to `close`. Local, idempotent."""
+        self._ending()
+
     def __enter__(self):
         return self
 

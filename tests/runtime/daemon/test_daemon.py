@@ -28,7 +28,12 @@ def test_starts_serves_and_stops(start_daemon, ranks):
     with View(running.name) as view:
         assert view.status()["ranks"] == (ranks or 1) and len(view.workers()) == 2 * (ranks or 1)
         assert view.attached() == [os.getpid()]
-    assert running.end(signal.SIGTERM) == 0
+    if ranks:
+        with View(running.name) as view:
+            assert view.stop(15)
+        assert running.wait() == 0
+    else:
+        assert running.end(signal.SIGTERM) == 0
     assert left(running.name) == []
     with pytest.raises(RuntimeGone, match="was stopped; start it again"):
         pool.call(bdev.GET_STATS)
@@ -37,7 +42,7 @@ def test_starts_serves_and_stops(start_daemon, ranks):
     plural = "s" if ranks else ""
     assert f"started: 1 node, {ranks or 1} rank{plural}, name {running.name}, process {running.pid}" in text
     assert f"attach('{running.name}')" in text and f"wrp-runtime stop --name {running.name}" in text
-    assert "stopping (SIGTERM)" in text and text.endswith("wrp-runtime: stopped")
+    assert f"stopping ({'wrp-runtime stop' if ranks else 'SIGTERM'})" in text and text.endswith("wrp-runtime: stopped")
 
 
 @needs_mpirun
@@ -53,6 +58,15 @@ def test_nodes_have_a_name_each_and_stop_together(start_daemon):
         assert view.stop(15)
     assert running.wait() == 0 and left("nodes") == []
     assert "stopping (" in "\n".join(running.lines)
+
+
+@needs_mpirun
+def test_job_that_is_told_to_end_leaves_nothing(start_daemon):
+    running = start_daemon("told", 2)
+    with View(running.name) as view:
+        running.end(signal.SIGTERM)             # the exit code is mpirun's own
+        assert not view.about.is_alive()
+    assert left(running.name) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2, signal.SIGINT], ids=lambda number: number.name)

@@ -6,6 +6,7 @@ import sys
 from wrp.comm.ranks import run
 from wrp.errors import UsageError, WrpError
 from wrp.runtime.commands import compose, conf, doctor, monitor, new, start, status
+from wrp.runtime.daemon.stopping import Signals
 
 
 class _Parser(argparse.ArgumentParser):
@@ -23,7 +24,8 @@ def main(arguments=None):
     except UsageError as error:
         return _told(error)
     if args.is_collective:
-        return run(lambda ranks: args.work(args, ranks))
+        with Signals() as signals:
+            return run(lambda ranks: args.work(args, ranks, signals))
     try:
         return args.work(args) or 0
     except WrpError as error:

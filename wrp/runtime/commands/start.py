@@ -1,6 +1,6 @@
 """start, restart and stop of a daemon."""
 
-from wrp.errors import StoreError, StoreVersion, WaitTimeout
+from wrp.errors import RuntimeGone, StoreError, StoreVersion, WaitTimeout
 from wrp.runtime.commands.output import show
 from wrp.runtime.config import load
 from wrp.runtime.daemon import place
@@ -8,7 +8,11 @@ from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.daemon.view import View
 
 
-def start(args, ranks):
+class NotEnding(WaitTimeout):
+    """A daemon was asked to stop and didn't."""
+
+
+def start(args, ranks, signals):
     """Hold a runtime until something asks it to stop. Collective."""
     config = None
     with ranks.agreed("reading the configuration"):
@@ -17,7 +21,7 @@ def start(args, ranks):
         if ranks.rank == 0:
             for line in _greeting(daemon, config):
                 print(f"wrp-runtime: {line}", flush=True)
-        reason = daemon.hold()
+        reason = daemon.hold(signals)
         if ranks.rank == 0:
             print(f"wrp-runtime: stopping ({reason})", flush=True)
     if ranks.rank == 0:
@@ -34,18 +38,21 @@ def _greeting(daemon, config):
     yield f"look at it with: wrp-runtime status{option}; stop it with: wrp-runtime stop{option}"
 
 
-def restart(args, ranks):
+def restart(args, ranks, signals):
     """Stop the daemon of this name, then start one. Collective."""
     with ranks.agreed("stopping the daemon that runs"):
         if ranks.rank == 0:
-            try:
-                _stopped(args)
-            except StoreVersion:
-                raise
-            except (StoreError, WaitTimeout) as error:
-                if isinstance(error, WaitTimeout) and error.args and "doesn't end" in str(error):
-                    raise
-    return start(args, ranks)
+            _stop_if_running(args)
+    return start(args, ranks, signals)
+
+
+def _stop_if_running(args):
+    try:
+        _stopped(args)
+    except (StoreVersion, NotEnding):
+        raise
+    except (StoreError, RuntimeGone):
+        return              # none runs, or it is dead: nothing to stop
 
 
 def stop(args):
@@ -58,6 +65,6 @@ def _stopped(args):
     with View(args.name) as view:
         found = {"name": view.name, "pid": view.about.pid}
         if not view.stop(args.timeout):
-            raise WaitTimeout(f"the daemon {view.name!r} (process {found['pid']}) doesn't end within {args.timeout:g} s: see its messages; "
+            raise NotEnding(f"the daemon {view.name!r} (process {found['pid']}) doesn't end within {args.timeout:g} s: see its messages; "
                               f"kill {found['pid']} ends it at once")
     return found

@@ -8,12 +8,12 @@ from wrp.comm.checksum import hash64
 from wrp.errors import StoreError, StoreVersion
 from wrp.runtime import bdev, clients, lanes, pools, queues, tasks
 from wrp.runtime.daemon import processes
-from wrp.runtime.clients import ENDED, READY, STARTING, STOPPING
+from wrp.runtime.clients import READY, STARTING, STOPPING
 from wrp.runtime.layout import Layout
 
 REGION = "about"
 VERSION = 1
-STATES = {0: "starting", STARTING: "starting", READY: "ready", STOPPING: "stopping", ENDED: "ended"}
+STATES = {0: "starting", STARTING: "starting", READY: "ready", STOPPING: "stopping"}
 MOST_RANKS = 1024
 
 # what two processes must agree on besides the version
@@ -79,6 +79,10 @@ class About:
                                f"{'' if version != VERSION else ', laid out differently'}): stop it and start this one's, or use its version")
         if atomics.load(self.address + _NAMESPACE) != processes.namespace():
             raise StoreError(f"the daemon {name!r} runs in another pid namespace (container): start this process in the same one")
+
+    @property
+    def state_address(self):
+        return self.address + _STATE
 
     @property
     def pid(self):

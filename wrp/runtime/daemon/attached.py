@@ -157,18 +157,20 @@ class Attached:
             raise UsageError(f"this process isn't attached to the daemon {self.name!r} any more, or was forked by one that is: attach again")
 
     def check_alive(self):
-        """RuntimeGone when the daemon has stopped or died."""
-        state = self.about.state
-        if state in (clients.STOPPING, clients.ENDED):
-            raise RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) was stopped; {_GONE_HINT}")
-        if not self.about.is_alive():
-            raise RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) has ended without being stopped: see its messages; {_GONE_HINT}")
+        """RuntimeGone when the daemon has stopped or died, or is about to stop."""
+        if self.about.state == clients.STOPPING or not self.about.is_alive():
+            raise self.gone()
+
+    def gone(self):
+        """The error of a daemon that isn't there any more."""
+        how = "was stopped" if self.about.state == clients.STOPPING else "has ended without being stopped: see its messages"
+        return RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) {how}; {_GONE_HINT}")
 
     def close(self):
         """Leave the daemon: what this process still leases is free again. Idempotent."""
         if self.is_open:
             for device in self._devices.values():
-                if self.about.is_alive() and self.about.state == clients.READY:
+                if self.about.state == clients.READY and self.about.is_alive():
                     device.close()
                 elif device.descriptor >= 0:
                     device._closing()
@@ -191,7 +193,7 @@ class AttachedPool(Pool):
     def __init__(self, attached, slot, name):
         super().__init__(attached, slot, name)
         table, base = attached._clients, attached.segment.address
-        self._places = (base, attached.about.address + 16, self._lane, table.queues(slot.lane), table.queue(attached._slot, slot.lane))
+        self._places = (base, attached.about.state_address, self._lane, table.queues(slot.lane), table.queue(attached._slot, slot.lane))
 
     def _push(self, method, count, args):
         attached = self._node
@@ -212,8 +214,9 @@ class AttachedPool(Pool):
         self._node._abandoned.append(offset)
 
     def _check_worker(self, method):
-        self._node.check_alive()
-        super()._check_worker(method)
+        # a daemon that stops still does the tasks that it has
+        if not self._node.about.is_alive() or atomics.load(self._lane + lanes.ENDED) == 1:
+            raise self._node.gone()
 
 
 def _again(attached):

@@ -28,7 +28,7 @@ class Daemon:
     def __init__(self, ranks, config, name=None):
         self.ranks = ranks
         self.name = place.name_on_node(ranks, name or place.default_name())
-        self._made = None
+        self._made = self.runtime = None
         try:
             self.runtime = Runtime(ranks, config, self._make_segment)
             self._open()
@@ -64,18 +64,18 @@ class Daemon:
 
     # holding
 
-    def hold(self):
-        """Serve until something asks it to stop: the reason as text. Collective; in the main thread."""
-        with stopping.caught(self.about):
-            while True:
-                heard = self.about.bell
-                if self.is_first:
-                    self._lead()
-                if self._follow():
-                    return stopping.describe(self.about.stop)
-                if self._orphan and not self.about.stop:
-                    self.about.stop = stopping.PARENT_GONE
-                self.about.listen(heard, _TICK_US)
+    def hold(self, signals):
+        """Serve until something asks it to stop: the reason as text. Collective. `signals`: a `stopping.Signals` that was entered."""
+        signals.tell(self.about)
+        while True:
+            heard = self.about.bell
+            if self.is_first:
+                self._lead()
+            if self._follow():
+                return stopping.describe(self.about.stop)
+            if self._orphan and not self.about.stop:
+                self.about.stop = stopping.PARENT_GONE
+            self.about.listen(heard, _TICK_US)
 
     def _lead(self):
         """The first rank of the node: everything that one rank does for it."""
@@ -174,8 +174,11 @@ class Daemon:
     def abandon(self):
         """After an error: remove the name, so that nothing is left in shared memory. Local."""
         made, self._made = self._made, None
-        if made is not None:
-            made.close()
+        if made is None:
+            return
+        if self.runtime is not None:
+            self.runtime.abandon()          # its threads look at the memory
+        made.close()
 
     def __enter__(self):
         return self

@@ -2,7 +2,6 @@
 
 import os
 import signal
-from contextlib import contextmanager
 
 from wrp.comm.ranks.launcher import launcher
 
@@ -19,22 +18,44 @@ def describe(reason):
     return signal.Signals(reason - _SIGNAL).name if reason > _SIGNAL else _REASONS.get(reason, "?")
 
 
-@contextmanager
-def caught(about):
-    """Within the block a signal that ends a job asks the node's daemon to stop. In the main thread only."""
-    def ask(number, frame):
-        about.stop = _SIGNAL + number
-        about.ring()
+class Signals:
+    """Within its `with` block a signal that ends a job is kept for the daemon that is held, or that is still being made.
 
-    # one that was ignored on purpose (nohup) stays so
-    before = {number: signal.getsignal(number) for number in _SIGNALS if signal.getsignal(number) is not signal.SIG_IGN}
-    for number in before:
-        signal.signal(number, ask)
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
+    Enter it before the first collective call, in the main thread: a rank that ended by a signal would take all others along.
+    """
+
+    def __init__(self):
+        self.number, self._about, self._before = 0, None, {}
+
+    def tell(self, about):
+        """From now on a signal asks the daemon of this record to stop."""
+        self._about = about
+        if self.number:
+            self._ask()
+
+    def __enter__(self):
+        for number in _SIGNALS:
+            # one that was ignored on purpose (nohup) stays so
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                self._before[number] = signal.signal(number, self._catch)
+        return self
+
+    def __exit__(self, *_):
+        self._about = None
+        for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def _catch(self, number, frame):
+        if self.number and self._about is None:         # the second one: it isn't to be started at all
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)
+        self.number = number
+        if self._about is not None:
+            self._ask()
+
+    def _ask(self):
+        self._about.stop = _SIGNAL + self.number
+        self._about.ring()
 
 
 class Orphan:

@@ -34,9 +34,9 @@ class View:
 
     def check_alive(self):
         """RuntimeGone when it has ended."""
-        if self.about.state == clients.ENDED:
-            raise RuntimeGone(f"the daemon {self.name!r} was stopped")
         if not self.about.is_alive():
+            if self.about.state == clients.STOPPING:
+                raise RuntimeGone(f"the daemon {self.name!r} was stopped")
             raise RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) has ended without being stopped: "
                               "start it again, or remove what it left with 'wrp-runtime doctor --clean'")
 
