@@ -1,8 +1,12 @@
 """Calls of kernels by their address, so that one compiled worker runs the handlers of modules it has never heard of."""
 
+import inspect
+
 from llvmlite import ir
 from numba import types
 from numba.core import cgutils
+from numba.core.dispatcher import Dispatcher
+from numba.core.errors import NumbaError
 from numba.extending import intrinsic
 
 from wrp.errors import ConfigError
@@ -28,11 +32,13 @@ def call_handler(typingctx, address, context_, task, state, step):
 
 def address_of(handler, what):
     """Address of a kernel ``handler(context, task, state, step)``, compiled if it isn't. Raises ConfigError, naming `what`."""
+    if not isinstance(handler, Dispatcher) or len(inspect.signature(handler.py_func).parameters) != len(_SIGNATURE):
+        raise ConfigError(f"{what} is no kernel of (context, task, state, step): decorate it with wrp.comm.jit.kernel")
     try:
         handler.compile(_SIGNATURE)
-        compiled = handler.overloads[_SIGNATURE]
-        if compiled.signature.return_type != types.int64:
-            raise ConfigError(f"{what} returns {compiled.signature.return_type}: a jitted handler returns an integer code")
-        return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)
-    except (AttributeError, TypeError) as error:
-        raise ConfigError(f"{what} is no kernel of four integers ({error}): decorate it with wrp.comm.jit.kernel") from error
+    except NumbaError as error:
+        raise ConfigError(f"{what} can't be compiled for four integers: {error}") from error
+    compiled = handler.overloads[_SIGNATURE]
+    if types.unliteral(compiled.signature.return_type) != types.int64:
+        raise ConfigError(f"{what} returns {compiled.signature.return_type}: a jitted handler returns an integer code on every path")
+    return compiled.library.get_pointer_to_function(compiled.fndesc.llvm_func_name)

@@ -75,7 +75,8 @@ class Future:
 
     def collect(self):
         """The Reply of a task that is done; its record is free then."""
-        self.reply = Reply(*_read(self._pool._node.address + self.offset))
+        code, *values = tasks.task_result(self._pool._node.address + self.offset)
+        self.reply = Reply(code, tuple(values))
         self._pool._free_record(self.offset)
         self.offset = None
         return self.reply
@@ -141,8 +142,3 @@ class Watch:
             return False
         self._due_at = now + _LOOK_S
         return True
-
-
-def _read(task):
-    values = tuple(atomics.load(task + tasks.VALUES + 8 * number) for number in range(tasks.RESULTS))
-    return atomics.load(task + tasks.CODE), values

@@ -4,7 +4,8 @@ A handler is a kernel ``handler(context, task, state, step) -> code``: addresses
 pool's state (zeroed bytes that one worker alone changes), and the number of the step. It returns 0 or another return code
 when the task is done, or what one of the waits below gave: then it is called again with the next step once the wait is over.
 RETRY asks for the same step again a moment later. A task that is cancelled, or whose deadline is over, while it waits is
-called once more with step ``-1 - s``, where s is the step it would have gone on with: there it lets go of the locks it has.
+called once more with step ``-1 - s``, where s (1 or more) is the step it would have gone on with: there it lets go of the
+locks it has.
 """
 
 from wrp.comm import atomics

@@ -117,7 +117,7 @@ class Pool:
             words = tuple(map(index, args))
         except TypeError as error:
             raise UsageError(f"an argument of a task of pool {self.name!r} is no integer: {error}") from error
-        if any(not -_LIMIT <= word < _LIMIT for word in words):
+        if words and not (-_LIMIT <= min(words) and max(words) < _LIMIT):
             raise UsageError(f"an argument of a task of pool {self.name!r} doesn't fit into 64 bits: {words}")
         return words + (0,) * (tasks.ARGUMENTS - len(words))
 

@@ -95,7 +95,8 @@ def _call_off(context, offset, code, fds):
     task = atomics.load(context + own.BASE) + offset
     _unpark(context, task)
     stop_waiting(context, task)
-    if atomics.load(atomics.load(context + own.POOLS) + atomics.load(task + tasks.POOL) * pools.ENTRY + pools.KIND) == pools.JITTED_KIND:
+    kind = atomics.load(atomics.load(context + own.POOLS) + atomics.load(task + tasks.POOL) * pools.ENTRY + pools.KIND)
+    if kind == pools.JITTED_KIND and atomics.load(task + tasks.STEP) > 0:
         _run(context, offset, -1 - atomics.load(task + tasks.STEP), fds)
         stop_waiting(context, task)         # a wait of its last step counts for nothing
     _finish(context, offset, code)

@@ -228,6 +228,13 @@ def task_abandon(base, free, offset):
 
 
 @kernel
+def task_result(task):
+    """(code, the four results) of a task that is done."""
+    return (atomics.load(task + CODE), atomics.load(task + VALUES), atomics.load(task + VALUES + 8),
+            atomics.load(task + VALUES + 16), atomics.load(task + VALUES + 24))
+
+
+@kernel
 def task_value(task, number, value):
     """Set one of the four results."""
     atomics.store(task + VALUES + 8 * number, value)

@@ -1,0 +1,152 @@
+"""Jitted handlers that wait: timers, subtasks, locks on one worker, cancelling, deadlines, periods; many at once."""
+
+import threading
+
+import pytest
+
+from wrp.comm import atomics
+from wrp.comm.jit import kernel
+from wrp.errors import ConfigError
+from wrp.runtime import admin, modules, tasks
+from wrp.runtime.handlers import EXCLUSIVE, SHARED
+
+AFTER, FAN_OUT, LOCKED, GATE, OUTSIDE, TICK = range(6)
+
+
+def state_of(runtime, pool):
+    return runtime.node.address + atomics.load(pool._slot.params)
+
+
+def test_a_later_step_and_the_prepared_state(runtime, steps):
+    assert steps.call(AFTER, 100, 5) == (0, (5, 1, 0, 0))
+    assert atomics.load(state_of(runtime, steps) + 240) == 77
+    assert steps.call(9).code == -1
+    assert steps.call(64).code == -1
+
+
+def test_a_sleeper_lets_others_run(steps):
+    late = steps.submit(AFTER, 100_000, 1)
+    assert steps.call(AFTER, 100, 2).values[0] == 2
+    assert late.reply is None and not tasks.task_wait(late._pool._node.address + late.offset, 0, 0)
+    assert late.wait().values[0] == 1
+
+
+def test_subtasks_of_the_same_worker(steps):
+    for count in (0, 1, 2, 300):
+        assert steps.call(FAN_OUT, steps.number, count) == (0, (count * (count - 1) // 2, 0, 0, 0))
+
+
+def test_more_subtasks_than_the_lane_holds(steps):
+    """The handler finds no room, waits a moment, and the worker takes others in between: nothing stands still."""
+    assert steps.call(FAN_OUT, steps.number, 5000).values[0] == 5000 * 4999 // 2
+
+
+def test_codes_of_subtasks(runtime, steps):
+    admins = runtime.pool("admin", "admin")
+    assert steps.call(FAN_OUT, admins.number, 3).code == -1         # admin has no method 0
+
+
+def test_holder_and_waiter_sit_on_one_worker(runtime, steps, until):
+    futures = [steps.submit(LOCKED, EXCLUSIVE) for _ in range(3)]
+    assert steps.call(GATE, 0).values[0] == 1                       # one is in, and the worker goes on
+    assert steps.call(GATE, 1).code == 0
+    assert [future.wait().values[:2] for future in futures] == [(1, 1), (2, 1), (3, 1)]
+    assert steps.call(GATE, 0).values[2] == 0                       # the lock is free
+
+
+def test_readers_share_and_writers_do_not_starve(steps, until):
+    futures = [steps.submit(LOCKED, mode) for mode in (SHARED, SHARED, EXCLUSIVE, SHARED)]
+    until(lambda: steps.call(GATE, 0).values[0] == 2)
+    assert steps.call(GATE, 0).values[0] == 2                       # the reader behind the writer waits
+    steps.call(GATE, 1)
+    replies = [future.wait() for future in futures]
+    assert [reply.values[0] for reply in replies] == [1, 2, 3, 4]
+    assert [replies[number].values[1] for number in (2, 3)] == [1, 1]
+
+
+def test_cancelled_holders_and_waiters_leave_the_lock(steps):
+    futures = [steps.submit(LOCKED, EXCLUSIVE) for _ in range(4)]
+    for number in (1, 0):                                           # one that waits, then the holder
+        futures[number].cancel()
+        assert futures[number].wait().code == tasks.CANCELLED
+    steps.call(GATE, 1)
+    assert [futures[number].wait().code for number in (2, 3)] == [0, 0]
+    assert steps.call(GATE, 0).values[2] == 0
+
+
+def test_what_another_thread_does(runtime, steps, until):
+    future = steps.submit(OUTSIDE)
+    place, base = state_of(runtime, steps) + 160, runtime.node.address
+    until(lambda: atomics.load(place))
+    assert steps.call(AFTER, 0, 3).values[0] == 3
+
+    def finish():
+        child = atomics.load(place)
+        tasks.task_value(base + child, 0, 41)
+        tasks.task_finish(base, base + runtime.node.layout.free, child, 6)
+
+    thread = threading.Thread(target=finish)
+    thread.start()
+    assert future.wait() == (6, (41, 0, 0, 0))
+    thread.join()
+
+
+def test_cancelling_and_deadlines(steps):
+    future = steps.submit(AFTER, 1 << 40, 1)
+    steps.call(AFTER, 0, 0)
+    future.cancel()
+    assert future.wait().code == tasks.CANCELLED
+    assert steps.submit(AFTER, 1 << 40, 1, deadline_s=0.2).wait().code == tasks.DEADLINE
+    assert steps.submit(AFTER, 0, 1, deadline_s=-1).wait().code == tasks.DEADLINE
+    assert steps.submit(AFTER, 0, 1, deadline_s=100).wait().code == 0
+    assert steps.call(GATE, 0).values[1] == 2                       # the two that had begun were told
+
+
+def test_a_periodic_task(runtime, steps, until):
+    future = steps.submit(TICK, period_s=0.001)
+    until(lambda: future.runs[0] >= 5)
+    assert runtime.pool("admin", "admin").call(admin.FLUSH).code == 0       # it isn't waited for
+    future.cancel()
+    code, (runs, _, *_) = future.wait()
+    assert code == tasks.CANCELLED
+    assert runs == atomics.load(state_of(runtime, steps) + 168) >= 5
+
+
+def test_flush_waits_for_tasks_that_wait(runtime, steps):
+    flag = steps.submit(AFTER, 20_000, 1)
+    assert runtime.pool("admin", "admin").call(admin.FLUSH).code == 0
+    assert tasks.task_wait(runtime.node.address + flag.offset, 0, 0)
+
+
+def test_the_end_of_the_runtime_calls_off_what_waits(runtime, steps):
+    held = [steps.submit(LOCKED, EXCLUSIVE) for _ in range(3)]
+    held.append(steps.submit(AFTER, 1 << 40, 1))
+    steps.call(GATE, 0)
+    runtime.close()
+    assert all(future.reply is None for future in held)
+
+
+def test_100_000_tasks_wait_at_once(runtime, steps, until):
+    count, batch = 100_000, 10_000
+    futures = [future for _ in range(count // batch) for future in steps.submit_many(LOCKED, [(EXCLUSIVE,)] * batch, timeout_s=60)]
+    assert steps.call(GATE, 1).values[0] == 1                       # all others wait for the first
+    assert runtime.pool("admin", "admin").call(admin.FLUSH, timeout_s=60).code == 0
+    assert [future.wait().values[0] for future in futures] == list(range(1, count + 1))
+
+
+@kernel
+def _wrong(task):
+    return 0
+
+
+@kernel
+def _late(context, task, state, step):
+    return 0
+
+
+@pytest.mark.parametrize("kernels, sentence", [({10: _wrong}, "no kernel of .context, task, state, step."), ({10: len}, "no kernel of .context, task, state, step."),
+                                               ({64: _late}, "numbers from 0 to 63")])
+def test_handlers_that_are_refused(runtime, kernels, sentence):
+    modules.register("wrong", type("Wrong", (), {"kernels": kernels, "__init__": lambda self, name: None}))
+    with pytest.raises(ConfigError, match=sentence):
+        runtime.pool("wrong", "wrong")
