@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from wrp.runtime import clients
 from wrp.runtime.waiting import heap
 
 # Byte offsets of words
@@ -36,7 +37,7 @@ class Context:
         layout = node.layout
         self._words = np.zeros(_WORDS, np.int64)
         # address space for a timer of every record: pages are backed as timers are set
-        self._heap = np.zeros(heap.words_of(layout.most_records), np.int64)
+        self._heap = np.zeros(heap.words_of(layout.most_records + clients.MOST * clients.RECORDS), np.int64)
         self._handlers = handlers
         self.address = self._words.ctypes.data
         lane = layout.lane(number)
