@@ -10,11 +10,11 @@ from wrp.comm.jit import kernel
 from wrp.runtime import lanes, queues, tasks
 
 MOST = 256                      # attached processes of a node
-RECORDS = queues.CAPACITY       # tasks that one of them has at once
+RECORDS = queues.TASKS_AT_ONCE       # tasks that one of them has at once
 HELD_RUNS = 1024                # most runs that one of them has leased
 
 STARTING, READY, STOPPING = 1, 2, 3   # states of the daemon
-NO_RECORD, GONE = -1, -3        # of a submission
+GONE = -3                       # of a submission: the daemon stops, or has stopped
 NOT_PREPARED, PREPARED_WELL, NO_MEMORY = 0, 1, 2
 
 # Byte offsets in a slot
@@ -47,9 +47,10 @@ def nbytes_of(lane_count):
 
 
 @kernel
-def client_submit(places, offset, pool, method, count, a0, a1, a2, a3, a4, a5):
+def client_submit(places, offset, due, pool, method, count, a0, a1, a2, a3, a4, a5):
     """Fill this process's record at `offset` of the segment, queue it and wake the worker: `offset`, or GONE. One thread at a time.
 
+    due : the task's deadline (ns of the monotonic clock), 0: none
     places : (segment, state of the daemon, lane, record of the lane's queues, this process's queue), addresses
     """
     base, state, lane, record, queue = places
@@ -58,11 +59,27 @@ def client_submit(places, offset, pool, method, count, a0, a1, a2, a3, a4, a5):
     task = base + offset
     atomics.store(task + tasks.TAKEN, 0)        # first: a record that isn't in a queue and not taken is nobody's
     tasks.task_prepare(task, pool, method, count, a0, a1, a2, a3, a4, a5)
+    atomics.store(task + tasks.DUE, due)
     queues.queue_push(queue, offset)
+    _wake(lane, record)
+    return offset
+
+
+@kernel
+def client_notify(places, offset):
+    """Tell the worker to look at a task of this process that was cancelled; False when the queue has much of that. One thread at a time."""
+    base, state, lane, record, queue = places
+    if not queues.queue_push_word(queue, offset + 1):
+        return False
+    _wake(lane, record)
+    return True
+
+
+@kernel
+def _wake(lane, record):
     queues.queues_ring(record)
     if atomics.exchange(lane + lanes.ASLEEP, 0) == 1:
         atomics.futex_wake(lane + lanes.ASLEEP, 1)
-    return offset
 
 
 @kernel
@@ -161,6 +178,10 @@ class ClientTable:
     def is_prepared(self, number):
         """True when the slot's memory may be looked at."""
         return atomics.load(self.slot(number) + PREPARED) == PREPARED_WELL
+
+    def leave(self, number):
+        """Say that the slot's process has done with it: the daemon takes it back."""
+        atomics.store(self.slot(number) + LEFT, 1)
 
     # the daemon's
 

@@ -12,7 +12,7 @@ BELL = 0            # times that processes rang
 FIRST = 64          # address of the first process's queue, relative to this record
 STRIDE = 72         # bytes from one process's queue to the next one's
 HIGH = 80           # processes that may have a queue
-MARKS = 88          # address of the mark of value 0, relative to this record: the worker sets the mark of a value that it takes
+MARKS = 88          # address of the mark of value 0, relative to this record: the worker sets the mark of an even value that it takes
 SWEPT = 128         # of the worker: the bell when all queues were empty
 CURSOR = 136        # of the worker: the process it looks at first
 NBYTES = 192
@@ -21,16 +21,26 @@ NBYTES = 192
 _TAIL = 0           # of the process: tasks ever pushed
 _HEAD = 64          # of the worker: tasks ever taken
 _VALUES = 128
-CAPACITY = 256      # as many as a process has records: a queue is never full
+CAPACITY = 512
+TASKS_AT_ONCE = CAPACITY // 2       # records that a process has; the other half is for odd values, see `queue_push_word`
 QUEUE_NBYTES = _VALUES + 8 * CAPACITY
 
 
 @kernel
 def queue_push(queue, value):
-    """Append `value`; the process has one producer at a time and no more values than the queue holds."""
+    """Append `value`; one producer at a time. A process has no more than TASKS_AT_ONCE even values at once: a queue is never full."""
     tail = atomics.load(queue + _TAIL)
     atomics.store(queue + _VALUES + (tail & (CAPACITY - 1)) * 8, value)
     atomics.store(queue + _TAIL, tail + 1)
+
+
+@kernel
+def queue_push_word(queue, value):
+    """Append an odd value, word about a task that was queued before; False when there are many already."""
+    if queue_count(queue) >= CAPACITY - TASKS_AT_ONCE:
+        return False
+    queue_push(queue, value)
+    return True
 
 
 @kernel
@@ -65,7 +75,8 @@ def queues_take(record):
         head = atomics.load(queue + _HEAD)
         if head != atomics.load(queue + _TAIL):
             value = atomics.load(queue + _VALUES + (head & (CAPACITY - 1)) * 8)
-            atomics.store(record + atomics.load(record + MARKS) + value, 1)     # before it leaves the queue: it is in one or marked
+            if value & 1 == 0:
+                atomics.store(record + atomics.load(record + MARKS) + value, 1)     # before it leaves the queue: it is in one or marked
             atomics.store(queue + _HEAD, head + 1)
             atomics.store(record + CURSOR, process + 1)
             return value

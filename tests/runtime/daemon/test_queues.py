@@ -44,9 +44,23 @@ def test_processes_take_turns_and_each_keeps_its_order(record):
 
 
 def test_full_round_wraps_and_marks(record):
-    for turn in range(3):
-        for number in range(queues.CAPACITY):
+    for _ in range(5):
+        for number in range(queues.TASKS_AT_ONCE):
             queues.queue_push(queue(record, 1), 8 * number)
         queues.queues_ring(record)
-        assert [queues.queues_take(record) // 8 for _ in range(queues.CAPACITY)] == list(range(queues.CAPACITY))
-    assert all(atomics.load(record + _MARKS + 8 * number) == 1 for number in range(queues.CAPACITY))
+        assert [queues.queues_take(record) // 8 for _ in range(queues.TASKS_AT_ONCE)] == list(range(queues.TASKS_AT_ONCE))
+    assert all(atomics.load(record + _MARKS + 8 * number) == 1 for number in range(queues.TASKS_AT_ONCE))
+
+
+def test_words_leave_room_for_all_tasks_and_set_no_mark(record):
+    words = 0
+    while queues.queue_push_word(queue(record, 2), 8 * words + 1):
+        words += 1
+    assert words == queues.CAPACITY - queues.TASKS_AT_ONCE
+    for number in range(queues.TASKS_AT_ONCE):
+        queues.queue_push(queue(record, 2), 8 * number)
+    queues.queues_ring(record)
+    taken = [queues.queues_take(record) for _ in range(queues.CAPACITY)]
+    assert taken[:words] == [8 * number + 1 for number in range(words)] and taken[words:] == [8 * number for number in range(len(taken) - words)]
+    assert all(atomics.load(record + _MARKS + 8 * number) == 1 for number in range(queues.TASKS_AT_ONCE))
+    assert atomics.load(record + _MARKS + 8 * queues.TASKS_AT_ONCE) == 0

@@ -14,14 +14,14 @@ from wrp.runtime import config as configs
 from wrp.runtime import bdev, clients, lanes, modules, tasks
 from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.about import STATES, About
-from wrp.runtime.clients import client_submit
+from wrp.runtime.clients import client_notify, client_submit
 from wrp.runtime.devices.file import FileDevice
 from wrp.runtime.devices.ram import RamDevice
 from wrp.runtime.pool import Pool
 from wrp.runtime.pools import PoolTable
 
 _NAP_S = 0.02
-_LOOK_S = 0.2
+_SLOT_S = 60.0
 _DEFAULT_WAIT_S = 30.0
 _GONE_HINT = "start it again with 'wrp-runtime start'"
 _all = weakref.WeakSet()
@@ -54,8 +54,8 @@ class Attached:
         self.ranks = Solo()
         try:
             self._open()
-            # the deadline was for the daemon; a slot takes it a moment
-            self._slot = self._claimed(max(deadline, time.monotonic() + 5.0))
+            # the deadline was for the daemon; a slot takes it a moment, or longer where it has to compile first
+            self._slot = self._claimed(max(deadline, time.monotonic() + min(self.timeout_s, _SLOT_S)))
         except BaseException:
             self.segment.close()
             raise
@@ -85,13 +85,13 @@ class Attached:
                 if state == clients.PREPARED_WELL:
                     return number
                 if state == clients.NO_MEMORY:
-                    atomics.store(self._clients.slot(number) + clients.LEFT, 1)
+                    self._clients.leave(number)
                     raise OutOfSpace(f"shared memory has no room for another process attached to the daemon {self.name!r}: free some, or stop others")
             self.check_alive()
             self.about.ring()
             if time.monotonic() >= deadline:
                 if number is not None:
-                    atomics.store(self._clients.slot(number) + clients.LEFT, 1)
+                    self._clients.leave(number)
                 raise WaitTimeout(f"the daemon {self.name!r} (process {self.about.pid}) has no slot for this process: {clients.MOST} are attached, "
                                   "or it doesn't answer; see 'wrp-runtime status'")
             time.sleep(0.001 if number is not None else _NAP_S)
@@ -111,7 +111,7 @@ class Attached:
                 raise UsageError(f"the daemon {self.name!r} has no pool {name!r}: name its module to make it")
             self._request({"do": "pool", "name": name, "module": module, "params": params})
             slot = self.table.find(name)
-        if module is not None and modules.kind_of(module) != slot.kind:
+        elif module is not None and modules.kind_of(module) != slot.kind:
             raise UsageError(f"pool {name!r} is there and isn't of module {module}")
         return self._pools.setdefault(name, AttachedPool(self, slot, name))
 
@@ -190,22 +190,39 @@ class AttachedPool(Pool):
 
     _is_attached = True
 
+    _is_attached = True
+
     def __init__(self, attached, slot, name):
         super().__init__(attached, slot, name)
         table, base = attached._clients, attached.segment.address
         self._places = (base, attached.about.state_address, self._lane, table.queues(slot.lane), table.queue(attached._slot, slot.lane))
 
-    def _push(self, method, count, args):
+    def _push(self, method, count, args, due=0):
         attached = self._node
         offset = attached._records.popleft() if attached._records else _again(attached)
         if offset is None:
-            return clients.NO_RECORD
+            return tasks.NO_RECORD
         with attached._lock:            # a queue has one producer
-            code = client_submit(self._places, offset, self._slot.number, method, count, *args)
+            code = client_submit(self._places, offset, due, self.number, method, count, *args)
         if code == clients.GONE:
             attached._records.append(offset)
             attached.check_alive()
         return code
+
+    def _submit_special(self, method, count, args, timeout_s, kind):
+        _, deadline_s, period_s = kind
+        if period_s is not None:
+            raise UsageError(f"a periodic task of pool {self.name!r} needs a rank of the runtime: this process is attached and may end before it")
+        due = max(1, time.monotonic_ns() + int(deadline_s * 1e9))
+        offset = self._push(method, count, args, due)
+        return offset if offset >= 0 else self._later(lambda: self._push(method, count, args, due), method, timeout_s, offset)
+
+    def _try(self, method, count, args, kind):
+        return self._submit_special(method, count, args, 0, kind)
+
+    def _notify(self, offset):
+        with self._node._lock:
+            return client_notify(self._places, offset)
 
     def _free_record(self, offset):
         self._node._records.append(offset)

@@ -8,7 +8,7 @@ from wrp.comm import atomics
 from wrp.errors import RankFailed, WrpError
 from wrp.runtime import clients, lanes
 from wrp.runtime.daemon import about as abouts
-from wrp.runtime.daemon import place, stopping, texts
+from wrp.runtime.daemon import place, processes, stopping, texts
 from wrp.runtime.daemon.about import About
 from wrp.runtime.daemon.reaping import Reaper
 from wrp.runtime.runtime import Runtime
@@ -53,6 +53,10 @@ class Daemon:
                 names_offset, self._names = texts.Names.create(segment)
                 self._publish_names()
                 self._reaper = Reaper(node, self._table)
+                self._table.prepare(0)
+                self._table.claim(processes.identity())
+                self._table.leave(0)
+                self._reaper.sweep()            # nothing to do yet: whatever has to be compiled is, before anybody waits for it
                 self.about.clients, self.about.names = self._table.offset, names_offset
                 self.about.set_layout(node.layout)
                 for number in range(node.layout.lane_count):

@@ -4,7 +4,7 @@ import logging
 
 from wrp.comm import atomics
 from wrp.errors import OutOfSpace
-from wrp.runtime import bdev, clients, lanes, queues
+from wrp.runtime import bdev, clients, lanes, queues, tasks
 from wrp.runtime.daemon import processes
 from wrp.runtime.pool import Pool
 
@@ -38,7 +38,10 @@ class Reaper:
         slot = self._table.slot(number)
         if self._table.is_prepared(number):
             self._wake_workers(number)
-            if clients.client_busy(slot, self._table.lane_count) or not self._free_held(number):
+            if clients.client_busy(slot, self._table.lane_count):
+                self._cancel_tasks(number)
+                return
+            if not self._free_held(number):
                 return
         if not atomics.load(slot + clients.LEFT):
             _log.info("process %d ended without leaving: what it held is free again", processes.pid_of(word))
@@ -52,6 +55,19 @@ class Reaper:
                 queues.queues_ring(self._table.queues(lane))
                 atomics.exchange(address + lanes.ASLEEP, 0)
                 atomics.futex_wake(address + lanes.ASLEEP, 1)
+
+    def _cancel_tasks(self, number):
+        """Those that wait inside a worker might wait for ever."""
+        base = self._node.address
+        for record in range(clients.RECORDS):
+            offset = self._table.record(number, record)
+            task = base + offset
+            if not atomics.load(task + tasks.TAKEN) or atomics.load(task + tasks.STATE) == tasks.DONE or atomics.load(task + tasks.CANCEL):
+                continue
+            atomics.store(task + tasks.CANCEL, 1)
+            lane = self._node.table.slot(atomics.load(task + tasks.POOL)).lane
+            if not lanes.lane_push(base + self._node.layout.lane(lane), offset + 1):
+                atomics.store(task + tasks.CANCEL, 0)       # the next sweep tries again
 
     def _free_held(self, number):
         """True when everything that the slot's process had leased is free."""

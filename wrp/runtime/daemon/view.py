@@ -11,7 +11,7 @@ from wrp.runtime.daemon.about import STATES, About
 from wrp.runtime.daemon.stopping import ASKED
 from wrp.errors import RuntimeGone, StoreError
 
-_MODULES = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "python"}
+_MODULES = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "python", pools.JITTED_KIND: "jitted"}
 _KINDS = {bdev.RAM: "ram", bdev.FILE: "file"}
 
 
