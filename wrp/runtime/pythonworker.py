@@ -63,6 +63,7 @@ class PythonLoop:
         self._words = buffer[:len(buffer) // 8 * 8].cast("q")
         self._base, self._free, self._lane = node.address, node.address + node.layout.free, context[own.LANE]
         self._lane_offset, self._meter = context[own.LANE_OFFSET], context[own.METER]
+        self._trace_word = (self._meter - self._base + block.TRACE) // 8
         self._ready, self._timers, self._number = deque(), [], itertools.count()
         self._watched, self._jobs, self._executor = {}, {}, None
         self._sweep_at = _TIMERS
@@ -113,7 +114,7 @@ class PythonLoop:
             self._call(offset, words)
 
     def _call(self, offset, words):
-        begin = block.meter_begin(self._meter) if self._words[(self._meter - self._base) // 8] else 0
+        begin = self._begin()
         code, values = self._called(words)
         if inspect.iscoroutine(values):
             self._jobs[offset] = job = Job(offset, values, words[_METHOD])
@@ -121,9 +122,13 @@ class PythonLoop:
                 self._arm(job, words[_DUE])
             self._step(job, None, None)
         else:
+            if begin:
+                block.meter_end(self._meter, begin, words[_POOL], words[_METHOD], offset, 1)
             self._finish(offset, code, values)
-        if begin:
-            block.meter_end(self._meter, begin, words[_POOL], words[_METHOD], offset, 1)
+
+    def _begin(self):
+        """When a step begins, 0 while nothing is traced."""
+        return block.meter_begin(self._meter) if self._words[self._trace_word] else 0
 
     def _called(self, words):
         """Return code and what the method returned."""
@@ -171,22 +176,23 @@ class PythonLoop:
 
     def _step(self, job, value, error):
         """Run the coroutine to its next await or its end."""
-        begin = block.meter_begin(self._meter) if self._words[(self._meter - self._base) // 8] else 0
+        begin, wait, result, failure = self._begin(), None, None, None
         try:
             wait = job.coroutine.send(value) if error is None else job.coroutine.throw(error)
         except StopIteration as end:
-            self._ended(job, end.value, None)
-        except Exception as failure:
-            self._ended(job, None, failure)
-        else:
-            if job.error is not None:                   # cancelled while it ran
-                self._ready.append((job, None, job.error))
-                job.error = None
-            else:
-                self.wait(job, wait)
+            result = end.value
+        except Exception as raised:
+            failure = raised
         if begin and job.offset is not None:
             at = job.offset // 8
-            block.meter_end(self._meter, begin, self._words[at + _POOL], self._words[at + _METHOD], job.offset, int(job.is_over))
+            block.meter_end(self._meter, begin, self._words[at + _POOL], self._words[at + _METHOD], job.offset, int(wait is None))
+        if wait is None:
+            self._ended(job, result, failure)
+        elif job.error is not None:                     # cancelled while it ran
+            self._ready.append((job, None, job.error))
+            job.error = None
+        else:
+            self.wait(job, wait)
 
     def wait(self, job, wait):
         """The job waits for `wait` from now on."""

@@ -10,7 +10,6 @@ from wrp.runtime.meter.histogram import histogram_add
 TRACE = 0               # offset of the ring from here while it is switched on, else 0
 SLICES = 64             # slices ever put into the ring
 TASKS = 72              # tasks finished
-STEPS = 80              # steps of handlers run
 WAITS = 88              # steps that ended in a wait
 BUSY_NS = 96            # ns in steps that were traced
 CANCELLED, OVER_DUE = 104, 112      # tasks cancelled, tasks whose deadline was over
