@@ -50,6 +50,20 @@ def test_wrp_cae_omni_options_are_documented():
     assert not [option for option in options if option not in documents.everything()]
 
 
+@pytest.mark.parametrize("command", ["start", "restart", "stop", "status", "monitor", "compose", "doctor", "conf check", "conf show", "module new"])
+def test_wrp_runtime_command_and_options_are_documented(command):
+    text = text_of("daemon.md")
+    row = next(line for line in text.splitlines() if line.startswith(f"| `wrp-runtime {command}"))
+    options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.runtime.commands.cli", *command.split()))) - {"--help"}
+    rows = row + (next(line for line in text.splitlines() if "`wrp-runtime start`" in line) if "as `start`" in row else "")
+    assert options and not [option for option in options if option not in rows]
+
+
+def test_wrp_runtime_has_no_other_commands():
+    listed = re.findall(r"^    ([a-z]+) ", help_of("wrp.runtime.commands.cli"), re.M)
+    assert sorted(listed) == sorted(["start", "restart", "stop", "status", "monitor", "compose", "doctor", "conf", "module"])
+
+
 def test_environment_variables_are_documented():
     found = set()
     for path in [*(ROOT / "wrp").rglob("*.py"), *(ROOT / "bin").iterdir(), *(ROOT / "slurm").iterdir()]:
@@ -66,7 +80,7 @@ def test_configuration_keys_are_documented():
 
 
 def test_every_promise_names_tests_that_exist():
-    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("promises.md"))
+    named = re.findall(r"`(tests/[\w/]+\.py)::(\w+)`", text_of("promises.md") + text_of("daemon.md"))
     assert len(named) > 10
     for path, test in named:
         source = (ROOT / path).read_text(encoding="utf-8") if (ROOT / path).exists() else ""

@@ -45,45 +45,56 @@ def _told(error):
 def _parser():
     parser = _Parser(prog="wrp-runtime", description="Hold a runtime for other jobs of its nodes, and look after it.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-
-    def command(name, work, text, named=True, prints=True, within=commands, is_collective=False):
-        sub = within.add_parser(name, help=text, description=text)
-        if named:
-            sub.add_argument("--name", help="name of the daemon (default: WRP_RUNTIME_NAME, else wrp-USER-runtime)")
-        if prints:
-            sub.add_argument("-j", "--json", action="store_true", help="print the answer as JSON")
-        sub.set_defaults(work=work, is_collective=is_collective)
-        return sub
-
-    for name, work, text in (("start", start.start, "Hold a runtime over all ranks of this job until it is stopped."),
-                             ("restart", start.restart, "Stop the daemon of this name, if it runs, and start one.")):
-        sub = command(name, work, text, prints=False, is_collective=True)
-        sub.add_argument("--conf", metavar="FILE", help="the configuration file")
-        sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for the end of the one before (default: 60)")
-    sub = command("stop", start.stop, "Stop the daemon and wait until it has ended.")
-    sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for its end (default: 60)")
-    command("status", status.status, "Say how the daemon of this node is.")
-    sub = command("monitor", monitor.monitor, "Show workers, pools and devices, again and again.")
-    sub.add_argument("-i", "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
-    sub.add_argument("-o", "--once", action="store_true", help="look once")
-    sub = command("compose", compose.compose, "Make the pools that a configuration file asks for in the running daemon.")
-    sub.add_argument("file", help="a configuration with `compose`")
-    sub.add_argument("--timeout", type=float, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
-    sub = command("doctor", doctor.doctor, "Say what is wrong with MPI, shared memory, limits and caches.", named=False)
+    _add_daemon(commands)
+    _add_views(commands)
+    sub = _command(commands, "doctor", doctor.doctor, "Say what is wrong with MPI, shared memory, limits and caches.")
     sub.add_argument("--clean", action="store_true", help="remove what dead daemons have left in shared memory")
-    _add_conf(commands, command)
+    _add_conf(commands)
     modules = commands.add_parser("module", help="Write a module.").add_subparsers(metavar="new", required=True)
-    sub = command("new", new.new, "Write a module of one page and its test.", named=False, within=modules)
+    sub = _command(modules, "new", new.new, "Write a module of one page and its test.")
     sub.add_argument("module", metavar="NAME", help="name of the module, a Python identifier")
     sub.add_argument("--folder", default=".", metavar="DIR", help="where to write (default: here)")
     return parser
 
 
-def _add_conf(commands, command):
+def _command(commands, name, work, text, is_collective=False):
+    sub = commands.add_parser(name, help=text, description=text)
+    if not is_collective:
+        sub.add_argument("-j", "--json", action="store_true", help="print the answer as JSON")
+    sub.set_defaults(work=work, is_collective=is_collective)
+    return sub
+
+
+def _add_name(sub):
+    sub.add_argument("--name", help="name of the daemon (default: WRP_RUNTIME_NAME, else wrp-USER-runtime)")
+    return sub
+
+
+def _add_daemon(commands):
+    for name, work, text in (("start", start.start, "Hold a runtime over all ranks of this job until it is stopped."),
+                             ("restart", start.restart, "Stop the daemon of this name, if it runs, and start one.")):
+        sub = _add_name(_command(commands, name, work, text, is_collective=True))
+        sub.add_argument("--conf", metavar="FILE", help="the configuration file")
+        sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="restart: seconds to wait for the end of the one before (default: 60)")
+    sub = _add_name(_command(commands, "stop", start.stop, "Stop the daemon and wait until it has ended."))
+    sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for its end (default: 60)")
+    sub = _add_name(_command(commands, "compose", compose.compose, "Make the pools that a configuration file asks for in the running daemon."))
+    sub.add_argument("file", help="a configuration with `compose`")
+    sub.add_argument("--timeout", type=float, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
+
+
+def _add_views(commands):
+    _add_name(_command(commands, "status", status.status, "Say how the daemon of this node is."))
+    sub = _add_name(_command(commands, "monitor", monitor.monitor, "Show workers, pools and devices, again and again."))
+    sub.add_argument("-i", "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
+    sub.add_argument("-o", "--once", action="store_true", help="look once")
+
+
+def _add_conf(commands):
     confs = commands.add_parser("conf", help="Check or show the configuration.").add_subparsers(metavar="check|show", required=True)
-    sub = command("check", conf.check, "Read a configuration file and say what is wrong with it.", named=False, within=confs)
+    sub = _command(confs, "check", conf.check, "Read a configuration file and say what is wrong with it.")
     sub.add_argument("file", nargs="?", help="the file (default: the one that would be used)")
-    sub = command("show", conf.show, "Show the value of every key.", named=False, within=confs)
+    sub = _command(confs, "show", conf.show, "Show the value of every key.")
     sub.add_argument("--conf", metavar="FILE", help="the configuration file")
     sub.add_argument("--origin", action="store_true", help="with where each value came from")
 

@@ -9,21 +9,18 @@ from collections import deque
 from wrp import errors
 from wrp.comm import atomics
 from wrp.comm.ranks.solo import Solo
-from wrp.errors import OutOfSpace, RuntimeGone, StoreError, UsageError, WaitTimeout, WrpError
+from wrp.errors import OutOfSpace, RuntimeGone, UsageError, WaitTimeout
 from wrp.runtime import config as configs
-from wrp.runtime import bdev, clients, lanes, modules, tasks
+from wrp.runtime import bdev, clients, lanes, modules
 from wrp.runtime.daemon import place, processes, texts
-from wrp.runtime.daemon.about import STATES, About
-from wrp.runtime.clients import client_notify, client_submit
+from wrp.runtime.daemon.calling import AttachedPool
+from wrp.runtime.daemon.finding import GONE_HINT, found, wait_s
 from wrp.runtime.devices.file import FileDevice
 from wrp.runtime.devices.ram import RamDevice
-from wrp.runtime.pool import Pool
 from wrp.runtime.pools import PoolTable
 
 _NAP_S = 0.02
 _SLOT_S = 60.0
-_DEFAULT_WAIT_S = 30.0
-_GONE_HINT = "start it again with 'wrp-runtime start'"
 _all = weakref.WeakSet()
 
 
@@ -47,8 +44,8 @@ class Attached:
         config = config or configs.load()
         self.name = name or place.default_name()
         self.timeout_s, self.spin_ns = config.get("runtime.timeout_s"), 1000 * config.get("runtime.first_busy_wait")
-        deadline = time.monotonic() + _wait_s(timeout_s)
-        self.segment, self.about = _found(self.name, deadline)
+        deadline = time.monotonic() + wait_s(timeout_s)
+        self.segment, self.about = found(self.name, deadline)
         self.is_open, self._slot, self._pid = True, None, os.getpid()
         self._pools, self._devices, self._lock = {}, {}, threading.Lock()
         self.ranks = Solo()
@@ -164,7 +161,7 @@ class Attached:
     def gone(self):
         """The error of a daemon that isn't there any more."""
         how = "was stopped" if self.about.state == clients.STOPPING else "has ended without being stopped: see its messages"
-        return RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) {how}; {_GONE_HINT}")
+        return RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) {how}; {GONE_HINT}")
 
     def close(self):
         """Leave the daemon: what this process still leases is free again. Idempotent."""
@@ -183,116 +180,6 @@ class Attached:
 
     def __exit__(self, *_):
         self.close()
-
-
-class AttachedPool(Pool):
-    """A pool of the daemon: tasks go through this process's own records and queues."""
-
-    _is_attached = True
-
-    _is_attached = True
-
-    def __init__(self, attached, slot, name):
-        super().__init__(attached, slot, name)
-        table, base = attached._clients, attached.segment.address
-        self._places = (base, attached.about.state_address, self._lane, table.queues(slot.lane), table.queue(attached._slot, slot.lane))
-
-    def _push(self, method, count, args, due=0):
-        attached = self._node
-        offset = attached._records.popleft() if attached._records else _again(attached)
-        if offset is None:
-            return tasks.NO_RECORD
-        with attached._lock:            # a queue has one producer
-            code = client_submit(self._places, offset, due, self.number, method, count, *args)
-        if code == clients.GONE:
-            attached._records.append(offset)
-            attached.check_alive()
-        return code
-
-    def _submit_special(self, method, count, args, timeout_s, kind):
-        _, deadline_s, period_s = kind
-        if period_s is not None:
-            raise UsageError(f"a periodic task of pool {self.name!r} needs a rank of the runtime: this process is attached and may end before it")
-        due = max(1, time.monotonic_ns() + int(deadline_s * 1e9))
-        offset = self._push(method, count, args, due)
-        return offset if offset >= 0 else self._later(lambda: self._push(method, count, args, due), method, timeout_s, offset)
-
-    def _try(self, method, count, args, kind):
-        return self._submit_special(method, count, args, 0, kind)
-
-    def _notify(self, offset):
-        with self._node._lock:
-            return client_notify(self._places, offset)
-
-    def _free_record(self, offset):
-        self._node._records.append(offset)
-
-    def _abandon_record(self, offset):
-        self._node._abandoned.append(offset)
-
-    def _check_worker(self, method):
-        # a daemon that stops still does the tasks that it has
-        if not self._node.about.is_alive() or atomics.load(self._lane + lanes.ENDED) == 1:
-            raise self._node.gone()
-
-
-def _again(attached):
-    """A record whose caller gave up and whose task is done by now, or None."""
-    for _ in range(len(attached._abandoned)):
-        offset = attached._abandoned.popleft()
-        if atomics.load(attached.address + offset + tasks.STATE) == tasks.DONE:
-            return offset
-        attached._abandoned.append(offset)
-    return None
-
-
-def _found(name, deadline):
-    """(segment, about) of a daemon that is ready. Looks again until the deadline."""
-    while True:
-        try:
-            return _ready(name)
-        except _NotYet as error:
-            if time.monotonic() >= deadline:
-                raise error.cause from None
-        time.sleep(_NAP_S)
-
-
-class _NotYet(Exception):
-    def __init__(self, cause):
-        super().__init__(str(cause))
-        self.cause = cause
-
-
-def _ready(name):
-    try:
-        segment = place.attach_segment(name)
-    except errors.StoreVersion:
-        raise
-    except StoreError as error:
-        raise _NotYet(error) from error
-    try:
-        about = About.find(segment)
-        if about is None:
-            raise _NotYet(StoreError(f"the daemon {name!r} is just starting: wait a moment"))
-        about.check(name)
-        if not about.is_alive():
-            raise _NotYet(RuntimeGone(f"the daemon {name!r} (process {about.pid}) has ended without being stopped; {_GONE_HINT}"))
-        if about.state != clients.READY:
-            raise _NotYet(RuntimeGone(f"the daemon {name!r} (process {about.pid}) is {STATES[about.state]}: wait until it is ready"))
-        return segment, about
-    except BaseException:
-        segment.close()
-        raise
-
-
-def _wait_s(timeout_s):
-    if timeout_s is None:
-        text = os.environ.get("CHI_WAIT_SERVER") or str(_DEFAULT_WAIT_S)
-        try:
-            timeout_s = float(text)
-        except ValueError:
-            raise UsageError(f"CHI_WAIT_SERVER is {text!r}: give seconds, 0 for not waiting, -1 for ever") from None
-    return float("inf") if timeout_s < 0 else timeout_s
 
 
 def _leave(about, slot, word):

@@ -1,0 +1,70 @@
+"""Calling: how an attached process hands tasks to the workers of a daemon. See queues.py for what crosses the processes."""
+
+import time
+
+from wrp.comm import atomics
+from wrp.errors import UsageError
+from wrp.runtime import clients, lanes, tasks
+from wrp.runtime.clients import client_notify, client_submit
+from wrp.runtime.pool import Pool
+
+
+class AttachedPool(Pool):
+    """A pool of the daemon: tasks go through this process's own records and queues."""
+
+    _is_attached = True
+
+    _is_attached = True
+
+    def __init__(self, attached, slot, name):
+        super().__init__(attached, slot, name)
+        table, base = attached._clients, attached.segment.address
+        self._places = (base, attached.about.state_address, self._lane, table.queues(slot.lane), table.queue(attached._slot, slot.lane))
+
+    def _push(self, method, count, args, due=0):
+        attached = self._node
+        offset = attached._records.popleft() if attached._records else _again(attached)
+        if offset is None:
+            return tasks.NO_RECORD
+        with attached._lock:            # a queue has one producer
+            code = client_submit(self._places, offset, due, self.number, method, count, *args)
+        if code == clients.GONE:
+            attached._records.append(offset)
+            attached.check_alive()
+        return code
+
+    def _submit_special(self, method, count, args, timeout_s, kind):
+        _, deadline_s, period_s = kind
+        if period_s is not None:
+            raise UsageError(f"a periodic task of pool {self.name!r} needs a rank of the runtime: this process is attached and may end before it")
+        due = max(1, time.monotonic_ns() + int(deadline_s * 1e9))
+        offset = self._push(method, count, args, due)
+        return offset if offset >= 0 else self._later(lambda: self._push(method, count, args, due), method, timeout_s, offset)
+
+    def _try(self, method, count, args, kind):
+        return self._submit_special(method, count, args, 0, kind)
+
+    def _notify(self, offset):
+        with self._node._lock:
+            return client_notify(self._places, offset)
+
+    def _free_record(self, offset):
+        self._node._records.append(offset)
+
+    def _abandon_record(self, offset):
+        self._node._abandoned.append(offset)
+
+    def _check_worker(self, method):
+        # a daemon that stops still does the tasks that it has
+        if not self._node.about.is_alive() or atomics.load(self._lane + lanes.ENDED) == 1:
+            raise self._node.gone()
+
+
+def _again(attached):
+    """A record whose caller gave up and whose task is done by now, or None."""
+    for _ in range(len(attached._abandoned)):
+        offset = attached._abandoned.popleft()
+        if atomics.load(attached.address + offset + tasks.STATE) == tasks.DONE:
+            return offset
+        attached._abandoned.append(offset)
+    return None

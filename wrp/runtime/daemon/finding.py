@@ -1,0 +1,63 @@
+"""Finding a daemon of this node that is ready, now or before a deadline."""
+
+import os
+import time
+
+from wrp.errors import RuntimeGone, StoreError, StoreVersion, UsageError
+from wrp.runtime.clients import READY
+from wrp.runtime.daemon import place
+from wrp.runtime.daemon.about import STATES, About
+
+GONE_HINT = "start it again with 'wrp-runtime start'"
+_NAP_S = 0.02
+_DEFAULT_WAIT_S = 30.0
+
+
+def found(name, deadline):
+    """(segment, about) of a daemon that is ready. Looks again until the deadline."""
+    while True:
+        try:
+            return _ready(name)
+        except _NotYet as error:
+            if time.monotonic() >= deadline:
+                raise error.cause from None
+        time.sleep(_NAP_S)
+
+
+class _NotYet(Exception):
+    def __init__(self, cause):
+        super().__init__(str(cause))
+        self.cause = cause
+
+
+def _ready(name):
+    try:
+        segment = place.attach_segment(name)
+    except StoreVersion:
+        raise
+    except StoreError as error:
+        raise _NotYet(error) from error
+    try:
+        about = About.find(segment)
+        if about is None:
+            raise _NotYet(StoreError(f"the daemon {name!r} is just starting: wait a moment"))
+        about.check(name)
+        if not about.is_alive():
+            raise _NotYet(RuntimeGone(f"the daemon {name!r} (process {about.pid}) has ended without being stopped; {GONE_HINT}"))
+        if about.state != READY:
+            raise _NotYet(RuntimeGone(f"the daemon {name!r} (process {about.pid}) is {STATES[about.state]}: wait until it is ready"))
+        return segment, about
+    except BaseException:
+        segment.close()
+        raise
+
+
+def wait_s(timeout_s):
+    """Seconds to wait for a daemon: what was asked for, else CHI_WAIT_SERVER, else 30."""
+    if timeout_s is None:
+        text = os.environ.get("CHI_WAIT_SERVER") or str(_DEFAULT_WAIT_S)
+        try:
+            timeout_s = float(text)
+        except ValueError:
+            raise UsageError(f"CHI_WAIT_SERVER is {text!r}: give seconds, 0 for not waiting, -1 for ever") from None
+    return float("inf") if timeout_s < 0 else timeout_s
