@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
+from wrp.errors import UsageError
 from wrp.runtime import lanes, records, tasks
 from wrp.runtime.lanes import lane_next, lane_poll
 from wrp.runtime.meter import block
@@ -25,6 +26,7 @@ _THREADS = 8                    # for blocking calls
 _HEAD = tasks.NEXT_AT // 8      # words of a record that the loop looks at
 _POOL, _METHOD, _COUNT, _ARGS, _DUE, _CANCEL, _PERIOD = (
     word // 8 for word in (tasks.POOL, tasks.METHOD, tasks.COUNT, tasks.ARGS, tasks.DUE, tasks.CANCEL, tasks.PERIOD))
+_END = object()
 _log = logging.getLogger("wrp.runtime")
 
 
@@ -176,7 +178,7 @@ class PythonLoop:
 
     def _step(self, job, value, error):
         """Run the coroutine to its next await or its end."""
-        begin, wait, result, failure = self._begin(), None, None, None
+        begin, wait, result, failure = self._begin(), _END, None, None
         try:
             wait = job.coroutine.send(value) if error is None else job.coroutine.throw(error)
         except StopIteration as end:
@@ -185,8 +187,8 @@ class PythonLoop:
             failure = raised
         if begin and job.offset is not None:
             at = job.offset // 8
-            block.meter_end(self._meter, begin, self._words[at + _POOL], self._words[at + _METHOD], job.offset, int(wait is None))
-        if wait is None:
+            block.meter_end(self._meter, begin, self._words[at + _POOL], self._words[at + _METHOD], job.offset, int(wait is _END))
+        if wait is _END:
             self._ended(job, result, failure)
         elif job.error is not None:                     # cancelled while it ran
             self._ready.append((job, None, job.error))
@@ -196,9 +198,12 @@ class PythonLoop:
 
     def wait(self, job, wait):
         """The job waits for `wait` from now on."""
-        job.wait, wait.job = wait, job
         try:
+            job.wait, wait.job = wait, job
             wait.begin(self, job)
+        except AttributeError:
+            self.resume(job, error=UsageError(f"{wait!r} can't be awaited on a Python worker: use wrp.runtime.waiting, or in_thread for "
+                                              "what belongs to another event loop"))
         except Exception as failure:
             self.resume(job, error=failure)
         else:

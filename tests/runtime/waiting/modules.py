@@ -1,19 +1,27 @@
 """Modules for the tests of tasks that wait: one of coroutines, one of jitted handlers."""
 
+import asyncio
 import threading
+from types import SimpleNamespace
+
+import pytest
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
+from wrp.errors import UsageError
 from wrp.runtime import handlers, modules
 from wrp.runtime.handlers import EXCLUSIVE, RETRY, SHARED, argument, call, keep, kept, lock_leave, result, wait_calls, wait_lock, wait_timer
 from wrp.runtime.waiting import Cancelled, CoMutex, CoRwLock, gather, in_thread, sleep
+
+
+_NO_LOOP = SimpleNamespace(get_debug=lambda: False)
 
 
 class Waits:
     """Coroutines. `log` says in which order things happened."""
 
     methods = {10: "nap", 11: "relay", 12: "guarded", 13: "read", 14: "write", 15: "fan_out", 16: "blocked", 17: "cleanup", 18: "tick",
-               19: "until", 20: "open_gate", 21: "broken", 22: "both", 23: "short"}
+               19: "until", 20: "open_gate", 21: "broken", 22: "both", 23: "short", 24: "foreign"}
 
     def __init__(self, pool_name):
         self.log, self.pool = [], None
@@ -83,6 +91,12 @@ class Waits:
     async def broken(self):
         await sleep(0)
         raise ValueError("as the test wants it")
+
+    async def foreign(self):
+        with pytest.raises(UsageError, match="can't be awaited on a Python worker"):
+            await asyncio.sleep(0)
+        with pytest.raises(UsageError, match="can't be awaited on a Python worker"):
+            await asyncio.Future(loop=_NO_LOOP)
 
     async def short(self):
         await self.pool.call_async(17, timeout_s=0.01)

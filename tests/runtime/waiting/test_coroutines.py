@@ -41,6 +41,11 @@ def test_errors_come_out_of_an_await(waits):
     assert pool.call(10, 0, 1).code == 0
 
 
+def test_what_belongs_to_another_event_loop_is_refused(waits):
+    pool, _ = waits
+    assert pool.call(24).code == 0
+
+
 def test_holder_and_waiter_of_a_mutex_sit_on_one_worker(waits, until):
     pool, container = waits
     futures = [pool.submit(12, number) for number in range(3)]
