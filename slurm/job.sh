@@ -8,7 +8,8 @@ for command in wrp_cae_omni wrp_cee; do
     [ -x "$home/bin/$command" ] || die "no bin/$command in $home: submit from the clone of wrp, or set WRP_HOME to it"
 done
 export PATH=$home/bin:$PATH
-tasks=${SLURM_NTASKS:-$((${SLURM_JOB_NUM_NODES:-1} * ${SLURM_NTASKS_PER_NODE:-1}))}
+nodes=${SLURM_JOB_NUM_NODES:-1}
+tasks=${SLURM_NTASKS:-$((nodes * ${SLURM_NTASKS_PER_NODE:-1}))}
 # srun takes it from the allocation no more, since Slurm 22.05
 [ -z "${SLURM_CPUS_PER_TASK:-}" ] || export SRUN_CPUS_PER_TASK=$SLURM_CPUS_PER_TASK
 
@@ -21,16 +22,17 @@ check_inputs() {
     [ -w "$parent" ] || die "the folder $parent for the store $2 can't be written"
 }
 
-# choose_start auto|pmix|pmi2|mpirun: sets the array `start` to what stands before a command that runs on every rank.
+# choose_start auto|pmix|pmi2|mpirun: sets the array `start` to what stands before a command that runs on every rank,
+# and `start_per_node` for one rank on each node, beside other steps.
 # auto lets the ranks meet: Slurm's list of plug-ins also names broken ones, and the MPI may not speak what Slurm offers.
 choose_start() {
     local kind said
     case $1 in
-        pmix | pmi2) start=(srun "--mpi=$1") ;;
+        pmix | pmi2) start=(srun "--mpi=$1" --overlap) ;;
         mpirun) start_with_mpirun ;;
         auto)
             for kind in pmix pmi2; do
-                start=(srun "--mpi=$kind")
+                start=(srun "--mpi=$kind" --overlap)
                 said=$(timeout 60 "${start[@]}" wrp_cae_omni --help 2>&1 >/dev/null) && break
                 say "${start[*]} starts no ranks of one job here ($(tail -n 1 <<<"$said"))"
                 start=()
@@ -40,15 +42,18 @@ choose_start() {
             fi ;;
         *) die "launch=$1 is none of auto, pmix, pmi2, mpirun" ;;
     esac
-    say "$tasks rank(s) on ${SLURM_JOB_NUM_NODES:-1} node(s), started with: ${start[*]}"
+    [ "${start[0]}" = mpirun ] || start_per_node=("${start[@]}" "--ntasks=$nodes" --ntasks-per-node=1)
+    say "$tasks rank(s) on $nodes node(s), started with: ${start[*]}"
 }
 
 start_with_mpirun() {
     local version
     version=$(mpirun --version 2>&1) || { start=(); return 1; }
-    start=(mpirun -n "$tasks")
+    start=(mpirun -n "$tasks") start_per_node=(mpirun -n "$nodes")
     case $version in
         *'Open MPI'* | *OpenRTE*)
+            start_per_node+=(--map-by ppr:1:node:oversubscribe)
             [ -z "${SLURM_NTASKS_PER_NODE:-}" ] || start+=(--map-by "ppr:$SLURM_NTASKS_PER_NODE:node:oversubscribe") ;;
+        *HYDRA* | *Hydra*) start_per_node+=(-ppn 1) ;;
     esac
 }

@@ -168,7 +168,7 @@ class Cluster:
 
     def _daemon(self, machine, *argv):
         # setpriv: a test run that is killed takes its daemons with it
-        command = machine.command("setpriv", "--pdeathsig", "TERM", *argv)
+        command = ["setpriv", "--pdeathsig", "TERM", *machine.command(*argv)]
         with open(self.folder / f"{argv[0]}.{machine.name}.out", "wb") as out:
             self._daemons.append(subprocess.Popen(command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=out,
                                                   stderr=subprocess.STDOUT, start_new_session=True))

@@ -12,7 +12,7 @@ from wrp.comm.ranks import world
 from wrp.cte import Store
 
 ROOT = Path(__file__).resolve().parents[2]
-_COMMANDS = {"wrp_cae_omni": "wrp.cae.cli", "wrp_cee": "wrp.cee.cli", "wrp-runtime": "wrp.runtime.cli"}
+_COMMANDS = {"wrp_cae_omni": "wrp.cae.cli", "wrp_cee": "wrp.cee.cli", "wrp-runtime": "wrp.runtime.commands.cli"}
 
 
 def pytest_collection_modifyitems(items):

@@ -7,6 +7,7 @@ import socket
 import subprocess
 
 _READY_S = 10.0
+_SEPARATE = ("unshare", "--net", "--uts", "--mount", "--ipc", "--pid", "--fork", "--kill-child", "--mount-proc")
 _HOLD = """hostname "$1" && mount --bind "$2" /etc/hosts && mount -t tmpfs tmpfs /dev/shm &&
 ip link set lo up && echo ready && exec cat"""
 
@@ -46,7 +47,7 @@ class Isolated:
                 self._run("ip", "link", "set", "br0", "up")
             else:
                 port = f"port{address.rpartition('.')[2]}"
-                bridge._run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(self._holder.pid))
+                bridge._run("ip", "link", "add", port, "type", "veth", "peer", "name", "eth0", "netns", str(self._first))
                 bridge._run("ip", "link", "set", port, "master", "br0", "up")
                 self._run("ip", "addr", "add", f"{address}/24", "dev", "eth0")
                 self._run("ip", "link", "set", "eth0", "up")
@@ -56,8 +57,9 @@ class Isolated:
 
     def command(self, *argv, cwd=None):
         """See `Here.command`."""
-        enter = ["nsenter", "-t", str(self._holder.pid), "--net", "--uts", "--mount", "--ipc"]
-        return enter + Here.command(self, *argv, cwd=cwd)
+        enter = ["nsenter", "-t", str(self._first), "--net", "--uts", "--mount", "--ipc", "--pid"]
+        # nsenter stays as the parent: who ends it ends the command
+        return [*enter, "setpriv", "--pdeathsig", "TERM"] + Here.command(self, *argv, cwd=cwd)
 
     def neighbour(self, name, address):
         """A machine at the same bridge; closed with this one."""
@@ -70,7 +72,7 @@ class Isolated:
         return machine
 
     def close(self):
-        """End the process that holds the namespaces; idempotent. They go with their last process."""
+        """End the first process of the namespaces, and so all that still run in them; idempotent."""
         for machine in self._neighbours:
             machine.close()
         holder, self._holder = self._holder, None
@@ -84,19 +86,23 @@ class Isolated:
                 holder.wait(5)
 
     def _hold(self):
-        if not all(shutil.which(name) for name in ("unshare", "nsenter", "ip")):
+        if not all(shutil.which(name) for name in ("unshare", "nsenter", "setpriv", "ip")):
             raise NoNamespaces("isolated nodes want unshare, nsenter and ip (util-linux, iproute2)")
         hosts = self._folder / "hosts"
         hosts.write_text("127.0.0.1 localhost\n10.77.0.254 login\n" + "".join(f"10.77.0.{i} n{i}\n" for i in range(1, 9)))
         self._holder = subprocess.Popen(
-            ["unshare", "--net", "--uts", "--mount", "--ipc", "--propagation", "private", "sh", "-c", _HOLD, "sh", self.name, hosts],
+            [*_SEPARATE, "sh", "-c", _HOLD, "sh", self.name, hosts],
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
         ready, _, _ = select.select([self._holder.stdout], [], [], _READY_S)
         said = os.read(self._holder.stdout.fileno(), 4096).decode(errors="replace").strip() if ready else "no answer"
         if said != "ready":
             raise NoNamespaces(f"namespaces can't be made here: {said}")
+        pid = self._holder.pid
+        with open(f"/proc/{pid}/task/{pid}/children") as file:
+            self._first = int(file.read())
 
     def _run(self, *argv):
-        done = subprocess.run(self.command(*argv), capture_output=True, text=True, timeout=10)
+        # seen from outside, so that numbers of processes mean the same
+        done = subprocess.run(["nsenter", "-t", str(self._first), "--net", *argv], capture_output=True, text=True, timeout=10)
         if done.returncode:
             raise NoNamespaces(f"the network of a namespace can't be made here: {done.stderr.strip()}")
