@@ -86,6 +86,13 @@ class Pool:
             yield done
             done += 1
 
+    def other(self, name):
+        """The pool `name` of the same node, for modules that call it. Raises UsageError when there is none yet."""
+        slot = self._node.table.find(name)
+        if slot is None:
+            raise UsageError(f"the node has no pool {name!r}: make it before pool {self.name!r} needs it")
+        return type(self)(self._node, slot, name)
+
     def group(self):
         """A Group of tasks that are waited for, or cancelled, together."""
         return Group(self)

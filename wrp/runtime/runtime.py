@@ -115,12 +115,14 @@ class Runtime:
 
     def _add_container(self, name, slot, module, params):
         """The pool, and on the rank of its worker the object that serves it."""
+        pool = Pool(self._node, slot, name)
         with self._node.ranks.agreed(f"making the container of pool {name!r}"):
             if slot.kind == pools.PYTHON_KIND and slot.lane == self._own_lane():
                 self._containers[slot.number] = modules.class_of(module)(name, **params)
             elif slot.kind == pools.JITTED_KIND and slot.lane == self._own_lane() - 1:
                 self._containers[slot.number] = modules.prepared(modules.class_of(module), (self._node, slot, name), self._handlers, params)
-        self._pools[name] = Pool(self._node, slot, name)
+            getattr(self._containers.get(slot.number), "started", lambda _: None)(pool)
+        self._pools[name] = pool
 
     def _slot(self, name, kind, pool_id):
         """The pool's slot in the node's table, made on the node's first rank. Collective over the node."""

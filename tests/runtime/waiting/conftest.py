@@ -12,7 +12,6 @@ def waits(runtime):
     """(pool, container) of coroutines."""
     pool = runtime.pool("waits", "waits")
     container = runtime._containers[pool.number]
-    container.pool = pool
     yield pool, container
     container.is_open = True
     container.may_end.set()

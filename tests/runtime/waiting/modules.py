@@ -29,6 +29,9 @@ class Waits:
         self.is_open, self.waiting = False, 0
         self.may_end = threading.Event()
 
+    def started(self, pool):
+        self.pool = pool
+
     async def nap(self, duration_us, number):
         await sleep(duration_us / 1e6)
         self.log.append(number)

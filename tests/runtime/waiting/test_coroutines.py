@@ -24,7 +24,9 @@ def test_a_task_awaits_one_of_its_own_worker(waits):
 
 def test_a_task_awaits_one_of_another_worker(runtime, waits):
     pool, container = waits
-    container.pool = runtime.pool("admin", "admin")
+    with pytest.raises(UsageError, match="no pool 'nobody'"):
+        pool.other("nobody")
+    container.pool = pool.other("admin")
     assert pool.call(11, admin.MONITOR, 0).values[0] == 0
 
 
