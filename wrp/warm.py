@@ -9,6 +9,8 @@ from wrp.comm.ranks.solo import Solo
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
+from wrp.runtime.daemon import attach
+from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.runtime import Runtime
 
 _CAPACITY = 8 << 20
@@ -33,6 +35,9 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         with Runtime(Solo(), Config.default()) as runtime:
             _use_runtime(runtime, folder)
+        with Daemon(Solo(), Config.default(), f"warming-{os.getpid()}") as daemon, attach(daemon.name, 0) as attached:
+            attached.pool("admin").call(admin.MONITOR)
+            attached.pool("admin").submit(admin.MONITOR, deadline_s=60).cancel()
         for _ in range(2):              # the second one finds what the first has left
             with Store.open(os.path.join(folder, "store"), Solo(), Config.default()) as store:
                 _use_store(store)

@@ -16,6 +16,7 @@ NO_SPACE = 1            # AllocateBlocks: no run of that length is free
 OUT_OF_BOUNDS = 1       # Write, Read: outside the device or the segment
 NOT_TAKEN = 2           # FreeBlocks: some bytes are free already, lie outside, or an attached process hasn't leased them
 TABLE_FULL = 3          # FreeBlocks: the table of free runs has no room for another; AllocateBlocks: an attached process has too many
+NOT_MADE = 5            # any: making the pool's device failed, or isn't done yet
 IO_FAILED = 4           # Write, Read: the first result is the errno, 0 when the file was too short
 UNKNOWN_METHOD = -1
 
@@ -26,6 +27,8 @@ KIND, CAPACITY, EXTENTS, BASE, WRITTEN, READ_BYTES, ALIGN, BACKED = 0, 8, 16, 24
 @kernel
 def bdev_run(task, params, base, nbytes, fd):
     """Run one task: its return code. `params`: address of the pool's parameters; `base`, `nbytes`: of the segment; `fd`: of a file."""
+    if atomics.load(params + EXTENTS) == 0:
+        return NOT_MADE
     method = atomics.load(task + METHOD)
     a0, a1, a2 = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
     if method == ALLOCATE_BLOCKS:

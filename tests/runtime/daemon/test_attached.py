@@ -44,6 +44,8 @@ def test_refusals_of_the_daemon_come_as_errors(attached):
         attached.pool("ram::composed", "admin")
     with pytest.raises(OutOfSpace, match="segment"):
         attached.pool("ram::huge", "bdev", capacity=1 << 50)
+    with pytest.raises(UsageError, match="has no pool 'ram::huge'"):        # it is in the table, without a device
+        attached.pool("ram::huge")
     with pytest.raises(UsageError, match="too many"):
         attached.pool("x" * 5000, "bdev")
     assert attached.pool("ram::composed").call(bdev.GET_STATS).code == 0

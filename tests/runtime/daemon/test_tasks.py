@@ -51,7 +51,7 @@ def running(start_daemon, tmp_path_factory):
 @pytest.fixture
 def pool(running):
     with attach(running.name, 10) as attached:
-        yield attached.pool("mine") if attached.table.find("mine") else attached.pool("mine", "waiter", start=0)
+        yield attached.pool("mine") if attached.has_pool("mine") else attached.pool("mine", "waiter", start=0)
 
 
 def test_module_that_only_the_daemon_has(pool):

@@ -15,7 +15,7 @@ def compose(args):
     rows = []
     with attach(args.name, args.timeout) as attached:
         for name, module, params in entries:
-            was_there = attached.table.find(name) is not None
+            was_there = attached.has_pool(name)
             pool = attached.pool(name, module, **params)
             rows.append({"name": name, "module": module, "id": f"{pool.id[0]}.{pool.id[1]}", "made": not was_there})
     show(rows, [f"{row['name']} ({row['module']}, {row['id']}): {'made' if row['made'] else 'was there'}" for row in rows], args.json)

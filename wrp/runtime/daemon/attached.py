@@ -102,7 +102,7 @@ class Attached:
         Raises UsageError for one that isn't there or is of another module, and what making it raises.
         """
         self.check_open()
-        slot = self.table.find(name)
+        slot = self._made(name)
         if slot is None:
             if module is None:
                 raise UsageError(f"the daemon {self.name!r} has no pool {name!r}: name its module to make it")
@@ -111,6 +111,15 @@ class Attached:
         elif module is not None and modules.kind_of(module) != slot.kind:
             raise UsageError(f"pool {name!r} is there and isn't of module {module}")
         return self._pools.setdefault(name, AttachedPool(self, slot, name))
+
+    def has_pool(self, name):
+        """True when the daemon has a pool of this name."""
+        return self._made(name) is not None
+
+    def _made(self, name):
+        """The Slot of a pool that is made to its end, or None."""
+        slot = self.table.find(name)
+        return slot if slot and self._names.get(slot.number) else None
 
     def device(self, name):
         """The Device of an existing bdev pool. What this process leases is free again when it ends."""

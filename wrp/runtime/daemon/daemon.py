@@ -75,6 +75,8 @@ class Daemon:
             heard = self.about.bell
             if self.is_first:
                 self._lead()
+            elif not processes.lives(self.about.leader):
+                raise RankFailed(f"the first rank of the daemon {self.name!r} (process {self.about.pid}) has ended: see its own message, start it again")
             if self._follow():
                 return stopping.describe(self.about.stop)
             if self._orphan and not self.about.stop:
