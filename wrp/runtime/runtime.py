@@ -6,12 +6,13 @@ import weakref
 import numpy as np
 
 from wrp.errors import UsageError, WaitTimeout
-from wrp.runtime import modules, pools
+from wrp.runtime import modules, pools, schedulers
 from wrp.runtime.config.keys import of_entry
 from wrp.runtime.devices import make_device
 from wrp.runtime.node import Node
 from wrp.runtime.pool import Pool
 from wrp.runtime.pythonworker import PythonLoop
+from wrp.runtime.scheduled import Placing, ScheduledPool
 from wrp.runtime.waiting.context import METHODS, Context
 from wrp.runtime.worker import JittedLoop, Worker
 
@@ -31,7 +32,7 @@ class Runtime:
 
     def __init__(self, ranks, config, make_segment=None):
         self.ranks, self.config = ranks, config
-        self._devices, self._pools, self._containers = {}, {}, {}
+        self._devices, self._pools, self._containers, self._placing = {}, {}, {}, None
         with ranks.agreed("starting the runtime"):
             self._node = Node(ranks.on_node, config, make_segment)
         self._fds = np.full(pools.MOST, -1, np.int64)
@@ -106,12 +107,22 @@ class Runtime:
         return device
 
     def _add_device(self, name, slot, spec):
-        pool = Pool(self._node, slot, name)
+        pool = self._device_pool(name, slot, spec[0])
         device = make_device(self._node, pool, spec)
         if device.descriptor >= 0 and self._node.ranks.rank == 0:
             # the worker's own: it writes on while somebody closes the device
             self._fds[slot.number] = os.dup(device.descriptor)
         self._pools[name], self._devices[name] = pool, device
+
+    def _device_pool(self, name, slot, kind):
+        """The bytes of a device in memory may be moved by any jitted worker, where the node has more than one."""
+        count = self._node.ranks.size
+        if kind != "ram" or count == 1:
+            return Pool(self._node, slot, name)
+        if self._placing is None:
+            lane_addresses = [self._node.address + self._node.layout.lane(2 * worker) for worker in range(count)]
+            self._placing = Placing(schedulers.make(self.config.get("runtime.local_sched"), count), lane_addresses)
+        return ScheduledPool(self._node, slot, name, self._placing)
 
     def _add_container(self, name, slot, module, params):
         """The pool, and on the rank of its worker the object that serves it."""

@@ -18,6 +18,7 @@ ARGS = 40           # 6 words
 VALUES = 88         # 4 words
 LINK = 120          # the next record of the list that this one is in: free, finished, ready, waiting for a lock
 BORN = 128          # when it was submitted (ns, monotonic)
+TOOK = BORN         # once it is done: ns since then
 DUE = 136           # its deadline (ns, monotonic), 0: none
 CANCEL = 144        # 1: somebody asked to cancel it
 PERIOD = 152        # ns between two runs of a periodic task, 0: it runs once

@@ -38,7 +38,8 @@ _RUNTIME = (
         "pages are taken as they are used", 0, _LARGEST),
     Key("runtime.index_slots", "int", 65536, "names of tags and blobs that a node's catalog can hold (at least; it grows with the store opened)",
         64, 1 << 28),
-    _compatible("runtime.local_sched", "text", "default", "scheduler of the tasks of a node", choices=("default", "local")),
+    Key("runtime.local_sched", "text", "default", "scheduler of the tasks that any worker of a node may run, reads and writes of ram "
+        "devices: default, local, or cost (by what tasks have taken; large ones in parts)", choices=("default", "local", "cost")),
     _compatible("runtime.conf_dir", "text", "/tmp/chimaera", "folder of write-ahead and restart files"),
     _compatible("runtime.learning_rate", "number", 0.2, "step of the load model", 0, 1),
     _compatible("runtime.stack_size", "size", 65536, "stack of a task"),

@@ -38,8 +38,9 @@ def meter_done(meter, task, code):
         count(meter, CANCELLED)
     elif code == tasks.DEADLINE:
         count(meter, OVER_DUE)
-    histogram_add(meter + HISTOGRAMS, atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD),
-                  atomics.now_ns() - atomics.load(task + tasks.BORN))
+    took = atomics.now_ns() - atomics.load(task + tasks.BORN)
+    histogram_add(meter + HISTOGRAMS, atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD), took)
+    atomics.store(task + tasks.TOOK, took)
 
 
 @kernel

@@ -30,7 +30,7 @@ class Came(NamedTuple):
 
 
 class Done(NamedTuple):
-    """A part is done: of `nbytes` on `worker`, after `ns` nanoseconds since it was submitted."""
+    """A part is done: of `nbytes` on `worker`, after `ns` nanoseconds since it was submitted, -1: nobody knows."""
 
     pool: int
     method: int

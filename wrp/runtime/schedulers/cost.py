@@ -77,7 +77,7 @@ class Cost:
         worker, kind = event.worker, self._kinds.setdefault((event.pool, event.method), _Kind())
         self._load[worker] = max(0.0, self._load[worker] - kind.expected(event.nbytes))
         self._count[worker] = max(0, self._count[worker] - 1)
-        if self._alone[worker]:
+        if self._alone[worker] and event.ns >= 0:
             kind.learn(event.nbytes, event.ns)
         self._alone[worker] = False
         if self._count[worker] == 0:
