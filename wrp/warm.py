@@ -12,6 +12,7 @@ from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach
 from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.runtime import Runtime
+from wrp.runtime.waiting import CoMutex, gather, in_thread, sleep
 
 _CAPACITY = 8 << 20
 _NBYTES = 128 << 10
@@ -20,13 +21,21 @@ _NBYTES = 128 << 10
 class _Echo:
     """A module in Python: its worker has kernels too."""
 
-    methods = {10: "echo"}
+    methods = {10: "echo", 11: "wait"}
 
     def __init__(self, pool_name):
-        self.pool_name = pool_name
+        self.mutex, self.pool = CoMutex(), None
+
+    def started(self, pool):
+        self.pool = pool
 
     def echo(self, number):
         return number
+
+    async def wait(self, number):
+        """Awaits what there is to await."""
+        async with self.mutex:
+            await gather(self.pool.call_async(10, number, deadline_s=60), in_thread(int), sleep(0))
 
 
 def main():
@@ -46,7 +55,7 @@ def main():
 def _use_runtime(runtime, folder):
     for method in (admin.MONITOR, admin.FLUSH):
         runtime.pool("admin", "admin").call(method)
-    runtime.pool("warm", "warm").call(10, 1)
+    _use_tasks(runtime.pool("warm", "warm"))
     for kind in ("ram", "file"):
         device = runtime.device(f"warm.{kind}", kind, _CAPACITY, os.path.join(folder, "data"))
         device.claim(np.array([(0, 4096)]))
@@ -56,6 +65,19 @@ def _use_runtime(runtime, folder):
         device.give_back(offset, _NBYTES)
         device.give_back(0, 4096)
         runtime.pool(f"warm.{kind}", "bdev").call(bdev.GET_STATS)
+
+
+def _use_tasks(pool):
+    pool.call(10, 1)
+    pool.call(11, 1)
+    pool.post(10, 1)
+    with pool.group() as group:
+        group.submit_many(10, [(1,), (2,)])
+    periodic = pool.submit(10, 1, period_s=0.001)
+    while periodic.runs[0] < 2:
+        pool.call(10, 1)
+    periodic.cancel()
+    periodic.wait()
 
 
 def _use_store(store):

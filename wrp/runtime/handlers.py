@@ -94,18 +94,26 @@ def _child(context, task, pool, method, a0, a1, a2, a3, a4, a5):
 @kernel
 def _count(task):
     """One more subtask is under way; only this worker takes results, so none is overlooked."""
-    pending = atomics.load(task + tasks.PENDING)
-    if pending == 0:
+    _begin_sums(task)
+    atomics.store(task + tasks.COLLECTED, 0)
+    atomics.store(task + tasks.PENDING, atomics.load(task + tasks.PENDING) + 1)
+
+
+@kernel
+def _begin_sums(task):
+    """New sums, unless subtasks have been called since the last wait for them."""
+    if atomics.load(task + tasks.COLLECTED):
         atomics.store(task + tasks.CHILD_CODE, 0)
         for number in range(tasks.RESULTS):
             atomics.store(task + tasks.CHILD_VALUES + 8 * number, 0)
-    atomics.store(task + tasks.PENDING, pending + 1)
 
 
 @kernel
 def wait_calls(context, task):
     """WAIT: go on when all subtasks are done."""
     serial_of(context, task)
+    _begin_sums(task)
+    atomics.store(task + tasks.COLLECTED, 1)
     park(context, task, SUBTASKS, 0)
     if atomics.load(task + tasks.PENDING) == 0:
         make_ready(context, task)

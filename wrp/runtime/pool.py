@@ -106,7 +106,7 @@ class Pool:
                 self._push(method, len(args), padded)
             if offset >= 0:
                 return Future(self, offset, method)
-            self._refuse_late(watch, method, timeout_s)
+            self._refuse_late(watch, method, timeout_s, offset)
             if offset != tasks.NO_RECORD or not self._grow(watch):
                 await sleep(_NAP_S)
 
@@ -177,11 +177,14 @@ class Pool:
             offset = push()
             if offset >= 0:
                 return offset
-            self._refuse_late(watch, method, timeout_s)
+            self._refuse_late(watch, method, timeout_s, offset)
 
-    def _refuse_late(self, watch, method, timeout_s):
+    def _refuse_late(self, watch, method, timeout_s, offset):
         if watch.is_over():
             timeout_s = self._node.timeout_s if timeout_s is None else timeout_s
+            if offset == tasks.NO_RECORD:
+                raise WaitTimeout(f"method {method} of pool {self.name!r} found no free record for {timeout_s:g} s: all that the node has "
+                                  "memory for are tasks that run, wait, or whose replies nobody has taken; submit fewer at once")
             raise WaitTimeout(f"method {method} of pool {self.name!r} found no room in the lane of {self._worker()} for {timeout_s:g} s: "
                               "it has too many tasks; submit fewer at once, or raise runtime.queue_depth")
         if watch.is_due():

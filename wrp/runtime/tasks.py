@@ -40,6 +40,7 @@ CLIENT = 288        # of an attached process's record: says whose it is, never c
 TAKEN = 296         # of an attached process's record: 1 once the worker has taken it out of the process's queue
 RUNS, MISSED = 304, 312     # of a periodic task
 LOCK_OF, LOCK_MODE = 320, 328   # of one that waits for a lock
+COLLECTED = 336     # 1: the results of its subtasks have been waited for, the next subtask begins new sums
 
 # States. The worker exchanges the state for DONE and so learns whether somebody sleeps, a lane is to be told, or nobody waits.
 SUBMITTED, SLEEPING, DONE, ABANDONED, WATCHED = 1, 2, 3, 4, 5

@@ -6,9 +6,11 @@ import pytest
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
-from wrp.errors import ConfigError
-from wrp.runtime import admin, modules, tasks
+from wrp.comm.ranks.solo import Solo
+from wrp.errors import ConfigError, WaitTimeout
+from wrp.runtime import admin, layout, modules, records, tasks
 from wrp.runtime.handlers import EXCLUSIVE, SHARED
+from wrp.runtime.runtime import Runtime
 
 AFTER, FAN_OUT, LOCKED, GATE, OUTSIDE, TICK = range(6)
 
@@ -32,7 +34,7 @@ def test_a_sleeper_lets_others_run(steps):
 
 
 def test_subtasks_of_the_same_worker(steps):
-    for count in (0, 1, 2, 300):
+    for count in (0, 1, 2, 300, 0):
         assert steps.call(FAN_OUT, steps.number, count) == (0, (count * (count - 1) // 2, 0, 0, 0))
 
 
@@ -132,6 +134,28 @@ def test_100_000_tasks_wait_at_once(runtime, steps, until):
     assert steps.call(GATE, 1).values[0] == 1                       # all others wait for the first
     assert runtime.pool("admin", "admin").call(admin.FLUSH, timeout_s=60).code == 0
     assert [future.wait().values[0] for future in futures] == list(range(1, count + 1))
+
+
+def test_a_full_pool_of_records_makes_handlers_and_callers_wait(configured, monkeypatch):
+    monkeypatch.setattr(layout, "most_records", lambda: 0)
+    with Runtime(Solo(), configured("runtime: {queue_depth: 4, timeout_s: 20}")) as runtime:
+        pool = runtime.pool("steps", "steps")
+        assert runtime.node.layout.most_records == 64
+        assert pool.call(FAN_OUT, pool.number, 1000).values[0] == 1000 * 999 // 2
+        futures = [pool.submit(AFTER, 0, number) for number in range(64)]
+        with pytest.raises(WaitTimeout, match="found no free record for 0.1 s"):
+            pool.submit(AFTER, 0, 64, timeout_s=0.1)
+        assert [future.wait().values[0] for future in futures] == list(range(64))
+        assert pool.call(AFTER, 0, 64).values[0] == 64
+
+
+def test_records_grow_when_all_are_in_use(configured):
+    with Runtime(Solo(), configured("runtime: {queue_depth: 4, timeout_s: 20}")) as runtime:
+        pool = runtime.pool("steps", "steps")
+        assert records.count(runtime.node.address, runtime.node.layout) == 64
+        futures = [pool.submit(AFTER, 0, number) for number in range(300)]
+        assert [future.wait().values[0] for future in futures] == list(range(300))
+        assert records.count(runtime.node.address, runtime.node.layout) == 512
 
 
 @kernel

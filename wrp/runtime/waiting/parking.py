@@ -40,6 +40,7 @@ def serial_of(context, task):
         serial = (atomics.load(context + own.LANE_NUMBER) + 1) << 48 | count
         atomics.store(task + tasks.SERIAL, serial)
         atomics.store(task + tasks.PENDING, 0)
+        atomics.store(task + tasks.COLLECTED, 1)
     return serial
 
 
