@@ -13,7 +13,7 @@ from wrp.runtime.daemon.about import About
 from wrp.runtime.daemon.reaping import Reaper
 from wrp.runtime.runtime import Runtime
 
-_TICK_US = 500_000
+_TICK_US, _LONG_TICK_US = 500_000, 2_000_000    # of the first rank and of the others, which the bell wakes
 _SWEEP_S = 1.0
 _LEAVE = {"do": "leave"}
 _log = logging.getLogger("wrp.runtime")
@@ -81,7 +81,7 @@ class Daemon:
                 return stopping.describe(self.about.stop)
             if self._orphan and not self.about.stop:
                 self.about.stop = stopping.PARENT_GONE
-            self.about.listen(heard, _TICK_US)
+            self.about.listen(heard, _TICK_US if self.is_first else _LONG_TICK_US)
 
     def _lead(self):
         """The first rank of the node: everything that one rank does for it."""
