@@ -3,7 +3,7 @@
 import time
 
 from wrp.comm import atomics
-from wrp.errors import UsageError
+from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import clients, lanes, tasks
 from wrp.runtime.clients import client_notify, client_submit
 from wrp.runtime.pool import Pool
@@ -47,6 +47,13 @@ class AttachedPool(Pool):
     def _notify(self, offset):
         with self._node._lock:
             return client_notify(self._places, offset)
+
+    def _refuse_late(self, watch, method, timeout_s, offset):
+        if watch.is_over():
+            timeout_s = self._node.timeout_s if timeout_s is None else timeout_s
+            raise WaitTimeout(f"method {method} of pool {self.name!r} found no room for {timeout_s:g} s: this process has {clients.RECORDS} tasks "
+                              f"that {self._worker()} or others run, or whose replies nobody has taken; submit fewer at once")
+        super()._refuse_late(watch, method, timeout_s, offset)
 
     def _free_record(self, offset):
         self._node._records.append(offset)
