@@ -14,7 +14,7 @@ def status(args):
 
 def _lines(found):
     yield f"{found['name']}: {found['state']}, process {found['pid']}, since {found['started']} ({found['uptime_s']:g} s)"
-    yield f"ranks: {found['ranks']} on {found['nodes']} nodes; here {found['ranks_on_node']}: processes {', '.join(map(str, found['pids']))}"
+    yield f"nodes: {found['nodes']}; ranks: {found['ranks']}, here {found['ranks_on_node']}: processes {', '.join(map(str, found['pids']))}"
     yield f"attached: {len(found['attached'])}" + (f": processes {', '.join(map(str, found['attached']))}" if found["attached"] else "")
     yield f"pools: {', '.join(found['pools']) or 'none'}"
     yield f"segment: {format_size(found['segment_nbytes'])} of address space"

@@ -47,7 +47,8 @@ class Attached:
         deadline = time.monotonic() + wait_s(timeout_s)
         self.segment, self.about = found(self.name, deadline)
         self.is_open, self._slot, self._pid = True, None, os.getpid()
-        self._pools, self._devices, self._lock = {}, {}, threading.Lock()
+        self._pools, self._devices = {}, {}
+        self._lock, self._asking = threading.Lock(), threading.Lock()      # of the queues, of requests
         self.ranks = Solo()
         try:
             self._open()
@@ -133,7 +134,7 @@ class Attached:
     def _request(self, request):
         """Ask the first rank of the node; raises what it says."""
         slot = self._clients.slot(self._slot)
-        with self._lock:
+        with self._asking:
             texts.write(self.segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES, request)
             number = atomics.load(slot + clients.REQUEST) + 1
             atomics.store(slot + clients.REQUEST, number)

@@ -23,7 +23,10 @@ class AttachedPool(Pool):
 
     def _push(self, method, count, args, due=0):
         attached = self._node
-        offset = attached._records.popleft() if attached._records else _again(attached)
+        try:
+            offset = attached._records.popleft()
+        except IndexError:
+            offset = _again(attached)
         if offset is None:
             return tasks.NO_RECORD
         with attached._lock:            # a queue has one producer
@@ -69,9 +72,10 @@ class AttachedPool(Pool):
 
 def _again(attached):
     """A record whose caller gave up and whose task is done by now, or None."""
-    for _ in range(len(attached._abandoned)):
-        offset = attached._abandoned.popleft()
-        if atomics.load(attached.address + offset + tasks.STATE) == tasks.DONE:
-            return offset
-        attached._abandoned.append(offset)
+    with attached._lock:
+        for _ in range(len(attached._abandoned)):
+            offset = attached._abandoned.popleft()
+            if atomics.load(attached.address + offset + tasks.STATE) == tasks.DONE:
+                return offset
+            attached._abandoned.append(offset)
     return None
