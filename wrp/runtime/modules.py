@@ -2,8 +2,8 @@
 
 A module of a user is a class. `methods` maps method numbers (10 and up) to the names of its methods, plain ones or `async def`,
 which take up to six integers and return None, an integer or a tuple of up to four. `Class(pool_name, **params)` makes the
-container of a pool on one rank of each node; `started(pool)`, where there is one, gets its Pool; `close()` ends it. One thread runs all of a rank's containers:
-a plain method that waits for a pool of the same rank waits for itself, until its deadline; one that awaits lets others run.
+container of a pool on one rank of each node; `started(pool)`, where there is one, gets its Pool; `close()` ends it. One thread
+runs all of a rank's containers: a plain method that waits for a pool of the same rank waits for itself, until its deadline; one that awaits lets others run.
 A class with `kernels` instead, method numbers (0 to 63) and jitted handlers (see `handlers`), is served by a jitted worker.
 `state_nbytes` is the size of its pool's state; `prepare(words)`, where there is one, fills the zeroed words before the first task.
 """

@@ -1,6 +1,7 @@
 """Pool: how a caller hands tasks to the worker of a pool. Makes no pools; for the waits see `future`."""
 
 import time
+from functools import partial
 from operator import index
 
 import numpy as np
@@ -47,7 +48,8 @@ class Pool:
         """
         padded = self._padded(args)
         if deadline_s is not None or period_s is not None:
-            return Future(self, self._submit_special(method, len(args), padded, timeout_s, (tasks.SUBMITTED, deadline_s, period_s)), method)
+            kind = tasks.SUBMITTED, deadline_s, period_s
+            return Future(self, self._submit_special(method, len(args), padded, timeout_s, kind), method)
         offset = self._push(method, len(args), padded)
         if offset < 0:
             offset = self._later(lambda: self._push(method, len(args), padded), method, timeout_s, offset)
@@ -72,19 +74,21 @@ class Pool:
             return []
         words = np.array([self._padded(row) for row in rows], np.int64)
         offsets = np.empty(len(rows), np.int64)
-        for done in self._batches(method, len(rows[0]), words, offsets):
-            if done < len(rows):
-                first = self._later(lambda row=rows[done]: self._push(method, len(row), self._padded(row)), method, timeout_s, tasks.NO_RECORD)
-                offsets[done] = first
+        done, count = 0, len(rows[0])
+        try:
+            while done < len(rows):
+                done += tasks.task_submit_many(self._node.address, self._free, self._lane, self.number, method, count,
+                                               words[done:], offsets[done:])
+                if done < len(rows):                    # wait for room with the next one
+                    push = partial(self._push, method, count, words[done].tolist())
+                    offset = push()
+                    offsets[done] = offset if offset >= 0 else self._later(push, method, timeout_s, offset)
+                    done += 1
+        except BaseException:
+            for offset in offsets[:done].tolist():
+                self._abandon_record(offset)
+            raise
         return [Future(self, offset, method) for offset in offsets.tolist()]
-
-    def _batches(self, method, count, words, offsets):
-        """Submit until there is no room; yields the number of the row to be submitted otherwise, and goes on behind it."""
-        done, total = 0, len(words)
-        while done < total:
-            done += tasks.task_submit_many(self._node.address, self._free, self._lane, self.number, method, count, words[done:], offsets[done:])
-            yield done
-            done += 1
 
     def other(self, name):
         """The pool `name` of the same node, for modules that call it. Raises UsageError when there is none yet."""
@@ -183,8 +187,8 @@ class Pool:
         if watch.is_over():
             timeout_s = self._node.timeout_s if timeout_s is None else timeout_s
             if offset == tasks.NO_RECORD:
-                raise WaitTimeout(f"method {method} of pool {self.name!r} found no free record for {timeout_s:g} s: all that the node has "
-                                  "memory for are tasks that run, wait, or whose replies nobody has taken; submit fewer at once")
+                raise WaitTimeout(f"method {method} of pool {self.name!r} found no room for {timeout_s:g} s: no record of a task is "
+                                  "free, all are of tasks that run, wait, or whose replies nobody has taken; submit fewer at once")
             raise WaitTimeout(f"method {method} of pool {self.name!r} found no room in the lane of {self._worker()} for {timeout_s:g} s: "
                               "it has too many tasks; submit fewer at once, or raise runtime.queue_depth")
         if watch.is_due():

@@ -143,10 +143,14 @@ def test_a_full_pool_of_records_makes_handlers_and_callers_wait(configured, monk
         assert runtime.node.layout.most_records == 64
         assert pool.call(FAN_OUT, pool.number, 1000).values[0] == 1000 * 999 // 2
         futures = [pool.submit(AFTER, 0, number) for number in range(64)]
-        with pytest.raises(WaitTimeout, match="found no free record for 0.1 s"):
+        with pytest.raises(WaitTimeout, match="found no room for 0.1 s: no record"):
             pool.submit(AFTER, 0, 64, timeout_s=0.1)
+        with pytest.raises(WaitTimeout, match="found no room for 0.1 s"):
+            pool.submit_many(AFTER, [(0, 64)] * 5, timeout_s=0.1)
         assert [future.wait().values[0] for future in futures] == list(range(64))
-        assert pool.call(AFTER, 0, 64).values[0] == 64
+        with pytest.raises(WaitTimeout, match="found no room for 0.2 s"):       # those that found room are forgotten, not lost
+            pool.submit_many(AFTER, [(0, 64)] * 70, timeout_s=0.2)
+        assert [pool.call(AFTER, 0, number).values[0] for number in range(70)] == list(range(70))
 
 
 def test_records_grow_when_all_are_in_use(configured):
@@ -168,7 +172,7 @@ def _late(context, task, state, step):
     return 0
 
 
-@pytest.mark.parametrize("kernels, sentence", [({10: _wrong}, "no kernel of .context, task, state, step."), ({10: len}, "no kernel of .context, task, state, step."),
+@pytest.mark.parametrize("kernels, sentence", [({10: _wrong}, "no kernel of .context"), ({10: len}, "no kernel of .context"),
                                                ({64: _late}, "numbers from 0 to 63")])
 def test_handlers_that_are_refused(runtime, kernels, sentence):
     modules.register("wrong", type("Wrong", (), {"kernels": kernels, "__init__": lambda self, name: None}))
