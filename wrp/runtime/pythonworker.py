@@ -274,7 +274,10 @@ class PythonLoop:
             while self._ready:
                 self._step(*self._ready.popleft())
         for job in list(self._jobs.values()):
-            job.coroutine.close()
+            try:
+                job.coroutine.close()
+            except RuntimeError:
+                _log.exception("a coroutine goes on after it was cancelled %d times", _AT_ONCE)
             self._ended(job, None, Cancelled("the runtime was closed"))
 
     # waits
