@@ -1,0 +1,167 @@
+"""The command ``wrp_run_thrpt_benchmark``: throughput and honest latencies of tasks, beside what the machine does without them."""
+
+import argparse
+import json
+import os
+import sys
+
+from wrp.comm.ranks import run
+from wrp.comm.sizes import parse_size
+from wrp.errors import UsageError, WrpError
+from wrp.runtime.bench import client, loops, plain, report
+from wrp.runtime.bench.stage import Stage, check
+
+_POLICIES = ("map_by_pid_tid", "round_robin", "random")
+_ASIDE_S = (0.05, 1.0)          # least and most time of each measurement beside the clients
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
+
+
+def main(arguments=None):
+    """Run the command; returns its exit code (see wrp.errors). Collective over the ranks of the job."""
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if {"-h", "--help"} & set(given):
+        _parser().print_help()
+        return 0
+    return run(lambda ranks: _run(ranks, given))
+
+
+def measure(ranks, options):
+    """The result as a dictionary that JSON can say, the same on every rank. Collective.
+
+    options : what `parse` gave
+    Raises WrpError when no operation went well, and what making the runtime raises.
+    """
+    with Stage(ranks, options) as stage:
+        aside = _plain(stage)
+        parts = ranks.gather(report.part(_clients(stage)), "results of the clients")
+        result = _result(stage, parts, _python(stage), aside)
+    if not result["together"]["operations"]:
+        raise WrpError(f"no operation of {options.test_case} went well, {result['together']['failed']} failed: "
+                       "is --max-file-size large enough for a block per thread, and is there room on the device?")
+    return result
+
+
+def parse(arguments):
+    """The options, sizes in bytes. Raises UsageError."""
+    options = _parser().parse_args(arguments)
+    options.io_size, options.max_file_size = parse_size(options.io_size), parse_size(options.max_file_size)
+    check(options)
+    return options
+
+
+def _run(ranks, given):
+    options = None
+    with ranks.agreed("reading the options"):
+        options = parse(given)
+    result = measure(ranks, options)
+    if ranks.rank == 0:
+        if options.json:
+            print(json.dumps(result, indent=1), flush=True)
+        else:
+            for line in report.lines(result, options.verbose):
+                print(line, flush=True)
+    return 0
+
+
+def _clients(stage):
+    """The Clients of this rank when they have ended; [] on a rank that is a worker only. Collective."""
+    ranks, case, ready, clients = stage.ranks, loops.CASES[stage.options.test_case], (), []
+    with ranks.agreed("preparing the benchmark's clients"):
+        if stage.is_client:
+            pool, works = stage.works(case)
+            ready = client.prepare(stage.ways(pool), works)
+    ranks.barrier("every client of the benchmark is ready")
+    with ranks.agreed("running the benchmark's clients"):
+        if ready:
+            clients = client.run_clients(*ready, stage.options.duration)
+    return clients
+
+
+def _python(stage):
+    """Calls from Python on one rank: {name: ...} on all. Collective."""
+    ranks, lead, found = stage.ranks, _lead(stage), {}
+    with ranks.agreed("calling from Python"):
+        if ranks.rank == lead:
+            seconds = _aside_s(stage.options)
+            found = {"call_ns": client.calls(stage.admin, seconds).summary(), "outstanding": client.OUTSTANDING,
+                     "tasks_per_s": client.outstanding(stage.admin, seconds)}
+    return ranks.share(found, "results of calls from Python", lead)
+
+
+def _lead(stage):
+    """The first rank that is a client."""
+    return stage.ranks.gather(stage.is_client, "which ranks are clients").index(True)
+
+
+def _aside_s(options):
+    return min(max(options.duration / 4, _ASIDE_S[0]), _ASIDE_S[1])
+
+
+def _plain(stage):
+    """What the machine does without tasks: {name: ...}. Collective."""
+    ranks, found = stage.ranks, {}
+    if ranks.on_node.size > 1:
+        samples = plain.ping_pong(ranks.on_node, stage.word())
+        found["ping_pong_ns"] = samples.summary() if len(samples) else None
+    lead = _lead(stage)
+    with ranks.agreed("measuring the plain machine"):
+        if ranks.rank == 0:
+            samples = plain.ping_pong_in_c()
+            found["ping_pong_c_ns"] = samples.summary() if samples else None
+    ranks.barrier("the plain ping-pong has ended")
+    with ranks.agreed("measuring plain copies"):
+        moved = _moved(stage) if ranks.rank == lead and stage.options.test_case == "bdev_io" else {}
+    return {**ranks.share(found, "the plain ping-pong"), **ranks.share(moved, "plain copies", lead)}
+
+
+def _moved(stage):
+    """Plain copies, or plain writes to the same place of a file, from the same buffer."""
+    options, fd = stage.options, -1
+    with stage.run_of_device() as target:
+        try:
+            if not stage.is_ram:
+                fd = os.open(stage.device_path, os.O_RDWR | os.O_CLOEXEC)
+            samples = plain.moved(target, stage.segment.address + stage.buffer(0), options.io_size, fd, _aside_s(options))
+        finally:
+            if fd >= 0:
+                os.close(fd)
+    name = "memcpy" if stage.is_ram else "pwrite"
+    return {"same_bytes": name, f"{name}_ns": samples.summary(), "same_bytes_MB_per_s": len(samples) * options.io_size / samples.total_ns * 1e3}
+
+
+def _result(stage, parts, python, aside):
+    ranks, options = stage.ranks, stage.options
+    nbytes = options.io_size if options.test_case == "bdev_io" else 0
+    result = {"test_case": options.test_case, "size": ranks.size, "nodes": ranks.nodes, "cores": len(os.sched_getaffinity(0)),
+              "load": os.getloadavg()[0], "attached": stage.is_attached, "worker_and_client_apart": stage.are_apart,
+              "options": {name: value for name, value in vars(options).items()},
+              "ranks": [{"rank": rank, **report.figures(part, nbytes)} for rank, part in enumerate(parts) if part],
+              "together": report.figures(report.together([part for part in parts if part]), nbytes), "python": python, "plain": aside}
+    result["ratios"] = report.ratios(result)
+    return ranks.share(result, "the result of the benchmark")
+
+
+def _parser():
+    parser = _Parser(prog="wrp_run_thrpt_benchmark", description="Throughput and latency of the runtime's tasks; collective over the ranks of a job. "
+                     "With two ranks or more on a node the first is the worker and the others are clients.")
+    add = parser.add_argument
+    add("--test-case", choices=list(loops.CASES), default="bdev_io", help="bdev_io: allocate, write, free; bdev_allocation: allocate, free; "
+        "bdev_task_alloc: a task of the device with no work; latency: a task's round trip (default: bdev_io)")
+    add("--threads", type=int, default=4, metavar="N", help="client threads of a rank (default: 4)")
+    add("--duration", type=float, default=10.0, metavar="S", help="seconds (default: 10)")
+    add("--max-file-size", default="1g", metavar="SIZE", help="most bytes of the device (default: 1g)")
+    add("--io-size", default="4k", metavar="SIZE", help="bytes of an operation (default: 4k)")
+    add("--lane-policy", choices=_POLICIES, help="taken and without effect: one worker serves all tasks of a pool")
+    add("--output-dir", default="/tmp/wrp_benchmark", metavar="DIR", help="where the device's file is made, and removed; ram...: in memory (default: /tmp/wrp_benchmark)")
+    add("--attach", nargs="?", const="", metavar="NAME", help="be clients of the running daemon of this name (default: WRP_RUNTIME_NAME)")
+    add("--json", action="store_true", help="print the result as JSON")
+    add("-v", "--verbose", action="store_true", help="print every rank's figures")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,67 @@
+"""The result of a benchmark as a dictionary and as lines. Measures nothing."""
+
+from wrp.runtime.bench.samples import Samples
+
+_US = 1000.0
+
+
+def part(clients):
+    """What a rank's clients have done, to be gathered; None of none."""
+    if not clients:
+        return None
+    return {"samples": Samples.merged([client.samples for client in clients]), "done": sum(client.done for client in clients),
+            "failed": sum(client.failed for client in clients), "elapsed_s": max(client.elapsed_s for client in clients)}
+
+
+def figures(part, io_nbytes):
+    """Operations, their rate and honest percentiles of their durations. `io_nbytes`: bytes of each, 0: none."""
+    elapsed = part["elapsed_s"]
+    found = {"operations": part["done"], "failed": part["failed"], "elapsed_s": round(elapsed, 6),
+             "iops": part["done"] / elapsed if elapsed else 0.0, "latency_ns": part["samples"].summary()}
+    found["MB_per_s"] = found["iops"] * io_nbytes / 1e6
+    return found
+
+
+def together(parts):
+    """All parts as one: samples merged, the longest time."""
+    return {"samples": Samples.merged([part["samples"] for part in parts]), "done": sum(part["done"] for part in parts),
+            "failed": sum(part["failed"] for part in parts), "elapsed_s": max(part["elapsed_s"] for part in parts)}
+
+
+def ratios(result):
+    """What the tasks cost against the plain machine, in the same run; only those that were measured."""
+    found, plain = {}, result["plain"]
+    p50 = result["together"]["latency_ns"]["p50"]
+    for name in ("ping_pong", "ping_pong_c") if p50 and result["test_case"] in ("latency", "bdev_task_alloc") else ():
+        if plain.get(f"{name}_ns"):
+            found[f"round_trip_to_{name}"] = p50 / plain[f"{name}_ns"]["p50"]
+    if "same_bytes_MB_per_s" in plain:
+        found[f"bdev_io_to_{plain['same_bytes']}"] = result["together"]["MB_per_s"] / plain["same_bytes_MB_per_s"]
+    return found
+
+
+def lines(result, verbose):
+    """The result for people."""
+    where = "worker and client are different processes" if result["worker_and_client_apart"] else "worker and client are in one process"
+    yield f"{result['test_case']}: {result['nodes']} nodes, {result['size']} ranks, {result['options']['threads']} threads each; {where}"
+    for found in result["ranks"] if verbose or len(result["ranks"]) > 1 else ():
+        yield f"  rank {found['rank']}: {_text(found)}"
+    yield f"  together: {_text(result['together'])}"
+    if result["python"]:
+        python = result["python"]
+        yield f"  Pool.call from Python: {_latency(python['call_ns'])}; {python['outstanding']} outstanding: {python['tasks_per_s']:,.0f} tasks/s"
+    for name, found in result["plain"].items():
+        if name.endswith("_ns") and found:
+            yield f"  plain {name[:-3].replace('_', ' ')}: {_latency(found)}"
+    for name, value in result["ratios"].items():
+        yield f"  {name.replace('_', ' ')}: {value:.2f}"
+
+
+def _text(found):
+    speed = f", {found['MB_per_s']:,.1f} MB/s" if found["MB_per_s"] else ""
+    return (f"{found['operations']:,} operations, {found['failed']} failed, {found['elapsed_s']:.2f} s, {found['iops']:,.0f}/s{speed}; "
+            f"{_latency(found['latency_ns'])}")
+
+
+def _latency(summary):
+    return "no samples" if summary["p50"] is None else ", ".join(f"{name} {value / _US:.2f} us" for name, value in summary.items())
