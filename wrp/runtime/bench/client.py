@@ -5,7 +5,6 @@ import time
 
 import numpy as np
 
-from wrp.comm import atomics
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime import admin
 from wrp.runtime.bench import loops
@@ -23,9 +22,10 @@ class Client(threading.Thread):
 
     def __init__(self, ways, work, start):
         super().__init__(name="wrp-benchmark-client", daemon=True)
-        self._place, self._waits, self._work, self._start = ways.place, ways.waits, work, start
+        self._place, self._waits, self._work = ways.place, ways.waits, work
+        self._start, self._duration_s = start
         self.done = self.failed = 0
-        self.elapsed_s, self.error, self.until = 0.0, None, 0
+        self.elapsed_s, self.error = 0.0, None
         self._merged, self._loose = Samples(), []
 
     @property
@@ -36,16 +36,16 @@ class Client(threading.Thread):
         try:
             self._start.wait(_END_S)
             before = time.monotonic_ns()
-            self._run()
+            self._run(before + int(self._duration_s * 1e9))
             self.elapsed_s = (time.monotonic_ns() - before) / 1e9
         except Exception as error:
             self.error = error
 
-    def _run(self):
+    def _run(self, until):
         why = loops.FULL
         while why == loops.FULL:
             durations = np.empty(_AT_ONCE, np.int64)
-            done, failed, why = loops.loop(self._place, self._waits, self._work, self.until, durations)
+            done, failed, why = loops.loop(self._place, self._waits, self._work, until, durations)
             self.done, self.failed = self.done + done, self.failed + failed
             self._loose.append(durations[:done])
             if len(self._loose) == _LOOSE:
@@ -66,9 +66,8 @@ def prepare(ways, works):
 def run_clients(ways, works, duration_s):
     """The Clients of this rank after `duration_s` seconds: one for each of `ways` with its work. Raises the first one's error."""
     start = threading.Barrier(len(works) + 1)
-    clients = [Client(way, work, start) for way, work in zip(ways, works)]
+    clients = [Client(way, work, (start, duration_s)) for way, work in zip(ways, works)]
     for client in clients:
-        client.until = atomics.now_ns() + int(duration_s * 1e9)
         client.start()
     start.wait(_END_S)
     for client in clients:

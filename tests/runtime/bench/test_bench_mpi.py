@@ -1,0 +1,40 @@
+"""The benchmark over the ranks of a job. Holds for any number of ranks."""
+
+import pytest
+
+from wrp.comm.ranks import world
+from wrp.errors import StoreError
+from wrp.runtime.bench import cli, loops
+
+pytestmark = pytest.mark.mpi
+
+
+@pytest.fixture(autouse=True)
+def small(tmp_path, monkeypatch):
+    """A small segment; gives a folder that all ranks see."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("runtime: {timeout_s: 30, segment_capacity: 64m}")
+    monkeypatch.setenv("WRP_RUNTIME_CONF", str(conf))
+    return world().share(tmp_path, "folder of the test")
+
+
+@pytest.mark.parametrize("case", sorted(loops.CASES))
+def test_clients_of_all_ranks_are_counted(case, small):
+    ranks = world()
+    folder = small / "out"
+    result = cli.measure(ranks, cli.parse(["--test-case", case, "--duration", "0.2", "--threads", "2", "--output-dir", str(folder)]))
+    assert result["worker_and_client_apart"] == (ranks.local_size > 1)
+    assert [part["rank"] for part in result["ranks"]] == (list(range(1, ranks.size)) if ranks.nodes == 1 and ranks.size > 1 else
+                                                          [part["rank"] for part in result["ranks"]])
+    assert result["together"]["operations"] == sum(part["operations"] for part in result["ranks"]) > 0
+    assert result["together"]["failed"] == 0
+    if ranks.local_size > 1:
+        assert result["plain"]["ping_pong_ns"]["p50"] > 0
+    ranks.barrier("the benchmark has ended everywhere")
+    assert not folder.exists()
+
+
+def test_refusal_is_common(small):
+    (small / "file").write_text("")
+    with pytest.raises(StoreError):
+        cli.measure(world(), cli.parse(["--duration", "0.2", "--output-dir", str(small / "file" / "below")]))
