@@ -22,6 +22,8 @@ import venv
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(_HERE))
 
+from ingest import environment  # noqa: E402
+from runtime import launcher  # noqa: E402
 from timing import setting, write  # noqa: E402
 
 CASES = {
@@ -35,9 +37,8 @@ _RATE = re.compile(r"(?:Throughput|IOPS):\s*([\d.eE+]+)")
 
 def ours(options, seconds):
     """Operations per second with a worker in another process."""
-    mpirun = os.path.join(_HERE, "..", "..", "bin", "mpirun")
-    done = subprocess.run([mpirun, "-n", "2", sys.executable, "-m", "wrp.runtime.bench.cli", *_common(options, seconds), "--json"],
-                          stdout=subprocess.PIPE, text=True, check=True, timeout=120 + 4 * seconds)
+    done = subprocess.run([launcher(), "-n", "2", sys.executable, "-m", "wrp.runtime.bench.cli", *_common(options, seconds), "--json"],
+                          env=environment(), stdout=subprocess.PIPE, text=True, check=True, timeout=120 + 4 * seconds)
     found = json.loads(done.stdout)["together"]
     return {"per_s": found["iops"], "mean_us": 1e6 / found["iops"], "p50_us": found["latency_ns"]["p50"] / 1000}
 

@@ -26,7 +26,7 @@ class Stage:
         self.ranks, self.options = ranks, options
         self.is_attached = options.attach is not None
         self.is_ram = options.output_dir.startswith("ram")
-        self.are_apart = self.is_attached or ranks.local_size > 1
+        self.are_apart = all(ranks.gather(self.is_attached or ranks.local_size > 1, "where workers and clients are"))
         self.is_client = self.is_attached or ranks.local_size == 1 or ranks.local_rank > 0
         self.block = -(-options.io_size // _BLOCK) * _BLOCK
         self._runtime, self._more, self._buffers, self.device_path, self._made_folder = None, [], [], None, False
@@ -34,6 +34,7 @@ class Stage:
             self._make()
         except BaseException:
             self._remove_file()
+            self._remove_folder()
             self._leave()
             raise
 
@@ -156,6 +157,8 @@ class Stage:
         self._runtime.close()
         with self.ranks.agreed("removing the benchmark's file"):
             self._remove_file()
+        with self.ranks.agreed("removing the benchmark's folder"):
+            self._remove_folder()       # other nodes' files were in it
 
     def _leave(self):
         for one in [*self._more, self._runtime]:
@@ -166,6 +169,8 @@ class Stage:
         if self.device_path and self.ranks.on_node.rank == 0:
             with contextlib.suppress(FileNotFoundError):
                 os.unlink(self.device_path)
+
+    def _remove_folder(self):
         if self._made_folder:
             with contextlib.suppress(OSError):      # others have put something into it
                 os.rmdir(self.options.output_dir)
@@ -178,6 +183,7 @@ class Stage:
             self.close()
         else:
             self._remove_file()
+            self._remove_folder()
             self._leave()
 
 
