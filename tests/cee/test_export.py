@@ -2,7 +2,9 @@
 
 import os
 import shutil
+import signal
 import subprocess
+import sys
 
 import h5py
 import numpy as np
@@ -11,6 +13,7 @@ import pytest
 import wrp_cee as cee
 from cee.hard_hdf5 import write
 from cee.same_hdf5 import differences
+from harness.mpirun import job_environment
 from wrp.cae import ingest, omni
 from wrp.cee import export, rebuild
 from wrp.comm.ranks import world
@@ -124,6 +127,25 @@ def test_refusals_leave_nothing_behind(store, tmp_path, raw):
     assert sorted(os.listdir(tmp_path)) == before
     with open(path, "rb") as file:
         assert file.read() == data
+
+
+KILLED = """
+import os, signal, sys
+from wrp.cee import cli, export
+export.pwrite_all = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+cli.main(["export", "mine", sys.argv[2], "--store", sys.argv[1]])
+"""
+
+
+def test_killed_export_leaves_nothing_under_its_name(folder, tmp_path):
+    with Store.open(folder) as store:
+        store.put("mine", "blob", b"x" * 1000)
+    done = subprocess.run([sys.executable, "-c", KILLED, folder, tmp_path / "out"], timeout=60, env=job_environment())
+    assert done.returncode == -signal.SIGKILL
+    left = sorted(os.listdir(tmp_path))
+    assert left[-1] == "store" and [name for name in left[:-1] if not (name.startswith(".out.") and name.endswith(".part"))] == []
+    with Store.open(folder, write=False) as store:
+        assert export.run(store, "mine", tmp_path / "out", world()) == 1000
 
 
 def test_missing_chunk_of_an_hdf5_context_is_corrupt(store, tmp_path):
