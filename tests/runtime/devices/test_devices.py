@@ -227,14 +227,14 @@ def test_read_and_write_as_tasks(runtime, tmp_path, kind):
     pool = runtime.pool("target", "bdev")
     buffer, back = staging.lease(100_000), staging.lease(100_000)
     staging.write(buffer, os.urandom(100_000))
-    block = pool.call(bdev.ALLOCATE_BLOCKS, 100_000).values[0]
+    block = pool.call(bdev.ALLOCATE_BLOCKS, 100_000, 100_000).values[0]
     assert pool.call(bdev.WRITE, block, staging._base + buffer, 100_000) == (0, (100_000, 0, 0, 0))
     assert pool.call(bdev.READ, block, staging._base + back, 100_000).code == 0
     assert staging.view(back, 100_000) == staging.view(buffer, 100_000)
     assert pool.call(bdev.GET_STATS).values[2:] == (100_000, 100_000)
     assert pool.call(bdev.WRITE, 16 * MIB - 5, staging._base, 6).code == bdev.OUT_OF_BOUNDS
     assert pool.call(bdev.READ, 0, runtime.segment.nbytes - 5, 6).code == bdev.OUT_OF_BOUNDS
-    assert pool.call(bdev.ALLOCATE_BLOCKS, 17 * MIB).code == bdev.NO_SPACE
+    assert pool.call(bdev.ALLOCATE_BLOCKS, 17 * MIB, 17 * MIB).code == bdev.NO_SPACE
     assert pool.call(bdev.FREE_BLOCKS, block, 100_000).code == 0
     assert pool.call(bdev.FREE_BLOCKS, block, 100_000).code == bdev.NOT_TAKEN
     assert pool.call(55).code == bdev.UNKNOWN_METHOD
