@@ -14,7 +14,7 @@ from wrp.errors import StoreBusy, StoreError, StoreVersion
 
 def record(name, stamp, size=3):
     extents = ((1, 4096 * stamp, size, 77),)
-    return Record(name, 2, stamp, size, 77, 1.0, extents, extents, False)
+    return Record(name, 2, stamp, size, 77, 1.0, extents, extents, False, journaled=True)
 
 
 def opened(path, write=True):

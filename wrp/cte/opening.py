@@ -27,6 +27,7 @@ class Parts:
     catalog: object = None
     tiers: object = None
     journal: object = None
+    told: list = field(default_factory=list)        # changes in journals that other nodes haven't heard of yet
     _closers: list = field(default_factory=list)
 
     def sync(self):
