@@ -1,9 +1,5 @@
 """Batches and stores of several ranks: the same on 1, 2, 3 and 4."""
 
-import os
-import shutil
-import tempfile
-
 import pytest
 
 from wrp.comm.ranks import world
@@ -12,17 +8,6 @@ from wrp.errors import NoSuchTag, UsageError, WrpError
 from wrp.runtime.config import load
 
 pytestmark = pytest.mark.mpi
-
-
-@pytest.fixture
-def shared_folder():
-    """A folder that all ranks see, removed at the end."""
-    ranks = world()
-    path = ranks.share(tempfile.mkdtemp() if ranks.rank == 0 else None, "folder of the test")
-    yield os.path.join(path, "store")
-    ranks.barrier("the test is over")
-    if ranks.rank == 0:
-        shutil.rmtree(path)
 
 
 def blob(rank, number):

@@ -197,6 +197,13 @@ class Catalog:
         self._runs.give(old[0], _rounded(old[1]))
         return record
 
+    def put_missing_tags(self, names):
+        """No blob without its tag: make the tags of those blobs of `names` that are there. Inside `changing` only."""
+        blobs = (records.Record(name) for name in names)
+        for tag in {blob.tag for blob in blobs if blob.blob and self.has(blob.name)}:
+            if not self.has(tag):
+                self.put(records.Record(tag, records.TAG, self.next_stamp()))
+
     def next_stamp(self):
         """A stamp above all stamps of the store: wall-clock nanoseconds, or one more than the last. Inside `changing` only."""
         stamp = max(time.time_ns(), atomics.load(self._stamp) + 1)

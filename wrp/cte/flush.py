@@ -37,7 +37,7 @@ class Flush:
             self._append({"remove": [[name, stamp] for name, stamp, _ in owed]})
             del self._changes.owed[:len(owed)]
             for _, _, extents in owed:
-                self._parts.tiers.give_back(extents)
+                self._release(extents)
 
     def _write_out(self, names):
         """Those of the names that are still dirty, in one frame. Inside `flushing`."""
@@ -139,7 +139,14 @@ class Flush:
                 settled = now.but(durable=tuple(extent for extent in now.durable if extent not in obsolete))
             catalog.put(settled)
         held = set(settled.extents)
-        self._parts.tiers.give_back([extent for extent in now.durable if extent in obsolete and extent not in held])
+        self._release([extent for extent in now.durable if extent in obsolete and extent not in held])
+
+    def _release(self, extents):
+        """Give back what the journal named; other nodes may read it until the next exchange."""
+        if self._parts.ranks.nodes == 1:
+            self._parts.tiers.give_back(extents)
+        else:
+            self._parts.held += extents
 
     def exchange(self):
         """Every node learns what the others have made durable. Collective over all ranks; nothing to do on one node."""
@@ -157,7 +164,11 @@ class Flush:
                     for name, (stamp, plain) in state.items():
                         if ours.get(name, (None,))[0] != stamp:
                             self._newer(name, stamp, plain and from_plain(plain))
+                    # a node may have destroyed a tag into which another has put
+                    catalog.put_missing_tags(name for name, (_, plain) in state.items() if plain is not None)
         ranks.barrier("every node knows what is durable")
+        held, self._parts.held = self._parts.held, []
+        self._parts.tiers.give_back(held)
 
     def _newer(self, name, stamp, record):
         """Put, or remove, where the catalog knows nothing newer; what that frees on this node's devices goes back."""

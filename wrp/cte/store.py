@@ -88,7 +88,10 @@ class Store:
             raise _no_tag(tag)
 
     def flush(self):
-        """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder."""
+        """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder.
+
+        In a job of several nodes the files' space of what was replaced comes back with the next `flush_all`.
+        """
         if self._parts.folder is not None and self._parts.write:
             self._flush.run()
 
