@@ -210,6 +210,18 @@ def test_full_file_leaks_nothing(open_store):
     assert_nothing_leaks(store)
 
 
+def test_removing_makes_room_for_a_flush(open_store):
+    store = open_store(ram="16m", file="8m")
+    store.put("t", "old", b"o" * (5 * MIB))
+    store.flush()
+    store.put("t", "new", b"n" * (5 * MIB))
+    with pytest.raises(OutOfSpace):
+        store.flush()
+    store.delete("t", "old")
+    again = reopened(open_store, store)
+    assert again.blobs("t") == [("t", "new")] and again.get("t", "new") == b"n" * (5 * MIB)
+
+
 def test_compaction_killed_between_two_journals(open_store, another_rank, monkeypatch):
     store = open_store()
     store.put("t", "b", b"0" * 5000)

@@ -51,7 +51,8 @@ class Changes:
                     break
             self._tiers.give_back(fresh)            # another rank was quicker: splice into what it left
         else:
-            raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: its writers don't pause")
+            raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: "
+                              f"its writers don't pause")
         self._retire(now, kept)
 
     def create(self, tag):

@@ -1,7 +1,8 @@
 """Flushing: what a node holds becomes durable, and the nodes of a job tell each other what is. Who may put what is in changes.py.
 
-A blob is flushed in steps: its bytes are copied to files; its record promises the copies (they count as `durable`, so that nobody who
-replaces or removes it meanwhile gives them back); files and journal are synced; the record is settled: what the journal no longer names is free.
+A blob is flushed in steps: its bytes are copied to files; its record promises the copies (they count as `durable`, so that
+nobody who replaces or removes it meanwhile gives them back); files and journal are synced; the record is settled: what the
+journal no longer names is free.
 """
 
 from contextlib import contextmanager
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from wrp.cte import pieces
 from wrp.cte.folder.folder import newest
 from wrp.cte.records import BLOB, RAM, from_plain, to_plain
+from wrp.errors import OutOfSpace
 
 _BATCH = 1024                   # records per journal frame at most
 _BATCH_BYTES = 256 << 20        # after so many bytes another rank of the node gets its turn
@@ -25,19 +27,32 @@ class Flush:
 
         The order is the promise: a record reaches the journal after its bytes reached storage, and a tag no later than its blobs.
         """
+        try:
+            self._write_dirty()
+        except OutOfSpace:
+            if not self._changes.owed:
+                raise
+            # what was removed to make room is room only when the journal knows it
+            self._write_removals()
+            self._write_dirty()
+        self._write_removals()
+
+    def _write_dirty(self):
         dirty = sorted(self._parts.catalog.scan(dirty=True), key=lambda record: record.kind)
         for names in _portions(dirty):
             with self._parts.catalog.flushing():
                 self._write_out(names)
-        self._write_removals()
 
     def _write_removals(self):
-        owed = list(self._changes.owed)
-        if owed:
-            self._append({"remove": [[name, stamp] for name, stamp, _ in owed]})
-            del self._changes.owed[:len(owed)]
-            for _, _, extents in owed:
-                self._release(extents)
+        if not self._changes.owed:
+            return
+        with self._parts.catalog.flushing():        # another thread of this rank may flush too
+            owed = list(self._changes.owed)
+            if owed:
+                self._append({"remove": [[name, stamp] for name, stamp, _ in owed]})
+                del self._changes.owed[:len(owed)]
+        for _, _, extents in owed:
+            self._release(extents)
 
     def _write_out(self, names):
         """Those of the names that are still dirty, in one frame. Inside `flushing`."""
