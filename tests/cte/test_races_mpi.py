@@ -5,7 +5,7 @@ import pytest
 from wrp.comm.extents import extents_free
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.errors import NoSuchBlob, NoSuchTag
+from wrp.errors import NoSuchBlob, NoSuchTag, StoreError
 
 pytestmark = pytest.mark.mpi
 
@@ -118,4 +118,36 @@ def test_removals_and_clocks_of_other_nodes(shared_folder):
         ranks.barrier("all have looked")
     with Store.open(shared_folder) as store:
         assert store.tags() == ["t"] and store.get("t", "back") == data(0, 3)
+        ranks.barrier("all have looked")
+
+
+@pytest.mark.parametrize("step", ["sync", "_plan", "_check_room", "_stamp", "append"])
+def test_a_batch_that_fails_at_any_step_never_happened(shared_folder, monkeypatch, step):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        with store.batch("kept") as batch:
+            batch.put("t", f"r{ranks.rank}", data(ranks.rank, 1))
+        batch = store.batch("lost")
+        batch.replace("t")
+        batch.put("t", f"new{ranks.rank}", data(ranks.rank, 2))
+
+        def failing(*_):
+            raise StoreError(f"{step} fails")
+        # what only rank 0 does fails there, the rest on the last rank
+        if ranks.rank == (0 if step in ("_stamp", "append") else ranks.size - 1):
+            owner = {"sync": store._parts, "append": store._parts.journal}.get(step, batch)
+            monkeypatch.setattr(owner, step, failing)
+        with pytest.raises(StoreError, match=f"{step} fails"):
+            with batch:
+                pass
+        monkeypatch.undo()
+        assert store.blobs("t") == [("t", f"r{rank}") for rank in range(ranks.size)]
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert all(store.get("t", f"r{rank}") == data(rank, 1) for rank in range(ranks.size))
+        ranks.barrier("all have looked")
+        if ranks.rank == 0:
+            store.destroy("t")
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
         ranks.barrier("all have looked")
