@@ -44,7 +44,7 @@ class Journal:
 
     def _open(self):
         try:
-            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            descriptor = os.open(self._path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o666)
             try:
                 sync_folder(os.path.dirname(self._path))
             except BaseException:
