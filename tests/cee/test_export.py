@@ -15,7 +15,7 @@ from cee.hard_hdf5 import write
 from cee.same_hdf5 import differences
 from harness.mpirun import job_environment
 from wrp.cae import ingest, omni
-from wrp.cee import export, rebuild
+from wrp.cee import export, rebuild, writing
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.errors import Corrupt, NoSuchTag, UsageError
@@ -144,8 +144,31 @@ def test_killed_export_leaves_nothing_under_its_name(folder, tmp_path):
     assert done.returncode == -signal.SIGKILL
     left = sorted(os.listdir(tmp_path))
     assert left[-1] == "store" and [name for name in left[:-1] if not (name.startswith(".out.") and name.endswith(".part"))] == []
+    (tmp_path / ".out.other.part").write_bytes(b"somebody's")
     with Store.open(folder, write=False) as store:
         assert export.run(store, "mine", tmp_path / "out", world()) == 1000
+    assert sorted(os.listdir(tmp_path)) == [".out.other.part", "out", "store"]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit])
+def test_interrupted_export_leaves_nothing(store, tmp_path, monkeypatch, error):
+    def interrupted(*_):
+        assert [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+        raise error
+
+    store.put("mine", "blob", b"x" * 1000)
+    monkeypatch.setattr(export, "pwrite_all", interrupted)
+    with pytest.raises(error):
+        export.run(store, "mine", tmp_path / "out", world())
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_export_leaves_that_of_a_running_one_alone(store, tmp_path, monkeypatch):
+    store.put("mine", "blob", b"x" * 1000)
+    with writing.aside(tmp_path / "out", world()) as temporary:
+        writing.reserve(temporary, 10)
+        export.run(store, "mine", tmp_path / "out", world())
+        assert os.path.exists(temporary)
 
 
 def test_missing_chunk_of_an_hdf5_context_is_corrupt(store, tmp_path):
