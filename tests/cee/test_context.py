@@ -100,6 +100,7 @@ def test_splice_copies_in_one_step(interface, raw):
     assert interface.context_splice("new", "[ab]", "chunk_.*") == 0
     assert interface.context_query("new", ".*") == ["a/chunk_0", "b/chunk_0"]
     assert interface.context_splice("other", "nothing", ".*") == 6
+    assert interface.context_splice("other", b"a", ".*") == 2 and "context_splice: " in str(interface.last_error)
     assert interface.context_query("other", ".*") == []
 
 

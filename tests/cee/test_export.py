@@ -13,7 +13,7 @@ import pytest
 import wrp_cee as cee
 from cee.hard_hdf5 import write
 from cee.same_hdf5 import differences
-from harness.mpirun import job_environment
+from harness.mpirun import find_mpirun, job_environment, needs_mpirun
 from wrp.cae import ingest, omni
 from wrp.cee import export, rebuild, writing
 from wrp.comm.ranks import world
@@ -106,6 +106,12 @@ def test_other_tags_give_their_blobs_in_natural_order(store, tmp_path):
     assert (tmp_path / "out").read_bytes() == b"".join(bytes([number]) * number for number in range(12))
 
 
+def test_names_may_be_as_long_as_names_can_be(store, tmp_path):
+    store.put("mine", "blob", b"x")
+    export.run(store, "mine", tmp_path / ("n" * 255), world())
+    assert (tmp_path / ("n" * 255)).read_bytes() == b"x"
+
+
 def test_tag_of_a_dataset_gives_its_values(store, tmp_path):
     write(tmp_path / "source.h5")
     take_in(store, tmp_path / "source.h5")
@@ -160,6 +166,33 @@ def test_interrupted_export_leaves_nothing(store, tmp_path, monkeypatch, error):
     monkeypatch.setattr(export, "pwrite_all", interrupted)
     with pytest.raises(error):
         export.run(store, "mine", tmp_path / "out", world())
+    assert os.listdir(tmp_path) == ["store"]
+
+
+STOPPED = """
+import sys, time
+from wrp.cee import cli, export
+def stuck(*_):
+    print("writing", flush=True)
+    time.sleep(40)
+export.pwrite_all = stuck
+sys.exit(cli.main(["export", "mine", sys.argv[2], "--store", sys.argv[1]]))
+"""
+
+
+@needs_mpirun
+@pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
+def test_stopped_job_leaves_no_part_of_an_export(folder, tmp_path, how):
+    with Store.open(folder) as store:
+        for number in range(2):
+            store.put("mine", f"blob_{number}", b"x" * 1000)
+    command = [find_mpirun(), "-n", "2", sys.executable, "-c", STOPPED, folder, str(tmp_path / "out")]
+    with subprocess.Popen(command, env=job_environment(), stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                          start_new_session=True) as job:
+        assert [job.stdout.readline() for _ in range(2)] == [b"writing\n"] * 2
+        assert [name for name in os.listdir(tmp_path) if name.endswith(".part")]
+        job.send_signal(how)
+        assert job.wait(timeout=30) != 0
     assert os.listdir(tmp_path) == ["store"]
 
 

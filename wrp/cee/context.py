@@ -158,6 +158,7 @@ class ContextInterface:
         ingest.run(omni.Job(transfers), shared.writing(make=True), shared.ranks)
 
     def _splice(self, new_tag, tag_re, blob_re):
+        _check("context_splice", (tag_re, blob_re))
         shared = self._open()
         store, ranks = shared.writing(), shared.ranks
         with ranks.agreed("look for the blobs to splice"):

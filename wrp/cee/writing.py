@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from wrp.comm.checksum import crc32
 from wrp.errors import OutOfSpace, UsageError, WrpError
 
+_SHOWN = 48                 # characters of the file's name in the temporary one, which may not be longer than any name
 _NAMESPACE = "/proc/self/ns/pid"
 
 
@@ -30,6 +31,7 @@ def check_target(path, force):
 def aside(path, ranks):
     """A temporary name beside `path`, the same on every rank; renamed to `path` when no rank raised, else removed. Collective."""
     folder, name = os.path.split(os.path.abspath(path))
+    name = name[:_SHOWN]
     with ranks.agreed(f"prepare {path}"), told(path):
         if ranks.rank == 0:
             _remove_dead(folder, name)
