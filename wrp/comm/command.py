@@ -1,9 +1,9 @@
 """What the commands share: standard output that is written whole, or one sentence why it wasn't."""
 
-import os
 import sys
 from contextlib import contextmanager
 
+from wrp.comm.ranks.ending import discard
 from wrp.errors import WrpError
 
 
@@ -26,15 +26,8 @@ def speaking():
     except WrpError:            # some are an OSError too
         raise
     except BrokenPipeError:
-        _drop()
+        discard(sys.stdout)
         raise WrpError("standard output was closed by its reader before all was written") from None
     except OSError as error:
-        _drop()
+        discard(sys.stdout)
         raise WrpError(f"standard output can't be written: {error.strerror or error}") from error
-
-
-def _drop():
-    """What is left in Python's buffer goes nowhere: else its end would fail once more."""
-    null = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(null, sys.stdout.fileno())
-    os.close(null)
