@@ -130,6 +130,11 @@ def test_a_missing_source_says_where_it_was_looked_for(store, tmp_path):
         ingest.run(job(("file::none", "t"), folder="/jobs"), store, world())
 
 
+def test_a_path_that_can_not_be_one(store):
+    with pytest.raises(SourceError, match=r"^transfer 1: '.*a\\x00b' can't be opened"):
+        ingest.run(job(("file::a\0b", "t")), store, world())
+
+
 @pytest.fixture
 def nested(store, tmp_path):
     """An HDF5 context `o/` in the store, with the dataset tags o/g/p and o/q."""

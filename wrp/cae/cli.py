@@ -15,7 +15,7 @@ from wrp.errors import UsageError, WrpError
 
 _FOLDER = "./wrp-store"
 _EXIT_CODES = """exit codes: 0 done; 2 wrong usage, 3 configuration, 4 job file, 5 source, 6 nothing matched or a range beyond the end,
-7 store, 8 no room, 9 a wait reached its deadline, 10 another rank failed, 1 anything else"""
+7 store, 8 no room, 9 a wait reached its deadline, 10 another rank failed, 130 or 143 interrupted, 1 anything else"""
 
 
 def main(arguments=None):
