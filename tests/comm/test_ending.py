@@ -127,6 +127,12 @@ def test_sigterm_of_a_single_process():
     assert (done.returncode, done.stderr) == (143, "wrp: interrupted\n")
 
 
+def test_the_exit_code_holds_where_nobody_reads_the_sentence():
+    code = "import sys\nfrom wrp.comm.ranks import run\nfrom wrp.errors import OutOfSpace\ndef main(ranks):\n    raise OutOfSpace('x')\nsys.exit(run(main))"
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([sys.executable, "-c", code], stderr=full, timeout=30, env=job_environment()).returncode == 8
+
+
 def test_a_second_sigterm_ends_at_once():
     done = _alone(f"def main(ranks):\n    try:\n        {_SIGTERM}\n    finally:\n        {_SIGTERM}\nsys.exit(run(main))")
     assert done.returncode == -signal.SIGTERM

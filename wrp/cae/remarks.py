@@ -6,7 +6,7 @@ TRANSFER = ("src", "dst", "format", "name", "description", "depends_on", "range_
             "dataset_filter")
 FILTER = ("include_patterns", "exclude_patterns")
 TOP = ("transfers", "name", "version", "description")
-# what job files call the kinds of source; `kind`: the protocol that takes it in
+# what job files call the kinds of source: the protocol that takes it in
 _FORMATS = {"binary": "file", "raw": "file", "bin": "file", "csv": "file", "parquet": "file",
             "hdf5": "hdf5", "h5": "hdf5", "hdf": "hdf5"}
 _OFTEN = ("binary", "hdf5", "csv", "parquet", "raw")

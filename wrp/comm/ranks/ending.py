@@ -170,9 +170,13 @@ def _leave(ranks, leaving):
 def _tell(error):
     """One sentence for an error of ours, the traceback for any other."""
     if isinstance(error, WrpError):
-        sys.stderr.write(f"wrp: {error}\n")
+        text = f"wrp: {error}\n"
     elif isinstance(error, KeyboardInterrupt):
-        sys.stderr.write("wrp: interrupted\n")
+        text = "wrp: interrupted\n"
     else:
-        sys.stderr.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    try:
+        sys.stderr.write(text)
+    except (AttributeError, OSError, ValueError):
+        discard(sys.stderr)     # the exit code tells it, to whoever looks
     flush()
