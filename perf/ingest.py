@@ -18,6 +18,7 @@ import time
 import h5py
 import numpy as np
 
+import limits
 from timing import setting, summary, write
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -94,7 +95,7 @@ def main():
     parser.add_argument("--rounds", type=int, default=3, help="rounds of every contender (default 3)")
     parser.add_argument("--out", help="JSON file to write (default: print)")
     arguments = parser.parse_args()
-    result = {"setting": setting(), "mib": arguments.mib, "jobs": {}, "start_up": {}}
+    result = {"setting": setting(), "mib": arguments.mib, "limits": limits.measure(), "jobs": {}, "start_up": {}}
     with tempfile.TemporaryDirectory(prefix="wrp-perf-") as folder:
         make_files(folder, arguments.mib)
         for count in map(int, arguments.ranks.split(",")):

@@ -224,3 +224,26 @@ class TestDamage:
         monkeypatch.setattr(h5py.h5z, "filter_avail", lambda code: False)
         with pytest.raises(SourceError, match=r"small.h5:/z is encoded with filter 2 \(shuffle\), which is not installed"):
             reading.survey(f"hdf5::{small}")
+
+
+@pytest.fixture
+def scaled(tmp_path):
+    """A file whose datasets tas and pr have the dimension scales time and lat."""
+    with h5py.File(tmp_path / "scaled.h5", "w") as file:
+        file["time"], file["lat"] = np.arange(2), np.arange(3)
+        for axis, scale in enumerate(("time", "lat")):
+            file[scale].make_scale(scale)
+            for name in ("tas", "pr"):
+                file.require_dataset(name, (2, 3), "f8").dims[axis].attach_scale(file[scale])
+    return f"hdf5::{tmp_path}/scaled.h5"
+
+
+@pytest.mark.parametrize("include, notes", [
+    (("/tas",), ("/tas refers to /time, /lat, which are left out: include them, or its dimension scales can't be followed in an export",)),
+    (("/tas", "/pr", "/time"), ("/pr, /tas refer to /lat, which is left out: include it, or their dimension scales can't be followed "
+                                "in an export",)),
+    (("/tas", "/time", "/lat"), ()),
+    ((), ()),
+])
+def test_dimension_scales_that_are_left_out_are_told(scaled, include, notes):
+    assert reading.survey(scaled, include=include).notes == notes

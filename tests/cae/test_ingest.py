@@ -9,7 +9,7 @@ import pytest
 from wrp.cae import ingest, omni
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.errors import JobFileError, SourceError, SourceMissing
+from wrp.errors import JobFileError, OutOfSpace, SourceError, SourceMissing
 
 from . import reading, zoo
 
@@ -104,3 +104,68 @@ def test_dependencies_decide_the_order(store, tmp_path):
     assert [result.number for result in ingest.run(omni.Job(transfers), store, world())] == [2, 1]
     with pytest.raises(JobFileError, match="did you mean 'late'"):
         ingest.run(omni.Job((*transfers, omni.Transfer(3, "file::x", "iowarp::c", "x", depends_on="lat"))), store, world())
+
+
+def test_a_failed_transfer_and_those_that_were_not_run_are_named(store, tmp_path, monkeypatch):
+    (tmp_path / "a").write_bytes(b"a")
+    specs = [(f"file::{tmp_path}/{name}", f"t{number}") for number, name in enumerate(["a", "none", "a", "a"], 1)]
+    with pytest.raises(SourceMissing, match=r"^transfer 2: .* does not exist.*; transfers 3, 4 were not run$"):
+        ingest.run(job(*specs), store, world())
+    with pytest.raises(SourceMissing, match=r"^transfer 2 \(b\): .*; transfer 3 was not run$"):
+        ingest.run(job(*specs[:3], name="b"), store, world())
+    with pytest.raises(SourceMissing) as caught:
+        ingest.run(job(*specs[1:2]), store, world())
+    assert "not run" not in str(caught.value)
+
+    def full(*_):
+        raise OutOfSpace("no room")
+
+    monkeypatch.setattr(ingest, "_read", full)
+    with pytest.raises(OutOfSpace, match=r"^transfer 1: no room; transfers 2, 3, 4, 5, 6, 7, 8, 9 and 3 more were not run$"):
+        ingest.run(job(*specs[:1] * 12), store, world())
+
+
+def test_a_missing_source_says_where_it_was_looked_for(store, tmp_path):
+    with pytest.raises(SourceMissing, match="/none does not exist; .*; looked beside the job file too: /jobs/none$"):
+        ingest.run(job(("file::none", "t"), folder="/jobs"), store, world())
+
+
+def test_a_path_that_can_not_be_one(store):
+    with pytest.raises(SourceError, match=r"^transfer 1: '.*a\\x00b' can't be opened"):
+        ingest.run(job(("file::a\0b", "t")), store, world())
+
+
+@pytest.fixture
+def nested(store, tmp_path):
+    """An HDF5 context `o/` in the store, with the dataset tags o/g/p and o/q."""
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["g/p"], file["q"] = np.arange(3), np.arange(4)
+    with h5py.File(tmp_path / "p.h5", "w") as file:
+        file["p"] = np.arange(5)
+    ingest.run(job((f"hdf5::{tmp_path}/f.h5", "o/")), store, world())
+    return tmp_path
+
+
+@pytest.mark.parametrize("src, tag, sentence", [
+    ("file::{}/f.h5", "o/g/p", "'o/g/p' belongs to the HDF5 context 'o/' in the store; .*wrp_cee destroy 'o/'"),
+    ("hdf5::{}/p.h5", "o/g", "'o/g/p' belongs to the HDF5 context 'o/'"),
+    ("hdf5::{}/f.h5", "o", "belongs to the HDF5 context 'o/'"),
+])
+def test_tags_of_another_context_are_not_taken(store, nested, src, tag, sentence):
+    before = contents(store)
+    with pytest.raises(JobFileError, match=sentence):
+        ingest.run(job((src.format(nested), tag)), store, world())
+    assert contents(store) == before
+
+
+def test_a_dataset_does_not_take_the_place_of_a_context(store, nested):
+    ingest.run(job((f"hdf5::{nested}/p.h5", "run/g")), store, world())
+    with h5py.File(nested / "outer.h5", "w") as file:
+        file["g"] = 1
+    with pytest.raises(JobFileError, match="'run/g' is an HDF5 context in the store already"):
+        ingest.run(job((f"hdf5::{nested}/outer.h5", "run")), store, world())
+
+
+def test_free_tags_below_a_context_can_be_used(store, nested):
+    ingest.run(job((f"file::{nested}/f.h5", "o/mine"), (f"hdf5::{nested}/f.h5", "o/")), store, world())
+    assert store.tags() == ["o/", "o/g/p", "o/mine", "o/q"]

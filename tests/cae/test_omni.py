@@ -23,6 +23,7 @@ def test_refusal_has_the_expected_sentence_and_the_file(path):
         omni.load(str(path))
     assert expected in str(caught.value)
     assert path.name in str(caught.value)
+    assert "<unicode string>" not in str(caught.value) and "\n" not in str(caught.value)
 
 
 def test_missing_job_file(tmp_path):
@@ -70,3 +71,18 @@ transfers:
   - {src: "file::neither", dst: "iowarp::c", format: binary}
 """))
     assert [t.src for t in job.transfers] == ["file::both", f"hdf5::{there}/beside:x.h5:/group/a", "file::neither"]
+
+
+def test_anchors_that_lead_back_and_merged_keys_are_no_repeats(tmp_path):
+    job = omni.load(written(tmp_path, """
+common: &common {format: binary, src: "file::/a", back: &back [*back]}
+transfers:
+  - {<<: *common, dst: "iowarp::a"}
+  - {<<: *common, dst: "iowarp::b", src: "file::/b"}
+"""))
+    assert [transfer.src for transfer in job.transfers] == ["file::/a", "file::/b"]
+
+
+def test_tags_side_by_side_and_below_a_plain_file_do_not_clash():
+    omni.check([omni.Transfer(1, "hdf5::a", "iowarp::o", "hdf5"), omni.Transfer(2, "file::b", "iowarp::op", "binary"),
+                omni.Transfer(3, "file::c", "iowarp::x", "binary"), omni.Transfer(4, "hdf5::d", "iowarp::x/y", "hdf5")])

@@ -55,3 +55,51 @@ def test_table():
     head, row = report.table([RESULT])
     assert head.split() == ["transfer", "datasets", "bytes", "seconds", "MB/s", "checksum", "tag"]
     assert row.split() == ["2", "1", "2.86", "MiB", "1.50", "2", "00ff", "t"]
+
+
+class Timer:
+    """Stands for threading.Timer; the test lets the time pass."""
+
+    made = None
+
+    def __init__(self, interval, function, args):
+        self.interval, self.fire, self.is_on = interval, lambda: function(*args), False
+        Timer.made = self
+
+    def start(self):
+        self.is_on = True
+
+    def cancel(self):
+        self.is_on = False
+
+    def join(self):
+        assert not self.is_on
+
+
+def test_a_long_transfer_says_in_a_file_that_it_started():
+    stream = io.StringIO()
+    teller = progress.Plain(stream, timer=Timer)
+    teller.begin(TRANSFER)
+    assert Timer.made.interval == 2 and Timer.made.is_on and stream.getvalue() == ""
+    Timer.made.fire()
+    assert stream.getvalue() == "transfer 2 (probe): file::a -> iowarp::t: starting\n"
+    teller.finish(RESULT)
+    assert not Timer.made.is_on
+    teller.begin(TRANSFER)
+    assert Timer.made.is_on
+    teller.close()
+    assert not Timer.made.is_on
+
+
+class Full(io.StringIO):
+    def write(self, text):
+        raise OSError(28, "No space left on device")
+
+
+@pytest.mark.parametrize("kind", [progress.Plain, progress.Redrawn])
+def test_nobody_listening_is_no_error(kind):
+    teller = kind(Full())
+    teller.begin(TRANSFER)
+    teller.note("a note")
+    teller.finish(RESULT)
+    teller.close()

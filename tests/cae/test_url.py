@@ -29,3 +29,27 @@ def test_selector_is_split_only_behind_a_file(tmp_path):
     assert url.split_selector(f"{file}:/g/d") == (str(file), "/g/d")
     assert url.split_selector(str(file)) == (str(file), "")
     assert url.split_selector(f"{tmp_path}/none:/g") == (f"{tmp_path}/none:/g", "")
+
+
+def test_hints_for_a_source_that_is_not_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "tiny.h5").touch()
+    assert url.hints("hdf5::tiny.h5:grp00") == "; did you mean hdf5::tiny.h5:/grp00?"
+    assert url.hints("file::tiny.h5:grp00") == ""
+    for pattern in ("run_*.h5", "run_?.h5", "~/run.h5"):
+        assert "patterns and ~ are not expanded" in url.hints(f"hdf5::{pattern}")
+    assert url.hints("file::a", "/jobs") == "; looked beside the job file too: /jobs/a"
+    assert url.hints("file::/a", "/jobs") == url.hints("file::a", str(tmp_path)) == ""
+
+
+@pytest.mark.parametrize("dst", ["b", "iowarp:b", "::b", "iowarp:/b"])
+def test_a_destination_without_a_protocol(dst):
+    with pytest.raises(JobFileError, match="did you mean 'iowarp::b'"):
+        url.tag_of(dst)
+
+
+@pytest.mark.parametrize("letter", ["\n", "\t", "\0", "\x7f", "\u2028"])
+def test_no_control_characters_in_tags(letter):
+    with pytest.raises(JobFileError, match="control character"):
+        url.tag_of(f"iowarp::a{letter}b")
+    assert url.tag_of("iowarp::größe 1") == "größe 1"

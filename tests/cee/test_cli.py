@@ -1,13 +1,19 @@
 """The command wrp_cee: what it prints, as text and as JSON, and its exit codes."""
 
+import errno
 import json
 import os
 import subprocess
 import sys
+import zlib
 
+import h5py
+import numpy as np
 import pytest
 
+import wrp_cee as cee
 from harness.mpirun import job_environment
+from wrp.cee import export
 from wrp.cee.cli import main
 from wrp.cte import Store
 
@@ -54,7 +60,7 @@ def test_query(filled, capfdbinary):
 
 def test_stat(filled, capfdbinary):
     rows = answer(capfdbinary, "stat", "run", "chunk_2", "--store", filled)
-    assert [(row["blob"], row["size"], row["checksum"]) for row in rows] == [("chunk_2", 3, 0x3AC67C2B)] or rows[0]["size"] == 3
+    assert [(row["blob"], row["size"], row["checksum"]) for row in rows] == [("chunk_2", 3, f"{zlib.crc32(bytes([2] * 3)):08x}")]
     assert len(answer(capfdbinary, "stat", "run/a", "--store", filled)) == 11
 
 
@@ -90,7 +96,9 @@ def test_destroy_takes_all_or_nothing(filled, capfdbinary):
     (["stat", "nobody"], 6, "'nobody'"),
     (["stat", "run", "nobody"], 6, "'nobody'"),
     (["retrieve", "run", "--json"], 2, "--out"),
-    (["retrieve", "run", "--out", "/nowhere/x"], 1, "/nowhere/x"),
+    (["retrieve", "run", "--out", "/nowhere/x"], 2, "/nowhere"),
+    (["retrieve", "run", "--out", "/dev/null", "--force"], 2, "no regular file"),
+    (["ls", "--jso"], 2, "--jso"),
     (["export", "nobody", "x"], 6, "'nobody'"),
 ])
 def test_refusals(filled, capfdbinary, arguments, code, sentence):
@@ -107,8 +115,96 @@ def test_store_that_is_not_there_is_not_made(folder, capfdbinary, monkeypatch):
         assert not os.path.exists(folder)
 
 
-def test_command_without_a_reader(filled):
-    """`wrp_cee ... | head -1` ends without a trace."""
-    code = f"{sys.executable} -m wrp.cee.cli query run/a --store {filled} | head -1"
-    done = subprocess.run(["bash", "-o", "pipefail", "-c", code], capture_output=True, text=True, timeout=60, env=job_environment())
-    assert done.stdout.split() == ["tag", "blob", "bytes"] and done.stderr == ""
+def test_file_in_the_place_of_a_store(tmp_path, capfdbinary):
+    (tmp_path / "file").write_bytes(b"x")
+    code, out, err = run(capfdbinary, "ls", "--store", tmp_path / "file")
+    assert code == 7 and f"{tmp_path / 'file'} is a file" in err
+
+
+def test_empty_store(folder, capfdbinary):
+    Store.open(folder).close()
+    assert run(capfdbinary, "ls", "--store", folder) == (0, b"the store is empty\n", "")
+    assert answer(capfdbinary, "ls", "--store", folder) == []
+
+
+def test_version(capfdbinary):
+    code, out, err = run(capfdbinary, "--version")
+    assert (code, err) == (0, "") and out.startswith(b"wrp_cee ") and out.count(b"\n") == 1
+
+
+def test_one_blob_is_no_blobs(filled, capfdbinary):
+    assert run(capfdbinary, "query", "probe", "--store", filled)[1].splitlines()[-1].startswith(b"1 blob, ")
+
+
+def test_odd_and_long_names(folder, capfdbinary):
+    long = "deep/" * 40 + "name"
+    with Store.open(folder) as store:
+        store.put("a\x1b[31m\nb", "chunk_0", b"x")
+        store.put(long, "chunk_0", b"x")
+    lines = run(capfdbinary, "query", ".*|a\\x1b.*\\n.*", "--store", folder)[1].decode().splitlines()
+    assert any(line.startswith("a\\x1b[31m\\nb  ") and len(line) < 100 for line in lines)
+    assert long in lines and lines[lines.index(long) + 1].split() == ["chunk_0", "1"]
+
+
+def test_retrieve_replaces_with_force_only(filled, capfdbinary, tmp_path):
+    out = tmp_path / "out"
+    out.write_bytes(b"mine")
+    code, _, err = run(capfdbinary, "retrieve", "run", "--out", out, "--store", filled)
+    assert code == 2 and "--force" in err and out.read_bytes() == b"mine"
+    assert run(capfdbinary, "retrieve", "run", "--out", out, "--force", "--store", filled)[0] == 0
+    assert out.read_bytes() == bytes([0, 1, 1, 2, 2, 2])
+
+
+def test_retrieve_without_room_leaves_nothing(filled, capfdbinary, tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(export, "pwrite_all", full)
+    code, _, err = run(capfdbinary, "retrieve", "run", "--out", tmp_path / "out", "--store", filled)
+    assert code == 8 and "no room" in err
+    assert os.listdir(tmp_path) == ["store"]
+
+
+def test_tag_of_one_dataset(folder, tmp_path, capfdbinary):
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        file["a/b"] = np.arange(10)
+        file["c"] = np.arange(3)
+    with cee.ContextInterface(folder) as interface:
+        interface.context_bundle([cee.AssimilationCtx(f"hdf5::{tmp_path / 'x.h5'}", "iowarp::my/run", "hdf5")])
+    code, out, _ = run(capfdbinary, "export", "my/run/a/b", tmp_path / "b", "--store", folder)
+    assert code == 0 and b"raw bytes of one dataset (wrp_cee export my/run rebuilds the HDF5 file)" in out
+    assert b"raw bytes" not in run(capfdbinary, "export", "my/run", tmp_path / "whole.h5", "--store", folder)[1]
+    code, out, err = run(capfdbinary, "destroy", "my/run/a/b", "--store", folder)
+    assert code == 0 and "my/run can't be exported whole any more" in err
+    assert run(capfdbinary, "destroy", "my/run/c", "my/run", "--store", folder)[2] == ""
+
+
+def test_virtual_and_external_datasets_are_named(folder, tmp_path, capfdbinary):
+    with h5py.File(tmp_path / "part.h5", "w") as file:
+        file["x"] = np.arange(4)
+    with h5py.File(tmp_path / "x.h5", "w") as file:
+        layout = h5py.VirtualLayout((4,), "i8")
+        layout[:] = h5py.VirtualSource(tmp_path / "part.h5", "x", (4,))
+        file.create_virtual_dataset("v", layout)
+        file.create_dataset("e", (4,), "i8", external=[(str(tmp_path / "raw"), 0, 32)])[:] = np.arange(4)
+        file["plain"] = np.arange(4)
+    with cee.ContextInterface(folder) as interface:
+        interface.context_bundle([cee.AssimilationCtx(f"hdf5::{tmp_path / 'x.h5'}", "iowarp::run", "hdf5")])
+    code, out, err = run(capfdbinary, "export", "run", tmp_path / "again.h5", "--store", folder)
+    assert code == 0 and err.count("\n") == 2
+    assert "/v is virtual: " in err and "/e is stored in other files: " in err
+    assert "wrp_cee retrieve run/v 'chunk_.*' --out FILE" in err
+    assert run(capfdbinary, "retrieve", "run/v", "chunk_.*", "--store", folder)[1] == np.arange(4).tobytes()
+
+
+@pytest.mark.parametrize("command", ["query", "retrieve"])
+@pytest.mark.parametrize("where, sentence", [(">/dev/full", "No space left"), ("| true", "closed by its reader")])
+def test_output_that_cannot_be_written(folder, command, where, sentence):
+    with Store.open(folder) as store:
+        store.put("big", "blob", bytes(1 << 20))
+        for number in range(5000 if where == "| true" else 1):
+            store.put("big", f"{number}", b"x")
+    line = f"{sys.executable} -m wrp.cee.cli {command} big --store {folder} {where}"
+    done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=60, env=job_environment())
+    assert done.returncode == 1 and sentence in done.stderr
+    assert done.stderr.startswith("wrp: ") and done.stderr.count("\n") == 1

@@ -100,7 +100,44 @@ def test_splice_copies_in_one_step(interface, raw):
     assert interface.context_splice("new", "[ab]", "chunk_.*") == 0
     assert interface.context_query("new", ".*") == ["a/chunk_0", "b/chunk_0"]
     assert interface.context_splice("other", "nothing", ".*") == 6
+    assert interface.context_splice("other", b"a", ".*") == 2 and "context_splice: " in str(interface.last_error)
     assert interface.context_query("other", ".*") == []
+
+
+def test_retrieve_that_leaves_blobs_out_says_so(interface, raw, capfd):
+    interface.context_bundle([context(raw[0], "t")])            # blobs of 1 MiB, 1 MiB, 12345 and some bytes
+    packed = interface.context_retrieve("t", ".*", 0, 3 << 19, 1)
+    assert packed[0] == raw[1][:1 << 20] + raw[1][2 << 20:] + interface.context_retrieve("t", "desc.*")[0]
+    assert interface.last_error is None
+    interface.context_retrieve("t", ".*", 0, 3 << 19)
+    assert str(interface.last_error).startswith("1 of 4 blobs fit into max_context_size=1572864: ")
+    interface.context_retrieve("t", ".*", 2)
+    assert str(interface.last_error).startswith("2 of 4 blobs fit into max_results=2: ")
+    assert capfd.readouterr().err.splitlines()[-1] == f"wrp: {interface.last_error}"
+    assert len(interface.context_retrieve("t", ".*")) == 1 and interface.last_error is None
+    assert capfd.readouterr().err == ""
+
+
+@pytest.mark.parametrize("arguments", [("(", ".*"), (".*", "["), (b"t", ".*"), (None, ".*"), (".*", ".*", "10"), (".*", ".*", -1),
+                                       (".*", ".*", 1.5)])
+def test_wrong_arguments_are_a_sentence(interface, arguments):
+    for call in (interface.context_query, interface.context_retrieve):
+        with pytest.raises(UsageError, match="context_(query|retrieve): ") as caught:
+            call(*arguments)
+        assert interface.last_error is caught.value
+    with pytest.raises(UsageError, match="max_context_size"):
+        interface.context_retrieve(".*", ".*", 0, "1M")
+
+
+def test_last_error_belongs_to_the_last_call(interface, folder, raw):
+    assert interface.context_query("t", ".*") == [] and f"no store at {folder}" in str(interface.last_error)
+    assert interface.context_retrieve("t", ".*") == [] and f"no store at {folder}" in str(interface.last_error)
+    assert interface.context_bundle([]) == 0 and interface.last_error is None
+    assert interface.context_destroy("t") == 1 and isinstance(interface.last_error, UsageError)
+    assert interface.context_bundle(context(raw[0], "t")) == 2 and isinstance(interface.last_error, UsageError)
+    assert interface.context_bundle([context(raw[0], "t")]) == 0 and interface.last_error is None
+    assert interface.context_destroy(["nothing"]) == 1 and interface.last_error
+    assert interface.context_query("nothing", ".*") == [] and interface.last_error is None
 
 
 def test_context_looks_as_in_the_reference():

@@ -64,6 +64,10 @@ def test_export_by_all_ranks(shared):
     with Store.open(os.path.join(shared, "store"), ranks, write=False) as store:
         nbytes = export.run(store, "run", os.path.join(shared, "again.h5"), ranks)
         export.run(store, "raw", os.path.join(shared, "again.bin"), ranks)
+        rows = explore.query(store, "raw", "chunk_.*")
+        export.write_rows(store, rows, os.path.join(shared, "again.bin"), ranks, force=True)
+        with pytest.raises(UsageError, match="again.bin exists"):
+            export.write_rows(store, rows, os.path.join(shared, "again.bin"), ranks)
         with pytest.raises(UsageError, match="again.bin exists"):
             export.run(store, "raw", os.path.join(shared, "again.bin"), ranks)
         assert explore.stat(store, "raw", "chunk_0")[0].size == 1 << 20

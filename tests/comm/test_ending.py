@@ -1,7 +1,13 @@
 """How jobs end: common errors, errors of one rank, dead ranks, absent ranks."""
 
+import signal
+import subprocess
+import sys
+
 import pytest
-from harness.mpirun import needs_mpirun, run_python
+from harness.mpirun import job_environment, needs_mpirun, run_python
+
+from wrp.comm.ranks import ending
 
 pytestmark = needs_mpirun
 _MAIN = """
@@ -83,3 +89,62 @@ def test_a_caught_time_out_still_ends_the_job():
         os.environ["seen"] = "yes"
         sys.exit(0)""", WRP_TIMEOUT_S="1")
     assert done.returncode == 9
+
+
+_SIGTERM = "os.kill(os.getpid(), signal.SIGTERM); time.sleep(20)"
+
+
+def test_sigterm_is_an_interruption_of_all_ranks():
+    done = _job(f"""
+    import signal
+    try:
+        {_SIGTERM}
+    finally:
+        print("let go")""")
+    assert done.returncode == 143
+    assert done.stderr.count("wrp: interrupted") == 1 and done.stdout.count("let go") == 2 and "Traceback" not in done.stderr
+
+
+def test_sigterm_of_one_rank_ends_all():
+    done = _job(f"import signal\n    if ranks.rank: {_SIGTERM}")
+    assert done.returncode == 143
+    assert done.stderr.count("wrp: interrupted") <= 1 and "Traceback" not in done.stderr
+
+
+def test_the_end_after_an_error_of_one_rank_is_not_called_an_interruption():
+    done = _job("if ranks.rank: raise OutOfSpace('no room')\n    time.sleep(20)")
+    assert done.returncode == 8
+    assert "wrp: no room" in done.stderr and "interrupted" not in done.stderr
+
+
+def _alone(code):
+    return subprocess.run([sys.executable, "-c", "import os, signal, sys, time\nfrom wrp.comm.ranks import run\n" + code],
+                          capture_output=True, text=True, timeout=30, env=job_environment())
+
+
+def test_sigterm_of_a_single_process():
+    done = _alone(f"def main(ranks):\n    {_SIGTERM}\nsys.exit(run(main))")
+    assert (done.returncode, done.stderr) == (143, "wrp: interrupted\n")
+
+
+def test_the_exit_code_holds_where_nobody_reads_the_sentence():
+    code = "import sys\nfrom wrp.comm.ranks import run\nfrom wrp.errors import OutOfSpace\ndef main(ranks):\n    raise OutOfSpace('x')\nsys.exit(run(main))"
+    with open("/dev/full", "w") as full:
+        assert subprocess.run([sys.executable, "-c", code], stderr=full, timeout=30, env=job_environment()).returncode == 8
+
+
+def test_a_second_sigterm_ends_at_once():
+    done = _alone(f"def main(ranks):\n    try:\n        {_SIGTERM}\n    finally:\n        {_SIGTERM}\nsys.exit(run(main))")
+    assert done.returncode == -signal.SIGTERM
+
+
+def test_sigterm_is_what_it_was_afterwards_and_others_keep_theirs():
+    seen = []
+    assert ending.run(lambda ranks: seen.append(signal.getsignal(signal.SIGTERM))) == 0
+    assert callable(seen[0]) and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    try:
+        assert ending.run(lambda ranks: seen.append(signal.getsignal(signal.SIGTERM))) == 0
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    assert seen[1] is signal.SIG_IGN

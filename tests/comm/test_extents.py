@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wrp.comm.extents import NOT_TAKEN, OUTSIDE, TABLE_FULL, Extents, extents_claim, extents_give, extents_take
+from wrp.comm.extents import NOT_TAKEN, OUTSIDE, TABLE_FULL, Extents, extents_claim, extents_give, extents_take, extents_take_run
 from wrp.comm.segment import Segment
 from wrp.errors import OutOfSpace, UsageError, WrpError
 
@@ -89,3 +89,16 @@ def test_refusals_are_sentences(segment):
 def test_a_device_without_bytes(segment):
     extents = _extents(segment, size=0)
     assert extents.runs() == [] and extents_take(extents.address, 1) == -1
+
+
+def test_a_lease_takes_the_lowest_run_that_is_long_enough():
+    with Segment.private(1 << 20) as segment:
+        extents = _extents(segment, 1 << 20, 64)
+        extents.claim(0, 1 << 20)
+        for offset, nbytes in ((4096, 4096), (16384, 12288), (65536, 65536)):
+            extents.give(offset, nbytes)
+        assert extents_take_run(extents.address, 8192, 32768, 4096) == (16384, 12288)
+        assert extents_take_run(extents.address, 8192, 32768, 4096) == (65536, 32768)
+        assert extents_take_run(extents.address, 1, 1 << 20, 4096) == (4096, 4096)
+        assert extents_take_run(extents.address, 1 << 19, 1 << 20, 4096) == (-1, 0)
+        assert extents.free == 32768

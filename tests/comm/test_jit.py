@@ -5,7 +5,9 @@ import subprocess
 import sys
 import time
 
+import pytest
 from numba import config
+from numba.core.errors import TypingError
 
 from wrp.comm import compiling, jit
 from wrp.comm.jit import kernel
@@ -92,3 +94,18 @@ def test_a_full_disk_costs_only_the_cache(monkeypatch):
     monkeypatch.setattr(function._cache._cache_file, "save", full)
     monkeypatch.setattr(function._cache._cache_file, "load", full)
     assert function(1) == 42
+
+
+def test_a_kernel_that_does_not_compile_lets_others_compile():
+    @kernel
+    def wrong(number):
+        return number.nothing_of_an_integer
+
+    @kernel
+    def calls_it(number):
+        return wrong(number)
+
+    for function in (wrong, calls_it):
+        with pytest.raises(TypingError):
+            function(1)
+        assert function._cache._turn._depth == 0

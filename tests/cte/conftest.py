@@ -1,7 +1,12 @@
 """Stores for the tests: small tiers, in memory or in a folder."""
 
+import os
+import shutil
+import tempfile
+
 import pytest
 
+from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.runtime.config import load
 
@@ -39,3 +44,14 @@ def open_store(configured, folder):
     yield make
     for store in opened:
         store.close()
+
+
+@pytest.fixture
+def shared_folder():
+    """A folder that all ranks see, removed at the end."""
+    ranks = world()
+    path = ranks.share(tempfile.mkdtemp() if ranks.rank == 0 else None, "folder of the test")
+    yield os.path.join(path, "store")
+    ranks.barrier("the test is over")
+    if ranks.rank == 0:
+        shutil.rmtree(path)

@@ -4,17 +4,18 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
-from wrp.cte.folder import Folder, Journal, frames
+from wrp.cte.folder import Folder, Journal, frames, lock
 from wrp.cte.records import Record, to_plain
 from wrp.errors import StoreBusy, StoreError, StoreVersion
 
 
 def record(name, stamp, size=3):
     extents = ((1, 4096 * stamp, size, 77),)
-    return Record(name, 2, stamp, size, 77, 1.0, extents, extents, False)
+    return Record(name, 2, stamp, size, 77, 1.0, extents, extents, False, journaled=True)
 
 
 def opened(path, write=True):
@@ -143,14 +144,34 @@ sys.stdin.read()
 """
 
 
+def test_writers_wait_a_moment_for_readers(tmp_path):
+    path = str(tmp_path / "s")
+    found_in(path)
+    reader, _ = opened(path, write=False)
+    threading.Timer(0.3, reader.close).start()
+    opened(path)[0].close()
+
+
+def test_files_honour_the_umask(tmp_path):
+    before = os.umask(0o027)
+    try:
+        written(tmp_path / "s", {"put": [to_plain(record("t\0a", 1))]})
+    finally:
+        os.umask(before)
+    modes = {file.relative_to(tmp_path).as_posix(): file.stat().st_mode & 0o777 for file in (tmp_path / "s").rglob("*") if file.is_file()}
+    assert modes and set(modes.values()) == {0o640}, modes
+
+
 @pytest.mark.parametrize("how", ["write", "read"])
-def test_one_writer_or_many_readers(tmp_path, how):
+def test_one_writer_or_many_readers(tmp_path, how, monkeypatch):
+    monkeypatch.setattr(lock, "READERS_WAIT_S", 0.2)
     path = str(tmp_path / "s")
     found_in(path)
     with subprocess.Popen([sys.executable, "-c", HOLD, path, how], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
         try:
             assert other.stdout.readline() == b"held\n"
-            with pytest.raises(StoreBusy, match="in use by another job"):
+            sentence = f"in use by another job .process {other.pid} " if how == "write" else "being read by another process"
+            with pytest.raises(StoreBusy, match=sentence):
                 opened(path)
             if how == "read":
                 opened(path, write=False)[0].close()

@@ -56,6 +56,6 @@ def _range(transfer, stamp):
         return 0, stamp.nbytes
     end = transfer.range_off + transfer.range_size
     if end > stamp.nbytes:
-        raise RangeError(f"{transfer.label}: bytes {transfer.range_off} to {end} lie beyond the end of {stamp.path}, "
+        raise RangeError(f"bytes {transfer.range_off} to {end} lie beyond the end of {stamp.path}, "
                          f"which has {stamp.nbytes} bytes")
     return transfer.range_off, transfer.range_size

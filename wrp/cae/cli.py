@@ -5,17 +5,19 @@ import json
 import os
 import sys
 
+import wrp
 from wrp.cae import ingest, omni, plan, registry, report, url
 from wrp.cae.progress import Silent, progress
 from wrp.cae.resume import Finished
 from wrp.comm.ranks import run
+from wrp.comm.ranks.ending import discard
 from wrp.comm.sizes import format_size
 from wrp.cte import Store
 from wrp.errors import UsageError, WrpError
 
 _FOLDER = "./wrp-store"
 _EXIT_CODES = """exit codes: 0 done; 2 wrong usage, 3 configuration, 4 job file, 5 source, 6 nothing matched or a range beyond the end,
-7 store, 8 no room, 9 a wait reached its deadline, 10 another rank failed, 1 anything else"""
+7 store, 8 no room, 9 a wait reached its deadline, 10 another rank failed, 130 or 143 interrupted, 1 anything else"""
 
 
 def main(arguments=None):
@@ -30,9 +32,10 @@ def _command(args, wrong, ranks):
     with ranks.agreed("reading the command line"):
         if wrong:
             raise wrong
-    if args.help:
-        if ranks.rank == 0:
-            _parser().print_help()
+    if args.help or args.version:
+        with ranks.agreed("writing the answer"):
+            if ranks.rank == 0:
+                _say(_parser().format_help().rstrip() if args.help else f"wrp_cae_omni {wrp.__version__}")
         return 0
     job, config = None, None
     with ranks.agreed(f"reading {args.jobs}"):
@@ -66,16 +69,27 @@ def _ingest(job, store, ranks, args):
         job = _resumed(job, store, ranks, args)
         if ranks.rank == 0:
             told.note_finished(Finished(args.resume), job)
-    error = None
     try:
         ingest.run(job, store, ranks, told)
-    except WrpError as found:
-        error = found
+    except WrpError as error:
+        told.close()
+        _report_failure(told.results, store.folder, error, ranks, args)
         raise
     finally:
         told.close()
+    with ranks.agreed("writing the report"):
         if ranks.rank == 0:
-            _report(told.results, store.folder, error, args.json)
+            _say(_report(told.results, store.folder, None, args.json))
+
+
+def _report_failure(results, folder, error, ranks, args):
+    """Local: the ranks may be out of step by now, and what failed matters more than where the report goes."""
+    text = _report(results, folder, error, args.json)
+    if ranks.rank == 0 and (results or args.json):
+        try:
+            _say(text)
+        except WrpError as lost:
+            error.message += f"; {lost}"
 
 
 def _resumed(job, store, ranks, args):
@@ -93,9 +107,18 @@ def _resumed(job, store, ranks, args):
 
 def _report(results, folder, error, as_json):
     if as_json:
-        print(json.dumps(report.record(results, folder, error), indent=1), flush=True)
-    elif results:
-        print("\n".join(report.table(results)), flush=True)
+        return json.dumps(report.record(results, folder, error), indent=1)
+    return "\n".join(report.table(results)) if results else "nothing to do: the job file has no transfers"
+
+
+def _say(text):
+    """Print for the user; WrpError when standard output takes nothing, as behind `| head`."""
+    try:
+        print(text, flush=True)
+    except (OSError, ValueError) as error:
+        discard(sys.stdout)
+        reason = getattr(error, "strerror", None) or error
+        raise WrpError(f"standard output can't be written ({reason}); what was to be told there is lost, not what is in the store") from error
 
 
 class _Collected(Silent):
@@ -141,7 +164,7 @@ class _Parser(argparse.ArgumentParser):
 
 
 def _parser():
-    parser = _Parser(prog="wrp_cae_omni", add_help=False, epilog=_EXIT_CODES,
+    parser = _Parser(prog="wrp_cae_omni", add_help=False, allow_abbrev=False, epilog=_EXIT_CODES,
                      description="Take the files that a job file names into a store, in parallel over the ranks of the job.")
     parser.add_argument("jobs", nargs="?", metavar="jobs.yaml", help="the OMNI job file")
     parser.add_argument("--store", metavar="DIR", help=f"the store's folder (default: WRP_STORE, else {_FOLDER})")
@@ -153,6 +176,7 @@ def _parser():
     parser.add_argument("--timeout", metavar="S", type=_seconds, help="deadline of every wait for another rank, in seconds "
                                                        "(default: WRP_TIMEOUT_S, else 300)")
     parser.add_argument("--quiet", action="store_true", help="tell nothing while it runs")
+    parser.add_argument("--version", action="store_true", help="show the version and leave")
     parser.add_argument("-h", "--help", action="store_true", help="show this and leave")
     return parser
 
@@ -161,7 +185,7 @@ def _parsed(arguments):
     """(arguments, None) or (None, UsageError): every rank reads the same line, so the error can wait until the ranks have met."""
     try:
         args = _parser().parse_args(arguments)
-        if not args.jobs and not args.help:
+        if not (args.jobs or args.help or args.version):
             raise UsageError("no job file was named; wrp_cae_omni --help shows how to call it")
         return args, None
     except UsageError as error:

@@ -3,14 +3,14 @@
 import time
 from dataclasses import dataclass
 
-from wrp.cae import plan, registry, split, url
+from wrp.cae import claims, plan, registry, remarks, split, url
 from wrp.cae.progress import Silent
 from wrp.cae.source import Stamp
 from wrp.comm.checksum import hash64
-from wrp.errors import SourceError, WrpError
+from wrp.errors import SourceError, SourceMissing, WrpError
 
 _DESCRIPTION = "description"
-_LAYOUT = "layout"
+_SHOWN = 8                              # numbers of transfers in a sentence
 
 
 @dataclass(frozen=True)
@@ -33,13 +33,33 @@ class Result:
 def run(job, store, ranks, progress=None):
     """Take in every transfer of the `omni.Job`, one after the other; [Result] on every rank. Collective.
 
-    Stops at the first transfer that fails and raises its error on every rank: it leaves nothing in the store, those before it
-    stay, those after it (so also those that depend on it) don't run. Taking a tag in again replaces it.
+    Stops at the first transfer that fails and raises its error on every rank: it names the transfer, which leaves nothing in the
+    store, those before it stay, and those after it (so also those that depend on it), which it names too, don't run.
+    Taking a tag in again replaces it.
     """
     progress = progress or Silent()
     with ranks.agreed("putting the transfers in order"):
         transfers = plan.order(job.transfers)
-    return [_transfer(transfer, store, ranks, progress) for transfer in transfers]
+    for note in job.notes:
+        progress.note(note)
+    results = []
+    for place, transfer in enumerate(transfers, start=1):
+        try:
+            results.append(_transfer(transfer, store, ranks, progress))
+        except WrpError as error:
+            error.message = f"{transfer.label}: {error.message}{_not_run(transfers[place:])}"
+            raise
+    return results
+
+
+def _not_run(transfers):
+    numbers = [str(transfer.number) for transfer in transfers]
+    if not numbers:
+        return ""
+    if len(numbers) == 1:
+        return f"; transfer {numbers[0]} was not run"
+    more = f" and {len(numbers) - _SHOWN} more" if len(numbers) > _SHOWN else ""
+    return f"; transfers {', '.join(numbers[:_SHOWN])}{more} were not run"
 
 
 def _transfer(transfer, store, ranks, progress):
@@ -48,9 +68,9 @@ def _transfer(transfer, store, ranks, progress):
     survey = None
     with ranks.agreed(f"{transfer.label}: looking at {transfer.src}"):
         if ranks.rank == 0:
-            survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
+            survey = _surveyed(transfer, store)
     survey = ranks.share(survey, f"what {transfer.label} found in {transfer.src}")
-    for note in survey.notes:
+    for note in (*transfer.notes, *remarks.of_values(transfer, url.parse(transfer.src)[0]), *survey.notes):
         progress.note(note)
 
     with store.batch(transfer.label) as batch:
@@ -64,10 +84,20 @@ def _transfer(transfer, store, ranks, progress):
     return result
 
 
+def _surveyed(transfer, store):
+    try:
+        survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
+    except SourceMissing as error:
+        error.message += url.hints(transfer.src, transfer.folder)
+        raise
+    claims.check(survey, store)
+    return survey
+
+
 def _describe(survey, store, batch):
     """The blobs that aren't chunks, and the end of whatever an earlier transfer left under these tags."""
     tags = {item.tag for item in survey.items}
-    for tag in sorted(({*survey.removed_tags} | _earlier_tags(store, survey.context)) - tags):
+    for tag in sorted(({*survey.removed_tags} | claims.of(store, survey.context)) - tags):
         batch.remove(tag)
     for item in survey.items:
         if store.exists(item.tag):
@@ -75,15 +105,6 @@ def _describe(survey, store, batch):
         batch.put(item.tag, _DESCRIPTION, item.description.encode("utf-8"))
         for name, data in item.extras:
             batch.put(item.tag, name, data)
-
-
-def _earlier_tags(store, tag):
-    """Tags of the datasets that an HDF5 file taken in under this tag before has left there."""
-    if not store.exists(tag, _LAYOUT):
-        return set()
-    from wrp.cae.hdf5 import layout
-
-    return set(layout.dataset_tags(store.get(tag, _LAYOUT), tag))
 
 
 def _read(survey, batch, ranks, progress):

@@ -1,16 +1,14 @@
 """OMNI job files: YAML with a list of transfers, checked key by key and made into `Transfer` records.
 
 The grammar and the sentences for missing keys are those of IOWarp's OMNI loader. Keys that are not in
-the grammar are ignored; a key of the grammar with a value of a wrong type is refused.
+the grammar are ignored, which a note says; a key of the grammar with a value of a wrong type is refused.
 """
 
 import os
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-import yaml
-
-from wrp.cae import registry, url
+from wrp.cae import document, registry, remarks, url
 from wrp.errors import JobFileError
 
 _REQUIRED = ("src", "dst", "format")
@@ -35,6 +33,8 @@ class Transfer:
     dst_token: str = ""
     include: tuple = ()
     exclude: tuple = ()
+    notes: tuple = field(default=(), compare=False)     # sentences on what of the job file has no effect
+    folder: str = field(default="", compare=False)      # of the job file, where a relative source is looked for as well
 
     @property
     def label(self):
@@ -47,11 +47,12 @@ class Job:
 
     transfers: tuple
     path: str = ""
+    notes: tuple = field(default=(), compare=False)     # like those of a transfer
 
 
 def load(path):
     """Read a job file into a `Job`. Local, reads only this file; JobFileError says which transfer and key is wrong."""
-    data, lines = _parsed(path)
+    data, lines = document.read(path)
     if not isinstance(data, dict) or "transfers" not in data:
         raise JobFileError(f"OMNI file missing required 'transfers' key ({path})")
     entries = data["transfers"]
@@ -62,11 +63,12 @@ def load(path):
         where = f"{path}:{lines[number - 1]}"
         transfers.append(_transfer(number, entry, where, os.path.dirname(os.path.abspath(path))))
     check(transfers, path)
-    return Job(tuple(transfers), path)
+    return Job(tuple(transfers), path, tuple(remarks.of_keys(data, remarks.TOP, path)))
 
 
 def check(transfers, where="the list of transfers"):
-    """Refuse (JobFileError) a source no assimilator takes, a destination that is no tag, and two transfers to one tag."""
+    """Refuse (JobFileError) a source no assimilator takes, a destination that is no tag, and two transfers to one tag or
+    one below the datasets of another."""
     seen = {}
     for transfer in transfers:
         try:
@@ -78,22 +80,17 @@ def check(transfers, where="the list of transfers"):
         if first is not transfer:
             raise JobFileError(f"{where}: {transfer.label} and {first.label} both write {transfer.dst!r}, so one would "
                                "replace the other; give each its own tag")
+    _check_below(seen, where)
 
 
-def _parsed(path):
-    """The document, and the line of each of its transfers."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-        data, root = yaml.safe_load(text), yaml.compose(text, yaml.SafeLoader)
-    except (OSError, UnicodeDecodeError, yaml.YAMLError, ValueError, RecursionError) as error:
-        reason = getattr(error, "strerror", None) or " ".join(str(error).split()) or type(error).__name__
-        raise JobFileError(f"Failed to load OMNI file: {reason} ({path})") from None
-    lines = []
-    for key, value in root.value if isinstance(root, yaml.MappingNode) else ():
-        if key.value == "transfers" and isinstance(value, yaml.SequenceNode):
-            lines = [node.start_mark.line + 1 for node in value.value]
-    return data, lines
+def _check_below(taken, where):
+    """`taken`: {tag: transfer}. The tags below that of an HDF5 transfer are for its datasets."""
+    for tag, transfer in taken.items():
+        above = (taken.get(tag[:at]) for at, letter in enumerate(tag) if letter == "/")
+        for other in above:
+            if other is not None and url.parse(other.src)[0] == "hdf5":
+                raise JobFileError(f"{where}: {transfer.label} writes {transfer.dst!r}, which lies below {other.dst!r} of {other.label}, "
+                                   "where the datasets of its HDF5 file go; give each its own tag")
 
 
 def _transfer(number, entry, where, folder):
@@ -121,7 +118,14 @@ def _transfer(number, entry, where, folder):
     for field, key in _PATTERNS.items():
         globs = of_type(f"dataset_filter.{key}", _or(patterns.get(key), []), list, "a list of globs")
         known[field] = tuple(of_type(f"dataset_filter.{key}", glob, str, "a list of strings") for glob in globs)
-    return _expanded(Transfer(number=number, **known), where, folder)
+    transfer = _expanded(Transfer(number=number, folder=folder, **known), where, folder)
+    return replace(transfer, notes=(*remarks.of_keys(entry, remarks.TRANSFER, transfer.label), *_of_filter(entry, patterns, transfer.label)))
+
+
+def _of_filter(entry, patterns, label):
+    if "dataset_filter" in entry and not patterns:
+        return [f"{label}: 'dataset_filter' is empty and filters nothing"]
+    return remarks.of_filter(patterns, label)
 
 
 def _or(value, default):

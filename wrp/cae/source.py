@@ -67,3 +67,5 @@ def _opened(path):
         raise SourceMissing(f"{path} does not exist; check the path and the folder the job runs in") from None
     except OSError as error:
         raise SourceError(f"{path} can't be opened: {error.strerror}") from error
+    except ValueError as error:         # a NUL in the path
+        raise SourceError(f"{path!r} can't be opened: {error}") from error

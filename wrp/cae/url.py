@@ -1,8 +1,11 @@
 """Source and destination URLs of job files: `protocol://path` or `protocol::path`, and HDF5's selector behind a path."""
 
 import os
+import unicodedata
 
 from wrp.errors import JobFileError
+
+_CONTROL = ("Cc", "Zl", "Zp")           # kinds of characters of Unicode
 
 
 def parse(url):
@@ -16,11 +19,17 @@ def parse(url):
 
 def tag_of(dst):
     """The tag named by a destination `iowarp::tag`; JobFileError for anything else."""
-    protocol, tag = parse(dst)
+    try:
+        protocol, tag = parse(dst)
+    except JobFileError:
+        bare = dst.removeprefix("iowarp").lstrip(":/")
+        raise JobFileError(f"destination {dst!r} is not a URL; did you mean {'iowarp::' + (bare or 'tag')!r}?") from None
     if protocol != "iowarp":
         raise JobFileError(f"destination {dst!r} has protocol {protocol!r}; only iowarp::tag can be written")
     if not tag.strip("/"):
         raise JobFileError(f"destination {dst!r} names no tag; write iowarp::tag")
+    if any(unicodedata.category(letter) in _CONTROL for letter in tag):
+        raise JobFileError(f"destination {dst!r} has a line break or another control character in its tag; leave it out")
     return tag
 
 
@@ -33,6 +42,24 @@ def split_selector(path):
                 return path[:at], path[at + 1:]
             at = path.find(":/", at + 1)
     return path, ""
+
+
+def hints(src, folder=""):
+    """What may be wrong with a source that isn't there, each as `; ...`. `folder`: where it was looked for besides here."""
+    protocol, path = parse(src)
+    found = []
+    if folder and not os.path.isabs(path) and os.path.abspath(folder) != os.getcwd():
+        found.append(f"looked beside the job file too: {os.path.join(folder, path)}")
+    if any(letter in path for letter in "*?~"):
+        found.append("patterns and ~ are not expanded")
+    at = path.find(":")
+    while protocol == "hdf5" and at > 0:
+        for start in ("", folder):
+            if os.path.isfile(os.path.join(start, path[:at])):
+                found.append(f"did you mean {protocol}::{path[:at]}:/{path[at + 1:].lstrip('/')}?")
+                return "".join("; " + hint for hint in found)
+        at = path.find(":", at + 1)
+    return "".join("; " + hint for hint in found)
 
 
 def beside(src, folder):

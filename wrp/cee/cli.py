@@ -4,13 +4,16 @@ import argparse
 import dataclasses
 import io
 import json
-import os
+import shlex
 import sys
 import time
-from contextlib import contextmanager, redirect_stdout
+from contextlib import redirect_stdout
 
+from wrp import __version__
 from wrp.cee import explore, export
 from wrp.cee.opening import DEFAULT_FOLDER, opened
+from wrp.cee.printing import checksum, count, moment, table, visible
+from wrp.comm.command import say, speaking
 from wrp.comm.ranks import run
 from wrp.comm.sizes import format_size
 from wrp.errors import UsageError
@@ -22,17 +25,31 @@ def main(arguments=None):
 
 
 def _command(arguments, ranks):
-    with redirect_stdout(sys.stdout if ranks.rank == 0 else io.StringIO()):     # --help speaks once
+    with redirect_stdout(io.StringIO()) as told:            # --help and --version
         args, wrong = _parsed(arguments)
+    if told.getvalue():
+        _say(ranks, told.getvalue().rstrip())
+        return
     with ranks.agreed("reading the command line"):
         if wrong:
             raise wrong
     store, ranks = opened(args.store, write=args.writes, make=False)
     with store:
         answer, lines = args.work(args, store, ranks)
+    if args.json or lines:
+        _say(ranks, json.dumps(answer, indent=1) if args.json else "\n".join(lines))
+
+
+def _say(ranks, text):
+    with ranks.agreed("print the answer"):
+        if ranks.rank == 0:
+            say(text)
+
+
+def _warn(ranks, sentences):
     if ranks.rank == 0:
-        with _reader_may_leave():
-            print(json.dumps(answer, indent=1) if args.json else "\n".join(lines), end="\n" if args.json or lines else "", flush=True)
+        for sentence in sentences:
+            print(f"wrp: {visible(sentence)}", file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -51,14 +68,17 @@ def _parsed(arguments):
         return args, None
     except UsageError as error:
         return None, error
+    except SystemExit:              # after --help or --version
+        return None, None
 
 
 def _parser():
-    parser = _Parser(prog="wrp_cee", description="Look into a store, get contexts out of it, destroy them.")
+    parser = _Parser(prog="wrp_cee", description="Look into a store, get contexts out of it, destroy them.", allow_abbrev=False)
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 
     def command(name, work, text, writes=False):
-        sub = commands.add_parser(name, help=text, description=text)
+        sub = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         sub.add_argument("--store", metavar="DIR",
                          help=f"the store's folder (default: WRP_STORE, else ./{DEFAULT_FOLDER})")
         sub.add_argument("--json", action="store_true", help="print the answer as JSON")
@@ -81,6 +101,7 @@ def _parser():
     sub.add_argument("tag_re", help="regular expression for whole tag names")
     sub.add_argument("blob_re", nargs="?", default=".*", help="regular expression for whole blob names (default: all)")
     sub.add_argument("--out", metavar="FILE", help="write to FILE (default: standard output)")
+    sub.add_argument("--force", action="store_true", help="replace the file when it exists")
     sub.add_argument("--limit", type=int, default=0, metavar="N", help="at most N blobs (default: 0 = all)")
 
     sub = command("export", _export, "Rebuild the file that a tag was taken in from.")
@@ -98,13 +119,15 @@ def _parser():
 def _ls(args, store, ranks):
     with ranks.agreed("listing the tags"):
         rows = explore.ls(store, args.tag_re)
-    return _plain(rows), _table(("tag", "blobs", "bytes"), [(row.tag, row.blobs, format_size(row.nbytes)) for row in rows])
+    if not rows:
+        return [], ["the store is empty"]
+    return _plain(rows), table(("tag", "blobs", "bytes"), [(row.tag, row.blobs, format_size(row.nbytes)) for row in rows])
 
 
 def _query(args, store, ranks):
     rows = _matching(args, store, ranks)
-    lines = _table(("tag", "blob", "bytes"), [(row.tag, row.blob, row.size) for row in rows])
-    return _plain(rows), lines + [f"{len(rows)} blobs, {format_size(sum(row.size for row in rows))}"]
+    lines = table(("tag", "blob", "bytes"), [(row.tag, row.blob, row.size) for row in rows])
+    return _plain(rows), lines + [_sum(rows)]
 
 
 def _matching(args, store, ranks):
@@ -115,61 +138,53 @@ def _matching(args, store, ranks):
 def _stat(args, store, ranks):
     with ranks.agreed(f"looking at {args.tag}"):
         rows = explore.stat(store, args.tag, args.blob)
-    table = [(row.blob, row.size, f"{row.checksum:08x}", f"{row.score:g}", _moment(row.stamp), ",".join(map(str, row.tiers)))
+    lines = [(row.blob, row.size, checksum(row.checksum), f"{row.score:g}", moment(row.stamp), ",".join(map(str, row.tiers)))
              for row in rows]
-    return _plain(rows), _table(("blob", "bytes", "crc32", "score", "changed", "tiers"), table)
+    answer = [dict(plain, checksum=checksum(plain["checksum"])) for plain in _plain(rows)]
+    return answer, table(("blob", "bytes", "crc32", "score", "changed", "tiers"), lines)
 
 
 def _retrieve(args, store, ranks):
     rows = _matching(args, store, ranks)
-    with ranks.agreed("write the retrieved bytes"):
-        if ranks.rank == 0:
-            with _reader_may_leave():
-                export.write_blobs(store, rows, args.out)
-    nbytes = sum(row.size for row in rows)
-    lines = [f"{len(rows)} blobs, {format_size(nbytes)} written to {args.out}"] if args.out else []
-    return {"blobs": _plain(rows), "nbytes": nbytes, "out": args.out}, lines
+    if args.out:
+        export.write_rows(store, rows, args.out, ranks, args.force)
+    else:
+        with ranks.agreed("write the retrieved bytes"):
+            if ranks.rank == 0:
+                with speaking():
+                    export.print_rows(store, rows)
+    lines = [f"{_sum(rows)} written to {visible(args.out)}"] if args.out else []
+    return {"blobs": _plain(rows), "nbytes": sum(row.size for row in rows), "out": args.out}, lines
 
 
 def _export(args, store, ranks):
     began = time.monotonic()
     nbytes = export.run(store, args.tag, args.path, ranks, force=args.force)
     seconds = time.monotonic() - began
-    return ({"tag": args.tag, "path": args.path, "nbytes": nbytes, "seconds": round(seconds, 3)},
-            [f"{args.path}: {format_size(nbytes)} in {seconds:.2f} s"])
+    with ranks.agreed(f"look at what {args.tag} is"):
+        whole, notes = explore.context_of(store, args.tag), export.notes(store, args.tag)
+    _warn(ranks, notes)
+    line = f"{visible(args.path)}: {format_size(nbytes)} in {seconds:.2f} s"
+    if whole:
+        line += f", raw bytes of one dataset (wrp_cee export {shlex.quote(whole)} rebuilds the HDF5 file)"
+    return {"tag": args.tag, "path": args.path, "nbytes": nbytes, "seconds": round(seconds, 3), "notes": notes}, [visible(line)]
 
 
 def _destroy(args, store, ranks):
+    with ranks.agreed("look for the contexts of the tags"):
+        torn = {tag: explore.context_of(store, tag) for tag in args.tags}
     explore.destroy(store, args.tags, ranks)
-    return {"destroyed": args.tags}, [f"destroyed {', '.join(args.tags)}"]
+    _warn(ranks, [f"{tag} was a dataset of {context}: {context} can't be exported whole any more; take its source in again "
+                  "to have it back" for tag, context in torn.items() if context and context not in args.tags])
+    return {"destroyed": args.tags}, [visible(f"destroyed {', '.join(args.tags)}")]
 
-
-# printing
 
 def _plain(rows):
     return [dataclasses.asdict(row) for row in rows]
 
 
-def _moment(stamp_ns):
-    return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(stamp_ns // 10**9))
-
-
-def _table(head, rows):
-    """Columns as wide as their widest cell."""
-    rows = [tuple(map(str, row)) for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *rows)]
-    return ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [head, *rows]]
-
-
-@contextmanager
-def _reader_may_leave():
-    """`wrp_cee ... | head` closes our output early: its right, and no error."""
-    try:
-        yield
-    except BrokenPipeError:
-        null = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(null, sys.stdout.fileno())      # what Python still holds goes nowhere at its end
-        os.close(null)
+def _sum(rows):
+    return f"{count(len(rows), 'blob')}, {format_size(sum(row.size for row in rows))}"
 
 
 if __name__ == "__main__":

@@ -1,10 +1,13 @@
 """The Python interface that users of the reference system know: AssimilationCtx and ContextInterface."""
 
+import operator
+import re
 import sys
+from contextlib import contextmanager
 from dataclasses import dataclass, fields
 
 from wrp.cee import explore
-from wrp.cee.opening import borrow, give_back
+from wrp.cee.opening import borrow, give_back, no_store
 from wrp.errors import NoSuchTag, UsageError, WrpError
 
 DEFAULT_MAX_RESULTS = 1024
@@ -46,29 +49,39 @@ class ContextInterface:
 
     def context_bundle(self, bundle):
         """Take in a list of AssimilationCtx. 0, or the error's exit code: ``last_error`` has the error. Collective."""
-        bundle = list(bundle)
-        return self._code(lambda: self._bundle(bundle)) if bundle else 0
+        return self._code(lambda: self._bundle(_listed("context_bundle", bundle, "AssimilationCtx")))
 
     def context_query(self, tag_re, blob_re, max_results=0):
-        """Names of the blobs whose tag and name match as a whole, natural order; 0 = all. Collective at the first call."""
-        store = self._open().reading()
-        return [blob for _, blob in store.blobs(tag_re, blob_re, max_results)] if store else []
+        """Names of the blobs whose tag and name match as a whole, natural order; 0 = all. Collective at the first call.
+
+        Raises UsageError for wrong arguments. Where there is no store the answer is [], and ``last_error`` says so.
+        """
+        with self._remembered():
+            _check("context_query", (tag_re, blob_re), max_results=max_results)
+            store = self._reading()
+            return [blob for _, blob in store.blobs(tag_re, blob_re, max_results)] if store else []
 
     def context_retrieve(self, tag_re, blob_re, max_results=DEFAULT_MAX_RESULTS,
                          max_context_size=DEFAULT_MAX_CONTEXT_SIZE, batch_size=32):
         """A list with at most one `bytes`: the matching blobs one after the other, no delimiters, "description" included.
 
         As in the reference system a blob that doesn't fit into `max_context_size` bytes ends its batch of `batch_size`
-        blobs, and later batches may still add smaller ones. `max_results` 0 = all. Collective at the first call.
+        blobs, and later batches may still add smaller ones. `max_results` 0 = all. When blobs that match are left out,
+        ``last_error`` says so, and one line on standard error. Otherwise as `context_query`.
         """
-        store = self._open().reading()
-        if store is None:
-            return []
-        found = store.blobs(tag_re, blob_re, max_results)
-        sizes = [store.size(tag, blob) for tag, blob in found]
-        chosen = fitting(sizes, max_context_size, batch_size)
-        packed = b"".join(store.get(*found[number]) for number in chosen)
-        return [packed] if packed else []
+        with self._remembered():
+            limits = dict(max_results=max_results, max_context_size=max_context_size, batch_size=batch_size)
+            _check("context_retrieve", (tag_re, blob_re), **limits)
+            store = self._reading()
+            matching = store.blobs(tag_re, blob_re) if store else []
+            found = matching[:max_results] if max_results else matching
+            sizes = [store.size(tag, blob) for tag, blob in found]
+            chosen = fitting(sizes, max_context_size, batch_size)
+            fit = len(chosen) + sizes.count(0)          # those of no bytes always do
+            if fit < len(matching):
+                self._left_out(fit, len(matching), "max_context_size" if fit < len(found) else "max_results", limits)
+            packed = b"".join(store.get(*found[number]) for number in chosen)
+            return [packed] if packed else []
 
     def context_splice(self, new_tag, tag_re, blob_re):
         """Copy the matching blobs into `new_tag`, in one step. 0, or an exit code as `context_bundle`. Collective.
@@ -79,7 +92,7 @@ class ContextInterface:
 
     def context_destroy(self, tags):
         """Remove contexts, an HDF5 one with its datasets. 0, or 1 when one isn't there (the others go). Collective."""
-        return 1 if self._code(lambda: self._destroy(list(tags))) else 0
+        return 1 if self._code(lambda: self._destroy(_listed("context_destroy", tags, "tags"))) else 0
 
     def close(self):
         """Give the store back; the last interface of a process that does so closes it. Idempotent. Collective."""
@@ -98,27 +111,54 @@ class ContextInterface:
             self._shared = borrow(self._folder)
         return self._shared
 
-    def _code(self, work):
-        """Run `work`; the reference's calls answer with a number, so an error becomes one, and one line for people."""
+    def _reading(self):
+        """The store opened for reading; None, and the error remembered, where there is none."""
+        shared = self._open()
+        store = shared.reading()
+        if store is None:
+            self.last_error = no_store(shared.path)
+        return store
+
+    @contextmanager
+    def _remembered(self):
+        """``last_error`` belongs to the call that the block is."""
         self.last_error = None
         try:
-            work()
+            yield
         except WrpError as error:
             self.last_error = error
-            if self._shared is None or self._shared.ranks.rank == 0:
-                print(f"wrp: {error}", file=sys.stderr, flush=True)
+            raise
+
+    def _code(self, work):
+        """Run `work`; the reference's calls answer with a number, so an error becomes one, and one line for people."""
+        try:
+            with self._remembered():
+                work()
+        except WrpError as error:
+            self._print(error)
             return error.exit_code
         return 0
+
+    def _left_out(self, fit, matched, name, limits):
+        self.last_error = WrpError(f"{fit} of {matched} blobs fit into {name}={limits[name]}: raise it, or use wrp_cee retrieve")
+        self._print(self.last_error)
+
+    def _print(self, error):
+        if self._shared is None or self._shared.ranks.rank == 0:
+            print(f"wrp: {error}", file=sys.stderr, flush=True)
 
     def _bundle(self, bundle):
         from wrp.cae import ingest, omni
 
+        if not bundle:
+            return
         transfers = tuple(_transfer(number, ctx) for number, ctx in enumerate(bundle, start=1))
         omni.check(transfers, "context_bundle")
         shared = self._open()
         ingest.run(omni.Job(transfers), shared.writing(make=True), shared.ranks)
 
     def _splice(self, new_tag, tag_re, blob_re):
+        _check("context_splice", (tag_re, blob_re))
         shared = self._open()
         store, ranks = shared.writing(), shared.ranks
         with ranks.agreed("look for the blobs to splice"):
@@ -139,6 +179,29 @@ class ContextInterface:
             raise NoSuchTag(f"no tag {missing[0]!r} in the store: it can't be destroyed")
 
 
+def _listed(call, items, what):
+    """The items as a list; UsageError for what is none."""
+    if isinstance(items, (str, bytes)) or not hasattr(items, "__iter__"):
+        raise UsageError(f"{call} wants a list of {what}, not {items!r}")
+    return list(items)
+
+
+def _check(call, patterns, **numbers):
+    """UsageError unless the patterns are regular expressions and the numbers integers of 0 or more."""
+    for pattern in patterns:
+        try:
+            re.compile(pattern if isinstance(pattern, str) else None)
+        except (re.error, TypeError) as error:
+            raise UsageError(f"{call}: {pattern!r} is not a regular expression ({error})") from error
+    for name, value in numbers.items():
+        try:
+            wrong = isinstance(value, bool) or operator.index(value) < 0
+        except TypeError:
+            wrong = True
+        if wrong:
+            raise UsageError(f"{call}: {name} must be an integer of 0 or more, not {value!r}")
+
+
 def fitting(sizes, max_nbytes, batch_size):
     """Numbers of the blobs that go into a context of `max_nbytes`, by the reference's rule (see `context_retrieve`)."""
     chosen, used = [], 0
@@ -150,7 +213,6 @@ def fitting(sizes, max_nbytes, batch_size):
                 chosen.append(number)
                 used += sizes[number]
     return chosen
-
 
 
 def _transfer(number, ctx):

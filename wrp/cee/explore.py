@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from wrp.errors import NoSuchTag, NothingMatched
 
+EVERYTHING = ".*"
 LAYOUT = "layout"            # the blob that an HDF5 context keeps its file's image description in
 
 
@@ -39,8 +40,13 @@ class BlobStat:
     tiers: tuple
 
 
-def ls(store, pattern=".*"):
-    """[TagRow] of the tags whose whole name matches `pattern`, in natural order. NothingMatched if there is none."""
+def ls(store, pattern=EVERYTHING):
+    """[TagRow] of the tags whose whole name matches `pattern`, in natural order. NothingMatched if there is none.
+
+    An empty store asked for all its tags has none: [].
+    """
+    if pattern == EVERYTHING and not store.tags():
+        return []
     held = {tag: [] for tag in store.tags(pattern)}
     for tag, blob in store.blobs(pattern) if held else ():
         held.setdefault(tag, []).append(store.size(tag, blob))
@@ -71,6 +77,16 @@ def members(store, tag):
 
     datasets = layout.dataset_tags(store.get(tag, LAYOUT), tag)
     return [tag] + [name for name in datasets if name != tag and store.exists(name)]
+
+
+def context_of(store, tag):
+    """The HDF5 context that `tag` is one dataset of, or None."""
+    parts = tag.split("/")
+    for length in range(len(parts) - 1, 0, -1):
+        context = "/".join(parts[:length])
+        if tag in members(store, context)[1:]:
+            return context
+    return None
 
 
 def destroy(store, tags, ranks, missing_ok=False):

@@ -2,13 +2,12 @@
 
 import os
 import re
+import shlex
 import sys
-import uuid
-from contextlib import contextmanager
 
 from wrp.cee.explore import LAYOUT
-from wrp.cee.writing import opened_to_write, pwrite_all, reserve, sync_folder, told
-from wrp.errors import Corrupt, NoSuchTag, UsageError
+from wrp.cee.writing import aside, check_target, opened_to_write, pwrite_all, reserve, told
+from wrp.errors import Corrupt, NoSuchTag
 
 DESCRIPTION = "description"
 _PIECE = 8 << 20
@@ -26,38 +25,54 @@ def run(store, tag, path, ranks, force=False):
         if not store.exists(tag):
             raise NoSuchTag(f"no tag {tag!r} in the store; wrp_cee ls shows what there is")
         if ranks.rank == 0:
-            _check_target(path, force)
+            check_target(path, force)
         rebuilt = store.exists(tag, LAYOUT)
-    with _aside(path, ranks) as temporary:
+    with aside(path, ranks) as temporary:
         if rebuilt:
             from wrp.cee import rebuild
 
             rebuild.run(store, tag, temporary, ranks)
         else:
-            _write_stream(store, tag, temporary, ranks)
+            _write_stream(store, lambda: [(tag, *blob) for blob in stream_of(store, tag)], temporary, ranks)
     return ranks.share(os.path.getsize(path) if ranks.rank == 0 else None, "size of the export")
 
 
-def write_blobs(store, rows, out=None):
-    """Bytes of the blobs of `rows` one after the other into the file `out` (None: standard output)."""
-    if out is None:
-        for piece in _pieces_of_rows(store, rows):
+def write_rows(store, rows, path, ranks, force=False):
+    """Write the bytes of the blobs of `rows`, one after the other, to `path`, which appears when it is whole. Collective.
+
+    Raises as `run`.
+    """
+    with ranks.agreed(f"look at {path}"):
+        if ranks.rank == 0:
+            check_target(path, force)
+    with aside(path, ranks) as temporary:
+        _write_stream(store, lambda: [(row.tag, row.blob, row.size) for row in rows], temporary, ranks)
+
+
+def print_rows(store, rows):
+    """Bytes of the blobs of `rows`, one after the other, to standard output."""
+    for row in rows:
+        for _, piece in pieces_of(store, row.tag, row.blob, row.size):
             sys.stdout.buffer.write(piece)
-        sys.stdout.buffer.flush()
-        return
-    with told(out), open(out, "wb") as file:
-        for piece in _pieces_of_rows(store, rows):
-            file.write(piece)
+    sys.stdout.buffer.flush()
+
+
+def notes(store, tag):
+    """Sentences about what an export of the tag can't give back as it was taken in: a list, most often empty."""
+    if not store.exists(tag, LAYOUT):
+        return []
+    from wrp.cae.hdf5 import layout
+
+    elsewhere = {"virtual storage": "virtual", "external storage": "stored in other files"}
+    return [f"{dataset.paths[0]} is {elsewhere[dataset.why]}: the exported file points at its sources again; its values as "
+            f"taken in: wrp_cee retrieve {shlex.quote(re.escape(dataset.tag))} 'chunk_.*' --out FILE"
+            for dataset in layout.unpack(store.get(tag, LAYOUT)).datasets if dataset.why in elsewhere]
 
 
 def pieces_of(store, tag, blob, size):
     """(start, bytes) of a blob in pieces of at most 8 MiB, each checked by the store."""
     for start in range(0, size, _PIECE):
         yield start, store.get(tag, blob, start, min(_PIECE, size - start))
-
-
-def _pieces_of_rows(store, rows):
-    return (piece for row in rows for _, piece in pieces_of(store, row.tag, row.blob, row.size))
 
 
 def stream_of(store, tag):
@@ -87,45 +102,19 @@ def _text(store, tag):
     return store.get(tag, DESCRIPTION).decode("utf-8", "replace")
 
 
-def _write_stream(store, tag, path, ranks):
-    """Every rank writes its share of the blobs, runs of neighbours of about as many bytes. Collective."""
+def _write_stream(store, blobs, path, ranks):
+    """Every rank writes its share of `blobs()` = [(tag, blob, size)], runs of neighbours of about as many bytes. Collective."""
     with ranks.agreed(f"make room for {path}"), told(path):
-        blobs = stream_of(store, tag)
-        total = sum(size for _, size in blobs)
+        blobs = blobs()
+        total = sum(size for *_, size in blobs)
         if ranks.rank == 0:
             reserve(path, total)
     ranks.barrier("export begins")
     with ranks.agreed(f"write {path}"), told(path), opened_to_write(path) as descriptor:
         offset = 0
-        for blob, size in blobs:
+        for tag, blob, size in blobs:
             if size and offset * ranks.size // total == ranks.rank:
                 for start, piece in pieces_of(store, tag, blob, size):
                     pwrite_all(descriptor, piece, offset + start)
                     ranks.tick()
             offset += size
-
-
-def _check_target(path, force):
-    if os.path.isdir(path):
-        raise UsageError(f"{path} is a folder: name the file to write")
-    if os.path.exists(path) and not force:
-        raise UsageError(f"{path} exists: choose another name, or replace it with --force")
-    folder = os.path.dirname(os.path.abspath(path))
-    if not os.path.isdir(folder):
-        raise UsageError(f"there is no folder {folder} to write {os.path.basename(path)} into")
-
-
-@contextmanager
-def _aside(path, ranks):
-    """A temporary name beside `path`, the same on every rank; renamed to `path` when no rank raised, else removed."""
-    folder, name = os.path.split(os.path.abspath(path))
-    temporary = os.path.join(folder, f".{name}.{ranks.share(uuid.uuid4().hex[:12], 'name of the export')}.part")
-    try:
-        yield temporary
-        with ranks.agreed(f"finish {path}"), told(path):
-            if ranks.rank == 0:
-                os.replace(temporary, path)
-                sync_folder(folder)
-    finally:
-        if ranks.rank == 0 and os.path.exists(temporary):
-            os.unlink(temporary)

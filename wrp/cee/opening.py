@@ -22,8 +22,15 @@ def opened(folder=None, write=True, make=True):
     path, ranks = store_folder(folder), world()
     with ranks.agreed("look for the store"):
         if ranks.rank == 0 and not (write and make) and not os.path.isdir(path):
-            raise StoreError(f"there is no store at {os.path.abspath(path)}: ingest something first, or name its folder with --store")
+            raise no_store(path)
     return Store.open(path, ranks, write=write), ranks
+
+
+def no_store(path):
+    """The StoreError for a path that has no folder."""
+    if os.path.exists(path):
+        return StoreError(f"{os.path.abspath(path)} is a file, not the folder of a store: name the folder with --store")
+    return StoreError(f"there is no store at {os.path.abspath(path)}: ingest something first, or name its folder with --store")
 
 
 class Shared:

@@ -79,6 +79,18 @@ class SharedCache(FunctionCache):
         finally:
             self._turn.leave()
 
+    def guard(self, compiler):
+        """Give the turn back when this compiler raises too: then Numba never comes to `save_overload`."""
+        compile_kernel = compiler.compile
+
+        def guarded(*arguments):
+            try:
+                return compile_kernel(*arguments)
+            except BaseException:
+                self._turn.leave()
+                raise
+        compiler.compile = guarded
+
     def _load(self, sig, target_context):
         try:
             return super().load_overload(sig, target_context)

@@ -11,7 +11,6 @@ _CAPACITY = 0       # most runs it takes
 _COUNT = 8          # runs in it
 _FREE = 16          # sum of their bytes
 _SIZE = 24          # bytes of the device
-_HINT = 32          # run where the last search ended: the next one begins there
 _RUNS = 64          # runs of two words, by offset: offset, nbytes
 _RUN = 16
 
@@ -25,7 +24,6 @@ def extents_format(address, device_nbytes, capacity):
     atomics.store(address + _CAPACITY, capacity)
     atomics.store(address + _FREE, device_nbytes)
     atomics.store(address + _SIZE, device_nbytes)
-    atomics.store(address + _HINT, 0)
     atomics.store(address + _RUNS, 0)
     atomics.store(address + _RUNS + 8, device_nbytes)
     atomics.store(address + _COUNT, 1 if device_nbytes > 0 else 0)
@@ -112,20 +110,29 @@ def _cut(address, number, offset, nbytes):
 
 
 @kernel
-def extents_take(address, nbytes, align=1):
-    """Take `nbytes` free bytes in one run, at a multiple of `align`: their offset, or -1 if no run has room."""
-    if nbytes <= 0 or align <= 0:
-        return NO_ROOM
-    count = atomics.load(address + _COUNT)
-    hint = atomics.load(address + _HINT)
-    for step in range(count):
-        number = (hint + step) % count
+def extents_take_run(address, least, most, align):
+    """Take between `least` and `most` free bytes at a multiple of `align` from the lowest run that has so many.
+
+    (offset, bytes taken), or (-1, 0) if no run has room. The lowest, not the next one: what was used before has its pages
+    already, and first touch is the slowest thing memory does.
+    """
+    if least <= 0 or align <= 0:
+        return NO_ROOM, 0
+    for number in range(atomics.load(address + _COUNT)):
         start = _offset_of(address, number)
         offset = (start + align - 1) // align * align
-        if nbytes <= start + _nbytes_of(address, number) - offset and _cut(address, number, offset, nbytes) == 0:
-            atomics.store(address + _HINT, number)
-            return offset
-    return NO_ROOM
+        room = start + _nbytes_of(address, number) - offset
+        if room >= least:
+            nbytes = min(room, most) if most > least else least
+            if _cut(address, number, offset, nbytes) == 0:
+                return offset, nbytes
+    return NO_ROOM, 0
+
+
+@kernel
+def extents_take(address, nbytes, align=1):
+    """Take `nbytes` free bytes at a multiple of `align`: their offset, or -1 if no run has room."""
+    return extents_take_run(address, nbytes, nbytes, align)[0]
 
 
 @kernel

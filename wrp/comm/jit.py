@@ -41,6 +41,7 @@ def _compiled(function, signature):
     try:
         dispatcher = numba.njit(**_OPTIONS)(function)
         dispatcher._cache = SharedCache(function, folder)
+        dispatcher._cache.guard(dispatcher._compiler)
     finally:
         config.CACHE_DIR = before
     if signature is not None:

@@ -4,8 +4,10 @@ Ranks write their blobs to their final place by themselves; one exchange then ca
 frame, and the first rank of each node publishes. Nothing is sent per blob.
 """
 
+from contextlib import contextmanager
 from dataclasses import dataclass
 
+from wrp.comm.ranks.agreement import is_common
 from wrp.cte import names, pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.errors import UsageError
@@ -38,12 +40,14 @@ class Batch:
         """Context manager: a writable memoryview of nbytes to fill; filled at the end of the block. Local."""
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
+        _check_names(tag, blob)
         return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
                               lambda extents: self._add(tag, blob, extents, nbytes))
 
     def put(self, tag, blob, data):
         """A whole blob. Local."""
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        _check_names(tag, blob)
+        view = pieces.bytes_of(data)
         self._add(tag, blob, pieces.write(self._parts.tiers, view, self._durable), len(view))
 
     def create(self, tag):
@@ -61,20 +65,27 @@ class Batch:
 
     def _add(self, tag, blob, extents, nbytes):
         self.create(tag)
-        name = full_name(tag, names.checked("blob", blob))
+        name = full_name(tag, blob)
         if name in self._records:
             self._parts.tiers.give_back(self._records[name].extents)
         self._records[name] = Record(name, BLOB, 0, nbytes, combined_crc(extents), 1.0, tuple(extents), (), not self._durable)
 
+    @contextmanager
     def _staging(self, nbytes):
-        if len(self._buffer) < nbytes:
-            self._buffer = bytearray(nbytes)
-        return memoryview(self._buffer)[:nbytes]
+        """A buffer to fill: the one of the last blob again, unless that is still being filled."""
+        buffer, self._buffer = self._buffer, bytearray()
+        if len(buffer) < nbytes:
+            buffer = bytearray(nbytes)
+        yield memoryview(buffer)[:nbytes]
+        self._buffer = buffer
 
     def abandon(self):
         """Give back the space of what was written. Local; idempotent."""
         for record in self._records.values():
             self._parts.tiers.give_back(record.extents)
+        self._forget()
+
+    def _forget(self):
         self._records, self._replaced, self._removed = {}, set(), set()
 
     def commit(self):
@@ -83,26 +94,24 @@ class Batch:
         with ranks.agreed(f"writing {self._label} out"):
             if self._durable:
                 parts.sync()
-        mine = (list(self._records.values()), self._replaced, self._removed)
+        mine = (list(self._records.values()), self._replaced, self._removed, parts.catalog.last_stamp)
         gathered = ranks.gather(mine, f"the records of {self._label}")
         records, removals = {}, None
         with ranks.agreed(f"committing {self._label}"):
             records = _merged(gathered)
             removals = self._plan(gathered, records)
+            self._check_room(records)
         if any(part[1] or part[2] for part in gathered):
             removals = sorted(set().union(*ranks.gather(removals, f"what {self._label} removes")))
         with ranks.agreed(f"stamping {self._label}"):
             if ranks.rank == 0:
-                stamp = self._stamp(len(records) + len(removals))
+                stamp = self._stamp(len(records) + len(removals), max(part[3] for part in gathered))
         first = ranks.share(stamp if ranks.rank == 0 else None, f"the stamp of {self._label}")
         records, removals = _stamped(records, removals, first, self._durable)
-        with ranks.agreed(f"committing {self._label}"):
-            if ranks.rank == 0 and self._durable:
-                parts.journal.append({"put": [to_plain(record) for record in records],
-                                      "remove": [list(removal) for removal in removals]})
+        self._write_down(records, removals)
         # from here on the batch has happened: what follows only shows it
+        self._forget()
         with ranks.agreed(f"publishing {self._label}"):
-            self._records = {}
             if ranks.local_rank == 0:
                 self._publish(records, removals)
         ranks.barrier(f"{self._label} is published")
@@ -118,9 +127,33 @@ class Batch:
         return sorted({record.name for record in known if record.name not in records
                        and (record.tag in removed or record.tag in replaced and record.kind == BLOB)})
 
-    def _stamp(self, count):
+    def _check_room(self, records):
+        """Before the journal has the batch: afterwards nobody may refuse it."""
+        if self._parts.ranks.local_rank == 0:
+            with self._parts.catalog.changing(f"looking for room for {self._label}"):
+                self._parts.catalog.check_room(records.values())
+
+    def _write_down(self, records, removals):
+        """One frame of rank 0's journal: the batch has happened, or not."""
+        parts, ranks = self._parts, self._parts.ranks
+        change = {"put": [to_plain(record) for record in records], "remove": [list(removal) for removal in removals]}
+        try:
+            with ranks.agreed(f"committing {self._label}"):
+                if ranks.rank == 0 and self._durable:
+                    parts.journal.append(change)
+        except BaseException as error:
+            if not is_common(error):
+                self._forget()      # a rank is gone, and the frame may be written: the space stays taken
+            raise
+        if ranks.rank == 0 and ranks.nodes > 1 and removals:
+            # so that no older flush of another node, told later, brings back what is removed
+            parts.told.append({"remove": change["remove"]})
+
+    def _stamp(self, count, seen):
+        """The stamp before those of `count` changes, all above `seen`, the highest stamp of any node."""
         catalog = self._parts.catalog
         with catalog.changing("stamping a batch"):
+            catalog.seen_stamp(seen)
             first = catalog.next_stamp()
             catalog.seen_stamp(first + count)
         return first
@@ -130,12 +163,12 @@ class Batch:
         freed = []
         with catalog.changing(f"publishing {self._label}"):
             for record in records:
+                catalog.seen_stamp(record.stamp)
                 old = catalog.find(record.name)
                 if record.kind == TAG and old is not None:
                     continue
                 catalog.put(record)
                 freed += _space_of(old, self._durable)
-                catalog.seen_stamp(record.stamp)
             for name, stamp in removals:
                 freed += _space_of(catalog.remove(name), True)
                 catalog.seen_stamp(stamp)
@@ -158,11 +191,16 @@ class Batch:
         return False
 
 
+def _check_names(tag, blob):
+    # before space is leased for the blob
+    names.checked("tag", tag), names.checked("blob", blob)
+
+
 def _merged(gathered):
     """{name: Record} of all ranks; WrpError when two ranks wrote one blob."""
     records = {}
-    for part, _, _ in gathered:
-        for record in part:
+    for part in gathered:
+        for record in part[0]:
             if record.kind == BLOB and record.name in records:
                 raise UsageError(f"two ranks wrote blob {record.blob!r} of tag {record.tag!r} in one batch")
             records[record.name] = record
@@ -172,7 +210,8 @@ def _merged(gathered):
 def _stamped(records, removals, first, durable):
     """(sorted Records with stamps, [(name, stamp)]), the same on every rank."""
     ordered = [records[name] for name in sorted(records)]
-    stamped = [record.but(stamp=first + 1 + number, durable=record.extents if durable else (), dirty=not durable)
+    stamped = [record.but(stamp=first + 1 + number, durable=record.extents if durable else (), dirty=not durable,
+                          journaled=durable)
                for number, record in enumerate(ordered)]
     start = first + 1 + len(ordered)
     return stamped, [(name, start + number) for number, name in enumerate(removals)]

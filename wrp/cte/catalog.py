@@ -6,6 +6,7 @@ a time. Readers take no lock: they copy a record, check its checksum and that th
 
 import threading
 import time
+from contextlib import contextmanager
 
 import numpy as np
 
@@ -14,12 +15,11 @@ from wrp.comm.extents import Extents
 from wrp.comm.index import BUSY, FOUND, Index, index_find
 from wrp.comm.segment import Segment
 from wrp.cte import records
-from wrp.cte.records import key_of, pack, unpack
-from wrp.errors import OutOfSpace
+from wrp.cte.records import key_of, pack, packed_nbytes, unpack
+from wrp.errors import OutOfSpace, WaitTimeout
 
 _READS = 200                    # tries of a reader before it takes the token
 _RECORD_BYTES = 512             # heap per slot: a record of a few extents and a name of some 200 bytes
-_RUNS = 65536
 _ALIGN = 64
 _STEP = 1 << 20                 # the heap is backed in such steps
 
@@ -31,8 +31,10 @@ class Catalog:
     """
 
     def __init__(self, node_ranks, slots, timeout_s):
-        sizes = {"token": lock.NBYTES, "words": 64, "index": Index.nbytes(slots), "runs": Extents.nbytes(_RUNS),
-                 "heap": slots * _RECORD_BYTES}
+        # between n records there are at most n + 1 gaps, so the table of free runs never fills
+        self._slots, self._gaps = slots, slots + 2
+        sizes = {"token": lock.NBYTES, "flushing": lock.NBYTES, "words": 64, "index": Index.nbytes(slots),
+                 "runs": Extents.nbytes(self._gaps), "heap": slots * _RECORD_BYTES}
         self._segment = Segment.window(node_ranks, sum(sizes.values()) + _STEP)
         self._timeout_s = timeout_s
         places = None
@@ -47,17 +49,18 @@ class Catalog:
         places = {name: segment.place(name, nbytes, 4096)[0] for name, nbytes in sizes.items()}
         segment.reserve(0, places["heap"])
         Index.create(segment, places["index"], slots)
-        Extents.create(segment, places["runs"], sizes["heap"], _RUNS)
+        Extents.create(segment, places["runs"], sizes["heap"], self._gaps)
         return places
 
     def _take_places(self, places):
         segment = self._segment
         self._token = lock.Token(segment.address + places["token"], "the catalog of the node")
+        self._flushing = lock.Token(segment.address + places["flushing"], "the journals of the node")
         self._index = Index.attach(segment, places["index"])
         self._runs = Extents.attach(segment, places["runs"])
         self._heap = places["heap"]
         self._stamp = segment.address + places["words"]
-        self._backed = self._stamp + 8
+        self._backed, self._flushes = self._stamp + 8, self._stamp + 16
         self._words = np.frombuffer(segment.buffer, np.int64)
 
     def close(self):
@@ -133,20 +136,53 @@ class Catalog:
         """Context manager that holds the token: only inside may `put` and `remove` be called."""
         return self._token.held(what, self._timeout_s)
 
+    @contextmanager
+    def flushing(self):
+        """Only inside may a rank write blobs of the node to its journal, lest two write one. Not inside `changing`.
+
+        Others may wait long: the deadline starts again while whoever is inside gets on.
+        """
+        seen = atomics.load(self._flushes)
+        while True:
+            try:
+                self._flushing.acquire("the journals of the node", self._timeout_s)
+                break
+            except lock.DeadHolder:
+                raise
+            except WaitTimeout:
+                if atomics.load(self._flushes) == seen:
+                    raise
+                seen = atomics.load(self._flushes)
+        try:
+            yield
+        finally:
+            atomics.add(self._flushes, 1)
+            self._flushing.release()
+
+    def check_room(self, records):
+        """OutOfSpace unless there are slots and heap for these records, next to what they replace. Inside `changing` only."""
+        fresh = sum(not self.has(record.name) for record in records)
+        nbytes = sum(_rounded(packed_nbytes(record)) for record in records)
+        if len(self._index) + fresh > self._slots or nbytes > self._runs.free:
+            raise OutOfSpace(f"the catalog of the node has no room for {fresh} more names next to its {len(self._index)}: "
+                             f"raise runtime.index_slots in the configuration")
+
     def put(self, record):
         """Publish a record in place of the one of its name. Inside `changing` only.
 
         Raises OutOfSpace when the catalog is full; nothing has changed then.
         """
         data = pack(record)
-        offset = self._runs.take(_rounded(len(data)), _ALIGN)
+        offset = None
         try:
+            offset = self._runs.take(_rounded(len(data)), _ALIGN)
             self._back(offset + len(data))
             start = self._heap + offset
             self._segment.buffer[start:start + len(data)] = data
             old = self._index.insert(record.key, (offset, len(data)))
         except OutOfSpace as error:
-            self._runs.give(offset, _rounded(len(data)))
+            if offset is not None:
+                self._runs.give(offset, _rounded(len(data)))
             raise OutOfSpace(f"the catalog of the node has no room for another name: raise runtime.index_slots in the "
                              f"configuration ({error})") from error
         if old is not None:
@@ -161,11 +197,23 @@ class Catalog:
         self._runs.give(old[0], _rounded(old[1]))
         return record
 
+    def put_missing_tags(self, names):
+        """No blob without its tag: make the tags of those blobs of `names` that are there. Inside `changing` only."""
+        blobs = (records.Record(name) for name in names)
+        for tag in {blob.tag for blob in blobs if blob.blob and self.has(blob.name)}:
+            if not self.has(tag):
+                self.put(records.Record(tag, records.TAG, self.next_stamp()))
+
     def next_stamp(self):
         """A stamp above all stamps of the store: wall-clock nanoseconds, or one more than the last. Inside `changing` only."""
         stamp = max(time.time_ns(), atomics.load(self._stamp) + 1)
         atomics.store(self._stamp, stamp)
         return stamp
+
+    @property
+    def last_stamp(self):
+        """The highest stamp that this node has given out or seen."""
+        return atomics.load(self._stamp)
 
     def seen_stamp(self, stamp):
         """Never give out a stamp at or below this one again. Inside `changing` only."""

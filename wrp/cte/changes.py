@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
-from wrp.errors import Corrupt, UsageError
+from wrp.errors import Corrupt, OutOfSpace, UsageError, WaitTimeout
+
+_TRIES = 1000                   # of a change in a blob that other ranks change meanwhile
 
 
 class Changes:
@@ -32,7 +34,7 @@ class Changes:
         if offset < 0:
             raise UsageError(f"offset {offset} of blob {blob!r} is negative")
         name = full_name(tag, blob)
-        while True:
+        for _ in range(_TRIES):
             old = self._catalog.find(name)
             try:
                 extents, kept = self._spliced(old, data, offset)
@@ -40,16 +42,18 @@ class Changes:
                 if self._catalog.still(old):
                     raise
                 continue
-            fresh = [extent for extent in extents if extent not in kept]
+            fresh = [extent for extent in extents if extent not in set(kept)]
             with self._given_back_on_error(fresh), self._catalog.changing(f"putting into blob {blob!r}"):
                 now = self._catalog.find(name)
-                if (now and now.stamp) == (old and old.stamp):
+                if _same(now, old):
                     self._create(tag)
                     self._replace(name, extents, sum(extent[2] for extent in extents), old.score if old else score)
                     break
             self._tiers.give_back(fresh)            # another rank was quicker: splice into what it left
-        if old is not None:
-            self._retire(old, kept)
+        else:
+            raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: "
+                              f"its writers don't pause")
+        self._retire(now, kept)
 
     def create(self, tag):
         if self._catalog.find(tag) is None:
@@ -59,13 +63,15 @@ class Changes:
     def remove(self, names):
         """Take names out of the catalog; True when one of them was there."""
         with self._catalog.changing("removing blobs"):
-            return self._remove(names)
+            gone = self._take_out(names)
+        return self._retired(gone)
 
     def remove_tag(self, tag):
         """Take a tag and its blobs out; True when it was there."""
         with self._catalog.changing(f"destroying tag {tag!r}"):
             blobs = [record.name for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
-            return self._remove(blobs + [tag])
+            gone = self._take_out(blobs + [tag])
+        return self._retired(gone)
 
     def pin(self, record):
         """Keep the blob's bytes in ram where they are until it is replaced or deleted. False when it has changed meanwhile."""
@@ -76,12 +82,17 @@ class Changes:
             self._catalog.put(now.but(pinned=True))
             return True
 
-    def _remove(self, names):
+    def _take_out(self, names):
+        """Records that are out of the catalog now. A tag may be in the journal through a batch that found it here."""
         gone = [record for record in map(self._catalog.remove, names) if record is not None]
+        if self._journaled:
+            self.owed += [(record.name, self._catalog.next_stamp(), record.durable) for record in gone
+                          if record.journaled or record.kind == TAG]
+        return gone
+
+    def _retired(self, gone):
         for record in gone:
-            self._give_back_volatile(record)
-            if self._journaled and (record.durable or record.kind == TAG):
-                self.owed.append((record.name, self._catalog.next_stamp(), record.durable))
+            self._retire(record)
         return bool(gone)
 
     def _create(self, tag):
@@ -91,18 +102,15 @@ class Changes:
     def _replace(self, name, extents, size, score):
         old = self._catalog.find(name)
         record = Record(name, BLOB, self._catalog.next_stamp(), size, combined_crc(extents), score, tuple(extents),
-                        old.durable if old else ())
+                        old.durable if old else (), journaled=old is not None and old.journaled)
         self._catalog.put(record)
         return old
 
     def _retire(self, old, kept=()):
         """Give back what the old record's bytes took, less what the journal or the new record still names."""
         if old is not None:
-            self._give_back_volatile(old, kept)
-
-    def _give_back_volatile(self, record, kept=()):
-        held = set(record.durable) | set(kept)
-        self._tiers.give_back([extent for extent in record.extents if extent not in held])
+            held = set(old.durable) | set(kept)
+            self._tiers.give_back([extent for extent in old.extents if extent not in held])
 
     def _spliced(self, old, data, offset):
         """(extents of the blob with `data` at `offset`, those of them that are the old record's)."""
@@ -118,7 +126,10 @@ class Changes:
             else:
                 low, high = min(low, position), max(high, position + extent[2])
             position += extent[2]
-        middle = bytearray(high - low)
+        try:
+            middle = bytearray(high - low)
+        except (MemoryError, OverflowError) as error:
+            raise OutOfSpace(f"there is no room for the {high - low} bytes that a range at offset {offset} makes of the blob") from error
         covered = min(high, size) - low
         if covered > 0:
             pieces.read(self._tiers, old, low, memoryview(middle)[:covered])
@@ -134,4 +145,10 @@ class Changes:
             self._tiers.give_back(extents)
             raise
 
+
+def _same(now, old):
+    """True when nothing has happened to the bytes of `old`: neither a change, nor an eviction, which leaves the stamp."""
+    if now is None or old is None:
+        return now is old
+    return (now.stamp, now.extents) == (old.stamp, old.extents)
 

@@ -1,11 +1,19 @@
-"""Flushing: what a node holds becomes durable, and the nodes of a job tell each other what is. Who may put what is in changes.py."""
+"""Flushing: what a node holds becomes durable, and the nodes of a job tell each other what is. Who may put what is in changes.py.
+
+A blob is flushed in steps: its bytes are copied to files; its record promises the copies (they count as `durable`, so that
+nobody who replaces or removes it meanwhile gives them back); files and journal are synced; the record is settled: what the
+journal no longer names is free.
+"""
+
+from contextlib import contextmanager
 
 from wrp.cte import pieces
+from wrp.cte.folder.folder import newest
 from wrp.cte.records import BLOB, RAM, from_plain, to_plain
-from wrp.errors import WaitTimeout
+from wrp.errors import OutOfSpace
 
-_BATCH = 1024                   # records per journal frame
-_TRIES = 100                    # for a blob that is replaced while it is copied
+_BATCH = 1024                   # records per journal frame at most
+_BATCH_BYTES = 256 << 20        # after so many bytes another rank of the node gets its turn
 
 
 class Flush:
@@ -13,129 +21,194 @@ class Flush:
 
     def __init__(self, parts, changes):
         self._parts, self._changes = parts, changes
-        self._told = []         # changes since the last exchange between nodes
 
     def run(self):
         """Bytes to files, then records to this rank's journal, then the space of what they replaced back. Local.
 
-        The order is the promise: a record reaches the journal after its bytes reached storage.
+        The order is the promise: a record reaches the journal after its bytes reached storage, and a tag no later than its blobs.
         """
-        dirty = self._parts.catalog.scan(dirty=True)
-        for _ in range(_TRIES):
-            replaced = []
-            for start in range(0, len(dirty), _BATCH):
-                replaced += self._write_out(dirty[start:start + _BATCH])
-            successors = map(self._parts.catalog.find, replaced)
-            dirty = [record for record in successors if record is not None and record.dirty]
-            if not dirty:
-                break
-        else:
-            raise WaitTimeout(f"blob {dirty[0].blob!r} of tag {dirty[0].tag!r} was replaced {_TRIES} times while it was flushed: "
-                              f"its writers don't pause")
+        try:
+            self._write_dirty()
+        except OutOfSpace:
+            if not self._changes.owed:
+                raise
+            # what was removed to make room is room only when the journal knows it
+            self._write_removals()
+            self._write_dirty()
         self._write_removals()
 
+    def _write_dirty(self):
+        dirty = sorted(self._parts.catalog.scan(dirty=True), key=lambda record: record.kind)
+        for names in _portions(dirty):
+            with self._parts.catalog.flushing():
+                self._write_out(names)
+
     def _write_removals(self):
-        owed, self._changes.owed = self._changes.owed, []
-        if owed:
-            self._append({"remove": [[name, stamp] for name, stamp, _ in owed]})
-            for _, _, extents in owed:
-                self._parts.tiers.give_back(extents)
+        if not self._changes.owed:
+            return
+        with self._parts.catalog.flushing():        # another thread of this rank may flush too
+            owed = list(self._changes.owed)
+            if owed:
+                self._append({"remove": [[name, stamp] for name, stamp, _ in owed]})
+                del self._changes.owed[:len(owed)]
+        for _, _, extents in owed:
+            self._release(extents)
 
-    def _write_out(self, dirty):
-        """Names of those that were replaced before their bytes were copied."""
-        placed, replaced = [], []
+    def _write_out(self, names):
+        """Those of the names that are still dirty, in one frame. Inside `flushing`."""
+        placed = []
         try:
-            for record in dirty:
-                moved = self._to_files(record)
-                if moved is not None:
-                    placed.append((record, moved))
-                else:
-                    replaced.append(record.name)
-        except BaseException:
+            for name in names:
+                placed += self._place(name)
+            if placed:
+                self._parts.sync()
+                self._append({"put": [to_plain(moved) for _, moved in placed]})
+        except Exception:
+            # any other exception may come after the journal was written: the promises stay, the next flush settles them
             for record, moved in placed:
-                self._undo(record, moved)
+                self._settle(record, record, set(moved.durable) - set(record.durable))
             raise
-        self._parts.sync()
-        self._append({"put": [to_plain(moved) for _, moved in placed]})
         for record, moved in placed:
-            self._mark_clean(record, moved)
-        return replaced
+            self._settle(record, moved.but(dirty=False), set(record.durable) - set(moved.durable))
 
-    def _to_files(self, record):
-        """The record with durable extents that hold its bytes; None when it was replaced meanwhile (its successor is dirty too)."""
+    def _place(self, name):
+        """[(record, record with the extents that the journal shall name)], promised; [] when it isn't dirty any more."""
+        catalog = self._parts.catalog
+        record = catalog.find(name)
+        if record is None or not record.dirty:
+            return []
+        moved = self._copied(record)
+        if moved is not None:
+            with self._undone_on_error(record, moved), catalog.changing(f"flushing blob {record.blob!r}"):
+                if self._promise(record, moved):
+                    return [(record, moved)]
+            self._undo(record, moved)
+        # its writers are quicker than the copy: they wait this time
+        with catalog.changing(f"flushing blob {record.blob!r}"):
+            record = catalog.find(name)
+            if record is None or not record.dirty:
+                return []
+            moved = self._copied(record)
+            with self._undone_on_error(record, moved):
+                self._promise(record, moved)
+            return [(record, moved)]
+
+    def _promise(self, record, moved):
+        """Name the copies in the record; False when it was replaced or removed. Inside `changing`."""
+        catalog = self._parts.catalog
+        now = catalog.find(record.name)
+        if now is None or now.stamp != record.stamp:
+            return False
+        fresh = [extent for extent in moved.durable if extent not in set(record.durable)]
+        catalog.put(now.but(durable=now.durable + tuple(fresh), journaled=True))
+        return True
+
+    def _copied(self, record):
+        """The record with durable extents that hold its bytes; None when it was replaced meanwhile."""
         tiers = self._parts.tiers
         durable = []
-        for extent in record.extents:
-            if extent[0] != RAM:
-                durable.append(extent)
-                continue
-            copied = pieces.write(tiers, tiers.view(*extent[:3]), durable=True)
-            durable.extend(copied)
-            if copied[0][3] != extent[3]:
-                self._undo(record, record.but(durable=tuple(durable)))
-                if self._parts.catalog.still(record):
-                    pieces.fail(record)
-                return None
+        with self._undone_on_error(record, record.but(durable=durable)):
+            for extent in record.extents:
+                if extent[0] != RAM:
+                    durable.append(extent)
+                    continue
+                copied = pieces.write(tiers, tiers.view(*extent[:3]), durable=True)
+                durable.extend(copied)
+                if copied[0][3] != extent[3]:
+                    if self._parts.catalog.still(record):
+                        pieces.fail(record)
+                    self._undo(record, record.but(durable=durable))
+                    return None
         return record.but(durable=tuple(durable))
 
+    @contextmanager
+    def _undone_on_error(self, record, moved):
+        try:
+            yield
+        except BaseException:
+            self._undo(record, moved)
+            raise
+
     def _undo(self, record, moved):
-        """Give back the copies that were made for a flush that didn't happen."""
-        self._parts.tiers.give_back([extent for extent in moved.durable if extent not in record.extents])
+        """Give back copies that the record doesn't name."""
+        self._parts.tiers.give_back([extent for extent in moved.durable if extent not in set(record.extents)])
 
     def _append(self, change):
         self._parts.journal.append(change)
         if self._parts.ranks.nodes > 1:
-            self._told.append(change)
+            self._parts.told.append(change)
 
-    def _mark_clean(self, record, moved):
-        """The journal names `moved.durable` now: the catalog says so, unless a newer change came between."""
-        catalog, tiers = self._parts.catalog, self._parts.tiers
-        with catalog.changing("marking a blob as flushed"):
+    def _settle(self, record, known, obsolete):
+        """The journal knows the blob as `known`: the catalog says so, and what is `obsolete` is free.
+
+        A newer record inherited the promises and loses the obsolete ones; who removed the record owes all of them.
+        """
+        catalog = self._parts.catalog
+        with catalog.changing(f"settling blob {record.blob!r}"):
             now = catalog.find(record.name)
-            if now is not None and now.stamp == record.stamp:
-                catalog.put(moved.clean())
-                freed = record.durable
-            elif now is not None:
-                # a newer version: its journal predecessor is what was written just now
-                catalog.put(now.but(durable=moved.durable))
-                freed = record.durable
+            if now is None:
+                return
+            if now.stamp == record.stamp:
+                settled = now.but(durable=known.durable, dirty=known.dirty)
             else:
-                self._changes.owed.append((record.name, catalog.next_stamp(), moved.durable))
-                freed = ()
-        tiers.give_back([extent for extent in freed if extent not in moved.durable])
+                settled = now.but(durable=tuple(extent for extent in now.durable if extent not in obsolete))
+            catalog.put(settled)
+        held = set(settled.extents)
+        self._release([extent for extent in now.durable if extent in obsolete and extent not in held])
+
+    def _release(self, extents):
+        """Give back what the journal named; other nodes may read it until the next exchange."""
+        if self._parts.ranks.nodes == 1:
+            self._parts.tiers.give_back(extents)
+        else:
+            self._parts.held += extents
 
     def exchange(self):
         """Every node learns what the others have made durable. Collective over all ranks; nothing to do on one node."""
         ranks, catalog = self._parts.ranks, self._parts.catalog
         if ranks.nodes == 1:
             return
-        told, self._told = self._told, []
+        told, self._parts.told = self._parts.told, []
         everything = ranks.gather((ranks.node, told), "what each rank has flushed")
+        # only the newest change of a name: a removal may be told before the put that it follows
+        state = newest(change for _, changes in everything for change in changes)
+        ours = newest(change for node, changes in everything for change in changes if node == ranks.node)
         with ranks.agreed("taking over what other nodes have flushed"):
             if ranks.local_rank == 0:
-                for node, changes in everything:
-                    if node != ranks.node:
-                        for change in changes:
-                            self._take_over(catalog, change)
+                with catalog.changing("taking over what other nodes have flushed"):
+                    for name, (stamp, plain) in state.items():
+                        if ours.get(name, (None,))[0] != stamp:
+                            self._newer(name, stamp, plain and from_plain(plain))
+                    # a node may have destroyed a tag into which another has put
+                    catalog.put_missing_tags(name for name, (_, plain) in state.items() if plain is not None)
         ranks.barrier("every node knows what is durable")
+        held, self._parts.held = self._parts.held, []
+        self._parts.tiers.give_back(held)
 
-    def _take_over(self, catalog, change):
-        with catalog.changing("taking over what another node has flushed"):
-            for plain in change.get("put", ()):
-                self._newer(catalog, plain[0], plain[2], from_plain(plain))
-            for name, stamp in change.get("remove", ()):
-                self._newer(catalog, name, stamp, None)
-
-    def _newer(self, catalog, name, stamp, record):
+    def _newer(self, name, stamp, record):
         """Put, or remove, where the catalog knows nothing newer; what that frees on this node's devices goes back."""
+        catalog = self._parts.catalog
+        catalog.seen_stamp(stamp)
         known = catalog.find(name)
         if known is not None and known.stamp >= stamp:
             return
         if record is not None:
             catalog.put(record)
-            catalog.seen_stamp(stamp)
         elif known is not None:
             catalog.remove(name)
         if known is not None and known.kind == BLOB:
             held = record.durable if record is not None else ()
             self._parts.tiers.give_back([extent for extent in set(known.extents + known.durable) if extent not in held])
+
+
+def _portions(dirty):
+    """Lists of the records' names, each small enough for one turn."""
+    names, nbytes = [], 0
+    for record in dirty:
+        names.append(record.name)
+        nbytes += record.size
+        if len(names) == _BATCH or nbytes >= _BATCH_BYTES:
+            yield names
+            names, nbytes = [], 0
+    if names:
+        yield names

@@ -10,9 +10,17 @@ _LONGEST = 4096
 
 def checked(what, name):
     """The name, or UsageError: names are non-empty text without NUL, at most 4096 bytes."""
-    if not isinstance(name, str) or not name or "\0" in name or len(name.encode("utf-8", "surrogatepass")) > _LONGEST:
+    if not isinstance(name, str) or not name or "\0" in name or not 0 < _nbytes(name) <= _LONGEST:
         raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {_LONGEST} bytes without NUL")
     return name
+
+
+def _nbytes(name):
+    """Length in UTF-8; 0 for text that has none (half of a surrogate pair, as in names of files with odd bytes)."""
+    try:
+        return len(name.encode())
+    except UnicodeEncodeError:
+        return 0
 
 
 def natural(name):

@@ -27,6 +27,8 @@ class Parts:
     catalog: object = None
     tiers: object = None
     journal: object = None
+    told: list = field(default_factory=list)        # changes in journals that other nodes haven't heard of yet
+    held: list = field(default_factory=list)        # extents that other nodes may read until then
     _closers: list = field(default_factory=list)
 
     def sync(self):
@@ -115,6 +117,8 @@ def _fill(parts, known):
             if record.kind == BLOB:
                 for target, offset, nbytes, _ in record.durable:
                     runs.setdefault(target, []).append((offset, nbytes))
+        # a job of several nodes may have been killed after one destroyed a tag into which another had put
+        parts.catalog.put_missing_tags(plain[0] for plain in known)
     for target, taken in runs.items():
         if parts.write and parts.tiers.owns(target):
             parts.tiers.claim(target, np.array(taken, np.int64))

@@ -1,20 +1,32 @@
 """Bytes to extents and back: writes data into leased space with checksums, and reads ranges of a blob. No names here."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from wrp.comm.checksum import crc32
 from wrp.comm.streaming import address_of, copy_streaming
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
-from wrp.errors import Corrupt
+from wrp.errors import Corrupt, UsageError
 
 _STEP = 256 << 10               # checksum and copy in steps that the cache holds
 _STREAM = 128 << 10             # shorter pieces may be wanted in the cache soon
 
 
+def bytes_of(data, writable=False):
+    """The bytes of a contiguous buffer as a memoryview. UsageError when it has none, or may not be written and should be."""
+    try:
+        view = memoryview(data)
+        flat = view.cast("B") if view.nbytes else memoryview(b"")
+    except TypeError as error:
+        raise UsageError(f"data of type {type(data).__name__} is no contiguous buffer of bytes: {error}") from error
+    if writable and view.readonly:
+        raise UsageError(f"a buffer of type {type(data).__name__} is read-only: bytes can't be read into it")
+    return flat
+
+
 def write(tiers, data, durable=False):
     """Extents that hold a copy of `data` (bytes-like, contiguous). On an error the space is given back."""
-    view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+    view = bytes_of(data)
     extents = []
     try:
         for start in range(0, len(view), PIECE):
@@ -49,21 +61,21 @@ def _store(tiers, target, offset, part):
 def writing(tiers, nbytes, durable, staging, done):
     """A writable memoryview of nbytes to fill; at the end its bytes are in extents, which `done` is given.
 
-    In ram it is the place itself; for a file it is `staging(nbytes)`, written out at the end.
+    In ram it is the place itself; for a file it is the buffer of `staging(nbytes)` (a context manager), written out at the end.
     """
-    if nbytes > PIECE or durable:
-        buffer = staging(nbytes)
-        yield buffer
-        done(write(tiers, buffer, durable))
+    if nbytes > PIECE or durable or not nbytes:
+        with staging(nbytes) as buffer:
+            yield buffer
+            done(write(tiers, buffer, durable))
         return
     target, offset = tiers.lease(nbytes, durable)
     place = tiers.view(target, offset, nbytes)
-    buffer = staging(nbytes) if place is None else place
     try:
-        yield buffer
-        if place is None:
-            tiers.write(target, offset, buffer)
-        extent = (target, offset, nbytes, crc32(buffer))
+        with staging(nbytes) if place is None else nullcontext(place) as buffer:
+            yield buffer
+            if place is None:
+                tiers.write(target, offset, buffer)
+            extent = (target, offset, nbytes, crc32(buffer))
     except BaseException:
         tiers.give_back([(target, offset, nbytes, 0)])
         raise

@@ -3,14 +3,15 @@
 Layout, little-endian 64-bit words; a record is never changed in place, a change writes a new one:
 
     0 crc32 of all that follows    1 nbytes of the record     2,3 key (hash128 of the full name)
-    4 kind: 1 tag, 2 blob          5 flags: 1 dirty, 2 pinned 6 hash64 of the tag's name
+    4 kind: 1 tag, 2 blob          5 flags, see below         6 hash64 of the tag's name
     7 stamp                        8 size in bytes            9 crc32 of the blob's bytes
     10 score (float64)             11 number of extents       12 number of durable extents
     13 nbytes of the name
     14… extents, durable extents: (target, offset, nbytes, crc32) each; then the name, UTF-8, padded to 8
 
 ``extents`` say where the bytes are; ``durable`` says which extents the journal names. They differ while a blob is dirty
-(its newest bytes are not in the journal) and while a clean blob also has a copy in ram.
+(its newest bytes are not in the journal) and while a clean blob also has a copy in ram. While a dirty blob is being
+flushed, ``durable`` names both what the journal names and what it is about to name; the order counts in clean records only.
 """
 
 import struct
@@ -20,7 +21,7 @@ from typing import NamedTuple
 from wrp.comm.checksum import crc32, crc32_combine, hash64, hash128
 
 TAG, BLOB = 1, 2
-DIRTY, PINNED = 1, 2
+DIRTY, PINNED, JOURNALED = 1, 2, 4
 RAM = 0                     # target number of the node's ram; files count from 1
 HEAD_WORDS = 14
 CRC, NBYTES, KEY0, KEY1, KIND, FLAGS, TAG_HASH, STAMP, SIZE = range(9)
@@ -44,6 +45,7 @@ class Record(NamedTuple):
     durable: tuple = ()
     dirty: bool = True
     pinned: bool = False    # somebody has a view of its ram
+    journaled: bool = False     # the journal may know the name: its removal must go there too
 
     @property
     def tag(self):
@@ -59,10 +61,6 @@ class Record(NamedTuple):
 
     def but(self, **changes):
         return self._replace(**changes)
-
-    def clean(self):
-        """The record after the journal has named its ``durable`` extents."""
-        return self._replace(dirty=False)
 
 
 def full_name(tag, blob=None):
@@ -93,14 +91,20 @@ def combined_crc(extents):
 
 def pack(record):
     """The record's bytes, a multiple of 8 of them."""
-    full, kind, stamp, size, checksum, score, extents, durable, dirty, pinned = record
+    full, kind, stamp, size, checksum, score, extents, durable, dirty, pinned, journaled = record
     name = full.encode()
     words = [word for extent in extents + durable for word in extent]
     padded = -(-len(name) // 8) * 8
     nbytes = _HEAD.size + 8 * len(words) + padded
-    body = struct.pack(f"<qqqqqqqqqdqqq{len(words)}q{padded}s", nbytes, *key_of(full), kind, DIRTY * dirty | PINNED * pinned,
+    flags = DIRTY * dirty | PINNED * pinned | JOURNALED * journaled
+    body = struct.pack(f"<qqqqqqqqqdqqq{len(words)}q{padded}s", nbytes, *key_of(full), kind, flags,
                        tag_hash(record.tag), stamp, size, checksum, score, len(extents), len(durable), len(name), *words, name)
     return _CRC.pack(crc32(body)) + body
+
+
+def packed_nbytes(record):
+    """At most so many bytes does `pack` return, also once the record's extents are durable."""
+    return _HEAD.size + 64 * max(len(record.extents), len(record.durable)) + len(record.name.encode()) + 8
 
 
 def unpack(data):
@@ -116,7 +120,7 @@ def unpack(data):
     start = _HEAD.size + 8 * len(words)
     name = bytes(data[start:start + name_nbytes]).decode()
     return Record(name, kind, stamp, size, checksum, score, extents[:count], extents[count:], bool(flags & DIRTY),
-                  bool(flags & PINNED))
+                  bool(flags & PINNED), bool(flags & JOURNALED))
 
 
 def to_plain(record):
@@ -128,4 +132,4 @@ def to_plain(record):
 def from_plain(plain):
     name, kind, stamp, size, checksum, score, durable = plain
     extents = tuple(tuple(extent) for extent in durable)
-    return Record(name, kind, stamp, size, checksum, score, extents, extents, dirty=False)
+    return Record(name, kind, stamp, size, checksum, score, extents, extents, dirty=False, journaled=True)

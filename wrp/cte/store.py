@@ -62,7 +62,7 @@ class Store:
         names.checked("tag", tag), names.checked("blob", blob)
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
-        view = _bytes_of(data)
+        view = pieces.bytes_of(data)
         if offset is None:
             extents = pieces.write(self._tiers, view)
             self._changes.publish(tag, blob, extents, len(view), score)
@@ -77,17 +77,21 @@ class Store:
     def delete(self, tag, blob):
         """Take a blob out. NoSuchBlob when it isn't there. Durable after `flush`."""
         self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
         if not self._changes.remove([full_name(tag, blob)]):
             self._record(tag, blob)
 
     def destroy(self, tag):
         """Take a tag and all its blobs out. NoSuchTag when it isn't there. Durable after `flush`."""
         self._writable()
-        if not self._changes.remove_tag(tag):
+        if not self._changes.remove_tag(names.checked("tag", tag)):
             raise _no_tag(tag)
 
     def flush(self):
-        """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder."""
+        """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder.
+
+        In a job of several nodes the files' space of what was replaced comes back with the next `flush_all`.
+        """
         if self._parts.folder is not None and self._parts.write:
             self._flush.run()
 
@@ -121,7 +125,7 @@ class Store:
                     raise
                 continue
             if self._catalog.still(record):
-                return len(memoryview(target).cast("B")) if out is not None else bytes(target)
+                return len(target) if out is not None else bytes(target)
         raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_READS} times while it was read; its writers don't pause")
 
     def _whole(self, record):
@@ -161,16 +165,12 @@ class Store:
         return sum(record.size for record in self._of_tag(tag))
 
     def info(self, tag, blob):
-        record = self._record(tag, blob)
-        tiers = tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in record.extents + record.durable}))
-        return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers)
+        return _info(self._record(tag, blob))
 
     def infos(self, tag):
         """{blob: BlobInfo} of a tag, in natural order; one look at the catalog."""
         found = sorted(self._of_tag(tag), key=lambda record: names.natural(record.blob))
-        return {record.blob: BlobInfo(record.size, record.checksum, record.score, record.stamp,
-                                      tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in record.extents})))
-                for record in found}
+        return {record.blob: _info(record) for record in found}
 
     def tags(self, pattern=".*"):
         """Names of the tags that match entirely, in natural order."""
@@ -217,7 +217,7 @@ class Store:
 
     def _record(self, tag, blob):
         record = self._catalog.find(full_name(tag, blob))
-        if record is not None:
+        if record is not None and record.kind == BLOB:
             return record
         if self._catalog.find(tag) is None:
             raise _no_tag(tag)
@@ -237,18 +237,19 @@ def _no_tag(tag):
     return NoSuchTag(f"there is no tag {tag!r} in the store")
 
 
-def _bytes_of(data):
-    try:
-        view = memoryview(data)
-        return view.cast("B") if view.nbytes else memoryview(b"")
-    except TypeError as error:
-        raise UsageError(f"data of type {type(data).__name__} is no contiguous buffer of bytes: {error}") from error
+def _info(record):
+    # durable extents of a dirty record hold older bytes
+    places = record.extents if record.dirty else record.extents + record.durable
+    tiers = tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in places}))
+    return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers)
 
 
 def _target(record, offset, size, out):
     """The buffer to read into, of the length asked; RangeError when the blob is shorter."""
     if out is not None:
-        target = memoryview(out).cast("B")
+        target = pieces.bytes_of(out, writable=True)
+        if size is not None and size > len(target):
+            raise RangeError(f"{size} bytes of blob {record.blob!r} don't fit into the buffer of {len(target)}")
         wanted = len(target) if size is None else size
         target = target[:wanted]
     else:

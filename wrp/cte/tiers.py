@@ -58,7 +58,10 @@ class Tiers:
                 return target, self._lease(target, device, nbytes)
             except OutOfSpace as error:
                 refusals.append(str(error))
-        raise OutOfSpace(f"no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["the store has no tier that fits"]))
+        where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
+        advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
+        raise OutOfSpace(f"{where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
+                         + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
 
     def _lease(self, target, device, nbytes):
         try:

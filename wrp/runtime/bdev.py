@@ -1,7 +1,7 @@
 """The module bdev: space and bytes of one device of a node, as jitted handlers of its worker. Chooses no sizes and opens no file."""
 
 from wrp.comm import atomics
-from wrp.comm.extents import extents_free, extents_give, extents_take
+from wrp.comm.extents import extents_free, extents_give, extents_take_run
 from wrp.comm.jit import kernel
 from wrp.runtime.clients import client_hold, client_release
 from wrp.runtime.tasks import ARGS, CLIENT, METHOD, POOL, task_value
@@ -32,7 +32,7 @@ def bdev_run(task, params, base, nbytes, fd):
     method = atomics.load(task + METHOD)
     a0, a1, a2 = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
     if method == ALLOCATE_BLOCKS:
-        return _allocate(task, params, base, a0)
+        return _allocate(task, params, base, a0, a1)
     if method == FREE_BLOCKS:
         return _free(task, params, base, a0, a1)
     if method == WRITE or method == READ:
@@ -49,9 +49,10 @@ def bdev_run(task, params, base, nbytes, fd):
 
 
 @kernel
-def _allocate(task, params, base, nbytes):
+def _allocate(task, params, base, least, most):
+    """One run of `least` bytes or more, up to `most`; results: its offset and length."""
     extents, client = base + atomics.load(params + EXTENTS), atomics.load(task + CLIENT)
-    offset = extents_take(extents, nbytes, atomics.load(params + ALIGN))
+    offset, nbytes = extents_take_run(extents, least, most, atomics.load(params + ALIGN))
     if offset < 0:
         return NO_SPACE
     if client != 0 and client_hold(base + client, atomics.load(task + POOL), offset, nbytes) != 0:

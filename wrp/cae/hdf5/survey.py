@@ -10,7 +10,7 @@ from h5py import h5o
 from wrp.cae import source, url
 from wrp.cae.assimilator import Item, Survey
 from wrp.cae.binary import Span
-from wrp.cae.hdf5 import datatypes, image, layout, library, storage
+from wrp.cae.hdf5 import datatypes, image, layout, library, scales, storage
 from wrp.cae.hdf5.chunked import ChunkedStream
 from wrp.cae.hdf5.walk import Walk
 from wrp.errors import NothingMatched, SourceError, WrpError
@@ -71,6 +71,7 @@ def _survey(file, stamp, tag, prefix, choice):
     records, raw, items, notes, taken = [], [np.empty((0, 2), np.int64)], [], [], {}
     walk = Walk(file)
     choice.resolve(walk)
+    used = scales.Scales(walk)
     for paths in walk.datasets:
         names = [path.decode("utf-8", "surrogateescape") for path in paths]
         shown = [path.decode("utf-8", "backslashreplace") for path in paths]
@@ -81,6 +82,7 @@ def _survey(file, stamp, tag, prefix, choice):
             record, bytes_of_it = storage.left_out(dataset, names)
             records.append(record)
             raw.append(bytes_of_it)
+            used.leave_out(paths[0])
             continue
         record = storage.described(dataset, names, where)
         records.append(record)
@@ -91,10 +93,12 @@ def _survey(file, stamp, tag, prefix, choice):
         items.append(_item(record, dataset, stamp, paths[0]))
         if record.why in ("virtual storage", "external storage"):
             notes.append(f"{where} takes its values from other files ({record.why}): they were taken in as they are now")
+        if not choice.is_all:
+            used.take_in(shown[0], dataset)
     if not choice.is_all and not items:
         raise choice.refusal(stamp.path, [record.paths[0] for record in records])
     items.insert(0, _image_item(records, np.concatenate(raw), stamp, tag))
-    return Survey(tag, tuple(items), tuple(notes), sources=(stamp,))
+    return Survey(tag, tuple(items), (*notes, *used.notes()), sources=(stamp,))
 
 
 def _item(record, dataset, stamp, path):

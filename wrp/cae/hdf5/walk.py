@@ -42,6 +42,10 @@ class Walk:
             return self._groups[address]
         return min(self._found.get(address, [None]))
 
+    def name_of_object(self, opened):
+        """The first path of an opened dataset (a h5py object id); None if the walk knows none."""
+        return min(self._found.get(_address(h5o.get_info(opened)), [None]))
+
 
 def _address(info):
     return info.fileno, info.addr

@@ -82,6 +82,10 @@ class Board:
                     return rank
         return None
 
+    def has_ended(self):
+        """True when a rank of this node takes no more steps or its process is gone."""
+        return any(cell["left"] or self._is_gone(cell) for cell in self.cells)
+
     def describe(self, rank):
         cell = self.cells[self._slots[rank]]
         step = bytes(cell["step"]).decode("utf-8", "replace")

@@ -1,23 +1,40 @@
 """How a process of a job ends: exit codes, the sentence on stderr, and the end of the other ranks."""
 
 import atexit
+import os
+import signal
 import sys
+import threading
+import time
 import traceback
+from contextlib import contextmanager
 from functools import partial
 
 from wrp.comm.ranks.agreement import is_common
+from wrp.comm.ranks.launcher import launcher
 from wrp.errors import WaitTimeout, WrpError
 
-_INTERRUPTED = 130
+_INTERRUPTED, _TERMINATED = 130, 143
+_GRACE_S = 2.0          # whoever interrupts one rank mostly interrupts all, and ends them soon
 _current = []           # the world that ends with this process
+
+
+class Terminated(KeyboardInterrupt):
+    """SIGTERM: what mpirun sends its ranks on Ctrl-C, and a batch system at the end of the time."""
 
 
 def run(main):
     """Run `main(ranks)` of a command on the world and return the exit code of this process.
 
     Collective. `main` returns an exit code or None. An error common to all ranks is printed once, and every rank returns its code;
-    an error of one rank is printed there and ends the job. Parse arguments before: a usage message needs no MPI.
+    an error of one rank is printed there and ends the job. SIGTERM meanwhile ends it like Ctrl-C, so that half-done work is let go.
+    Parse arguments before: a usage message needs no MPI.
     """
+    with _terminable():
+        return _run(main)
+
+
+def _run(main):
     from wrp.comm.ranks.job import world
     ranks = None
     try:
@@ -42,7 +59,7 @@ def install(ranks):
 def exit_code(error):
     """The exit code a command ends with after this error."""
     if isinstance(error, KeyboardInterrupt):
-        return _INTERRUPTED
+        return _TERMINATED if isinstance(error, Terminated) else _INTERRUPTED
     return getattr(error, "exit_code", 1) or 1
 
 
@@ -52,7 +69,36 @@ def flush():
         try:
             stream.flush()
         except (AttributeError, OSError, ValueError):
-            continue        # closed, or its reader is gone: nobody is left to tell
+            discard(stream)     # closed, or its reader is gone: nobody is left to tell
+
+
+def discard(stream):
+    """What Python still holds for this stream goes nowhere: at its end it would try again, and end with code 120. Local."""
+    try:
+        target = stream.fileno()
+    except (AttributeError, OSError, ValueError):
+        return                  # not a file
+    null = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(null, target)
+    os.close(null)
+
+
+@contextmanager
+def _terminable():
+    """SIGTERM raises Terminated in the block, once; a second one ends the process. Not where others have a say in SIGTERM."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL:
+        yield
+        return
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def _terminate(number, frame):
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    raise Terminated
 
 
 def _end_job(before, kind, error, trace):
@@ -60,7 +106,7 @@ def _end_job(before, kind, error, trace):
         before(kind, error, trace)      # the others end the same way by themselves
         return
     _tell(error)
-    _current[0].abort(exit_code(error))
+    _abort(_current[0], exit_code(error))
 
 
 def _say_goodbye():
@@ -75,14 +121,38 @@ def _say_goodbye():
 def _fail(ranks, error):
     code = exit_code(error)
     alone = ranks is not None and ranks.size > 1 and not is_common(error)
-    if ranks is None or alone or ranks.rank == 0:
+    if isinstance(error, KeyboardInterrupt):
+        _say_interrupted(ranks)
+        if alone:
+            time.sleep(_GRACE_S)        # MPI's abort would cut the others off, and be wordy
+            ranks.abort(code)
+    elif ranks is None or alone or ranks.rank == 0:
         _tell(error)
     if alone:
-        ranks.abort(code)
+        _abort(ranks, code)
     if ranks is not None:
         ranks.close()
     flush()
     return code
+
+
+def _abort(ranks, code):
+    """End all ranks after an error; those of this node see on the board why they get a SIGTERM."""
+    if ranks.board is not None:
+        ranks.board.leave()
+    ranks.abort(code)
+
+
+def _say_interrupted(ranks):
+    """Once, by rank 0, also before the ranks have met; not when a rank that failed has told why the job ends."""
+    if ranks is None:
+        found = launcher()
+        is_speaker = found is None or found.rank == 0
+    else:
+        board = getattr(ranks, "board", None)
+        is_speaker = ranks.rank == 0 and (board is None or not board.has_ended())
+    if is_speaker:
+        _tell(KeyboardInterrupt())
 
 
 def _leave(ranks, leaving):
@@ -100,9 +170,13 @@ def _leave(ranks, leaving):
 def _tell(error):
     """One sentence for an error of ours, the traceback for any other."""
     if isinstance(error, WrpError):
-        sys.stderr.write(f"wrp: {error}\n")
+        text = f"wrp: {error}\n"
     elif isinstance(error, KeyboardInterrupt):
-        sys.stderr.write("wrp: interrupted\n")
+        text = "wrp: interrupted\n"
     else:
-        sys.stderr.write("".join(traceback.format_exception(type(error), error, error.__traceback__)))
+        text = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    try:
+        sys.stderr.write(text)
+    except (AttributeError, OSError, ValueError):
+        discard(sys.stderr)     # the exit code tells it, to whoever looks
     flush()

@@ -21,7 +21,7 @@ def write_all(descriptor, data):
 def replace(path, data):
     """Write a file under a temporary name, make it durable, and give it its name."""
     temporary = path + ".new"
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o666)
     try:
         write_all(descriptor, data)
         os.fsync(descriptor)

@@ -43,13 +43,19 @@ class Folder:
         self.header = self._read_header()
         self._lock.take(self.write)
         self.header = self._read_header()           # the last holder may have changed it
-        records, stale = self._load()
-        if self.write:
-            self._begin_epoch(data_files)
-            if stale:
-                self.write_snapshot(records)
-                self._drop(stale)
-            self._trim(records)
+        try:
+            records, stale = self._load()
+            if self.write:
+                self._begin_epoch(data_files)
+                if stale:
+                    self.write_snapshot(records)
+                    self._drop(stale)
+                self._trim(records)
+        except StoreError:
+            raise
+        except OSError as error:
+            raise StoreError(f"store {self.path} can't be read or written: {error.strerror} ({error.filename or self.path}): "
+                             f"check its permissions and the room on its disk") from error
         return records
 
     def member(self, header):
@@ -73,11 +79,14 @@ class Folder:
     def _load(self):
         """(live records by name, journal files that a snapshot would replace)."""
         changes = _read_frames(os.path.join(self.path, "snapshot"), whole=True)
+        # older journals are in the snapshot; whoever wrote it died before all of them were gone, and removals may be missing
+        first = changes[-1].get("epoch", 0) if changes else 0
         journal = os.path.join(self.path, "journal")
         files = sorted(os.path.join(journal, name) for name in os.listdir(journal))
         for path in files:
-            changes += _read_frames(path, whole=False)
-        return _newest(changes), files
+            if int(os.path.basename(path).partition("-")[0]) >= first:
+                changes += _read_frames(path, whole=False)
+        return {name: from_plain(plain) for name, (_, plain) in newest(changes).items() if plain is not None}, files
 
     def _read_header(self):
         path = os.path.join(self.path, "STORE")
@@ -126,7 +135,7 @@ class Folder:
         """Replace the snapshot by these records (name -> Record)."""
         plain = [to_plain(record) for record in records.values()]
         pieces = [frames.encode({"put": plain[start:start + 4096]}) for start in range(0, len(plain), 4096)]
-        pieces.append(frames.encode({"end": len(plain)}))
+        pieces.append(frames.encode({"end": len(plain), "epoch": self.header["epoch"]}))
         replace(os.path.join(self.path, "snapshot"), b"".join(pieces))
 
     def _trim(self, records):
@@ -145,8 +154,8 @@ class Folder:
         sync_folder(os.path.join(self.path, "journal"))
 
 
-def _newest(changes):
-    """Replay changes in any order: the newest stamp of a name wins, a removal is a change too."""
+def newest(changes):
+    """{name: (stamp, plain record or None)} of changes in any order: the newest stamp wins, a removal is a change too."""
     state = {}
     for change in changes:
         for plain in change.get("put", ()):
@@ -157,7 +166,7 @@ def _newest(changes):
             known = state.get(name)
             if known is None or stamp > known[0]:
                 state[name] = (stamp, None)
-    return {name: from_plain(plain) for name, (_, plain) in state.items() if plain is not None}
+    return state
 
 
 def _read_frames(path, whole):

@@ -14,6 +14,7 @@ import time
 from wrp.errors import StoreBusy, StoreError
 
 MEMBERS_WAIT_S = 10.0
+READERS_WAIT_S = 5.0
 
 
 class FolderLock:
@@ -22,17 +23,23 @@ class FolderLock:
     def __init__(self, path):
         self._path = path
         self._held = {}
+        self._writer = None             # descriptor of `lock` while this process is the writing job's rank 0
 
     def take(self, write):
-        """Hold the folder for this job, or raise StoreBusy at once. Rank 0 only."""
+        """Hold the folder for this job, or raise StoreBusy: at once when another job writes, after some seconds when
+        others read. Rank 0 only."""
         how = fcntl.LOCK_EX if write else fcntl.LOCK_SH
         descriptor = self._open("lock", write)
-        try:
-            fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise StoreBusy(f"store {self._path} is in use by {_holder(descriptor)}: wait for it to end, "
-                            f"or choose another folder with --store") from None
+        deadline = time.monotonic() + READERS_WAIT_S
+        while not _locked(descriptor, how):
+            readers = write and _locked(descriptor, fcntl.LOCK_SH)
+            if not readers or time.monotonic() > deadline:
+                who = "being read by another process" if readers else f"in use by {_holder(descriptor)}"
+                raise StoreBusy(f"store {self._path} is {who}: wait for it to end, or choose another folder with --store")
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+            time.sleep(0.05)
         if write:
+            self._writer = descriptor
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, json.dumps(_ourselves()).encode(), 0)
             self._outlive_members()
@@ -43,6 +50,9 @@ class FolderLock:
 
     def release(self):
         """Give every lock back; idempotent."""
+        if self._writer is not None:
+            os.ftruncate(self._writer, 0)           # nobody is to be told of a holder that has gone
+            self._writer = None
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
@@ -65,10 +75,19 @@ class FolderLock:
         if name not in self._held:
             flags = os.O_RDWR | os.O_CREAT if write else os.O_RDONLY
             try:
-                self._held[name] = os.open(os.path.join(self._path, name), flags | os.O_CLOEXEC, 0o600)
+                self._held[name] = os.open(os.path.join(self._path, name), flags | os.O_CLOEXEC, 0o666)
             except OSError as error:
                 raise StoreError(f"store {self._path} can't be locked: {error.strerror} ({name})") from error
         return self._held[name]
+
+
+def _locked(descriptor, how):
+    """True when the lock could be had at once."""
+    try:
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _ourselves():

@@ -80,7 +80,7 @@ _STORE = (
     Key("storage[].path", "text", None, "ram::NAME or the path of a file"),
     Key("storage[].bdev_type", "text", "", "ram or file; from the path when absent", choices=("", "ram", "file")),
     Key("storage[].capacity_limit", "size", _GIBI, "most bytes of this tier on a node, e.g. 512MB, 4g", 4096, _LARGEST),
-    Key("storage[].score", "number", -1.0, "0 (slow) to 1 (fast); by kind when absent", 0, 1),
+    _compatible("storage[].score", "number", -1.0, "0 (slow) to 1 (fast); by kind when absent", 0, 1),
     _compatible("storage[].devices", "any", None, "devices of the tier"),
     _compatible("dpe.dpe_type", "text", "max_bw", "placement of new data", choices=("max_bw", "round_robin", "random")),
     _compatible("targets.neighborhood", "int", 4, "nodes whose targets are used", 1, 1024),

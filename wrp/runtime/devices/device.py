@@ -13,6 +13,7 @@ from wrp.runtime.devices.runs import Leases
 
 TABLE_RUNS = 16384              # most free runs of a device
 _SHARES = 8                     # a lease in bulk is at most this part of a rank's part of the device
+_PART = 4                       # a gap of this part of the usual lease is taken rather than fresh space
 _WHOLE_KEPT = 1                 # leases without a byte in use that a process keeps
 
 
@@ -60,11 +61,11 @@ class Device:
         return offset
 
     def _lease_more(self, size):
-        """Lease from the node: in bulk, else, when that doesn't fit, just this."""
+        """Lease from the node: a good part of a unit, else, when that doesn't fit, just this."""
         refusal = None
-        for wanted in dict.fromkeys((max(size, self._unit), size)):
+        for least, most in ((max(size, self._unit // _PART), max(size, self._unit)), (size, size)):
             try:
-                if self._add_lease(wanted):
+                if self._add_lease(least, most):
                     self._unit = min(2 * self._unit, self._most)
                     return self._leases.take(size)
             except OutOfSpace as error:
@@ -75,13 +76,13 @@ class Device:
         # pieces of several leases may be neighbours: they join in the node's table
         if refusal is None and self._leases.free:
             self._drain()
-            if self._add_lease(size):
+            if self._add_lease(size, size):
                 return self._leases.take(size)
         raise self._full(size, refusal)
 
-    def _add_lease(self, nbytes):
+    def _add_lease(self, least, most):
         """Lease a run of the node's free space; False when there is none. Raises OutOfSpace when it can't be backed."""
-        run = self._allocate(nbytes)
+        run, nbytes = self._allocate(least, most)
         if run < 0:
             return False
         try:
@@ -103,13 +104,13 @@ class Device:
         for offset, nbytes in self._leases.drain():
             self._free_run(offset, nbytes)
 
-    def _allocate(self, nbytes):
-        """Offset of a run of the node's free space, or -1."""
-        reply = self._pool.call(bdev.ALLOCATE_BLOCKS, nbytes)
+    def _allocate(self, least, most):
+        """(offset, nbytes) of a run of the node's free space that has `least` bytes and at most `most`, or (-1, 0)."""
+        reply = self._pool.call(bdev.ALLOCATE_BLOCKS, least, most)
         if reply.code == bdev.NO_SPACE:
-            return -1
+            return -1, 0
         self._check(reply.code, "lease space")
-        return reply.values[0]
+        return reply.values[:2]
 
     def give_back(self, offset, nbytes):
         """Make leased bytes free. Raises WrpError, changing nothing, when some of them are free already."""

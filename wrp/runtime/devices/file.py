@@ -25,7 +25,7 @@ class FileDevice(Device):
         self._read_only = read_only
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         try:
-            self.descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o600)
+            self.descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise StoreError(f"file {self.path} of device {name!r} can't be opened: {error.strerror}; check the path and its permissions") from error
         self._closing = weakref.finalize(self, os.close, self.descriptor)

@@ -1,0 +1,153 @@
+"""Ranks that change the same names at once, on one node and on several: the same on 1, 2, 3 and 4."""
+
+import pytest
+
+from wrp.comm.extents import extents_free
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.errors import NoSuchBlob, NoSuchTag, StoreError
+
+pytestmark = pytest.mark.mpi
+
+SIZE = 50_000
+
+
+def data(rank, turn):
+    """Bytes that name their writer."""
+    return bytes([rank * 32 + turn]) * SIZE
+
+
+def whole(blob):
+    return blob == blob[:1] * SIZE
+
+
+def assert_all_space_is_free(store, ranks):
+    """Collective: what the ranks of every node haven't leased and what lies unused in their leases is all there is."""
+    tiers = store._parts.tiers
+    for device in (tiers.ram, *tiers._owned.values()):
+        leased = ranks.on_node.gather(device._leases.free, "free bytes in leases")
+        assert sum(leased) + extents_free(device._extents) == device.capacity
+
+
+def test_everybody_changes_and_flushes_the_same_blobs(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        for turn in range(12):
+            store.put("t", f"b{turn % 3}", data(ranks.rank, turn))
+            try:
+                store.put("t", f"b{(turn + 1) % 3}", data(ranks.rank, turn)[:SIZE // 2], offset=SIZE // 2)
+                store.delete("t", f"b{(turn + ranks.rank) % 3}")
+            except (NoSuchBlob, NoSuchTag):
+                pass                # another rank was quicker
+            store.flush()
+            store.put("own", f"r{ranks.rank}", data(ranks.rank, turn))
+        store.flush_all()
+        assert all(store.get("own", f"r{rank}") == data(rank, 11) for rank in range(ranks.size))
+        before = {name: store.get(*name) for name in store.blobs(".*")}
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert {name: store.get(*name) for name in store.blobs(".*")} == before
+        ranks.barrier("all have looked")
+        if ranks.rank == 0:
+            for tag in store.tags():
+                store.destroy(tag)
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_what_another_node_replaced_is_read_as_it_was(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        if ranks.rank == 0:
+            store.put("t", "b", data(0, 1))
+        store.flush_all()
+        if ranks.rank == 0:
+            store.put("t", "b", data(0, 2))
+            store.flush()
+            store.put("t", "other", data(0, 3))         # may not take the place of the old bytes
+            store.flush()
+        ranks.barrier("replaced")
+        assert store.get("t", "b") == data(0, 1 if ranks.node else 2)
+        ranks.barrier("all have looked")
+        store.flush_all()
+        assert store.get("t", "b") == data(0, 2)
+        ranks.barrier("all have looked")
+
+
+def test_a_tag_destroyed_on_one_node_while_another_puts_into_it(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        if ranks.rank == 0:
+            store.put("t", "old", data(0, 1))
+        store.flush_all()
+        if ranks.rank == 0:
+            store.put("t", "new", data(0, 2))
+        ranks.barrier("new blob")
+        if ranks.rank == ranks.size - 1 and ranks.nodes > 1:
+            store.destroy("t")
+        store.flush_all()
+        assert store.tags() == ["t"] and ("t", "new") in store.blobs("t")
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert store.tags() == ["t"] and store.get("t", "new") == data(0, 2)
+        ranks.barrier("all have looked")
+
+
+def test_removals_and_clocks_of_other_nodes(shared_folder):
+    """What one node puts and removes, another must not bring back; a clock that is ahead doesn't win for ever."""
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        if ranks.rank == 0:
+            with store._catalog.changing("setting the clock ahead"):
+                store._catalog.seen_stamp(store._catalog.next_stamp() + 10**15)
+            store.put("t", "kept", data(0, 1))
+            store.put("t", "back", data(0, 1))
+        store.flush_all()
+        if ranks.rank == 0:
+            store.put("gone", "b", data(0, 2))
+            store.flush()
+            store.delete("t", "back")
+        with store.batch("removes what was flushed and not told") as batch:
+            batch.remove("gone")
+        store.flush_all()
+        assert not store.exists("gone")
+        if ranks.rank == ranks.size - 1:
+            store.put("t", "back", data(0, 3))
+        store.flush_all()
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert store.tags() == ["t"] and store.get("t", "back") == data(0, 3)
+        ranks.barrier("all have looked")
+
+
+@pytest.mark.parametrize("step", ["sync", "_plan", "_check_room", "_stamp", "append"])
+def test_a_batch_that_fails_at_any_step_never_happened(shared_folder, monkeypatch, step):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        with store.batch("kept") as batch:
+            batch.put("t", f"r{ranks.rank}", data(ranks.rank, 1))
+        batch = store.batch("lost")
+        batch.replace("t")
+        batch.put("t", f"new{ranks.rank}", data(ranks.rank, 2))
+
+        def failing(*_):
+            raise StoreError(f"{step} fails")
+        # what only rank 0 does fails there, the rest on the last rank
+        if ranks.rank == (0 if step in ("_stamp", "append") else ranks.size - 1):
+            owner = {"sync": store._parts, "append": store._parts.journal}.get(step, batch)
+            monkeypatch.setattr(owner, step, failing)
+        with pytest.raises(StoreError, match=f"{step} fails"):
+            with batch:
+                pass
+        monkeypatch.undo()
+        assert store.blobs("t") == [("t", f"r{rank}") for rank in range(ranks.size)]
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder) as store:
+        assert all(store.get("t", f"r{rank}") == data(rank, 1) for rank in range(ranks.size))
+        ranks.barrier("all have looked")
+        if ranks.rank == 0:
+            store.destroy("t")
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")

@@ -1,0 +1,39 @@
+"""Which tags of a store belong to the HDF5 contexts in it, and that a transfer takes none of another context."""
+
+from wrp.errors import JobFileError
+
+_LAYOUT = "layout"
+
+
+def of(store, context):
+    """Set of the tags of the datasets that an HDF5 file taken in under the tag `context` has left there. Local."""
+    if not store.exists(context, _LAYOUT):
+        return set()
+    from wrp.cae.hdf5 import layout
+
+    return set(layout.dataset_tags(store.get(context, _LAYOUT), context))
+
+
+def check(survey, store):
+    """JobFileError when a tag of the survey belongs to a context of another name: that file could not be given back. Local."""
+    claimed = {survey.context: ()}
+    for item in survey.items:
+        if item.tag != survey.context and of(store, item.tag):
+            raise JobFileError(f"the dataset tag {item.tag!r} is an HDF5 context in the store already; {_cure(item.tag)}")
+        for context in _above(item.tag):
+            if context not in claimed:
+                claimed[context] = of(store, context)
+            if item.tag in claimed[context]:
+                raise JobFileError(f"the tag {item.tag!r} belongs to the HDF5 context {context!r} in the store; {_cure(context)}")
+
+
+def _above(tag):
+    """The names that a context with this dataset tag can have, which may end with a slash."""
+    for at, letter in enumerate(tag):
+        if letter == "/" and at:
+            yield tag[:at]
+            yield tag[:at + 1]
+
+
+def _cure(context):
+    return f"choose another dst, or remove that context first: wrp_cee destroy {context!r}"
