@@ -1,4 +1,4 @@
-"""Imports point down only: comm <- runtime <- cte <- cae <- cee; wrp.errors is below all."""
+"""Imports point down only: comm <- runtime <- cte <- {cae <- cee, capio}; wrp.errors is below all."""
 
 import ast
 import subprocess
@@ -10,7 +10,7 @@ import wrp
 from harness.mpirun import job_environment
 
 _ROOT = Path(wrp.__file__).parent
-_FLOORS = ("comm", "runtime", "cte", "cae", "cee")
+_FLOORS = ("comm", "runtime", "cte", "cae", "cee", "capio")
 
 
 def _imported(path):
@@ -31,6 +31,11 @@ def test_imports_point_down(floor):
     wrong = [f"{path.relative_to(_ROOT)} imports {name}" for path in sorted((_ROOT / floor).rglob("*.py"))
              for name in _imported(path) if name.startswith(above) or name.split(".")[0] == "wrp_cee"]
     assert not wrong, "; ".join(wrong)
+
+
+def test_capio_needs_neither_cae_nor_cee():
+    assert not [f"{path.name} imports {name}" for path in sorted((_ROOT / "capio").rglob("*.py")) for name in _imported(path)
+                if name.startswith(("wrp.cae", "wrp.cee"))]
 
 
 def test_errors_are_below_all():

@@ -3,6 +3,7 @@
     WrpError                     1   base; message = what failed, where, what to do
     ├── UsageError        (ValueError)         2   a command or call used wrongly
     ├── ConfigError       (ValueError)         3   a configuration file is wrong
+    │   └── WorkflowError                      3   a CAPIO-CL file is wrong
     ├── JobFileError      (ValueError)         4   an OMNI job file is wrong
     ├── SourceError       (OSError)            5   a source can't be read as what it claims to be
     │   └── SourceMissing (FileNotFoundError)  5   a source isn't there
@@ -43,6 +44,10 @@ class UsageError(WrpError, ValueError):
 
 class ConfigError(WrpError, ValueError):
     exit_code = 3
+
+
+class WorkflowError(ConfigError):
+    pass
 
 
 class JobFileError(WrpError, ValueError):
