@@ -58,14 +58,16 @@ def test_scancel_leaves_nothing_on_the_nodes_disk(job, held):
 def test_time_limit_requeues_and_goes_on(limited):
     job, number = limited
     job.cluster.until(lambda: job.log(number), lambda log: "others come after a requeue" in log, "the signal", 80)
+    # pending: no process of the first run is left
+    job.cluster.until(lambda: job.cluster.job(number)["JobState"], lambda state: state == "PENDING", "the requeue")
     first = bytes(range(256)) * 5000
     assert (job.folder / f"wrp-requeue-{number}.done").read_text().count("\n") == 1
     assert job.content("store") == {"a": first}
     (job.folder / "a.bin").write_bytes(b"other")        # would show if it were taken in again
     let_go(job)
-    # Slurm lets a requeued job wait for two minutes
-    job.cluster.until(lambda: job.cluster.job(number)["JobState"], lambda state: state == "PENDING", "the requeue")
-    assert job.run("scontrol", "update", f"JobId={number}", "StartTime=now").returncode == 0
+    # Slurm lets a requeued job wait for two minutes, and looks for jobs near their limit twice a minute: with the limit of the
+    # first run the signal would be due from the second run's first moment, and come whenever Slurm looks next
+    assert job.run("scontrol", "update", f"JobId={number}", "TimeLimit=10", "StartTime=now").returncode == 0
     assert job.cluster.wait(number) == ("COMPLETED", 0), job.log(number)
     log = job.log(number)
     assert "run 1 of job" in log and "run 2 of job" in log and "1 of 2 transfer(s) are in the store already" in log
