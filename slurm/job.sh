@@ -53,6 +53,8 @@ start_with_mpirun() {
     case $version in
         *'Open MPI'* | *OpenRTE*)
             start_per_node+=(--map-by ppr:1:node:oversubscribe)
+            # its launcher for Slurm has nothing to launch on one node, and ends on a signal while the ranks still run
+            [ "$nodes" != 1 ] || export PRTE_MCA_plm=${PRTE_MCA_plm:-^slurm}
             [ -z "${SLURM_NTASKS_PER_NODE:-}" ] || start+=(--map-by "ppr:$SLURM_NTASKS_PER_NODE:node:oversubscribe") ;;
         *HYDRA* | *Hydra*) start_per_node+=(-ppn 1) ;;
     esac

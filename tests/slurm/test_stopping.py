@@ -25,11 +25,12 @@ def let_go(job):
 
 
 def test_a_transfer_that_never_fits_is_not_requeued_for_ever(job):
-    number = job.submit("requeue.sbatch", job.jobs(b=("held", B)), "store", edits=[TWO_RANKS, job.known])
+    number = job.submit("requeue.sbatch", job.jobs(b=("held", B)), "store", edits=[TWO_RANKS, ("launch=auto", "launch=mpirun")])
     in_second_transfer(job)
     assert job.run("scancel", "--batch", "--signal=USR1", number).returncode == 0
     assert job.cluster.wait(number) == ("FAILED", 2)
     assert "no transfer was finished within the time limit" in job.log(number)
+    assert job.content("store") == {}                   # mpirun ended after its ranks
 
 
 def test_scancel_leaves_the_store_whole(job, held):
