@@ -4,11 +4,12 @@ import io
 import random
 
 import pytest
-from wrp.cte import organizer
+from wrp.cte import organizer, placement
 from wrp.cte.organizer import Action, Delete, Emptied, Filled, Get, Moved, Put, Tick, Tier
 from wrp.cte.organizer.frecency import frecency
 from wrp.cte.organizer.log import Recorder, read, replay
-from wrp.cte.organizer.simulation import Access, simulate
+from wrp.cte.organizer.simulation import Access, simulate, tiers_of
+from wrp.cte.placement import Target
 from wrp.errors import OutOfSpace, UsageError
 
 FAST, SLOW, SLOWEST = Tier(0, 1.0, 1000), Tier(1, 0.5, 5000), Tier(2, 0.1, 100_000)
@@ -226,14 +227,32 @@ def test_a_name_that_is_not_known_is_refused_with_the_nearest():
         organizer.make("frequency", TIERS)
 
 
+TARGETS = [Target(0, "ram", "ram", 1.0, 1000, 1000, 8000, 8000, 1), Target(1, "nvme", "file", 0.5, 5000, 5000, 1000, 2000, 100, 2),
+           Target(2, "disk", "file", 0.1, 100_000, 100_000, 200, 200, 5000, 2)]
+
+
+def accesses(text):
+    for number, word in enumerate(text.split()):
+        yield Access({"p": "put", "g": "get", "d": "delete"}[word[0]], word[1:], 400, float(number))
+
+
 def test_simulated_store():
-    def accesses(text):
-        for number, word in enumerate(text.split()):
-            yield Access({"p": "put", "g": "get", "d": "delete"}[word[0]], word[1:], 400, float(number))
-    outcome = simulate(organizer.make("none", TIERS), TIERS, accesses("pa pb pc ga gb gc gd"))
+    assert tiers_of(TARGETS) == [FAST, SLOW, SLOWEST]
+    outcome = simulate(organizer.make("none", TIERS), TARGETS, accesses("pa pb pc ga gb gc gd"))
     assert (outcome.gets, outcome.hits, outcome.moved) == (4, 2, 0)        # c is in the second tier, d in the last
     assert outcome.hit_ratio == outcome.byte_hit_ratio == 0.5
-    outcome = simulate(organizer.make("lru", TIERS), TIERS, accesses("pa pb pc ga gb gc"))
+    assert outcome.io_us == pytest.approx(2 * 1 + 100 + 2 * 1 + 100 + 5000, abs=5)
+    outcome = simulate(organizer.make("lru", TIERS), TARGETS, accesses("pa pb pc ga gb gc"))
     assert (outcome.gets, outcome.hits, outcome.refused) == (3, 0, 0) and outcome.moved == 7 * 400      # the worst order for it
+    outcome = simulate(organizer.make("lru", TIERS), TARGETS, accesses("pa pb da pc gb gc pb pb pc"))
+    assert (outcome.gets, outcome.hits, outcome.moved) == (2, 2, 0)
     with pytest.raises(OutOfSpace, match="'b'"):
-        simulate(organizer.make("lru", [FAST]), [FAST], [Access("put", "a", 800, 0.0), Access("put", "b", 800, 0.0)])
+        simulate(organizer.make("lru", [FAST]), TARGETS[:1], [Access("put", "a", 800, 0.0), Access("put", "b", 800, 0.0)])
+
+
+@pytest.mark.parametrize("place", placement.NAMES)
+def test_placement_in_the_simulated_store(place):
+    trace = [Access("put", str(number), 300, float(number), 0.05 if number % 2 else 1.0) for number in range(60)]
+    outcome = simulate(organizer.make("lru", TIERS), TARGETS, trace + [access._replace(kind="get", now=99.0) for access in trace],
+                       place=place)
+    assert outcome.gets == 60 and outcome.refused == 0 and outcome.io_us > 0

@@ -3,12 +3,13 @@
 from wrp.cte.organizer.book import FILL
 from wrp.cte.organizer.ranked import Ranked
 
-_FORGET = 0.5               # of a use at every tick
+_KEPT = 0.8                 # of a use at every tick
+_CLEARLY = 2.0              # a blob that displaces another was used this many times as often: moves that hardly pay cost more
 _LEAST = 1.0                # uses, as remembered: what was read once long ago belongs to no hot set
 
 
 class Hotset(Ranked):
-    """Counts uses with a memory that halves at every tick, so that a set that moves on is followed within some ticks."""
+    """Counts uses with a memory that fades from tick to tick, so that a set that moves on is followed within some ticks."""
 
     name = "hotset"
 
@@ -22,11 +23,15 @@ class Hotset(Ranked):
         """Uses as remembered; among equal ones the last used is the hottest."""
         uses, tick = self._counts.get(name, (0.0, self._ticks))
         fresh = blob.count - self._seen.get(name, 0)
-        return (uses * _FORGET ** (self._ticks - tick) + max(0, fresh), blob.used)
+        return (uses * _KEPT ** (self._ticks - tick) + max(0, fresh), blob.used)
 
     def may_rise(self, name, blob):
         """What was used more than once lately."""
         return self.book.level(blob.target) > 0 and self.heat(name, blob)[0] > _LEAST
+
+    def displaces(self, name, other):
+        """Only what is used clearly less goes."""
+        return self._heat(name)[0] > _CLEARLY * self._heat(other)[0]
 
     def tick(self):
         """See `Ranked`: with what fits into the fastest tier as the set."""
@@ -34,7 +39,7 @@ class Hotset(Ranked):
         used = self.book.rest()
         plan = self.rising(self._set_of([name for name in used if self.may_rise(name, blobs[name])]))
         for name in used:
-            self._counts[name] = (self.heat(name, blobs[name])[0] * _FORGET, self._ticks + 1)
+            self._counts[name] = (self.heat(name, blobs[name])[0] * _KEPT, self._ticks + 1)
             self._seen[name] = blobs[name].count
         self._ticks += 1
         if len(self._counts) > 2 * len(blobs) + 64:

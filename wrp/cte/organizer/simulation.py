@@ -1,26 +1,32 @@
-"""A store without bytes: runs an organizer over a trace of puts and gets and counts what came from the fastest tier and what was moved."""
+"""A store without bytes: runs a placement policy and an organizer over a trace of puts and gets, and counts what came from the fastest
+tier, what was moved, and how long the reads and writes would have taken.
+"""
 
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from wrp.cte.organizer.contract import Delete, Filled, Get, Moved, Put, Tick
+from wrp.cte import placement
+from wrp.cte.organizer.contract import Delete, Filled, Get, Moved, Put, Tick, Tier
 from wrp.errors import OutOfSpace
 
 _SHARE = 16                 # a full tier is asked for at least this fraction of it at a time, as the store does
 
 
 class Access(NamedTuple):
-    """One line of a trace. kind: "put", "get" or "delete"; now: seconds."""
+    """One line of a trace. kind: "put", "get" or "delete"; now: seconds; score: of a blob that is put, 0 to 1."""
 
     kind: str
     blob: str
     nbytes: int
     now: float
+    score: float = 1.0
 
 
 @dataclass
 class Outcome:
-    """hits: gets from the fastest tier; moved: bytes that actions took from tier to tier; refused: actions that found no room."""
+    """hits: gets from the fastest tier; moved: bytes that actions took from tier to tier; refused: actions that found no room;
+    io_us: time of the puts and gets, without the moves, which go on beside them.
+    """
 
     gets: int = 0
     hits: int = 0
@@ -29,6 +35,7 @@ class Outcome:
     moves: int = 0
     moved: int = 0
     refused: int = 0
+    io_us: float = 0.0
 
     @property
     def hit_ratio(self):
@@ -39,27 +46,33 @@ class Outcome:
         return self.hit_bytes / max(self.read, 1)
 
 
-def simulate(organizer, tiers, trace, tick_s=1.0):
-    """The Outcome of a trace (Accesses in order of time) with a tick every `tick_s` seconds of it.
+def tiers_of(targets):
+    """The Tiers of placement's Targets."""
+    return [Tier(target.number, target.score, target.capacity) for target in targets]
 
-    New blobs go to the fastest tier that has room; one that is read before it was put has always lain in the slowest. Raises
-    OutOfSpace when a blob fits nowhere.
+
+def simulate(organizer, targets, trace, tick_s=1.0, place="max_bw"):
+    """The Outcome of a trace (Accesses in order of time) over `targets` (placement's Target), with a tick every `tick_s` seconds of it.
+
+    place : placement policy of new blobs, by name. A blob that is read before it was put has always lain in the slowest tier.
+    Raises OutOfSpace when a blob fits nowhere.
     """
-    return _Run(organizer, tiers).over(trace, tick_s)
+    return _Run(organizer, targets, placement.make(place)).over(trace, tick_s)
 
 
 class _Run:
 
-    def __init__(self, organizer, tiers):
-        self._organizer = organizer
-        self._tiers = sorted(tiers, key=lambda tier: -tier.score)
-        self._free = {tier.number: tier.capacity for tier in tiers}
-        self._places, self._now, self.outcome = {}, 0.0, Outcome()
+    def __init__(self, organizer, targets, policy):
+        self._organizer, self._policy = organizer, policy
+        self._targets = sorted(targets, key=lambda target: -target.score)
+        self._fastest = self._targets[0]
+        self._free = {target.number: target.capacity for target in targets}
+        self._speeds = {target.number: target for target in targets}
+        self._places, self.outcome = {}, Outcome()
 
     def over(self, trace, tick_s):
         tick = None
         for access in trace:
-            self._now = access.now
             tick = access.now + tick_s if tick is None else tick
             while tick <= access.now:
                 self._tell(Tick(tick))
@@ -69,32 +82,41 @@ class _Run:
 
     def _put(self, access):
         self._remove(access.blob)
-        fastest = self._tiers[0]
+        fastest = self._fastest
         lacks = access.nbytes - self._free[fastest.number]
-        if 0 < lacks and access.nbytes <= fastest.capacity:
+        if lacks > 0 and self._wanted(access, fastest) == fastest.number:
             self._tell(Filled(fastest.number, max(lacks, fastest.capacity // _SHARE), access.now))
-        self._place(access, self._tiers)
+        self._place(access, self._wanted(access))
+        speed = self._speeds[self._places[access.blob][0]]
+        self.outcome.io_us += speed.latency_us + access.nbytes / max(speed.write_mbps, 1e-3)
+
+    def _wanted(self, access, empty=None):
+        """The target that the placement chooses; as if `empty` had room. None: no target has."""
+        targets = [target._replace(remaining=target.capacity if target is empty else self._free[target.number])
+                   for target in self._targets]
+        return next(iter(self._policy.order(placement.Request(access.nbytes, access.score), targets)), None)
 
     def _get(self, access):
         if access.blob not in self._places:
-            self._place(access, self._tiers[::-1])
+            slowest = (target.number for target in self._targets[::-1] if self._free[target.number] >= access.nbytes)
+            self._place(access, next(slowest, None))
         place, nbytes = self._places[access.blob]
-        hit = place == self._tiers[0].number
+        hit = place == self._fastest.number
         self.outcome.gets, self.outcome.hits = self.outcome.gets + 1, self.outcome.hits + hit
         self.outcome.read, self.outcome.hit_bytes = self.outcome.read + nbytes, self.outcome.hit_bytes + nbytes * hit
+        self.outcome.io_us += self._speeds[place].latency_us + nbytes / max(self._speeds[place].read_mbps, 1e-3)
         self._tell(Get(access.blob, access.now))
 
     def _delete(self, access):
         self._remove(access.blob)
         self._tell(Delete(access.blob))
 
-    def _place(self, access, tiers):
-        target = next((tier.number for tier in tiers if self._free[tier.number] >= access.nbytes), None)
+    def _place(self, access, target):
         if target is None:
             raise OutOfSpace(f"no tier of the simulation has room for blob {access.blob!r} of {access.nbytes} bytes")
         self._free[target] -= access.nbytes
         self._places[access.blob] = target, access.nbytes
-        self._tell(Put(access.blob, access.nbytes, target, 1.0, access.now))
+        self._tell(Put(access.blob, access.nbytes, target, access.score, access.now))
 
     def _remove(self, name):
         if name in self._places:
@@ -106,8 +128,8 @@ class _Run:
             self._carry_out(action)
 
     def _carry_out(self, action):
-        place, nbytes = self._places[action.blob]
-        if place != action.source or self._free[action.target] < nbytes:
+        place, nbytes = self._places.get(action.blob, (None, 0))
+        if place != action.source or self._free[action.target] < nbytes:        # also of a blob that is just being put again
             self.outcome.refused += 1
             return
         self._free[place], self._free[action.target] = self._free[place] + nbytes, self._free[action.target] - nbytes
