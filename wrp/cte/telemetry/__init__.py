@@ -1,0 +1,10 @@
+"""What a node's store was asked for, and what it holds: a ring of operations, counters of targets, statistics, search by time.
+
+All of it is read without stopping anyone. The ring and the counters lie in shared memory; statistics and search are pure functions.
+"""
+
+from wrp.cte.telemetry.ring import Entry, Op, Telemetry
+from wrp.cte.telemetry.search import changed_between
+from wrp.cte.telemetry.statistics import of_tags, of_targets
+
+__all__ = ["Entry", "Op", "Telemetry", "changed_between", "of_tags", "of_targets"]

@@ -1,0 +1,27 @@
+"""Search by time over records of the catalog."""
+
+import heapq
+from typing import NamedTuple
+
+from wrp.cte.records import BLOB
+from wrp.errors import UsageError
+
+
+class Change(NamedTuple):
+    """A blob and when it was changed last: ns of the wall clock, growing with every change of the store."""
+
+    stamp: int
+    tag: str
+    blob: str
+
+
+def changed_between(records, since=0, until=None, limit=0):
+    """Changes of the blobs among `records` that were changed last at `since` or later and before `until`, the oldest first.
+
+    since, until : ns since 1970, None: no end. limit : at most so many, the oldest; 0: all
+    """
+    if limit < 0 or until is not None and until < since:
+        raise UsageError(f"a search from {since} to {until} for at most {limit} blobs can't be: times must grow, the limit be 0 or more")
+    found = (Change(record.stamp, record.tag, record.blob) for record in records
+             if record.kind == BLOB and since <= record.stamp and (until is None or record.stamp < until))
+    return heapq.nsmallest(limit, found) if limit else sorted(found)

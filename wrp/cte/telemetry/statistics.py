@@ -1,0 +1,64 @@
+"""Statistics of tags and targets: pure functions over records of the catalog and counters."""
+
+from dataclasses import dataclass, field
+
+from wrp.cte.records import BLOB
+from wrp.cte.telemetry.counters import Counts
+
+
+@dataclass
+class TagStatistics:
+    """blobs: number; nbytes: of them; dirty_nbytes: not in the journal yet; by_target: {target: bytes}; first, last: ns of the
+    oldest and newest last change, 0 without blobs; reads: gets of all blobs that are there.
+    """
+
+    blobs: int = 0
+    nbytes: int = 0
+    dirty_nbytes: int = 0
+    reads: int = 0
+    first: int = 0
+    last: int = 0
+    by_target: dict = field(default_factory=dict)
+
+
+@dataclass
+class TargetStatistics:
+    """blobs: number with bytes there; nbytes: of them there, copies included; counts: what was read and written."""
+
+    blobs: int = 0
+    nbytes: int = 0
+    counts: Counts = Counts()
+
+
+def of_tags(records):
+    """{tag: TagStatistics} of the records, tags without blobs included."""
+    found = {}
+    for record in records:
+        tag = found.setdefault(record.tag, TagStatistics())
+        if record.kind != BLOB:
+            continue
+        tag.blobs, tag.nbytes, tag.reads = tag.blobs + 1, tag.nbytes + record.size, tag.reads + getattr(record, "reads", 0)
+        tag.dirty_nbytes += record.size if record.dirty else 0
+        tag.first = min(tag.first or record.stamp, record.stamp)
+        tag.last = max(tag.last, record.stamp)
+        for target, nbytes in bytes_by_target(record).items():
+            tag.by_target[target] = tag.by_target.get(target, 0) + nbytes
+    return found
+
+
+def of_targets(records, counts=()):
+    """{target: TargetStatistics} of the records; `counts`: {target: Counts}."""
+    found = {target: TargetStatistics(counts=each) for target, each in dict(counts).items()}
+    for record in records:
+        for target, nbytes in bytes_by_target(record).items():
+            statistics = found.setdefault(target, TargetStatistics())
+            statistics.blobs, statistics.nbytes = statistics.blobs + 1, statistics.nbytes + nbytes
+    return found
+
+
+def bytes_by_target(record):
+    """{target: bytes that the record takes there}: of its bytes and of what the journal names."""
+    found = {}
+    for target, _, nbytes, _ in set(record.extents) | set(record.durable):
+        found[target] = found.get(target, 0) + nbytes
+    return found
