@@ -1,102 +1,189 @@
-"""Remote windows: the segments of other nodes, reached by one-sided MPI from the first rank of each node."""
+"""Remote windows: the segments of other nodes, reached by one-sided MPI from any rank and thread. Knows nothing of what lies there."""
 
+import os
+import queue
 import threading
 import time
 
 import numpy as np
 
-from wrp.comm.ranks.waiting import poll
-from wrp.errors import RangeError, UsageError
+from wrp.comm.ranks.waiting import Naps
+from wrp.errors import RangeError, UsageError, WaitTimeout
 
 _PIECE = 1 << 30        # counts of MPI are 32 bits wide
+_EAGER = 200            # tests of a request before the first nap
+_KNOCK_S = 0.5e-3       # an operation that lasts knocks again this often
 
 
 class RemoteWindow:
-    """One window over the segments of all nodes. Creation and `close` are collective; other ranks than leaders pass through.
+    """One window over the segments of all nodes. Creation and `close` are collective; everything else is local.
 
-    Over TCP a node's memory is reached only while its leader calls MPI: it waits in a collective step, or calls `progress` often.
-    `get` and `put` see and change bytes as they are: who shares them orders the accesses by other means.
+    A node's memory is reached only while a process of it that calls MPI lets it move: its first rank waits in a collective
+    step, or calls `progress` often, as a runtime's postman does. `get` and `put` see and change bytes as they are: who shares
+    them orders the accesses by other means.
+    knocker : called with a node now and then while an operation on it lasts, so that it polls
     """
 
     def __init__(self, ranks, segment):
-        self._leaders, self._segment, self._window = ranks.leaders, segment, None
-        self._sizes = []
-        if self._leaders is None:
-            return
-        self._sizes = self._leaders.gather(segment.nbytes, "size of the remote window")
-        if self._leaders.size > 1:
+        self._ranks, self._segment, self._window = ranks, segment, None
+        self.node, self.knocker = ranks.node, None
+        self._kept, self._flusher = [], None
+        leads = ranks.local_rank == 0
+        facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
+        # (rank, host, bytes) of each node's first rank
+        self._nodes = {fact[0]: (rank, *fact[1:]) for rank, fact in enumerate(facts) if fact}
+        if len(self._nodes) > 1:
             from mpi4py import MPI
-            self._byte = MPI.BYTE
-            self._window = MPI.Win.Create(segment.buffer, 1, comm=self._leaders.comm)
+            self._byte, self._comm = MPI.BYTE, ranks.comm.Dup()
+            self._window = MPI.Win.Create(segment.buffer if leads else None, 1, comm=self._comm)
             self._window.Lock_all()
 
-    def get(self, node, offset, out):
-        """Fill `out` (writable contiguous buffer) with the bytes from `offset` on of the node's segment. Leaders only.
+    def host(self, node):
+        """Name of a node's host."""
+        return self._nodes[node][1]
 
-        Raises RangeError beyond the segment, WaitTimeout when the node's leader doesn't call MPI.
+    def get(self, node, offset, out, timeout_s=None):
+        """Fill `out` (writable contiguous buffer) with the bytes from `offset` on of the node's segment.
+
+        Raises RangeError beyond the segment, WaitTimeout when the node doesn't let it move, UsageError.
         """
-        out = np.frombuffer(out, np.uint8) if memoryview(out).nbytes else np.empty(0, np.uint8)
-        self._check(node, offset, out.nbytes)
-        if node == self._leaders.rank:
-            out[:] = self._own(offset, out.nbytes)
-            return
-        for start in range(0, out.nbytes, _PIECE):
-            part = out[start:start + _PIECE]
-            request = self._window.Rget([part, self._byte], node, [offset + start, part.nbytes, self._byte])
-            self._wait(request.Test, node, "get", request)
+        self.get_many(node, [(offset, out)], timeout_s)
 
-    def put(self, node, offset, data):
-        """Write bytes to `offset` of the node's segment; they are there when this returns. Leaders only; errors as `get`."""
-        data = np.frombuffer(data, np.uint8) if memoryview(data).nbytes else np.empty(0, np.uint8)
-        self._check(node, offset, data.nbytes)
-        if node == self._leaders.rank:
-            self._own(offset, data.nbytes)[:] = data
+    def get_many(self, node, ranges, timeout_s=None):
+        """Fill many buffers at once: `ranges` of (offset, out). All have their bytes when this returns; errors as `get`."""
+        pieces = self._pieces(node, ranges)
+        if node == self.node:
+            for offset, out in pieces:
+                out[:] = self._own(offset, out.nbytes)
             return
-        for start in range(0, data.nbytes, _PIECE):
-            part = data[start:start + _PIECE]
-            request = self._window.Rput([part, self._byte], node, [offset + start, part.nbytes, self._byte])
-            self._wait(request.Test, node, "put", request)
-        self._flush(node)
+        requests = [self.start_get(node, offset, out) for offset, out in pieces]
+        self._wait(requests, node, "get", timeout_s)
+
+    def put(self, node, offset, data, timeout_s=None):
+        """Write bytes to `offset` of the node's segment; they are there when this returns. Errors as `get`."""
+        self.put_many(node, [(offset, data)], timeout_s)
+
+    def put_many(self, node, ranges, timeout_s=None):
+        """Write many ranges, (offset, data), at once; all are there when this returns. Errors as `get`."""
+        pieces = self._pieces(node, ranges)
+        if node == self.node:
+            for offset, data in pieces:
+                self._own(offset, data.nbytes)[:] = data
+            return
+        requests = [self.start_put(node, offset, data) for offset, data in pieces]
+        self._wait(requests, node, "put", timeout_s)
+        self._flush(node, timeout_s)
+
+    def start_get(self, node, offset, out):
+        """A request of MPI; `out` (array of uint8) is filled when its Test() says so. The caller has checked the range."""
+        return self._window.Rget([out, self._byte], self._nodes[node][0], [offset, out.nbytes, self._byte])
+
+    def start_put(self, node, offset, data):
+        """A request of MPI; `data` (array of uint8) may change again when its Test() says so, and comes to the node soon."""
+        return self._window.Rput([data, self._byte], self._nodes[node][0], [offset, data.nbytes, self._byte])
 
     def progress(self):
-        """Let MPI move what other nodes asked of this one. Local, cheap."""
+        """Let MPI move what other nodes asked of this one. Local, cheap, any thread."""
         if self._window is not None:
-            self._leaders.progress()
+            self._comm.Iprobe()
 
     def close(self):
         """Collective, idempotent."""
-        window, self._window = self._window, None
-        self._segment = None
-        if window is None or self._leaders.broken:
+        window, self._window, self._segment = self._window, None, None
+        if window is None or self._ranks.broken:
             return
-        self._leaders.barrier("close of the remote window")
+        if any(self._ranks.gather(bool(self._kept), "close of the remote window")):
+            return                          # what MPI may still touch stays: it goes with the process
+        if self._flusher is not None:
+            self._flusher.close()
         window.Unlock_all()
         window.Free()
+        self._comm.Free()
 
     def _own(self, offset, nbytes):
         return np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)
 
-    def _check(self, node, offset, nbytes):
-        if self._leaders is None or self._segment is None:
-            raise UsageError("A remote window is used by the first rank of a node, and until it is closed.")
-        if not 0 <= node < len(self._sizes):
-            raise UsageError(f"There is no node {node} among {len(self._sizes)}.")
-        if offset < 0 or offset + nbytes > self._sizes[node]:
-            raise RangeError(f"Bytes {offset} to {offset + nbytes} lie beyond the segment of node {node}, "
-                             f"which has {self._sizes[node]} bytes.")
+    def _pieces(self, node, ranges):
+        """[(offset, array of uint8)], each short enough for MPI, checked."""
+        if self._segment is None:
+            raise UsageError("The remote window was closed: it can't be used any more.")
+        if node not in self._nodes:
+            raise UsageError(f"There is no node {node} among {len(self._nodes)}.")
+        found, most = [], self._nodes[node][2]
+        for offset, data in ranges:
+            nbytes = memoryview(data).nbytes
+            if offset < 0 or offset + nbytes > most:
+                raise RangeError(f"Bytes {offset} to {offset + nbytes} lie beyond the segment of node {node}, which has {most} bytes.")
+            array = np.frombuffer(data, np.uint8) if nbytes else np.empty(0, np.uint8)
+            found += [(offset + start, array[start:start + _PIECE]) for start in range(0, nbytes, _PIECE)]
+        return found
 
-    def _flush(self, node):
+    def _flush(self, node, timeout_s):
         # MPI has no flush that can be polled: a thread makes the call, so that the wait has a deadline
-        thread = threading.Thread(target=self._window.Flush, args=(node,), name="flush", daemon=True)
-        thread.start()
-        self._wait(lambda: not thread.is_alive(), node, "put", self._window)
-        thread.join()
+        self._flusher = self._flusher or _Flusher(self._window)
+        self._wait([self._flusher.start(self._nodes[node][0])], node, "put", timeout_s)
 
-    def _wait(self, test, node, verb, kept):
-        leaders, started = self._leaders, time.monotonic()
-        lost = poll(test, lambda: None, leaders.timeout_s, leaders.board)
-        if lost is not None:
-            sentence = (f"rank {leaders.world_rank} on {leaders.host} waited {time.monotonic() - started:.3g} s for a {verb} on node "
-                        f"{node}; its first rank, {leaders.world_ranks[node]}, made no call of MPI that lets it move; "
-                        "see that it lives, and that it calls progress() while it computes")
-            leaders.give_up(kept, sentence)
+    def _wait(self, requests, node, verb, timeout_s):
+        """Wait for all requests; what isn't done at the deadline is kept for MPI, which may still touch its memory."""
+        timeout_s = self._ranks.timeout_s if timeout_s is None else timeout_s
+        started = time.monotonic()
+        knock_at, tests, naps = started, 0, Naps()
+        while requests:
+            if requests[-1].Test():
+                requests.pop()
+                tests = 0
+                continue
+            tests += 1
+            if tests < _EAGER:
+                os.sched_yield()
+                continue
+            now = time.monotonic()
+            if self.knocker is not None and now >= knock_at:
+                knock_at = now + _KNOCK_S
+                self.knocker(node)
+            if now >= started + timeout_s:
+                self._kept += requests
+                raise self._late(node, verb, now - started)
+            if now >= started + 0.05:       # a short wait spins: what is slow may as well be looked at less often
+                naps.pause()
+            else:
+                os.sched_yield()
+
+    def _late(self, node, verb, waited_s):
+        ranks, (rank, host, _) = self._ranks, self._nodes[node]
+        return WaitTimeout(f"rank {ranks.world_rank} on {ranks.host} waited {waited_s:.3g} s for a {verb} on node "
+                           f"{node}; its first rank, {rank}, made no call of MPI that lets it move (host {host}); "
+                           "see that it lives, and that it calls progress() while it computes")
+
+
+class _Flusher:
+    """A thread that flushes, one target after the other."""
+
+    def __init__(self, window):
+        self._window, self._asked = window, queue.SimpleQueue()
+        self._thread = threading.Thread(target=self._run, name="wrp-flush", daemon=True)
+        self._thread.start()
+
+    def start(self, target):
+        flush = _Flush(target)
+        self._asked.put(flush)
+        return flush
+
+    def close(self):
+        self._asked.put(None)
+        self._thread.join()
+
+    def _run(self):
+        for flush in iter(self._asked.get, None):
+            self._window.Flush(flush.target)
+            flush.is_done = True
+
+
+class _Flush:
+    """A flush that is under way, as a request of MPI."""
+
+    def __init__(self, target):
+        self.target, self.is_done = target, False
+
+    def Test(self):
+        return self.is_done

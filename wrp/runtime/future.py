@@ -12,13 +12,24 @@ _NAP_S = 200e-6
 _LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
 _SPIN_LEAST_NS = 1000
 
+NO_POOL, NET_TIMEOUT = 96, -1000
+_MEANINGS = {NO_POOL: "the node of the container has no such pool: every node has to make it",
+             97: "the task was cancelled", 98: "the deadline of the task is over", 99: "its handler raised: see the messages of its worker",
+             NET_TIMEOUT: "the node of the container hasn't answered for longer than the task's net_timeout_s, or networking.net_timeout: "
+                          "see that its first rank lives; whether the task was run isn't known"}
+
 
 class Reply(NamedTuple):
     """`code`: 0 on success, else as the module says, 99 when its handler raised, 97 when the task was cancelled, 98 when its
-    deadline was over. `values`: four integers."""
+    deadline was over, 96 when the container's node has no such pool, -1000 when that node doesn't answer. `values`: four integers."""
 
     code: int
     values: tuple
+
+    @property
+    def meaning(self):
+        """The sentence of a code that no module gives, else ""."""
+        return _MEANINGS.get(self.code, "")
 
 
 class Future:

@@ -11,6 +11,7 @@ locks it has.
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.runtime import pools, tasks
+from wrp.runtime.routing.address import SLOT_BITS
 from wrp.runtime.tasks import task_value
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import (EXCLUSIVE, LOCK_NBYTES, SHARED, SUBTASKS, TIMER, lock_enter, lock_leave, make_ready,
@@ -52,11 +53,15 @@ def wait_timer(context, task, delay_ns):
 
 @kernel
 def call(context, task, pool, method, a0, a1, a2, a3, a4, a5):
-    """Submit a subtask to the pool with this number (`Pool.number`): 0, or RETRY when there is no room now."""
+    """Submit a subtask to the pool with this number (`Pool.number`, also of one that `Pool.towards` gave): 0, or RETRY when there is
+    no room now."""
     offset = _child(context, task, pool, method, a0, a1, a2, a3, a4, a5)
     if offset < 0:
         return RETRY
-    number = atomics.load(atomics.load(context + own.POOLS) + pool * pools.ENTRY + pools.LANE)
+    if pool >> SLOT_BITS == 0:
+        number = atomics.load(atomics.load(context + own.POOLS) + pool * pools.ENTRY + pools.LANE)
+    else:
+        number = atomics.load(context + own.LANE_COUNT) - 1         # the postman's
     lane = atomics.load(context + own.LANES) + number * atomics.load(context + own.LANE_NBYTES)
     if tasks.task_hand(atomics.load(context + own.BASE), atomics.load(context + own.FREE), lane, offset) < 0:
         return RETRY

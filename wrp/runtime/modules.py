@@ -2,7 +2,9 @@
 
 A module of a user is a class. `methods` maps method numbers (10 and up) to the names of its methods, plain ones or `async def`,
 which take up to six integers and return None, an integer or a tuple of up to four. `Class(pool_name, **params)` makes the
-container of a pool on one rank of each node; `started(pool)`, where there is one, gets its Pool; `close()` ends it. One thread
+container of a pool on one rank of each node, one for each shard; `started(pool)`, where there is one, gets its Pool; `close()` ends it.
+Static methods, where there are such: `route(method, args)` says which containers a task goes to (PoolQuery or text), `aggregate(method,
+replies)` gives code and values of several Replies, `combine(method, rows)` the arguments of tasks that become one. One thread
 runs all of a rank's containers: a plain method that waits for a pool of the same rank waits for itself, until its deadline; one that awaits lets others run.
 A class with `kernels` instead, method numbers (0 to 63) and jitted handlers (see `handlers`), is served by a jitted worker.
 `state_nbytes` is the size of its pool's state; `prepare(words)`, where there is one, fills the zeroed words before the first task.
@@ -53,6 +55,16 @@ def class_of(name):
         except (ImportError, AttributeError) as error:
             raise ConfigError(f"module {name!r} can't be imported ({error}): repair the package that has it") from error
     return _registered[name]
+
+
+def known(name):
+    """The class of a module of a user, None for one that is built in or that this process hasn't got."""
+    if name is None or name in _BUILT_IN:
+        return None
+    try:
+        return class_of(name)
+    except (ConfigError, KeyError):
+        return None
 
 
 def prepared(cls, place, handlers, params):

@@ -13,24 +13,27 @@ _RAM_PAGES = 1 << 18            # a device in ram has a table of a word per 2 Mi
 
 
 class Node:
-    """Making and closing it is collective over `ranks`, the ranks of one node.
+    """Making and closing it is collective over the ranks of one node of `job`, the Ranks of a runtime.
 
     make_segment(ranks, nbytes) : where the segment comes from, when not from memory that goes with the job
+    Attributes: ranks (of this node), number (of this node), count (of nodes), segment, address, layout, table.
     """
 
-    def __init__(self, ranks, config, make_segment=None):
-        self.ranks = ranks
+    def __init__(self, job, config, make_segment=None):
+        self.ranks = ranks = job.on_node
+        self.number, self.count = job.node, job.nodes
         self.timeout_s = config.get("runtime.timeout_s")
         self.spin_ns = 1000 * config.get("runtime.first_busy_wait")
         depth = config.get("runtime.queue_depth")
         most = layouts.most_records()           # that of the first rank counts
-        self.segment = _segment(ranks, config, (depth, most), make_segment or _of_job)
+        counts = (ranks.size, job.nodes, job.size), depth, most, config.get("networking.mailbox_depth")
+        self.segment = _segment(ranks, config, counts, make_segment or _of_job)
         self.address = self.segment.address
         self.is_open = True
         layout = None
         with ranks.agreed("laying out the runtime's segment"):
             if ranks.rank == 0:
-                layout = layouts.create(self.segment, ranks.size, depth, most)
+                layout = layouts.create(self.segment, *counts)
         self.layout = ranks.share(layout, "layout of the runtime's segment")
         self.table = PoolTable(self.address + self.layout.pools, self.timeout_s)
 
@@ -49,7 +52,7 @@ def _segment(ranks, config, counts, make_segment):
     nbytes = None
     with ranks.agreed("sizing the runtime's segment"):
         if ranks.rank == 0:
-            nbytes = layouts.nbytes_of(ranks.size, *counts) + _room(config)
+            nbytes = layouts.nbytes_of(*counts) + _room(config)
     nbytes = ranks.share(nbytes, "size of the runtime's segment")
     return make_segment(ranks, nbytes)
 

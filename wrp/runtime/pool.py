@@ -1,5 +1,6 @@
 """Pool: how a caller hands tasks to the worker of a pool. Makes no pools; for the waits see `future`."""
 
+import copy
 import time
 from functools import partial
 from operator import index
@@ -12,33 +13,97 @@ from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import lanes, records, tasks
 from wrp.runtime.future import Future, Reply, Watch
 from wrp.runtime.group import Group
+from wrp.runtime.joint import Several
+from wrp.runtime.routing.address import is_far, pack
+from wrp.runtime.routing.query import DYNAMIC, PoolQuery
 from wrp.runtime.waiting.coroutines import current, sleep
 
 __all__ = ["Future", "Pool", "Reply"]
 
 _NAP_S = 200e-6
 _LIMIT = 1 << 63
+_WAYS = 1024                    # routes that a pool remembers
 
 
 class Pool:
-    """Tasks for one pool of the node. Made by `Runtime.pool`; any thread may use it."""
+    """Tasks for one pool. Made by `Runtime.pool`; any thread may use it.
+
+    Every method that hands over tasks takes `query`, a PoolQuery or its text, which says which containers they go to: by default
+    where the module's `route` says, else that of the own node.
+    """
 
     _is_attached = False            # attached processes have records of their own: see wrp.runtime.daemon.attached
+    _join = None                    # (key, window in ns, -1: until all have come) of tasks that become one
 
-    def __init__(self, node, slot, name):
+    def __init__(self, node, slot, name, module=None):
         self._node = node
         self._slot = slot
         self.name = name
         self.id = slot.id
+        self.module = module            # its class, where it is a user's and known to this process
         self.number = slot.number       # how jitted handlers name it
+        self.containers = slot.containers
+        self._asks = slot.routes        # tasks go where the module says
         self._lane = node.address + node.layout.lane(slot.lane)
         self._free = node.address + node.layout.free
+        self._ways = {}
 
-    def call(self, method, *args, timeout_s=None):
+    def towards(self, query, method=0, args=()):
+        """A Pool whose tasks all go where `query` says (PoolQuery or text); `method` and `args` are for the module's `route`.
+
+        Raises UsageError for containers that there are not.
+        """
+        query = PoolQuery.parse(DYNAMIC if query is None else query)
+        if query.kind == DYNAMIC and self._asks:
+            if self.module is None:
+                raise UsageError(f"where tasks of pool {self.name!r} go its module says, which this process doesn't know: register it, or give `query`")
+            query = PoolQuery.parse(self.module.route(method, tuple(args)))
+        way = self._ways.get(query)
+        if way is None:
+            if len(self._ways) >= _WAYS:
+                self._ways.clear()
+            way = self._ways[query] = self._way(query)
+        return way
+
+    @property
+    def _plain(self):
+        """The class whose tasks all go to one lane."""
+        return Pool
+
+    def _way(self, query):
+        node = self._node
+        first, count = query.resolved(self.containers, node.number, node.count)
+        at, shard = self.containers.place(first)
+        if count == 1 and at == node.number and (node.count == 1 or not query.joins):
+            return self._turned(self._slot.number + shard, node.table.slot(self._slot.number + shard).lane, None)
+        if node.count == 1:
+            return Several(self, [self.towards(PoolQuery.direct_id(container)) for container in range(first, first + count)])
+        word = pack(self._slot.number, first, count, query.net_timeout_s, query.joins)
+        join = (query.numbers[1], (*query.numbers, -1)[2]) if query.joins else None
+        return self._turned(word, node.layout.postman, join)
+
+    def _turned(self, number, lane, join):
+        """This pool towards another lane."""
+        way = copy.copy(self)
+        if is_far(number):
+            way.__class__ = self._plain
+        way._asks, way.number, way._join, way._ways = False, number, join, {}
+        way._lane = self._node.address + self._node.layout.lane(lane)
+        return way
+
+    def call_each(self, method, *args, query="broadcast", timeout_s=None):
+        """As `call`, of each container of `query`: their Replies in order."""
+        first, count = PoolQuery.parse(query).resolved(self.containers, self._node.number, self._node.count)
+        limit_s = PoolQuery.parse(query).net_timeout_s
+        futures = [self.submit(method, *args, query=PoolQuery.direct_id(container, limit_s), timeout_s=timeout_s)
+                   for container in range(first, first + count)]
+        return [future.wait(timeout_s) for future in futures]
+
+    def call(self, method, *args, timeout_s=None, query=None):
         """Submit and wait: the Reply. Raises WaitTimeout, UsageError."""
-        return self.submit(method, *args, timeout_s=timeout_s).wait(timeout_s)
+        return self.submit(method, *args, timeout_s=timeout_s, query=query).wait(timeout_s)
 
-    def submit(self, method, *args, timeout_s=None, deadline_s=None, period_s=None):
+    def submit(self, method, *args, timeout_s=None, deadline_s=None, period_s=None, query=None):
         """Hand a task with up to six integers to the pool's worker: a Future.
 
         timeout_s : how long to wait for room when the lane is full
@@ -46,8 +111,10 @@ class Pool:
         period_s : run it at once and then every so many seconds until it is cancelled; `Future.runs` counts
         Raises WaitTimeout when there is no room until the deadline, UsageError.
         """
+        if query is not None or self._asks:
+            return self.towards(query, method, args).submit(method, *args, timeout_s=timeout_s, deadline_s=deadline_s, period_s=period_s)
         padded = self._padded(args)
-        if deadline_s is not None or period_s is not None:
+        if deadline_s is not None or period_s is not None or self._join is not None:
             kind = tasks.SUBMITTED, deadline_s, period_s
             return Future(self, self._submit_special(method, len(args), padded, timeout_s, kind), method)
         offset = self._push(method, len(args), padded)
@@ -55,18 +122,22 @@ class Pool:
             offset = self._later(lambda: self._push(method, len(args), padded), method, timeout_s, offset)
         return Future(self, offset, method)
 
-    def post(self, method, *args, timeout_s=None, deadline_s=None):
+    def post(self, method, *args, timeout_s=None, deadline_s=None, query=None):
         """Fire and forget: as `submit`, without a Future; its result goes nowhere."""
+        if query is not None or self._asks:
+            return self.towards(query, method, args).post(method, *args, timeout_s=timeout_s, deadline_s=deadline_s)
         padded = self._padded(args)
         if self._is_attached:
             self.submit(method, *args, timeout_s=timeout_s)
         else:
             self._submit_special(method, len(args), padded, timeout_s, (tasks.ABANDONED, deadline_s, None))
 
-    def submit_many(self, method, rows, timeout_s=None):
+    def submit_many(self, method, rows, timeout_s=None, query=None):
         """Hand over a task for each of `rows`, tuples of equally many integers, with one wake: their Futures in order."""
         rows = [tuple(row) for row in rows]
-        if self._is_attached:
+        if query is not None:
+            return self.towards(query).submit_many(method, rows, timeout_s)
+        if self._is_attached or self._asks or self._join is not None:
             return [self.submit(method, *row, timeout_s=timeout_s) for row in rows]
         if len({len(row) for row in rows}) > 1:
             raise UsageError(f"the rows of a batch for pool {self.name!r} have different lengths: give each the same arguments")
@@ -101,12 +172,14 @@ class Pool:
         """A Group of tasks that are waited for, or cancelled, together."""
         return Group(self)
 
-    async def submit_async(self, method, *args, timeout_s=None, deadline_s=None):
+    async def submit_async(self, method, *args, timeout_s=None, deadline_s=None, query=None):
         """As `submit`, in a coroutine of a module: it awaits room."""
+        if query is not None or self._asks:
+            return await self.towards(query, method, args).submit_async(method, *args, timeout_s=timeout_s, deadline_s=deadline_s)
         padded = self._padded(args)
         watch = Watch(self._node.timeout_s if timeout_s is None else timeout_s)
         while True:
-            offset = self._try(method, len(args), padded, (tasks.SUBMITTED, deadline_s, None)) if deadline_s is not None else \
+            offset = self._try(method, len(args), padded, (tasks.SUBMITTED, deadline_s, None)) if deadline_s is not None or self._join else \
                 self._push(method, len(args), padded)
             if offset >= 0:
                 return Future(self, offset, method)
@@ -114,9 +187,9 @@ class Pool:
             if offset != tasks.NO_RECORD or not self._grow(watch):
                 await sleep(_NAP_S)
 
-    async def call_async(self, method, *args, timeout_s=None, deadline_s=None):
+    async def call_async(self, method, *args, timeout_s=None, deadline_s=None, query=None):
         """As `call`, in a coroutine of a module: the worker runs others meanwhile."""
-        future = await self.submit_async(method, *args, timeout_s=timeout_s, deadline_s=deadline_s)
+        future = await self.submit_async(method, *args, timeout_s=timeout_s, deadline_s=deadline_s, query=query)
         return await future.within(self._node.timeout_s if timeout_s is None else timeout_s)
 
     def _padded(self, args):
@@ -144,8 +217,8 @@ class Pool:
 
     def _try(self, method, count, args, kind):
         base, (state, deadline_s, period_s) = self._node.address, kind
-        if period_s is not None and period_s <= 0:
-            raise UsageError(f"a period of {period_s} s: it must be more than 0")
+        if period_s is not None and (period_s <= 0 or is_far(self.number)):
+            raise UsageError(f"a period of {period_s} s: it must be more than 0, and of one container of this node")
         offset = tasks.task_new(base, self._free, state, self.number, method, count, *args)
         if offset < 0:
             return offset
@@ -155,7 +228,14 @@ class Pool:
             atomics.store(base + offset + tasks.PERIOD, max(1, int(period_s * 1e9)))
             atomics.store(base + offset + tasks.RUNS, 0)
             atomics.store(base + offset + tasks.MISSED, 0)
+        self._mark(base + offset)
         return tasks.task_hand(base, self._free, self._lane, offset)
+
+    def _mark(self, task):
+        """Say in its record which other tasks it becomes one with."""
+        if self._join is not None:
+            atomics.store(task + tasks.LOCALS, self._join[0])
+            atomics.store(task + tasks.LOCALS + 8, self._join[1])
 
     def _notify(self, offset):
         """Tell the worker to look at a task that was cancelled; False when its lane is full."""
@@ -208,6 +288,8 @@ class Pool:
                               "see its own message, and start the job again")
 
     def _worker(self):
+        if is_far(self.number):
+            return f"the postman of this node (process {atomics.load(self._lane + lanes.PID)}), for containers on other nodes,"
         return f"the worker of rank {atomics.load(self._lane + lanes.RANK)} (process {atomics.load(self._lane + lanes.PID)})"
 
     def __repr__(self):

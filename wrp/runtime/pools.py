@@ -7,6 +7,7 @@ from wrp.comm.checksum import hash128
 from wrp.comm.lock import NBYTES as TOKEN_NBYTES
 from wrp.comm.lock import Token
 from wrp.errors import ConfigError, UsageError, WrpError
+from wrp.runtime.routing.containers import Containers
 
 MOST = 256
 PARAMS = 64             # byte offset of a pool's parameters in its entry: 8 words
@@ -17,6 +18,8 @@ NBYTES = _ENTRIES + MOST * ENTRY
 
 # byte offsets in an entry
 _NAME, _ID, KIND, LANE = 0, 16, 24, 32
+_SHARDS, _HOME, _FLAGS = 40, 48, 56     # of a pool's first entry, which those of its other shards follow; home: first node << 32 | nodes
+_ROUTES, _READY = 1, 2
 
 ADMIN_KIND, BDEV_KIND, PYTHON_KIND, JITTED_KIND = 1, 2, 3, 4
 IDS = {"admin": (1, 0), "bdev": (301, 0), "wrp_cae_core": (400, 0), "wrp_cte_core": (512, 0)}
@@ -25,13 +28,16 @@ _FIRST_MAJOR = 1000
 
 @dataclass(frozen=True)
 class Slot:
-    """One pool: its place in the table, its id (major, minor), the kind of its module and the lane of its worker."""
+    """One pool, or one of its shards: its place in the table, its id (major, minor), the kind of its module and the lane of its
+    worker; where all its containers lie, and whether its module says where its tasks go."""
 
     number: int
     id: tuple
     kind: int
     lane: int
     address: int
+    containers: Containers
+    routes: bool
 
     @property
     def params(self):
@@ -49,32 +55,46 @@ class PoolTable:
 
     def find(self, name):
         """The Slot of a pool, or None."""
-        key = hash128(name.encode())
+        return self.find_key(hash128(name.encode()))
+
+    def find_key(self, key):
+        """The Slot of the pool whose name has this hash, or None."""
         for number in range(atomics.load(self.address + _COUNT)):
             entry = self.entry(number)
             if (atomics.load(entry + _NAME), atomics.load(entry + _NAME + 8)) == key:
                 return self.slot(number)
         return None
 
-    def add(self, name, kind, wanted, lane_of):
-        """The Slot of the pool `name`, made with the id `wanted` if it isn't there. `lane_of(major)`: its worker's lane.
+    def key(self, number):
+        """The hash of the name of a pool, by which other nodes name it."""
+        entry = self.entry(number)
+        return atomics.load(entry + _NAME), atomics.load(entry + _NAME + 8)
 
-        Raises UsageError for an id that another pool has.
+    def add(self, name, kind, wanted, lane_of, containers=Containers(0, 1, 1), routes=False):
+        """The Slot of the pool `name`, made with the id `wanted` if it isn't there. `lane_of(major, shard)`: a shard's worker's lane.
+
+        Raises UsageError for an id that another pool has, or one that is there with other containers.
         """
         with self._token.held(f"the pool table (to make pool {name!r})", self._timeout_s):
             found = self.find(name)
             if found:
+                if found.containers != containers:
+                    raise UsageError(f"pool {name!r} is there with {found.containers.shards} shards on {found.containers}, "
+                                     f"not with {containers.shards} on {containers}")
                 return found
             number = atomics.load(self.address + _COUNT)
-            if number == MOST:
-                raise WrpError(f"pool {name!r} can't be made: the node has {MOST} pools already")
+            if number + containers.shards > MOST:
+                raise WrpError(f"pool {name!r} can't be made: the node has room for {MOST} pools and shards, and {number} of them already")
             chosen = self._id(name, number, wanted)
-            entry = self.entry(number)
-            key = hash128(name.encode())
-            for offset, word in ((_NAME, key[0]), (_NAME + 8, key[1]), (_ID, chosen[0] << 32 | chosen[1]),
-                                 (KIND, kind), (LANE, lane_of(chosen[0]))):
-                atomics.store(entry + offset, word)
-            atomics.store(self.address + _COUNT, number + 1)        # last: who looks takes no token
+            for shard in range(containers.shards):
+                # only the first entry of a pool has its name
+                key = hash128(name.encode()) if shard == 0 else (0, 0)
+                entry = self.entry(number + shard)
+                for offset, word in ((_NAME, key[0]), (_NAME + 8, key[1]), (_ID, chosen[0] << 32 | chosen[1]),
+                                     (KIND, kind), (LANE, lane_of(chosen[0], shard)), (_SHARDS, containers.shards),
+                                     (_HOME, containers.first_node << 32 | containers.nodes), (_FLAGS, _ROUTES * routes)):
+                    atomics.store(entry + offset, word)
+            atomics.store(self.address + _COUNT, number + containers.shards)        # last: who looks takes no token
             return self.slot(number)
 
     def entry(self, number):
@@ -84,8 +104,18 @@ class PoolTable:
     def slot(self, number):
         """The Slot of an entry; its address is this process's."""
         entry = self.entry(number)
-        word = atomics.load(entry + _ID)
-        return Slot(number, (word >> 32, word & 0xFFFFFFFF), atomics.load(entry + KIND), atomics.load(entry + LANE), entry)
+        word, home = atomics.load(entry + _ID), atomics.load(entry + _HOME)
+        containers = Containers(home >> 32, home & 0xFFFFFFFF, atomics.load(entry + _SHARDS))
+        return Slot(number, (word >> 32, word & 0xFFFFFFFF), atomics.load(entry + KIND), atomics.load(entry + LANE), entry, containers,
+                    atomics.load(entry + _FLAGS) & _ROUTES != 0)
+
+    def set_ready(self, number):
+        """All containers of this node are made: tasks from other nodes may come."""
+        atomics.store(self.entry(number) + _FLAGS, atomics.load(self.entry(number) + _FLAGS) | _READY)
+
+    def is_ready(self, number):
+        """True once they are."""
+        return atomics.load(self.entry(number) + _FLAGS) & _READY != 0
 
     def _id(self, name, number, wanted):
         taken = {self.slot(other).id for other in range(number)}

@@ -11,14 +11,17 @@ from wrp.runtime.config.keys import of_entry
 from wrp.runtime.devices import make_device
 from wrp.runtime.node import Node
 from wrp.runtime.pool import Pool
+from wrp.runtime.postman import Post
 from wrp.runtime.pythonworker import PythonLoop
+from wrp.runtime.routing import Containers, home
 from wrp.runtime.scheduled import Placing, ScheduledPool
 from wrp.runtime.waiting.context import METHODS, Context
 from wrp.runtime.worker import JittedLoop, Worker
 
+_SHARDS = 64                    # of a pool on a node, at most
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
-_BDEV_KEYS = ("pool_id", "bdev_type", "capacity")
+_BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity")
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
           pools.JITTED_KIND: "a user's module"}
 
@@ -33,10 +36,12 @@ class Runtime:
     def __init__(self, ranks, config, make_segment=None):
         self.ranks, self.config = ranks, config
         self._devices, self._pools, self._containers, self._placing = {}, {}, {}, None
+        self._modules = {}              # class by the pool's slot, of pools of users' modules
         with ranks.agreed("starting the runtime"):
-            self._node = Node(ranks.on_node, config, make_segment)
+            self._node = Node(ranks, config, make_segment)
         self._fds = np.full(pools.MOST, -1, np.int64)
         self._handlers = np.zeros(pools.MOST * METHODS, np.int64)
+        self._post = Post(ranks, self._node, config, self._modules) if ranks.nodes > 1 else None
         self._workers = self._start()
         # without `close`: when this object or the process ends, the threads must not look at memory that goes away
         self._ending = weakref.finalize(self, _end, self._node, self._workers, self._fds)
@@ -72,16 +77,17 @@ class Runtime:
     # pools
 
     def pool(self, name, module, **params):
-        """The Pool of this name, made with `params` if the node has none. Collective over the node.
+        """The Pool of this name, made with `params` if the node has none. Collective over the node; every node makes its own
+        containers, and tasks that come from other nodes before that wait for it.
 
         params : of bdev: bdev_type, capacity (bytes), path (file); of a user's module: what its class takes;
-        pool_id "MAJOR.MINOR" for all
+        for all: pool_id "MAJOR.MINOR", pool_query (the nodes that have containers, all by default), shards (containers on each, 1)
         Raises ConfigError for an unknown module, UsageError when the pool is there and of another module.
         """
         self._node.check_open()
         kind = modules.kind_of(module)
         if name not in self._pools:
-            slot = self._slot(name, kind, params.pop("pool_id", ""))
+            slot = self._slot(name, module, params)
             if kind == pools.BDEV_KIND:
                 self._add_device(name, slot, _spec(name, **params))
             else:
@@ -100,7 +106,7 @@ class Runtime:
         """
         self._node.check_open()
         if name not in self._devices:
-            self._add_device(name, self._slot(name, pools.BDEV_KIND, ""), (kind, capacity, path, read_only))
+            self._add_device(name, self._slot(name, "bdev", {}), (kind, capacity, path, read_only))
         device = self._devices[name]
         if device.kind != kind:
             raise UsageError(f"device {name!r} is there and is of kind {device.kind}, not {kind}")
@@ -113,6 +119,7 @@ class Runtime:
             # the worker's own: it writes on while somebody closes the device
             self._fds[slot.number] = os.dup(device.descriptor)
         self._pools[name], self._devices[name] = pool, device
+        self._node.table.set_ready(slot.number)
 
     def _device_pool(self, name, slot, kind):
         """The bytes of a device in memory may be moved by any jitted worker, where the node has more than one."""
@@ -125,26 +132,49 @@ class Runtime:
         return ScheduledPool(self._node, slot, name, self._placing)
 
     def _add_container(self, name, slot, module, params):
-        """The pool, and on the rank of its worker the object that serves it."""
-        pool = Pool(self._node, slot, name)
-        with self._node.ranks.agreed(f"making the container of pool {name!r}"):
-            if slot.kind == pools.PYTHON_KIND and slot.lane == self._own_lane():
-                self._containers[slot.number] = modules.class_of(module)(name, **params)
-            elif slot.kind == pools.JITTED_KIND and slot.lane == self._own_lane() - 1:
-                self._containers[slot.number] = modules.prepared(modules.class_of(module), (self._node, slot, name), self._handlers, params)
-            getattr(self._containers.get(slot.number), "started", lambda _: None)(pool)
+        """The pool, and on the ranks of its workers the objects that serve it."""
+        node = self._node
+        pool = Pool(node, slot, name, self._modules.get(slot.number))
+        first, count, shards = slot.containers
+        with node.ranks.agreed(f"making the container of pool {name!r}"):
+            if pool.module is not None and first <= node.number < first + count:
+                for shard in range(shards):
+                    self._serve(node.table.slot(slot.number + shard), pool, params)
+        node.table.set_ready(slot.number)
         self._pools[name] = pool
 
-    def _slot(self, name, kind, pool_id):
-        """The pool's slot in the node's table, made on the node's first rank. Collective over the node."""
-        node, number = self._node, None
+    def _serve(self, slot, pool, params):
+        """Make the object of a shard, if a worker of this rank serves it."""
+        if slot.lane not in (self._own_lane() - 1, self._own_lane()):
+            return
+        if slot.kind == pools.PYTHON_KIND:
+            container = pool.module(pool.name, **params)
+        else:
+            container = modules.prepared(pool.module, (self._node, slot, pool.name), self._handlers, params)
+        self._containers[slot.number] = container
+        getattr(container, "started", lambda _: None)(pool)
+
+    def _slot(self, name, module, params):
+        """The pool's slot in the node's table, made on the node's first rank; takes what says where it is out of `params`.
+        Collective over the node."""
+        node, number, kind = self._node, None, modules.kind_of(module)
+        pool_id, shards, query = params.pop("pool_id", ""), params.pop("shards", 1), params.pop("pool_query", "dynamic")
+        cls = modules.class_of(module) if kind in (pools.PYTHON_KIND, pools.JITTED_KIND) else None
         with node.ranks.agreed(f"making pool {name!r}"):
+            if shards != 1 and cls is None or not 1 <= shards <= _SHARDS:
+                raise UsageError(f"pool {name!r} can't have {shards} shards: 1 to {_SHARDS}, and 1 of {module}" if cls is None else
+                                 f"pool {name!r} can't have {shards} shards: 1 to {_SHARDS}")
+            containers = Containers(*home(query, node.count), shards)
             if node.ranks.rank == 0:
-                slot = node.table.add(name, kind, self._id(name, kind, pool_id), lambda major: self._lane(kind, major))
+                slot = node.table.add(name, kind, self._id(name, kind, pool_id), lambda major, shard: self._lane(kind, major + shard),
+                                      containers, hasattr(cls, "route"))
                 if slot.kind != kind:
                     raise UsageError(f"pool {name!r} is there and is of {_KINDS[slot.kind]}, not of {_KINDS[kind]}")
                 number = slot.number
-        return node.table.slot(node.ranks.share(number, f"slot of pool {name!r}"))
+        number = node.ranks.share(number, f"slot of pool {name!r}")
+        if cls is not None:
+            self._modules[number] = cls
+        return node.table.slot(number)
 
     def _id(self, name, kind, text):
         """The id asked for, else the one that is known for the name, else None."""
@@ -175,9 +205,16 @@ class Runtime:
         jitted, python = (Context(node, first + number, self._handlers, node.address + layout.meter(first + number)) for number in (0, 1))
         workers = [Worker(node, "wrp-worker", first, JittedLoop(node, jitted, self._fds)),
                    Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers))]
+        if self._post is not None and node.ranks.rank == 0:
+            workers.append(Worker(node, "wrp-postman", layout.postman, self._post.postman))
         for worker in workers:
             worker.start(self.ranks.rank)
         return workers
+
+    @property
+    def remote(self):
+        """The RemoteWindow over the segments of all nodes, for bytes; any rank and thread. None when there is one node."""
+        return None if self._post is None else self._post.window
 
     def close(self):
         """End the workers and give the memory back. Collective; idempotent. Raises WaitTimeout when a handler doesn't end."""
@@ -186,7 +223,7 @@ class Runtime:
         with self.ranks.agreed("closing the runtime's devices"):
             for device in self._devices.values():
                 device.close()
-        self._node.ranks.barrier("every rank of the node has finished with the runtime")
+        self.ranks.barrier("every rank has finished with the runtime")
         with self.ranks.agreed("ending the runtime's workers"):
             if not _stopped(self._workers, self._node.timeout_s):
                 raise WaitTimeout(f"a worker of rank {self.ranks.rank} doesn't end within {self._node.timeout_s:g} s: "
@@ -194,6 +231,8 @@ class Runtime:
             for container in self._containers.values():
                 getattr(container, "close", lambda: None)()
         self._ending()
+        if self._post is not None:
+            self._post.close()
         self._node.close()
 
     def abandon(self):

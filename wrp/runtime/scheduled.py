@@ -5,7 +5,8 @@ import threading
 
 from wrp.comm import atomics
 from wrp.runtime import bdev, tasks
-from wrp.runtime.future import Future, Reply
+from wrp.runtime.future import Future
+from wrp.runtime.joint import Joint
 from wrp.runtime.pool import Pool
 from wrp.runtime.schedulers import Came, Done
 
@@ -43,7 +44,7 @@ class ScheduledPool(Pool):
         parts = self._placing.on(Came(self.number, method, max(0, nbytes), client=client, can_split=True))
         if len(parts) == 1:
             return self._part(method, args, parts[0], timeout_s)
-        return _Joint([self._part(method, (offset + part.first, buffer + part.first, part.nbytes), part, timeout_s) for part in parts])
+        return Joint([self._part(method, (offset + part.first, buffer + part.first, part.nbytes), part, timeout_s) for part in parts])
 
     def _part(self, method, args, part, timeout_s):
         lane, padded = self._placing.lanes[part.worker], self._padded(args)
@@ -83,34 +84,3 @@ class _Part(Future):
         if self.offset is not None:
             self._pool._placing.on(self._done)
         super()._give_up()
-
-
-class _Joint:
-    """The Future of a task in parts."""
-
-    def __init__(self, parts):
-        self._parts, self.reply = parts, None
-
-    def wait(self, timeout_s=None):
-        """See `Future.wait`; the deadline is that of each part."""
-        if self.reply is None:
-            self.reply = _joined([part.wait(timeout_s) for part in self._parts])
-        return self.reply
-
-    def __await__(self):
-        if self.reply is None:
-            replies = []
-            for part in self._parts:
-                replies.append((yield from part.__await__()))
-            self.reply = _joined(replies)
-        return self.reply
-
-    def cancel(self, timeout_s=None):
-        """See `Future.cancel`."""
-        for part in self._parts:
-            part.cancel(timeout_s)
-
-
-def _joined(replies):
-    bad = next((reply for reply in replies if reply.code), None)
-    return bad or Reply(0, tuple(map(sum, zip(*(reply.values for reply in replies)))))

@@ -49,7 +49,13 @@ _RUNTIME = (
 
 _NETWORKING = (
     _compatible("networking.port", "int", 9413, "port of the runtime", 1, 65535, environ="CHI_PORT"),
-    _compatible("networking.neighborhood_size", "int", 32, "fan-out when a range of containers is split", 1),
+    Key("networking.neighborhood_size", "int", 32, "most pieces that a range of containers is split into at once; pieces are split again",
+        2, 65536),
+    Key("networking.net_timeout", "number", 30, "seconds that another node may be silent before tasks for it end with code -1000", 0.05, 1e6),
+    Key("networking.busy_wait", "int", 1000, "microseconds that the postman of a node polls after something crossed, before it naps", 0, 1_000_000),
+    Key("networking.longest_nap", "int", 20000, "microseconds that it naps at most when nothing has crossed for long; 0: it always polls", 0,
+        1_000_000),
+    Key("networking.mailbox_depth", "int", 128, "tasks, and replies, under way at once between two nodes", 2, 65536),
     _compatible("networking.hostfile", "text", "", "file with one host per line; MPI's launcher says where ranks run"),
     _compatible("networking.wait_for_restart", "number", 30, "seconds to wait for a node that restarts", 0),
     _compatible("networking.wait_for_restart_poll_period", "number", 1, "seconds between looks at it", 0),
@@ -61,7 +67,9 @@ _COMPOSE = (
     Key("compose[].mod_name", "text", None, "module: bdev, admin or one of the entry-point group wrp.modules"),
     Key("compose[].pool_name", "text", None, "name of the pool, unique; of a bdev the file's path or ram::NAME"),
     Key("compose[].pool_id", "text", "", "MAJOR.MINOR, e.g. 301.0; chosen when absent"),
-    _compatible("compose[].pool_query", "text", "local", "where the pool's containers are made"),
+    Key("compose[].pool_query", "text", "dynamic", "nodes that have containers of the pool: local, broadcast and dynamic mean all, "
+        "physical:N and direct_id:N one, range:FIRST:COUNT some"),
+    Key("compose[].shards", "int", 1, "containers of the pool on each node, each served by one worker", 1, 64),
     _compatible("compose[].restart", "bool", False, "make the pool again when the runtime restarts"),
     Key("compose[].bdev_type", "text", "", "kind of a bdev: ram or file; from the pool's name when absent", choices=("", "ram", "file")),
     Key("compose[].capacity", "size", _GIBI, "bytes of a bdev", 4096, _LARGEST),

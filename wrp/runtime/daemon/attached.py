@@ -48,6 +48,7 @@ class Attached:
         self.segment, self.about = found(self.name, deadline)
         self.is_open, self._slot, self._pid = True, None, os.getpid()
         self._pools, self._devices = {}, {}
+        self.number, self.count = self.about.node, self.about.nodes
         self._lock, self._asking = threading.Lock(), threading.Lock()      # of the queues, of requests
         self.ranks = Solo()
         try:
@@ -111,7 +112,7 @@ class Attached:
             slot = self.table.find(name)
         elif module is not None and modules.kind_of(module) != slot.kind:
             raise UsageError(f"pool {name!r} is there and isn't of module {module}")
-        return self._pools.setdefault(name, AttachedPool(self, slot, name))
+        return self._pools.setdefault(name, AttachedPool(self, slot, name, modules.known(module)))
 
     def has_pool(self, name):
         """True when the daemon has a pool of this name."""

@@ -14,12 +14,23 @@ class AttachedPool(Pool):
 
     _is_attached = True
 
-    _is_attached = True
+    def __init__(self, attached, slot, name, module=None):
+        super().__init__(attached, slot, name, module)
+        self._places = self._places_of(slot.lane)
 
-    def __init__(self, attached, slot, name):
-        super().__init__(attached, slot, name)
+    def _places_of(self, lane):
+        attached = self._node
         table, base = attached._clients, attached.segment.address
-        self._places = (base, attached.about.state_address, self._lane, table.queues(slot.lane), table.queue(attached._slot, slot.lane))
+        return (base, attached.about.state_address, base + attached.layout.lane(lane), table.queues(lane), table.queue(attached._slot, lane))
+
+    @property
+    def _plain(self):
+        return AttachedPool
+
+    def _turned(self, number, lane, join):
+        way = super()._turned(number, lane, join)
+        way._places = self._places_of(lane)
+        return way
 
     def _push(self, method, count, args, due=0):
         attached = self._node
@@ -29,6 +40,7 @@ class AttachedPool(Pool):
             offset = _again(attached)
         if offset is None:
             return tasks.NO_RECORD
+        self._mark(attached.address + offset)
         with attached._lock:            # a queue has one producer
             code = client_submit(self._places, offset, due, self.number, method, count, *args)
         if code == clients.GONE:
@@ -40,7 +52,7 @@ class AttachedPool(Pool):
         _, deadline_s, period_s = kind
         if period_s is not None:
             raise UsageError(f"a periodic task of pool {self.name!r} needs a rank of the runtime: this process is attached and may end before it")
-        due = max(1, time.monotonic_ns() + int(deadline_s * 1e9))
+        due = 0 if deadline_s is None else max(1, time.monotonic_ns() + int(deadline_s * 1e9))
         offset = self._push(method, count, args, due)
         return offset if offset >= 0 else self._later(lambda: self._push(method, count, args, due), method, timeout_s, offset)
 

@@ -7,6 +7,7 @@ from wrp.errors import OutOfSpace
 from wrp.runtime import bdev, clients, lanes, queues, tasks
 from wrp.runtime.daemon import processes
 from wrp.runtime.pool import Pool
+from wrp.runtime.routing.address import is_far
 
 _log = logging.getLogger("wrp.runtime")
 
@@ -65,8 +66,9 @@ class Reaper:
             if not atomics.load(task + tasks.TAKEN) or atomics.load(task + tasks.STATE) == tasks.DONE or atomics.load(task + tasks.CANCEL):
                 continue
             atomics.store(task + tasks.CANCEL, 1)
-            lane = self._node.table.slot(atomics.load(task + tasks.POOL)).lane
-            if not lanes.lane_push(base + self._node.layout.lane(lane), offset + 1):
+            word, layout = atomics.load(task + tasks.POOL), self._node.layout
+            lane = layout.postman if is_far(word) else self._node.table.slot(word).lane
+            if not lanes.lane_push(base + layout.lane(lane), offset + 1):
                 atomics.store(task + tasks.CANCEL, 0)       # the next sweep tries again
 
     def _free_held(self, number):

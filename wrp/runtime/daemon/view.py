@@ -61,14 +61,14 @@ class View:
             return []
         layout, table = self.about.layout(), self._clients()
         slots = list(table.owners())
-        return [self._worker(number, self.segment.address + layout.lane(number),
+        return [self._worker(number, layout.kind(number), self.segment.address + layout.lane(number),
                              sum(queues.queue_count(table.queue(slot, number)) for slot in slots if table.is_prepared(slot)))
                 for number in range(layout.lane_count)]
 
     @staticmethod
-    def _worker(number, lane, queued):
+    def _worker(number, kind, lane, queued):
         return {"lane": number, "rank": atomics.load(lane + lanes.RANK), "pid": atomics.load(lane + lanes.PID),
-                "kind": "python" if number % 2 else "jitted", "asleep": bool(atomics.load(lane + lanes.ASLEEP)),
+                "kind": kind, "asleep": bool(atomics.load(lane + lanes.ASLEEP)),
                 "waiting": lanes.lane_waiting(lane) + queued, "done": atomics.load(lane + lanes.DONE),
                 "wakeups": atomics.load(lane + lanes.WAKEUPS)}
 
@@ -81,8 +81,8 @@ class View:
         found = []
         for number in range(pools.MOST):
             named = names.get(number)
-            if named is None:
-                break
+            if named is None:           # a shard of the pool before it, or nothing
+                continue
             slot = table.slot(number)
             entry = {"name": named[0], "id": f"{slot.id[0]}.{slot.id[1]}", "module": _MODULES.get(slot.kind, "?"), "lane": slot.lane}
             found.append({**entry, **(self._device(slot.params) if slot.kind == pools.BDEV_KIND else {})})

@@ -25,6 +25,9 @@ class WorkerCounts(NamedTuple):
     unfinished: int
 
 
+_KINDS = {"jitted": "worker", "python": "Python worker", "postman": "postman"}
+
+
 class Meter:
     """The meters of a node. `node`: a Node, or anything with its `segment` and `layout`."""
 
@@ -65,7 +68,7 @@ class Meter:
         events = []
         for number in range(self._layout.lane_count):
             rank = atomics.load(self._lane(number) + lanes.RANK)
-            kind = "Python worker" if number % 2 else "worker"
+            kind = _KINDS[self._layout.kind(number)]
             events.append({"ph": "M", "name": "thread_name", "pid": rank, "tid": number, "args": {"name": f"{kind} {number}"}})
             events += [self._event(rank, number, words) for words in self._slices(number)]
         return {"traceEvents": events, "displayTimeUnit": "ns"}

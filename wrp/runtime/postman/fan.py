@@ -1,0 +1,31 @@
+"""Fan: a task for several containers, split among neighbours, its results brought together. Sends nothing itself."""
+
+from wrp.runtime.future import NET_TIMEOUT, Reply
+from wrp.runtime.routing.split import pieces
+
+
+class Fan:
+    """Runs the pieces of `work` by `run(work, done)`, then calls `done(code, values)` with what `aggregate` makes of their Replies."""
+
+    def __init__(self, work, done, run, aggregate, neighborhood):
+        self._work, self._done, self._aggregate = work, done, aggregate
+        parts = pieces(work.first, work.count, neighborhood)
+        self._replies, self._left = [None] * len(parts), len(parts)
+        self._handles = []
+        for number, (first, count) in enumerate(parts):
+            self._handles.append(run(work._replace(first=first, count=count), lambda code, values, number=number: self._take(number, code, values)))
+
+    def cancel(self):
+        """Cancel all pieces."""
+        for handle in self._handles:
+            handle.cancel()
+
+    def _take(self, number, code, values):
+        self._replies[number] = Reply(code, (*values, 0, 0, 0, 0)[:4])
+        self._left -= 1
+        if self._left == 0:
+            replies = self._replies
+            if self._work.skips:            # silent nodes are left out, unless there is nobody else
+                replies = [reply for reply in replies if reply.code != NET_TIMEOUT] or replies
+            reply = self._aggregate(replies)
+            self._done(reply.code, reply.values)

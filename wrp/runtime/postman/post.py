@@ -1,0 +1,29 @@
+"""Post: what a runtime over several nodes has of the others: the window over their segments, and on its first rank the postman."""
+
+from wrp.comm.mailbox import Knocker, Mailboxes
+from wrp.comm.remote import RemoteWindow
+from wrp.runtime.postman.postman import Postman
+
+
+class Post:
+    """Making and closing it is collective over `ranks`. `modules`: class of a user's module by its pool's slot.
+
+    Attributes: window; postman, the loop of its thread, None but on the first rank of a node.
+    """
+
+    def __init__(self, ranks, node, config, modules):
+        self.window = RemoteWindow(ranks, node.segment)
+        places = ranks.gather(node.layout.mail if ranks.local_rank == 0 else None, "where the mail of the nodes lies")
+        offsets = [place for place in places if place is not None]
+        self.window.knocker = Knocker(self.window, ranks.rank, offsets)
+        self.postman = None
+        if ranks.local_rank == 0:
+            mail = Mailboxes(self.window, node.segment, offsets, ranks.size, config.get("networking.mailbox_depth"))
+            self.postman = Postman(node, self.window, mail, config, modules)
+        ranks.barrier("the mailboxes of all nodes are open")
+
+    def close(self):
+        """Collective, once the postman's thread has ended."""
+        if self.postman is not None:
+            self.postman.close()
+        self.window.close()

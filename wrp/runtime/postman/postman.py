@@ -1,0 +1,259 @@
+"""Postman: the loop of the thread that moves tasks between this node and the others. For what it has under way see its neighbours."""
+
+import logging
+import os
+import time
+from collections import deque
+from functools import partial
+
+from wrp.comm import atomics
+from wrp.comm.jit import kernel
+from wrp.comm.mailbox import REPLIES, TASKS
+from wrp.runtime import lanes, tasks
+from wrp.runtime.future import NO_POOL
+from wrp.runtime.joint import aggregate_of
+from wrp.runtime.postman.fan import Fan
+from wrp.runtime.postman.far import Far
+from wrp.runtime.postman.joins import Joins
+from wrp.runtime.postman.serving import Serving
+from wrp.runtime.postman.work import CANCEL, PING, Work
+from wrp.runtime.routing.address import unpack
+
+_AT_ONCE = 64                   # tasks, or letters of a box, taken before something else
+_LOOK_S = 0.002                 # between two looks for a pool that isn't there yet
+_FIRST_NAP_NS = 20_000
+_NAP_PART = 8                   # a nap lasts this part of the time in which nothing has crossed: so much later a letter is seen
+_FAILED = 99
+_HEAD = tasks.CANCEL // 8 + 1   # words of a record that are looked at
+_POOL, _METHOD, _COUNT, _ARGS, _DUE, _CANCEL = (word // 8 for word in (tasks.POOL, tasks.METHOD, tasks.COUNT, tasks.ARGS, tasks.DUE, tasks.CANCEL))
+_log = logging.getLogger("wrp.runtime")
+
+
+@kernel
+def post_finish(base, free, offset, code, v0, v1, v2, v3):
+    """Put the results of a task into its record and tell who waits."""
+    task = base + offset
+    tasks.task_value(task, 0, v0)
+    tasks.task_value(task, 1, v1)
+    tasks.task_value(task, 2, v2)
+    tasks.task_value(task, 3, v3)
+    atomics.store(task + tasks.TOOK, atomics.now_ns() - atomics.load(task + tasks.BORN))
+    tasks.task_finish(base, free, offset, code)
+
+
+class Postman:
+    """A callable for the thread of a lane. `mail`: Mailboxes, `modules`: class of a user's module by its pool's slot."""
+
+    def __init__(self, node, window, mail, config, modules):
+        self._node, self._window, self._mail, self._modules = node, window, mail, modules
+        lane_offset = node.layout.lane(node.layout.postman)
+        self._base, self._free, self._lane = node.address, node.address + node.layout.free, node.address + lane_offset
+        buffer = node.segment.buffer
+        self._words = buffer[:len(buffer) // 8 * 8].cast("q")
+        self._neighborhood = config.get("networking.neighborhood_size")
+        self._busy_ns, self._longest_ns = (1000 * config.get(f"networking.{key}") for key in ("busy_wait", "longest_nap"))
+        self._net_timeout_s = config.get("networking.net_timeout")
+        self._serving = Serving(node, lane_offset)
+        self._far = Far(mail, window.host, self._net_timeout_s)
+        self._joins = Joins(node.number, self.run)
+        self._own, self._theirs = {}, {}            # handles of tasks of this node by record, of others by (node, number)
+        self._early = deque()                       # tasks for pools that aren't there yet
+        self._slots = {}
+
+    def __call__(self):
+        active_ns = time.monotonic_ns()
+        while True:
+            if self._turn():
+                active_ns = time.monotonic_ns()
+            elif atomics.load(self._lane + lanes.STOP) == 1:
+                break
+            else:
+                self._pause(time.monotonic_ns() - active_ns)
+        self._far.end_all()
+
+    def close(self):
+        """Let go of the segment. Local."""
+        self._words.release()
+        self._mail.close()
+
+    def _pause(self, quiet_ns):
+        if quiet_ns < self._busy_ns or self._longest_ns == 0:
+            os.sched_yield()
+            return
+        nap_ns = min(max(quiet_ns // _NAP_PART, _FIRST_NAP_NS), self._longest_ns)
+        offset = lanes.lane_next(self._lane, 0, time.monotonic_ns() + nap_ns)
+        if offset >= 0:
+            self._take(offset)
+
+    def _turn(self):
+        """One look at everything: True if anything was done."""
+        worked = False
+        for _ in range(_AT_ONCE):
+            offset = lanes.lane_poll(self._lane)
+            if offset < 0:
+                break
+            worked = True
+            self._take(offset)
+        worked |= self._serving.turn()
+        self._window.progress()
+        worked |= self._mail.knocked()
+        for node, box in self._mail.arrived():
+            worked |= self._read(node, box)
+        self._look_early()
+        worked |= self._joins.turn()
+        worked |= self._far.turn()
+        self._mail.send()
+        return worked
+
+    # tasks of this node
+
+    def _take(self, offset):
+        """A task that has just come in, or word that one is to be cancelled (its offset + 1)."""
+        atomics.add(self._lane + lanes.DONE, 1)     # its way is no work of this node: a flush doesn't wait for other nodes
+        if offset & 1:
+            own = self._own.get(offset - 1)
+            if own is not None:
+                own.cancel()
+            return
+        at = offset // 8
+        words = self._words[at:at + _HEAD].tolist()
+        if words[_CANCEL] or words[_DUE] and time.monotonic_ns() >= words[_DUE]:
+            self._finish(offset, tasks.CANCELLED if words[_CANCEL] else tasks.DEADLINE, ())
+            return
+        slot, first, count, net_timeout_s, joins = unpack(words[_POOL])
+        join = tuple(self._words[(offset + tasks.LOCALS) // 8:][:2].tolist()) if joins else None
+        work = Work(self._node.table.key(slot), first, count, words[_METHOD], tuple(words[_ARGS:_ARGS + words[_COUNT]]), words[_DUE],
+                    net_timeout_s, join, self._node.number)
+        self._own[offset] = handle = _Handle()
+        handle.attach(self._guarded(work, partial(self._finish, offset)))
+
+    def _finish(self, offset, code, values):
+        self._own.pop(offset, None)
+        post_finish(self._base, self._free, offset, code, *(*values, 0, 0, 0, 0)[:4])
+
+    # tasks of other nodes
+
+    def _read(self, node, box):
+        """Take some letters: True if there was one."""
+        count = 0
+        while count < _AT_ONCE and not (box == TASKS and self._is_full()):
+            words = self._mail.look(node, box)
+            if words is None:
+                break
+            self._mail.drop(node, box)
+            count += 1
+            self._far.hear(node)
+            if box == REPLIES:
+                self._far.take(node, words)
+            elif words[0] == PING:
+                self._far.pong(node)
+            elif words[0] == CANCEL:
+                theirs = self._theirs.get((node, words[1]))
+                if theirs is not None:
+                    theirs.cancel()
+            else:
+                number, work = Work.read(words, node)
+                self._theirs[node, number] = handle = _Handle()
+                handle.attach(self._guarded(work, partial(self._answer, node, number)))
+        return count > 0
+
+    def _is_full(self):
+        return self._serving.is_full or len(self._early) >= _AT_ONCE
+
+    def _answer(self, node, number, code, values):
+        self._theirs.pop((node, number), None)
+        self._far.answer(node, number, code, values)
+
+    # any task
+
+    def _guarded(self, work, done):
+        try:
+            return self.run(work, done)
+        except Exception:
+            _log.exception("the postman can't bring a task of method %d on its way", work.method)
+            done(_FAILED, ())
+            return None
+
+    def run(self, work, done):
+        """Bring `work` to its containers; `done(code, values)` once, maybe at once: what can be cancelled."""
+        slot = self._slot(work.key)
+        if slot is None:
+            early = _Early(work, done, time.monotonic() + (work.net_timeout_s or self._net_timeout_s))
+            self._early.append(early)
+            return early
+        if work.count > 1:
+            return Fan(work, done, self._run_piece, aggregate_of(self._modules.get(slot.number), work.method), self._neighborhood)
+        node, shard = slot.containers.place(work.first)
+        if node != self._node.number:
+            return self._far.start(node, work, done)
+        if work.join is not None:
+            return self._joins.start(work, slot, self._modules.get(slot.number), done)
+        return self._serving.start(work, slot.number + shard, done)
+
+    def _run_piece(self, work, done):
+        """A piece of several containers goes to the node of its first one, which splits it again."""
+        slot = self._slot(work.key)
+        node, _ = slot.containers.place(work.first)
+        if work.count == 1 or node == self._node.number:
+            return self.run(work, done)
+        return self._far.start(node, work, done)
+
+    def _slot(self, key):
+        slot = self._slots.get(key)
+        if slot is None:
+            slot = self._node.table.find_key(key)
+            if slot is None or not self._node.table.is_ready(slot.number):
+                return None
+            self._slots[key] = slot
+        return slot
+
+    def _look_early(self):
+        """Tasks for pools that another node has made a little earlier than this one."""
+        if not self._early or time.monotonic() < self._early[0].look_at:
+            return
+        for _ in range(len(self._early)):
+            early = self._early.popleft()
+            if early.is_over:
+                continue
+            early.look_at = time.monotonic() + _LOOK_S
+            if self._slot(early.work.key) is not None:
+                early.go(self.run)
+            elif early.look_at > early.over_at:
+                early.end(NO_POOL, ())
+            else:
+                self._early.append(early)
+
+
+class _Handle:
+    """What can be cancelled, known before it has begun."""
+
+    _inner = None
+
+    def attach(self, inner):
+        self._inner = inner
+
+    def cancel(self):
+        if self._inner is not None:
+            self._inner.cancel()
+
+
+class _Early:
+    """A task whose pool isn't there yet."""
+
+    def __init__(self, work, done, over_at):
+        self.work, self._done, self.over_at = work, done, over_at
+        self.look_at, self.is_over, self._inner = 0.0, False, None
+
+    def go(self, run):
+        self.is_over = True
+        self._inner = run(self.work, self._done)
+
+    def cancel(self):
+        if self._inner is not None:
+            self._inner.cancel()
+        elif not self.is_over:
+            self.end(tasks.CANCELLED, ())
+
+    def end(self, code, values):
+        self.is_over = True
+        self._done(code, values)
