@@ -81,8 +81,14 @@ def _use_tasks(pool):
 
 
 def _use_store(store):
-    store.put("warm", "blob", b"\1" * _NBYTES)
-    store.get("warm", "blob")
+    for nbytes in (_NBYTES, 4096, 4096):
+        for data in (b"\1" * nbytes, np.ones(nbytes, np.uint8)):
+            store.put("warm", "blob", data)
+            store.get("warm", "blob")
+            store.get("warm", "blob", out=np.empty(nbytes, np.uint8))
+            store.view("warm", "blob")
+    store.get("warm", "blob", 1, 10)
+    store.tag_size("warm")
     store.blobs("warm")
     store.flush()
     with store.batch("warming up") as batch:

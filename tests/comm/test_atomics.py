@@ -59,6 +59,13 @@ def test_copy_and_clear(words):
 def test_clock_is_the_one_of_python():
     before = time.monotonic_ns()
     assert before <= atomics.now_ns() <= time.monotonic_ns()
+    before = time.time_ns()
+    assert before <= atomics.wall_ns() <= time.time_ns()
+
+
+def test_lowest_bit():
+    atomics.fence()
+    assert [atomics.lowest_bit(word) for word in (0, 1, 6, 1 << 40, -1 << 63)] == [64, 0, 1, 40, 63]
 
 
 def test_futex_returns_for_another_value_and_at_its_timeout(words):

@@ -24,9 +24,11 @@ def whole(blob):
 def assert_all_space_is_free(store, ranks):
     """Collective: what the ranks of every node haven't leased and what lies unused in their leases is all there is."""
     tiers = store._parts.tiers
-    for device in (tiers.ram, *tiers._owned.values()):
+    for target in (0, *tiers._owned):
+        device = tiers.device(target)
         leased = ranks.on_node.gather(device._leases.free, "free bytes in leases")
-        assert sum(leased) + extents_free(device._extents) == device.capacity
+        in_blocks = tiers.blocks.unused if target == 0 else 0
+        assert sum(leased) + extents_free(device._extents) + in_blocks == device.capacity
 
 
 def test_everybody_changes_and_flushes_the_same_blobs(shared_folder):
@@ -52,6 +54,36 @@ def test_everybody_changes_and_flushes_the_same_blobs(shared_folder):
             for tag in store.tags():
                 store.destroy(tag)
         store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_everybody_puts_and_gets_in_one_memory():
+    """The short way of many ranks: every get is the bytes of one put; counts, lists and space are right afterwards."""
+    ranks = world()
+    if ranks.nodes > 1:
+        pytest.skip("a store in memory is for one node")
+    with Store.open(None) as store:
+        tags = [f"t{number}" for number in range(3)]
+        for turn in range(300):
+            tag, size = tags[turn % 3], 100 + turn * 7 % 9000
+            store.put(tag, "shared", bytes([ranks.rank * 50 + turn % 50]) * size)
+            store.put(tag, f"r{ranks.rank}.{turn}", bytes([turn % 256]) * size)
+            got = store.get(tag, "shared")
+            assert got == got[:1] * len(got)
+            if turn % 3 == 0:
+                store.delete(tag, f"r{ranks.rank}.{turn}")
+        ranks.barrier("all have put")
+        for tag in tags:
+            infos = store.infos(tag)
+            assert sorted(infos) == sorted(name for _, name in store.blobs(tag)) and "shared" in infos
+            assert store.tag_size(tag) == sum(info.size for info in infos.values())
+        assert len(store.blobs(".*", "r.*")) == 200 * ranks.size
+        ranks.barrier("all have looked")
+        if ranks.rank == 0:
+            for tag in tags:
+                store.destroy(tag)
+        ranks.barrier("all is destroyed")
         assert_all_space_is_free(store, ranks)
         ranks.barrier("all have looked")
 

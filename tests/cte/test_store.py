@@ -39,6 +39,15 @@ def test_blobs_longer_than_an_extent(store):
     assert store.get("t", "b", (4 << 20) - 4, 8) == data[(4 << 20) - 4:(4 << 20) - 2] + b"mark" + data[(4 << 20) + 2:(4 << 20) + 4]
 
 
+def test_closed_store_says_so(store):
+    store.put("t", "b", b"x")
+    store.close()
+    for call in (store.get, store.view, store.size, store.info, store.exists, lambda *name: store.put(*name, b"y"), store.delete):
+        with pytest.raises(UsageError, match="the store was closed"):
+            call("t", "b")
+    store.close()
+
+
 def test_empty_blob(store):
     store.put("t", "b", b"")
     assert store.get("t", "b") == b"" and store.size("t", "b") == 0 and bytes(store.view("t", "b")) == b""

@@ -20,7 +20,7 @@ _MACHINE = platform.machine()
 _X86 = _MACHINE == "x86_64"
 _SYS_FUTEX = {"x86_64": 202, "ppc64le": 221}.get(_MACHINE, 98)      # 98: aarch64, riscv64 and loongarch64 share a table
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1         # not the PRIVATE forms: the waiters sit in other processes
-_CLOCK_MONOTONIC = 1
+_CLOCK_REALTIME, _CLOCK_MONOTONIC = 0, 1
 _EINTR, _EIO = 4, 5
 _PIECE = 1 << 30                        # one pread or pwrite moves at most 2 GiB - 4 KiB on Linux
 
@@ -83,6 +83,21 @@ def _load_half(typingctx, address):
 
 
 @intrinsic
+def _fence(typingctx):
+    def codegen(context, builder, signature, args):
+        builder.fence("acquire")
+        return context.get_dummy_value()
+    return types.void(), codegen
+
+
+@intrinsic
+def _lowest_bit(typingctx, word):
+    def codegen(context, builder, signature, args):
+        return builder.cttz(args[0], ir.IntType(1)(0))
+    return types.int64(types.int64), codegen
+
+
+@intrinsic
 def _pause(typingctx):
     def codegen(context, builder, signature, args):
         if _X86:
@@ -93,17 +108,17 @@ def _pause(typingctx):
 
 
 @intrinsic
-def _monotonic_ns(typingctx):
+def _clock_ns(typingctx, clock):
     def codegen(context, builder, signature, args):
         pair = cgutils.alloca_once(builder, ir.ArrayType(_WORD, 2))
         address = builder.ptrtoint(pair, _WORD)
         kind = ir.FunctionType(_HALF, [_HALF, _WORD])
         clock = cgutils.get_or_insert_function(builder.module, kind, "clock_gettime")
-        builder.call(clock, [_HALF(_CLOCK_MONOTONIC), address])
+        builder.call(clock, [builder.trunc(args[0], _HALF), address])
         seconds = builder.load(_pointer(builder, address))
         nanoseconds = builder.load(_pointer(builder, builder.add(address, _WORD(8))))
         return builder.add(builder.mul(seconds, _WORD(1_000_000_000)), nanoseconds)
-    return types.int64(), codegen
+    return types.int64(types.int64), codegen
 
 
 @intrinsic
@@ -150,6 +165,18 @@ def swap(address, expected, new):
 
 
 @kernel
+def fence():
+    """What was read before, by `copy` too, was read before what is read after. Costs nothing on x86."""
+    _fence()
+
+
+@kernel
+def lowest_bit(word):
+    """Number of the lowest bit of `word` that is 1; 64 where none is."""
+    return _lowest_bit(word)
+
+
+@kernel
 def pause():
     """Tell the core that this is a spin loop."""
     _pause()
@@ -182,7 +209,13 @@ def clear(address, nbytes):
 @kernel
 def now_ns():
     """The monotonic clock in nanoseconds: the one of `time.monotonic_ns`, the same in all processes of a machine."""
-    return _monotonic_ns()
+    return _clock_ns(_CLOCK_MONOTONIC)
+
+
+@kernel
+def wall_ns():
+    """The time of day in nanoseconds since 1970, as `time.time_ns`; it may be set back."""
+    return _clock_ns(_CLOCK_REALTIME)
 
 
 @kernel

@@ -162,12 +162,7 @@ class Batch:
         catalog, tiers = self._parts.catalog, self._parts.tiers
         freed = []
         with catalog.changing(f"publishing {self._label}"):
-            for record in records:
-                catalog.seen_stamp(record.stamp)
-                old = catalog.find(record.name)
-                if record.kind == TAG and old is not None:
-                    continue
-                catalog.put(record)
+            for old in catalog.put_all(records):
                 freed += _space_of(old, self._durable)
             for name, stamp in removals:
                 freed += _space_of(catalog.remove(name), True)
@@ -210,8 +205,8 @@ def _merged(gathered):
 def _stamped(records, removals, first, durable):
     """(sorted Records with stamps, [(name, stamp)]), the same on every rank."""
     ordered = [records[name] for name in sorted(records)]
-    stamped = [record.but(stamp=first + 1 + number, durable=record.extents if durable else (), dirty=not durable,
-                          journaled=durable)
+    stamped = [record.but(stamp=first + 1 + number, created=first + 1 + number, durable=record.extents if durable else (),
+                          dirty=not durable, journaled=durable)
                for number, record in enumerate(ordered)]
     start = first + 1 + len(ordered)
     return stamped, [(name, start + number) for number, name in enumerate(removals)]

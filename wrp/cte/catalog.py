@@ -1,7 +1,7 @@
 """The catalog of a node: which blobs there are and where their bytes lie, in shared memory of all ranks of the node.
 
-One segment holds an Index (key -> offset and nbytes of a record), a heap of immutable records, and a Token that lets one rank change it at
-a time. Readers take no lock: they copy a record, check its checksum and that the index still names it. No I/O and no policy here.
+One segment holds a header, a table from names to records, a heap of records, and a Token that lets one rank change them at a time
+(layout.py draws them, entries.py changes them). Readers take no lock. No I/O and no policy here.
 """
 
 import threading
@@ -11,85 +11,116 @@ from contextlib import contextmanager
 import numpy as np
 
 from wrp.comm import atomics, lock
-from wrp.comm.extents import Extents
-from wrp.comm.index import BUSY, FOUND, Index, index_find
 from wrp.comm.segment import Segment
-from wrp.cte import records
-from wrp.cte.records import key_of, pack, packed_nbytes, unpack
+from wrp.cte import layout, records
+from wrp.cte.blocks import Blocks, blocks_nbytes
+from wrp.cte.entries import entry_copy, entry_find, entry_list, entry_put, entry_put_all, entry_remove, entry_scan
+from wrp.cte.layout import ABSENT, FULL, UNBACKED
+from wrp.cte.records import encoded, key_of, pack, packed_nbytes, unpack, unpack_all
+from wrp.cte.table import homes_of, table_nbytes
 from wrp.errors import OutOfSpace, WaitTimeout
 
 _READS = 200                    # tries of a reader before it takes the token
-_RECORD_BYTES = 512             # heap per slot: a record of a few extents and a name of some 200 bytes
-_ALIGN = 64
+_RECORD_BYTES = 512             # heap per name: a record of a few extents and a name of some 200 bytes
 _STEP = 1 << 20                 # the heap is backed in such steps
+_SCRATCH = 4096
+_LISTED = 1 << 20               # bytes that one look at a list fetches
 
 
 class Catalog:
     """The records of one node. Making and closing it is collective over the ranks of the node.
 
     slots : number of names it can hold
+    ram : bytes of the node's ram, whose tables of blocks lie here too
     """
 
-    def __init__(self, node_ranks, slots, timeout_s):
-        # between n records there are at most n + 1 gaps, so the table of free runs never fills
-        self._slots, self._gaps = slots, slots + 2
-        sizes = {"token": lock.NBYTES, "flushing": lock.NBYTES, "words": 64, "index": Index.nbytes(slots),
-                 "runs": Extents.nbytes(self._gaps), "heap": slots * _RECORD_BYTES}
+    def __init__(self, node_ranks, slots, timeout_s, ram=0):
+        self._slots = slots
+        heap = slots * _RECORD_BYTES
+        sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "table": table_nbytes(slots),
+                 "blocks": blocks_nbytes(ram), "heap": heap}
         self._segment = Segment.window(node_ranks, sum(sizes.values()) + _STEP)
         self._timeout_s = timeout_s
         places = None
         with node_ranks.agreed("laying out the catalog"):
             if node_ranks.rank == 0:
-                places = self._lay_out(sizes, slots)
+                places = self._lay_out(sizes, slots, ram)
         self._take_places(node_ranks.share(places, "places in the catalog"))
         self._scratch = threading.local()
 
-    def _lay_out(self, sizes, slots):
+    def _lay_out(self, sizes, slots, ram):
         segment = self._segment
         places = {name: segment.place(name, nbytes, 4096)[0] for name, nbytes in sizes.items()}
         segment.reserve(0, places["heap"])
-        Index.create(segment, places["index"], slots)
-        Extents.create(segment, places["runs"], sizes["heap"], self._gaps)
+        at, header = segment.address + places["header"], places["header"]
+        for word, value in ((layout.TABLE, places["table"] - header), (layout.HOMES, homes_of(slots)), (layout.LIMIT, slots),
+                            (layout.HEAP, places["heap"] - header), (layout.HEAP_NBYTES, sizes["heap"]),
+                            (layout.NEXT, layout.FIRST * layout.UNIT), (layout.TOKEN, places["token"] - header)):
+            atomics.store(at + word, value)
+        Blocks.format(segment.address + places["blocks"], ram)
         return places
 
     def _take_places(self, places):
         segment = self._segment
         self._token = lock.Token(segment.address + places["token"], "the catalog of the node")
         self._flushing = lock.Token(segment.address + places["flushing"], "the journals of the node")
-        self._index = Index.attach(segment, places["index"])
-        self._runs = Extents.attach(segment, places["runs"])
         self._heap = places["heap"]
-        self._stamp = segment.address + places["words"]
-        self._backed, self._flushes = self._stamp + 8, self._stamp + 16
-        self._words = np.frombuffer(segment.buffer, np.int64)
+        self.at = segment.address + places["header"]
+        self.blocks_at = segment.address + places["blocks"]
 
     def close(self):
         """Collective over the node; idempotent."""
         if self._segment is not None:
-            segment, self._segment, self._words = self._segment, None, None
+            segment, self._segment = self._segment, None
             segment.close()
+
+    def __len__(self):
+        return atomics.load(self.at + layout.LIVE)
 
     # reading
 
     def find(self, name):
         """The Record of a full name, or None. Takes no lock."""
-        key0, key1 = key_of(name)
         for _ in range(_READS):
-            state, offset, nbytes = self._look(key0, key1)
-            if state == FOUND:
-                record = self._copy(offset, nbytes)
-                if record is not None and record.name == name:
-                    return record
-            elif state != BUSY:
+            nbytes, buffer = self._copy(name)
+            if nbytes > 0:
+                return unpack(buffer, 0, name)
+            if nbytes == ABSENT:
                 return None
             time.sleep(0)
         with self.changing(f"reading {name!r}"):
-            state, offset, nbytes = self._look(key0, key1)
-            return self._copy(offset, nbytes) if state == FOUND else None
+            nbytes, buffer = self._copy(name)
+            return unpack(buffer, 0, name) if nbytes > 0 else None
+
+    def _copy(self, name):
+        """(bytes copied or a code of entry_copy, the array that has them)."""
+        data, place, count = encoded(name)
+        buffer, address = self.scratch(_SCRATCH)
+        nbytes = entry_copy(self.at, place, count, address, len(buffer))
+        while nbytes <= -layout.HEAD:
+            buffer, address = self.scratch(-nbytes)
+            nbytes = entry_copy(self.at, place, count, address, len(buffer))
+        return nbytes, buffer
+
+    def scratch(self, nbytes):
+        """(uint8 array of this thread of at least so many bytes, its address)."""
+        scratch = self._scratch
+        try:
+            if len(scratch.buffer) >= nbytes:
+                return scratch.buffer, scratch.address
+        except AttributeError:
+            pass
+        scratch.buffer = np.zeros(nbytes, np.uint8)
+        scratch.address = scratch.buffer.ctypes.data
+        return scratch.buffer, scratch.address
 
     def has(self, name):
-        """True when the name is there; cheaper than `find`. Exact inside `changing`; outside, a busy index counts as absent."""
-        return self._look(*key_of(name))[0] == FOUND
+        """True when the name is there; cheaper than `find`. Exact inside `changing`; outside, a busy catalog counts as absent."""
+        return self._number(name) > 0
+
+    def _number(self, name):
+        data, place, count = encoded(name)
+        return entry_find(self.at, place, count)[0]
 
     def still(self, record):
         """True while `record` is the newest of its name: what was read from its extents is what it says."""
@@ -103,32 +134,44 @@ class Catalog:
 
     def scan_held(self, kind=None, tag=None, dirty=None):
         """The same, inside `changing`."""
-        values = self._index.values()
-        heads = (self._heap + values[:, 0]) // 8
-        chosen = np.ones(len(heads), bool)
-        words = self._words
-        if kind is not None:
-            chosen &= words[heads + records.KIND] == kind
         if tag is not None:
-            chosen &= words[heads + records.TAG_HASH] == records.tag_hash(tag)
-        if dirty is not None:
-            chosen &= (words[heads + records.FLAGS] & records.DIRTY == records.DIRTY) == dirty
-        found = [self._copy(*value) for value in values[chosen].tolist()]
-        return [record for record in found if tag is None or record.tag == tag]
+            return [record for record in self._blobs(tag) if dirty in (None, record.dirty)]
+        if dirty and not atomics.load(self.at + layout.DIRTY_COUNT):
+            return []
+        wanted = -1 if dirty is None else int(dirty)
+        return [record for part in self._parts(lambda *rest: entry_scan(self.at, kind or 0, wanted, *rest)) for record in unpack_all(part)]
 
-    def _look(self, key0, key1):
-        """(state, offset, nbytes of the record) from the index; takes no lock."""
-        scratch = self._scratch
-        try:
-            found, address = scratch.found, scratch.address
-        except AttributeError:
-            found = scratch.found = np.zeros(2, np.int64)
-            address = scratch.address = found.ctypes.data
-        return index_find(self._index.address, key0, key1, address), *found.tolist()
+    def _blobs(self, tag):
+        number = self._number(tag)
+        if number <= 0:
+            return []
+        return [record for part in self._parts(lambda *rest: entry_list(self.at, number, False, *rest)) for record in unpack_all(part)]
 
-    def _copy(self, offset, nbytes):
-        start = self._heap + offset
-        return unpack(bytes(self._segment.buffer[start:start + nbytes]))
+    def names(self, tag):
+        """Names of a tag's blobs, in no order."""
+        with self.changing(f"listing tag {tag!r}"):
+            number = self._number(tag)
+            if number <= 0:
+                return []
+            whole = b"".join(self._parts(lambda *rest: entry_list(self.at, number, True, *rest)))
+        return whole.decode().split("\0")[:-1]
+
+    def sums(self, tag):
+        """(number of the tag's blobs, their bytes), or None without the tag."""
+        number = self._number(tag)
+        if number <= 0:
+            return None
+        record = self.at + atomics.load(self.at + layout.HEAP) + number * layout.UNIT
+        return atomics.load(record + layout.CHECK), atomics.load(record + layout.SIZE)
+
+    def _parts(self, look):
+        """Bytes of what `look(start, address, capacity)` lists, part by part."""
+        buffer, where = np.empty(_LISTED, np.uint8), 0
+        while where >= 0:
+            done, where = look(where, buffer.ctypes.data, len(buffer))
+            if done == 0 and where >= 0:
+                buffer = np.empty(2 * len(buffer), np.uint8)
+            yield buffer[:done].tobytes()
 
     # changing
 
@@ -142,7 +185,8 @@ class Catalog:
 
         Others may wait long: the deadline starts again while whoever is inside gets on.
         """
-        seen = atomics.load(self._flushes)
+        flushes = self.at + layout.FLUSHES
+        seen = atomics.load(flushes)
         while True:
             try:
                 self._flushing.acquire("the journals of the node", self._timeout_s)
@@ -150,51 +194,68 @@ class Catalog:
             except lock.DeadHolder:
                 raise
             except WaitTimeout:
-                if atomics.load(self._flushes) == seen:
+                if atomics.load(flushes) == seen:
                     raise
-                seen = atomics.load(self._flushes)
+                seen = atomics.load(flushes)
         try:
             yield
         finally:
-            atomics.add(self._flushes, 1)
+            atomics.add(flushes, 1)
             self._flushing.release()
 
     def check_room(self, records):
         """OutOfSpace unless there are slots and heap for these records, next to what they replace. Inside `changing` only."""
         fresh = sum(not self.has(record.name) for record in records)
-        nbytes = sum(_rounded(packed_nbytes(record)) for record in records)
-        if len(self._index) + fresh > self._slots or nbytes > self._runs.free:
-            raise OutOfSpace(f"the catalog of the node has no room for {fresh} more names next to its {len(self._index)}: "
+        nbytes = sum(2 * packed_nbytes(record) for record in records)       # a size class is less than twice what it holds
+        left = atomics.load(self.at + layout.HEAP_NBYTES) - atomics.load(self.at + layout.NEXT)
+        if len(self) + fresh > self._slots or nbytes > left:
+            raise OutOfSpace(f"the catalog of the node has no room for {fresh} more names next to its {len(self)}: "
                              f"raise runtime.index_slots in the configuration")
+        self._back(nbytes)
 
     def put(self, record):
         """Publish a record in place of the one of its name. Inside `changing` only.
 
         Raises OutOfSpace when the catalog is full; nothing has changed then.
         """
-        data = pack(record)
-        offset = None
-        try:
-            offset = self._runs.take(_rounded(len(data)), _ALIGN)
-            self._back(offset + len(data))
-            start = self._heap + offset
-            self._segment.buffer[start:start + len(data)] = data
-            old = self._index.insert(record.key, (offset, len(data)))
-        except OutOfSpace as error:
-            if offset is not None:
-                self._runs.give(offset, _rounded(len(data)))
-            raise OutOfSpace(f"the catalog of the node has no room for another name: raise runtime.index_slots in the "
-                             f"configuration ({error})") from error
-        if old is not None:
-            self._runs.give(old[0], _rounded(old[1]))
+        image = np.frombuffer(bytearray(pack(record)), np.uint8)
+        address = image.ctypes.data
+        code = entry_put(self.at, address)
+        if code == UNBACKED:
+            self._back(4 * len(image) + _SCRATCH)
+            code = entry_put(self.at, address)
+        if code == FULL:
+            raise self._full()
+
+    def put_all(self, records):
+        """Publish records, a tag only where it isn't there; the Records that they replaced. Inside `changing` only.
+
+        After `check_room` none of them is refused.
+        """
+        images = np.frombuffer(bytearray(b"".join(map(pack, records))), np.uint8)
+        out = np.empty(_LISTED, np.uint8)
+        done, replaced = 0, []
+        while done < len(images):
+            count, used, code = entry_put_all(self.at, images.ctypes.data + done, len(images) - done, out.ctypes.data, len(out))
+            replaced += unpack_all(out[:used].tobytes())
+            done += count
+            if code == UNBACKED:
+                self._back(2 * (len(images) - done) + _SCRATCH)
+            elif code == FULL:
+                raise self._full()
+            elif not count and not used:
+                out = np.empty(2 * len(out), np.uint8)
+        return replaced
+
+    def _full(self):
+        return OutOfSpace(f"the catalog of the node has no room for another name next to its {len(self)}: raise runtime.index_slots "
+                          "in the configuration")
 
     def remove(self, name):
         """Take a name out; return its Record, or None. Inside `changing` only."""
-        old = self._index.remove(key_of(name))
-        if old is None:
-            return None
-        record = self._copy(*old)
-        self._runs.give(old[0], _rounded(old[1]))
+        record = self.find(name)
+        if record is not None:
+            entry_remove(self.at, *key_of(name))
         return record
 
     def put_missing_tags(self, names):
@@ -202,32 +263,30 @@ class Catalog:
         blobs = (records.Record(name) for name in names)
         for tag in {blob.tag for blob in blobs if blob.blob and self.has(blob.name)}:
             if not self.has(tag):
-                self.put(records.Record(tag, records.TAG, self.next_stamp()))
+                stamp = self.next_stamp()
+                self.put(records.Record(tag, records.TAG, stamp, created=stamp))
 
     def next_stamp(self):
         """A stamp above all stamps of the store: wall-clock nanoseconds, or one more than the last. Inside `changing` only."""
-        stamp = max(time.time_ns(), atomics.load(self._stamp) + 1)
-        atomics.store(self._stamp, stamp)
+        stamp = max(time.time_ns(), self.last_stamp + 1)
+        atomics.store(self.at + layout.LAST, stamp)
         return stamp
 
     @property
     def last_stamp(self):
         """The highest stamp that this node has given out or seen."""
-        return atomics.load(self._stamp)
+        return atomics.load(self.at + layout.LAST)
 
     def seen_stamp(self, stamp):
         """Never give out a stamp at or below this one again. Inside `changing` only."""
-        if stamp > atomics.load(self._stamp):
-            atomics.store(self._stamp, stamp)
+        if stamp > self.last_stamp:
+            atomics.store(self.at + layout.LAST, stamp)
 
-    def _back(self, end):
-        """Back the heap's pages up to `end`, in steps, before a byte is written there."""
-        backed = atomics.load(self._backed)
-        if end > backed:
-            upto = -(-end // _STEP) * _STEP
+    def _back(self, nbytes):
+        """Back the heap's pages for `nbytes` more bytes, in steps, before one is written there. Inside `changing` only."""
+        end = atomics.load(self.at + layout.NEXT) + nbytes
+        backed = atomics.load(self.at + layout.BACKED)
+        upto = min(-(-end // _STEP) * _STEP, atomics.load(self.at + layout.HEAP_NBYTES))
+        if upto > backed:
             self._segment.reserve(self._heap + backed, upto - backed)
-            atomics.store(self._backed, upto)
-
-
-def _rounded(nbytes):
-    return -(-nbytes // _ALIGN) * _ALIGN
+            atomics.store(self.at + layout.BACKED, upto)

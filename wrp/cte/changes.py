@@ -73,15 +73,6 @@ class Changes:
             gone = self._take_out(blobs + [tag])
         return self._retired(gone)
 
-    def pin(self, record):
-        """Keep the blob's bytes in ram where they are until it is replaced or deleted. False when it has changed meanwhile."""
-        with self._catalog.changing(f"pinning blob {record.blob!r}"):
-            now = self._catalog.find(record.name)
-            if now is None or now.extents != record.extents:
-                return False
-            self._catalog.put(now.but(pinned=True))
-            return True
-
     def _take_out(self, names):
         """Records that are out of the catalog now. A tag may be in the journal through a batch that found it here."""
         gone = [record for record in map(self._catalog.remove, names) if record is not None]
@@ -97,12 +88,14 @@ class Changes:
 
     def _create(self, tag):
         if not self._catalog.has(tag):
-            self._catalog.put(Record(tag, TAG, self._catalog.next_stamp()))
+            stamp = self._catalog.next_stamp()
+            self._catalog.put(Record(tag, TAG, stamp, created=stamp))
 
     def _replace(self, name, extents, size, score):
         old = self._catalog.find(name)
-        record = Record(name, BLOB, self._catalog.next_stamp(), size, combined_crc(extents), score, tuple(extents),
-                        old.durable if old else (), journaled=old is not None and old.journaled)
+        stamp = self._catalog.next_stamp()
+        record = Record(name, BLOB, stamp, size, combined_crc(extents), score, tuple(extents), old.durable if old else (),
+                        journaled=old is not None and old.journaled, created=old.created if old else stamp)
         self._catalog.put(record)
         return old
 

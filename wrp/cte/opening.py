@@ -82,7 +82,8 @@ def _open(parts, path):
     sizes = ranks.share(sizes, "sizes of the tiers")
     parts.runtime = Runtime(ranks, parts.config)
     parts.tiers = Tiers(parts.runtime, parts.folder, sizes)
-    parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s)
+    parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram)
+    parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)
     with ranks.agreed("loading the catalog"):
         if ranks.local_rank == 0:
             _fill(parts, known)

@@ -2,14 +2,15 @@
 
 from contextlib import contextmanager, nullcontext
 
+import numpy as np
+
 from wrp.comm.checksum import crc32
-from wrp.comm.streaming import address_of, copy_streaming
+from wrp.comm.streaming import address_of
+from wrp.cte.direct.getting import load_piece
+from wrp.cte.direct.putting import store_piece
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
 from wrp.errors import Corrupt, UsageError
-
-_STEP = 256 << 10               # checksum and copy in steps that the cache holds
-_STREAM = 128 << 10             # shorter pieces may be wanted in the cache soon
 
 
 def bytes_of(data, writable=False):
@@ -22,6 +23,16 @@ def bytes_of(data, writable=False):
     if writable and view.readonly:
         raise UsageError(f"a buffer of type {type(data).__name__} is read-only: bytes can't be read into it")
     return flat
+
+
+def array_of(data):
+    """The bytes of a contiguous buffer as a uint8 array; None when it has none."""
+    try:
+        array = np.frombuffer(data, np.uint8)
+    except (TypeError, ValueError, BufferError):
+        return None
+    # an array of Python objects has bytes too, but nobody wants those
+    return array if type(data) is bytes or memoryview(data).format != "O" else None
 
 
 def write(tiers, data, durable=False):
@@ -46,15 +57,7 @@ def _store(tiers, target, offset, part):
     if place is None:
         tiers.write(target, offset, part)
         return crc32(part)
-    if len(part) < _STREAM:
-        place[:] = part
-        return crc32(place)
-    crc, to, source = 0, address_of(place), address_of(part)
-    for start in range(0, len(part), _STEP):
-        step = part[start:start + _STEP]
-        crc = crc32(step, crc)          # brings the step into the cache, from where it is streamed out
-        copy_streaming(to + start, source + start, len(step))
-    return crc
+    return store_piece(address_of(place), address_of(part), len(part))
 
 
 @contextmanager
@@ -115,12 +118,7 @@ def _load(tiers, extent, out):
     if place is None:
         tiers.read(target, offset, out)
         return crc32(out)
-    crc = 0
-    for start in range(0, nbytes, _STEP):
-        step = out[start:start + _STEP]
-        step[:] = place[start:start + _STEP]
-        crc = crc32(step, crc)
-    return crc
+    return load_piece(address_of(out), address_of(place), nbytes)
 
 
 def fail(record):

@@ -1,13 +1,4 @@
-"""The record of a blob (or of a tag) as it lies in a node's catalog, and its Python face. No shared state here.
-
-Layout, little-endian 64-bit words; a record is never changed in place, a change writes a new one:
-
-    0 crc32 of all that follows    1 nbytes of the record     2,3 key (hash128 of the full name)
-    4 kind: 1 tag, 2 blob          5 flags, see below         6 hash64 of the tag's name
-    7 stamp                        8 size in bytes            9 crc32 of the blob's bytes
-    10 score (float64)             11 number of extents       12 number of durable extents
-    13 nbytes of the name
-    14… extents, durable extents: (target, offset, nbytes, crc32) each; then the name, UTF-8, padded to 8
+"""The Python face of a record, of a blob or of a tag: made from the words of layout.py and back. No shared state here.
 
 ``extents`` say where the bytes are; ``durable`` says which extents the journal names. They differ while a blob is dirty
 (its newest bytes are not in the journal) and while a clean blob also has a copy in ram. While a dirty blob is being
@@ -18,26 +9,26 @@ import struct
 from functools import lru_cache
 from typing import NamedTuple
 
-from wrp.comm.checksum import crc32, crc32_combine, hash64, hash128
+import numpy as np
 
-TAG, BLOB = 1, 2
-DIRTY, PINNED, JOURNALED = 1, 2, 4
+from wrp.comm.checksum import crc32_combine, hash128
+from wrp.cte import layout
+from wrp.cte.layout import BLOB_KIND, DIRTY, JOURNALED, PINNED, TAG_KIND, TRANSFORMED
+
+TAG, BLOB = TAG_KIND, BLOB_KIND
 RAM = 0                     # target number of the node's ram; files count from 1
-HEAD_WORDS = 14
-CRC, NBYTES, KEY0, KEY1, KIND, FLAGS, TAG_HASH, STAMP, SIZE = range(9)
 
-_HEAD = struct.Struct("<qqqqqqqqqqdqqq")
-_CRC = struct.Struct("<q")
+_HEAD = struct.Struct("<7qd7q")
 _SEPARATOR = "\0"
-_CACHED = 1 << 14               # names whose hashes a process remembers: the next call often has one of the last names
+_CACHED = 1 << 14               # names whose bytes a process keeps: the next call often has one of the last names
 
 
 class Record(NamedTuple):
-    """One tag or blob. ``extents`` and ``durable`` are tuples of (target, offset, nbytes, crc32)."""
+    """One tag or blob. ``extents`` and ``durable`` are tuples of (target, offset, nbytes, crc32). Times: wall clock, ns."""
 
     name: str               # "tag" or "tag\0blob"
     kind: int = BLOB
-    stamp: int = 0
+    stamp: int = 0          # generation
     size: int = 0
     checksum: int = 0
     score: float = 1.0
@@ -46,6 +37,11 @@ class Record(NamedTuple):
     dirty: bool = True
     pinned: bool = False    # somebody has a view of its ram
     journaled: bool = False     # the journal may know the name: its removal must go there too
+    created: int = 0
+    read: int = 0           # when it was read last, and how often; readers write it, so a record put keeps what the catalog has
+    reads: int = 0
+    raw: int = 0            # bytes before a codec changed them into the ones stored; 0: none did
+    codec: int = 0          # which one
 
     @property
     def tag(self):
@@ -54,10 +50,6 @@ class Record(NamedTuple):
     @property
     def blob(self):
         return self.name.partition(_SEPARATOR)[2]
-
-    @property
-    def key(self):
-        return key_of(self.name)
 
     def but(self, **changes):
         return self._replace(**changes)
@@ -69,14 +61,15 @@ def full_name(tag, blob=None):
 
 
 @lru_cache(_CACHED)
+def encoded(name):
+    """(bytes of a full name as a uint8 array, their address, their number). The array keeps the address good."""
+    data = np.frombuffer(bytearray(name.encode()), np.uint8)
+    return data, data.ctypes.data, len(data)
+
+
 def key_of(name):
-    """Two int64 words by which the index finds a full name."""
+    """Two int64 words by which the catalog finds a full name."""
     return hash128(name.encode())
-
-
-@lru_cache(_CACHED)
-def tag_hash(tag):
-    return hash64(tag.encode())
 
 
 def combined_crc(extents):
@@ -90,46 +83,67 @@ def combined_crc(extents):
 
 
 def pack(record):
-    """The record's bytes, a multiple of 8 of them."""
-    full, kind, stamp, size, checksum, score, extents, durable, dirty, pinned, journaled = record
-    name = full.encode()
-    words = [word for extent in extents + durable for word in extent]
-    padded = -(-len(name) // 8) * 8
-    nbytes = _HEAD.size + 8 * len(words) + padded
-    flags = DIRTY * dirty | PINNED * pinned | JOURNALED * journaled
-    body = struct.pack(f"<qqqqqqqqqdqqq{len(words)}q{padded}s", nbytes, *key_of(full), kind, flags,
-                       tag_hash(record.tag), stamp, size, checksum, score, len(extents), len(durable), len(name), *words, name)
-    return _CRC.pack(crc32(body)) + body
+    """The image of a record (see entries.py): bytes, a multiple of 8 of them."""
+    tag, _, blob = record.name.partition(_SEPARATOR)
+    tag, own = (tag.encode(), blob.encode()) if record.kind == BLOB else (b"", tag.encode())
+    flags = DIRTY * record.dirty | PINNED * record.pinned | JOURNALED * record.journaled | TRANSFORMED * (record.raw > 0)
+    words = [word for target, offset, nbytes, crc in record.extents + record.durable for word in (target << 32 | crc, offset, nbytes)]
+    body = struct.pack(f"<{len(words)}q{_padded(own)}s{_padded(tag)}s", *words, own, tag)
+    return _HEAD.pack(_HEAD.size + len(body), *key_of(record.name), record.kind | flags << 8 | len(own) << 32, record.stamp, record.size,
+                      record.checksum | record.codec << 32, record.score, record.created, record.read, record.reads, record.raw, len(tag), 0,
+                      len(record.extents) | len(record.durable) << 32) + body
+
+
+def _padded(name):
+    return -(-len(name) // 8) * 8
 
 
 def packed_nbytes(record):
-    """At most so many bytes does `pack` return, also once the record's extents are durable."""
-    return _HEAD.size + 64 * max(len(record.extents), len(record.durable)) + len(record.name.encode()) + 8
+    """At most so many bytes of the catalog does the record take, also once its extents are durable."""
+    count = 2 * max(len(record.extents), len(record.durable))
+    return layout.HEAD + layout.EXTENT * count + len(record.name.encode()) + 8
 
 
-def unpack(data):
-    """The Record in `data`, or None when the bytes are torn (copied while they were replaced)."""
-    if len(data) < _HEAD.size:
-        return None
-    (crc, nbytes, _, _, kind, flags, _, stamp, size, checksum, score,
-     count, durable_count, name_nbytes) = _HEAD.unpack_from(data)
-    if nbytes != len(data) or crc32(data[8:]) != crc:
-        return None
-    words = struct.unpack_from(f"<{4 * (count + durable_count)}q", data, _HEAD.size)
-    extents = tuple(zip(*[iter(words)] * 4))
-    start = _HEAD.size + 8 * len(words)
-    name = bytes(data[start:start + name_nbytes]).decode()
-    return Record(name, kind, stamp, size, checksum, score, extents[:count], extents[count:], bool(flags & DIRTY),
-                  bool(flags & PINNED), bool(flags & JOURNALED))
+def unpack(data, start=0, name=None):
+    """The Record at `start` of `data`, as the catalog copies it out. Without the full `name`, the tag's name stands behind the record."""
+    (_, _, _, shape, stamp, size, check, score, created, read, reads, raw, tag_nbytes, _, counts) = _HEAD.unpack_from(data, start)
+    count, durable_count = counts & layout.LOW, counts >> 32
+    words = struct.unpack_from(f"<{3 * (count + durable_count)}q", data, start + _HEAD.size)
+    extents = tuple((word >> 32, offset, nbytes, word & layout.LOW) for word, offset, nbytes in zip(*[iter(words)] * 3))
+    kind, flags = shape & 0xFF, shape >> 8 & 0xFFFFFF
+    if kind == TAG:
+        size = check = raw = 0      # of a tag they are the bytes, the number and the first of its blobs
+    if name is None:
+        name = _name(data, start + _HEAD.size + 8 * len(words), shape >> 32 & 0xFFFF, tag_nbytes if kind == BLOB else 0)
+    return Record(name, kind, stamp, size, check & layout.LOW, score, extents[:count], extents[count:], bool(flags & DIRTY),
+                  bool(flags & PINNED), bool(flags & JOURNALED), created, read, reads, raw, check >> 32)
+
+
+def _name(data, start, own_nbytes, tag_nbytes):
+    own = bytes(data[start:start + own_nbytes]).decode()
+    if not tag_nbytes:
+        return own
+    start += -(-own_nbytes // 8) * 8
+    return bytes(data[start:start + tag_nbytes]).decode() + _SEPARATOR + own
+
+
+def unpack_all(data):
+    """Records that stand one behind the other, each with the number of its bytes as its first word."""
+    found, start = [], 0
+    while start < len(data):
+        found.append(unpack(data, start))
+        start += int.from_bytes(data[start:start + 8], "little")
+    return found
 
 
 def to_plain(record):
     """What the journal keeps of a durable record: a list that msgpack takes."""
     return [record.name, record.kind, record.stamp, record.size, record.checksum, record.score,
-            [list(extent) for extent in record.durable]]
+            [list(extent) for extent in record.durable], record.created, record.read, record.reads, record.raw, record.codec]
 
 
 def from_plain(plain):
-    name, kind, stamp, size, checksum, score, durable = plain
+    """The Record; of a store of format 1, which kept no times, it was made when it was changed."""
+    name, kind, stamp, size, checksum, score, durable, *rest = plain
     extents = tuple(tuple(extent) for extent in durable)
-    return Record(name, kind, stamp, size, checksum, score, extents, extents, dirty=False, journaled=True)
+    return Record(name, kind, stamp, size, checksum, score, extents, extents, False, False, True, *(rest or (stamp,)))

@@ -1,17 +1,19 @@
 """The blob store as its users see it: put, get, list, delete, flush. Batches of all ranks are in batch.py, opening in opening.py."""
 
+import time
 from dataclasses import dataclass
 
-from wrp.comm.checksum import crc32
 from wrp.cte import names, opening, pieces
 from wrp.cte.batch import Batch
 from wrp.cte.changes import Changes
+from wrp.cte.direct import Direct
 from wrp.cte.eviction import Eviction
 from wrp.cte.flush import Flush
 from wrp.cte.records import BLOB, RAM, TAG, full_name
 from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 _READS = 1000
+_VIEWS = 3                      # looks for bytes in ram before a view is a copy
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,7 @@ class Store:
         self._changes = Changes(parts)
         self._flush = Flush(parts, self._changes)
         parts.tiers.make_room = Eviction(parts.catalog, parts.tiers).run
+        self._direct = Direct(parts.catalog, parts.tiers, self._changes) if parts.tiers.ram is not None else None
         self.ranks = parts.ranks
         self.folder = parts.folder.path if parts.folder else None
 
@@ -59,9 +62,11 @@ class Store:
         Durable after `flush`. Raises OutOfSpace when neither ram nor files have room; nothing has changed then.
         """
         self._writable()
-        names.checked("tag", tag), names.checked("blob", blob)
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        if offset is None and self._direct is not None and self._direct.put(tag, blob, data, score):
+            return
+        names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
         if offset is None:
             extents = pieces.write(self._tiers, view)
@@ -113,10 +118,10 @@ class Store:
 
         Raises NoSuchBlob, RangeError beyond the end, Corrupt when the bytes changed on storage.
         """
+        if self._direct is not None and (done := self._short_get(tag, blob, offset, size, out)) is not None:
+            return done
         for _ in range(_READS):
             record = self._record(tag, blob)
-            if out is None and offset == 0 and size is None and (whole := self._whole(record)) is not None:
-                return whole
             target = _target(record, offset, size, out)
             try:
                 pieces.read(self._tiers, record, offset, target)
@@ -128,29 +133,26 @@ class Store:
                 return len(target) if out is not None else bytes(target)
         raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_READS} times while it was read; its writers don't pause")
 
-    def _whole(self, record):
-        """A blob that is one run of ram, as bytes with one copy; None when it isn't, or was replaced meanwhile."""
-        view = self._run_of_ram(record)
-        if view is None:
+    def _short_get(self, tag, blob, offset, size, out):
+        """What `get` returns, or None: the long way does it, or says why it can't."""
+        if out is None:
+            return self._direct.get(tag, blob) if offset == 0 and size is None else None
+        array = pieces.array_of(out)
+        if array is None or not array.flags.writeable or size is not None and not 0 <= size <= array.size:
             return None
-        data = bytes(view)
-        return data if crc32(data) == record.checksum and self._catalog.still(record) else None
-
-    def _run_of_ram(self, record):
-        extents = record.extents
-        if not extents or any(extent[0] != RAM for extent in extents) or not _one_run(extents):
-            return None
-        return self._tiers.view(RAM, extents[0][1], record.size)
+        wanted = array if size is None else array[:size]
+        return wanted.size if self._direct.get_into(tag, blob, offset, wanted) else None
 
     def view(self, tag, blob):
         """A read-only memoryview of the blob, without a copy where it is one run of ram.
 
         It shows the blob as it is now and is good until the blob is replaced or deleted.
         """
-        record = self._record(tag, blob)
-        view = self._run_of_ram(record)
-        if view is not None and (record.pinned or self._changes.pin(record)):
-            return view.toreadonly()
+        for _ in range(_VIEWS if self._direct is not None else 0):
+            view = self._direct.view(tag, blob)
+            if view is not None:
+                return view
+            time.sleep(0)
         return memoryview(self.get(tag, blob)).toreadonly()
 
     def exists(self, tag, blob=None):
@@ -162,7 +164,10 @@ class Store:
 
     def tag_size(self, tag):
         """Bytes of all blobs of a tag."""
-        return sum(record.size for record in self._of_tag(tag))
+        sums = self._catalog.sums(names.checked("tag", tag))
+        if sums is None:
+            raise _no_tag(tag)
+        return sums[1]
 
     def info(self, tag, blob):
         return _info(self._record(tag, blob))
@@ -180,12 +185,14 @@ class Store:
 
     def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
         """[(tag, blob)] whose names match entirely, in natural order of tag, then blob; at most `limit` unless it is 0."""
-        tag_matches = names.matcher("tag", tag_pattern)
         blob_matches = names.matcher("blob", blob_pattern)
-        found = [(record.tag, record.blob) for record in self._catalog.scan(kind=BLOB)
-                 if tag_matches(record.tag) and blob_matches(record.blob)]
-        found.sort(key=lambda pair: (names.natural(pair[0]), names.natural(pair[1])))
-        return found[:limit] if limit else found
+        found = []
+        for tag in self.tags(tag_pattern):
+            matching = sorted(filter(blob_matches, self._catalog.names(tag)), key=names.natural)
+            found += [(tag, blob) for blob in matching]
+            if limit and len(found) >= limit:
+                return found[:limit]
+        return found
 
     # ending
 
@@ -193,13 +200,19 @@ class Store:
         """Flush and close. Collective; idempotent."""
         if self._parts is None:
             return
-        parts, self._parts = self._parts, None
+        parts = self._parts
         try:
             if parts.write and parts.folder is not None:
                 with parts.ranks.agreed("flushing the store before it is closed"):
                     self._flush.run()
         finally:
+            self._let_go()
             parts.close()
+
+    def _let_go(self):
+        """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
+        self._parts = None
+        self._catalog = self._tiers = self._direct = _Closed()
 
     def __enter__(self):
         return self
@@ -212,7 +225,8 @@ class Store:
 
     def _leave(self, together):
         """After an error: flush nothing. Close if every rank has the same error, else let go of what is this process's own."""
-        parts, self._parts = self._parts, None
+        parts = self._parts
+        self._let_go()
         parts.close() if together else parts.drop()
 
     def _record(self, tag, blob):
@@ -229,8 +243,17 @@ class Store:
         return self._catalog.scan(kind=BLOB, tag=tag)
 
     def _writable(self):
+        if self._parts is None:
+            raise UsageError("the store was closed")
         if not self._parts.write:
             raise UsageError(f"store {self.folder} was opened for reading only")
+
+
+class _Closed:
+    """In place of the parts of a store that was closed."""
+
+    def __getattr__(self, name):
+        raise UsageError("the store was closed")
 
 
 def _no_tag(tag):
@@ -259,7 +282,3 @@ def _target(record, offset, size, out):
         raise RangeError(f"bytes {offset} to {offset + wanted} lie beyond blob {record.blob!r} of tag {record.tag!r}, "
                          f"which has {record.size} bytes")
     return bytearray(wanted) if target is None else target
-
-
-def _one_run(extents):
-    return all(a[1] + a[2] == b[1] for a, b in zip(extents, extents[1:]))

@@ -7,6 +7,8 @@ Target 0 is the node's ram. Target k >= 1 is data file k-1 of the folder; node n
 import os
 
 from wrp.comm.sizes import format_size
+from wrp.comm.streaming import address_of
+from wrp.cte.blocks import LARGEST, Blocks
 from wrp.cte.records import RAM
 from wrp.errors import Corrupt, OutOfSpace, StoreError
 
@@ -23,6 +25,7 @@ class Tiers:
         self._owned = {}
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
         self.ram = runtime.device("ram", "ram", sizes.ram) if sizes.ram else None
+        self.ram_bytes, self.ram_address, self.blocks = None, 0, None
         if folder is not None and folder.write:
             self._own_files(runtime.ranks, sizes.file)
 
@@ -31,6 +34,13 @@ class Tiers:
         for number in mine:
             path = self._folder.data_path(number)
             self._owned[number + 1] = self._runtime.device(f"file{number}", "file", capacity // len(mine), path)
+
+    def cut(self, at, timeout_s):
+        """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""
+        if self.ram is not None:
+            self.ram_bytes = self.ram.view(0, self.ram.capacity)
+            self.ram_address = address_of(self.ram_bytes)
+            self.blocks = Blocks(at, self.ram, timeout_s)
 
     @property
     def has_files(self):
@@ -64,12 +74,33 @@ class Tiers:
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
 
     def _lease(self, target, device, nbytes):
+        if target != RAM:
+            return device.lease(nbytes)
         try:
-            return device.lease(nbytes)
+            return self._lease_ram(nbytes)
         except OutOfSpace:
-            if target != RAM or not self.make_room(nbytes):
+            if not self.blocks.shrink() and not self.make_room(nbytes):
                 raise
-            return device.lease(nbytes)
+        try:
+            return self._lease_ram(nbytes)
+        except OutOfSpace:
+            if not self.make_room(nbytes):
+                raise
+            self.blocks.shrink()
+            return self._lease_ram(nbytes)
+
+    def _lease_ram(self, nbytes):
+        """A block when it is small; where there is no page for its size, a piece of just that size may be left."""
+        if nbytes <= LARGEST:
+            try:
+                return self.blocks.take(nbytes)
+            except OutOfSpace:
+                pass
+        return self.ram.lease(nbytes)
+
+    def free(self, target):
+        """Bytes of the target that this process could still have."""
+        return self.device(target).free + (self.blocks.unused if target == RAM else 0)
 
     def _candidates(self, durable):
         if self.ram is not None and not durable:
@@ -79,6 +110,8 @@ class Tiers:
     def give_back(self, extents):
         """Give the space of extents back where this node gives it out; other nodes do so for theirs."""
         for target, offset, nbytes, _ in extents:
+            if target == RAM and self.blocks.give(offset):
+                continue
             if self.owns(target):
                 self.device(target).give_back(offset, nbytes)
 
@@ -117,7 +150,8 @@ class Tiers:
             device.sync()
 
     def close(self):
-        """Close the reading side; the runtime closes the devices."""
+        """Close the reading side and let go of the ram; the runtime closes the devices."""
+        self.ram_bytes = None
         for descriptor in self._readers.values():
             os.close(descriptor)
         self._readers.clear()

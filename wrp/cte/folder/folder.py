@@ -18,7 +18,8 @@ from wrp.cte.folder.trim import trim
 from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
-FORMAT = 1
+FORMAT = 2                      # 2 added times of blobs; 1 is read too, and is 2 from the next opening for writing on
+_READABLE = (1, FORMAT)
 
 
 class Folder:
@@ -99,8 +100,8 @@ class Folder:
                              f"name another folder with --store") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"store {self.path}: its STORE file can't be read: {error}") from error
-        if version != FORMAT:
-            raise StoreVersion(f"store {self.path} has format {version}, this wrp reads format {FORMAT}: "
+        if version not in _READABLE:
+            raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats {_READABLE[0]} and {FORMAT}: "
                                f"open it with the wrp that wrote it, or choose another folder with --store")
         return header
 
@@ -124,7 +125,7 @@ class Folder:
             raise StoreError(f"store {self.path} can't be made or written: {error.strerror}") from error
 
     def _begin_epoch(self, data_files):
-        header = dict(self.header, epoch=self.header["epoch"] + 1, files=max(self.header["files"], data_files))
+        header = dict(self.header, format=FORMAT, epoch=self.header["epoch"] + 1, files=max(self.header["files"], data_files))
         self._write_header(header)
         self.header = header
 

@@ -1,0 +1,20 @@
+"""Checksums and hashes inside kernels: the values of checksum.py."""
+import zlib
+
+import numpy as np
+import pytest
+
+from wrp.comm import checksum, digests
+
+
+@pytest.mark.parametrize("nbytes", [0, 1, 7, 64, 4096, 100_001])
+def test_values_are_those_of_checksum(nbytes):
+    data = np.random.default_rng(nbytes).integers(0, 256, nbytes + 3, dtype=np.uint8)[3:]
+    assert digests.crc32_at(data.ctypes.data, nbytes, 0) == checksum.crc32(data)
+    assert digests.crc32_at(data.ctypes.data, nbytes, 12345) == checksum.crc32(data, 12345)
+    assert digests.hash128_at(data.ctypes.data, nbytes) == checksum.hash128(data.tobytes())
+
+
+def test_zlib_has_the_same_function():
+    data = b"where ISA-L has no wheel"
+    assert digests._of_zlib()(5, data, len(data)) & 0xFFFFFFFF == zlib.crc32(data, 5)

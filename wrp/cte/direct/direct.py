@@ -1,0 +1,112 @@
+"""The short way as a store uses it: each call says whether it was done, or the long way is needed. No errors of its own."""
+
+import os
+import struct
+from functools import lru_cache
+from threading import get_native_id
+
+from wrp.comm.checksum import crc32
+from wrp.cte import names, pieces
+from wrp.cte.blocks import LARGEST
+from wrp.cte.direct.getting import direct_get_array, direct_look, direct_pin, direct_still
+from wrp.cte.direct.putting import MOST, NO_BLOCK, OLD, SCRATCH_NBYTES, STORED, direct_publish, direct_put_array
+from wrp.cte.records import RAM, combined_crc, encoded, full_name
+
+_CACHED = 1 << 14
+_WORDS = struct.Struct("<qqq")
+_FOUND = struct.Struct("<qqq")
+
+
+class Direct:
+    """The short way of one store on one rank whose node has ram."""
+
+    def __init__(self, catalog, tiers, changes):
+        self._catalog, self._tiers, self._changes = catalog, tiers, changes
+        self._at, self._ram, self._blocks = catalog.at, tiers.ram_address, tiers.blocks.at
+
+    def put(self, tag, blob, data, score):
+        """True when `data` is the whole blob now, False when nothing has happened."""
+        array = pieces.array_of(data)
+        if array is None or not array.size:
+            return False
+        if array.size > LARGEST:
+            return self._put_long(tag, blob, data, score)
+        _, name, nbytes, tag_nbytes = _placed(tag, blob)
+        buffer, scratch = self._catalog.scratch(SCRATCH_NBYTES)
+        code = direct_put_array(self._at, self._blocks, self._ram, name, nbytes, tag_nbytes, array, _bits(score), _holder(), scratch)
+        if code == NO_BLOCK:
+            return self._put_long(tag, blob, data, score)
+        if code == STORED:
+            crc, offset, _ = _WORDS.unpack_from(buffer, OLD)
+            self._changes.publish(tag, blob, ((RAM, offset, array.size, crc),), array.size, score)
+            return True
+        if code > 0:
+            self._give_back(buffer, code)
+        return code >= 0
+
+    def _put_long(self, tag, blob, data, score):
+        """Bytes first, then the record: in ram, or where ram is full in a file."""
+        array, name, nbytes, tag_nbytes = _placed(tag, blob)
+        extents = pieces.write(self._tiers, data)
+        size = sum(extent[2] for extent in extents)
+        code = -1
+        if len(extents) <= MOST and not any(extent[0] for extent in extents):
+            buffer, scratch = self._catalog.scratch(SCRATCH_NBYTES)
+            for number, (_, offset, length, crc) in enumerate(extents):
+                _WORDS.pack_into(buffer, OLD + _WORDS.size * number, crc, offset, length)
+            code = direct_publish(self._at, name, nbytes, tag_nbytes, len(extents), size, combined_crc(extents), _bits(score), _holder(), scratch)
+        if code < 0:
+            self._changes.publish(tag, blob, extents, size, score)
+        elif code > 0:
+            self._give_back(buffer, code)
+        return True
+
+    def _give_back(self, buffer, count):
+        """Give back what a put has replaced: `count` extents of ram."""
+        found = (_WORDS.unpack_from(buffer, OLD + _WORDS.size * number) for number in range(count))
+        self._tiers.give_back([(RAM, offset, nbytes, crc) for crc, offset, nbytes in found])
+
+    def get(self, tag, blob):
+        """A whole blob as bytes, with one copy; None for the long way."""
+        found = self._look(tag, blob)
+        if found is None:
+            return None
+        offset, nbytes, crc = _FOUND.unpack_from(found[0])
+        data = bytes(self._tiers.ram_bytes[offset:offset + nbytes])
+        return data if direct_still(self._at, found[1]) and crc32(data) == crc else None
+
+    def get_into(self, tag, blob, offset, out):
+        """Fill `out` (uint8 array) from the blob's byte `offset`: True, or False for the long way."""
+        _, name, nbytes = encoded(full_name(tag, blob))
+        return direct_get_array(self._at, self._ram, name, nbytes, offset, out)
+
+    def view(self, tag, blob):
+        """A read-only memoryview of a blob that is one run of ram, which stays where it is; None for the long way."""
+        found = self._look(tag, blob)
+        if found is None or not direct_pin(self._at, _holder(), found[1]):
+            return None
+        offset, nbytes, _ = _FOUND.unpack_from(found[0])
+        return self._tiers.ram_bytes[offset:offset + nbytes].toreadonly()
+
+    def _look(self, tag, blob):
+        _, name, nbytes = encoded(full_name(tag, blob))
+        scratch = self._catalog.scratch(SCRATCH_NBYTES)
+        return scratch if direct_look(self._at, name, nbytes, scratch[1]) else None
+
+
+@lru_cache(_CACHED)
+def _placed(tag, blob):
+    """(array that keeps it, address, bytes of the full name, of the tag's name); UsageError when one of them can't be a name."""
+    names.checked("tag", tag), names.checked("blob", blob)
+    return *encoded(full_name(tag, blob)), len(tag.encode())
+
+
+@lru_cache(1024)
+def _bits(score):
+    """The word of a float."""
+    return struct.unpack("<q", struct.pack("<d", score))[0]
+
+
+def _holder():
+    """Who takes a token, see comm/lock.py."""
+    return os.getpid() << 32 | get_native_id()
