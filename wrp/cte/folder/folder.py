@@ -87,7 +87,15 @@ class Folder:
         for path in files:
             if int(os.path.basename(path).partition("-")[0]) >= first:
                 changes += _read_frames(path, whole=False)
-        return {name: from_plain(plain) for name, (_, plain) in newest(changes).items() if plain is not None}, files
+        return self._records(changes), files
+
+    def _records(self, changes):
+        """Live records by name. StoreError for changes that no wrp wrote."""
+        try:
+            return {name: from_plain(plain) for name, (_, plain) in newest(changes).items() if plain is not None}
+        except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
+            raise StoreError(f"store {self.path}: its journals hold a change that wrp doesn't write ({error}): "
+                             f"restore the folder from a copy") from error
 
     def _read_header(self):
         path = os.path.join(self.path, "STORE")
@@ -95,6 +103,8 @@ class Folder:
             with open(path, encoding="utf-8") as file:
                 header = json.load(file)
             version = header["format"]
+            if version == FORMAT and any(type(header[key]) is not int or header[key] < 0 for key in ("epoch", "files")):
+                raise ValueError("its numbers are no numbers")
         except FileNotFoundError:
             raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
                              f"name another folder with --store") from None
@@ -177,7 +187,10 @@ def _read_frames(path, whole):
             data = file.read()
     except FileNotFoundError:
         return []
-    values, end = frames.decode_all(data)
+    try:
+        values, end = frames.decode_all(data)
+    except ValueError as error:
+        raise StoreError(f"{path} has a frame that wrp doesn't write ({error}): restore the file from a copy") from error
     torn = end != len(data)
     if whole and (torn or not values or "end" not in values[-1]) or torn and frames.follows(data, end):
         raise StoreError(f"{path} is damaged at byte {end}: the store can't be opened without losing records; "

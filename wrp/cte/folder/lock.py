@@ -10,6 +10,7 @@ import json
 import os
 import socket
 import time
+from contextlib import suppress
 
 from wrp.errors import StoreBusy, StoreError
 
@@ -40,8 +41,7 @@ class FolderLock:
             time.sleep(0.05)
         if write:
             self._writer = descriptor
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, json.dumps(_ourselves()).encode(), 0)
+            _note(descriptor, json.dumps(_ourselves()).encode())
             self._outlive_members()
 
     def join(self):
@@ -51,7 +51,7 @@ class FolderLock:
     def release(self):
         """Give every lock back; idempotent."""
         if self._writer is not None:
-            os.ftruncate(self._writer, 0)           # nobody is to be told of a holder that has gone
+            _note(self._writer, b"")                # nobody is to be told of a holder that has gone
             self._writer = None
         for descriptor in self._held.values():
             os.close(descriptor)
@@ -88,6 +88,13 @@ def _locked(descriptor, how):
     except BlockingIOError:
         return False
     return True
+
+
+def _note(descriptor, text):
+    """Say who holds the lock, for a sentence only: a disk that refuses it takes nothing from the lock."""
+    with suppress(OSError):
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, text, 0)
 
 
 def _ourselves():

@@ -1,0 +1,116 @@
+"""kill -9 at random moments and at every call that reaches the disk: `python tests/cte/proof/crash.py --minutes 10` for long runs.
+
+A forked writer runs a workload and is killed; a forked reader opens the store and checks it against the model of what was promised.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", ".."))
+
+from cte.proof import workload
+from cte.proof.calls import Calls
+from cte.proof.children import Child, succeeded
+from wrp.cte import Store
+from wrp.runtime.config import load
+
+COUNT = 60
+
+
+class Crashes:
+    """A folder with a store, one workload after the other. Makes forks: its process runs no thread."""
+
+    def __init__(self, root, seed):
+        self._store, self._made = os.path.join(root, "store"), random.Random(seed)
+        self._conf = os.path.join(root, "conf.yaml")
+        with open(self._conf, "w", encoding="utf-8") as file:
+            file.write(workload.CONFIG)
+        self.kills = self.whole = 0
+
+    def warm(self):
+        """Load the kernels here, so that no fork has to; counts the calls of one workload."""
+        told = succeeded(lambda tell: self._work(0, Calls(), tell))
+        shutil.rmtree(self._store)
+        return int(told[-1].split()[1])
+
+    def at_random(self):
+        """Kill a workload after a random time."""
+        seed = self._made.randrange(1 << 30)
+        child = Child(lambda tell: self._work(seed, Calls(), tell))
+        time.sleep(self._made.uniform(0, 0.3))
+        child.kill()
+        self._look(seed, *child.ended())
+
+    def at_call(self, number, how, seed=0):
+        """Kill a workload at its Nth call."""
+        self._look(seed, *Child(lambda tell: self._work(seed, Calls(number, how), tell)).ended())
+
+    def _work(self, seed, calls, tell):
+        config = load(self._conf)
+        with calls:
+            store = Store.open(self._store, config=config)
+            tell("open")
+            for operation in workload.operations(seed, COUNT):
+                tell(f"begin {operation.number}")
+                if operation.kind == "reopen":
+                    store.close()
+                    store = Store.open(self._store, config=config)
+                else:
+                    workload.run(store, operation)
+                tell(f"end {operation.number}")
+            store.close()
+        tell(f"calls {calls.count}")
+
+    def _look(self, seed, code, told):
+        """Check the store that a workload of `seed` has left, and begin with an empty one."""
+        assert code in (0, -9), told[-1].replace("\r", "\n")
+        self.kills += code == -9
+        self.whole += code == 0
+        model, operations = workload.Model(), workload.operations(seed, COUNT)
+        for line in told:
+            what, _, number = line.partition(" ")
+            if what in ("begin", "end"):
+                getattr(model, {"begin": "begun", "end": "ended"}[what])(operations[int(number)])
+        if code == 0:
+            model.ended(workload.Operation(COUNT, "flush", "", "", 0))
+        succeeded(lambda tell: self._check(model))
+        shutil.rmtree(self._store, ignore_errors=True)
+
+    def _check(self, model):
+        if not os.path.isdir(self._store):
+            return
+        with Store.open(self._store, config=load(self._conf)) as store:
+            model.check(workload.content(store))
+            store.put("after", "it", b"works")
+            store.flush()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=10, help="how long")
+    parser.add_argument("--seed", type=int, default=None, help="of the random moments (default: of the clock)")
+    options = parser.parse_args()
+    seed = options.seed if options.seed is not None else time.time_ns() % (1 << 30)
+    root = tempfile.mkdtemp(prefix="wrp-crash-")
+    crashes, end = Crashes(root, seed), time.monotonic() + 60 * options.minutes
+    try:
+        calls = crashes.warm()
+        made = random.Random(seed)
+        while time.monotonic() < end:
+            crashes.at_random()
+            crashes.at_call(made.randrange(1, calls), made.choice(("killed", "torn", "killed behind it")), made.randrange(1 << 30))
+        print(f"seed {seed}: {crashes.kills} kills, {crashes.whole} workloads that ended before; every promise kept")
+    except AssertionError:
+        print(f"seed {seed}: after {crashes.kills} kills; the store is left in {root}", file=sys.stderr)
+        raise
+    shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()

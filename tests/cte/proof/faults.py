@@ -1,0 +1,111 @@
+"""The Nth call that reaches the disk fails, for every N: `python tests/cte/proof/faults.py --minutes 5` walks through all of them.
+
+Whatever fails, the store's call raises an error of wrp or succeeds, the store goes on with the next call or says why not, and a store
+opened afterwards shows nothing that was not promised.
+"""
+
+import argparse
+import os
+import random
+import shutil
+import sys
+import tempfile
+import time
+
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", ".."))
+
+from cte.proof import workload
+from cte.proof.calls import Calls
+from cte.proof.children import succeeded
+from wrp.cte import Store
+from wrp.errors import WrpError
+from wrp.runtime.config import load
+
+COUNT = 40
+WAYS = ("ENOSPC", "EIO", "short")
+
+
+class Faults:
+    """Workloads on a store in `root`, each in a fork of its own."""
+
+    def __init__(self, root):
+        self._root, self._store = root, os.path.join(root, "store")
+        self._conf = os.path.join(root, "conf.yaml")
+        with open(self._conf, "w", encoding="utf-8") as file:
+            file.write(workload.CONFIG)
+        self.done = self.refused = 0
+
+    def calls(self, seed):
+        """How many calls the workload of a seed makes."""
+        return int(self._succeeded(seed, 0, "EIO", False)[-1].split()[1])
+
+    def once(self, seed, number, how, lasting):
+        """Let the Nth call of a workload fare ill; `lasting`: and all of its kind after it."""
+        told = self._succeeded(seed, number, how, lasting)
+        self.done += 1
+        self.refused += sum(line.startswith("refused") for line in told)
+
+    def _succeeded(self, seed, number, how, lasting):
+        shutil.rmtree(self._store, ignore_errors=True)
+        try:
+            return succeeded(lambda tell: self._work(seed, Calls(number, how, lasting), tell))
+        except AssertionError as error:
+            raise AssertionError(f"seed {seed}, call {number} {how}{', lasting' if lasting else ''}: {error}") from error
+
+    def _work(self, seed, calls, tell):
+        model, operations = workload.Model(), workload.operations(seed, COUNT)
+        config, store = load(self._conf), None
+        with calls:
+            for operation in operations:
+                try:
+                    if store is None:
+                        store = Store.open(self._store, config=config)
+                        model.seen(workload.content(store))
+                    model.begun(operation)
+                    if operation.kind == "reopen":
+                        closing, store = store, None
+                        closing.close()
+                    else:
+                        workload.run(store, operation)
+                    model.ended(operation)
+                except WrpError as error:
+                    tell(f"refused {operation.number} {operation.kind}: {error}".replace("\n", " "))
+                    if store is not None:
+                        model.seen(workload.content(store))
+            tell(f"calls {calls.count}")
+        self._end(store, model)
+
+    def _end(self, store, model):
+        """The disk is well again: what is there is what the model allows, now and in a store opened afterwards."""
+        if store is not None:
+            try:
+                store.close()
+                model.ended(workload.Operation(COUNT, "flush", "", "", 0))
+            except WrpError:
+                pass                    # its journal was torn: only what was promised before is there
+        with Store.open(self._store, config=load(self._conf)) as store:
+            model.check(workload.content(store))
+            store.put("after", "it", b"works")
+            store.flush()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=5, help="how long")
+    parser.add_argument("--seed", type=int, default=None, help="of the workloads (default: of the clock)")
+    options = parser.parse_args()
+    made = random.Random(options.seed if options.seed is not None else time.time_ns())
+    root, end = tempfile.mkdtemp(prefix="wrp-faults-"), time.monotonic() + 60 * options.minutes
+    faults = Faults(root)
+    while time.monotonic() < end:
+        seed = made.randrange(1 << 30)
+        for number in range(1, faults.calls(seed) + 1):
+            if time.monotonic() < end:
+                faults.once(seed, number, made.choice(WAYS), made.random() < 0.3)
+    print(f"{faults.done} workloads with one fault each, {faults.refused} calls refused; nothing lost, nothing half done")
+    shutil.rmtree(root)
+
+
+if __name__ == "__main__":
+    main()

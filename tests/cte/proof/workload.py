@@ -1,0 +1,139 @@
+"""A workload of one process on a store, made from a seed, and the model of what a store may hold after it was cut off anywhere.
+
+Nothing is logged but numbers: whoever knows the seed knows every operation.
+"""
+
+import random
+from dataclasses import dataclass
+
+from wrp.errors import NoSuchBlob, NoSuchTag
+
+TAGS, BLOBS = ("a", "b/c"), ("x", "y", "z")
+LARGEST = 200_000
+CONFIG = """
+storage:
+  - {path: "ram::proof", bdev_type: ram, capacity_limit: 2m}
+  - {path: data, bdev_type: file, capacity_limit: 24m}
+"""
+_KINDS = ("put", "put", "put", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "reopen")
+
+
+@dataclass(frozen=True)
+class Operation:
+    """number: of the operation; kind; tag, blob: of the blob it changes; seed: of its bytes."""
+
+    number: int
+    kind: str
+    tag: str
+    blob: str
+    seed: int
+
+    @property
+    def data(self):
+        """Bytes that say which operation wrote them."""
+        made = random.Random(self.seed)
+        head = b"%s/%s/%d;" % (self.tag.encode(), self.blob.encode(), self.number)
+        return head + bytes([made.randrange(256)]) * made.choice((0, 5, 300, 5_000, 70_000, LARGEST))
+
+    @property
+    def offset(self):
+        return random.Random(self.seed + 1).choice((0, 3, 4_000, 90_000))
+
+
+def operations(seed, count):
+    """The first `count` operations of the workload of a seed."""
+    made = random.Random(seed)
+    return [Operation(number, made.choice(_KINDS), made.choice(TAGS), made.choice(BLOBS), made.randrange(1 << 30)) for number in range(count)]
+
+
+def ranged(old, data, offset):
+    """What a blob is after `data` was put at an offset."""
+    before = (old or b"").ljust(offset, b"\0")
+    return before[:offset] + data + before[offset + len(data):]
+
+
+def run(store, operation):
+    """Do one operation other than `reopen`. Raises what the store raises, less what it has to when a name isn't there."""
+    tag, blob = operation.tag, operation.blob
+    try:
+        if operation.kind == "put":
+            store.put(tag, blob, operation.data)
+        elif operation.kind == "range":
+            store.put(tag, blob, operation.data, offset=operation.offset)
+        elif operation.kind == "delete":
+            store.delete(tag, blob)
+        elif operation.kind == "destroy":
+            store.destroy(tag)
+        elif operation.kind == "flush":
+            store.flush()
+        elif operation.kind == "batch":
+            with store.batch(f"batch {operation.number}") as batch:
+                for name in BLOBS:
+                    batch.put(tag, name, operation.data)
+    except (NoSuchBlob, NoSuchTag):
+        if operation.kind not in ("delete", "destroy"):
+            raise
+
+
+class Model:
+    """Per blob, every value that a store opened after a crash may show; None: it isn't there."""
+
+    def __init__(self):
+        self.now = {(tag, blob): None for tag in TAGS for blob in BLOBS}
+        self.allowed = {name: [None] for name in self.now}
+        self.unsure = None              # a batch of which nobody knows whether it happened
+
+    def begun(self, operation):
+        """The operation may have any part of its effect from now on."""
+        for name, value in self._effect(operation).items():
+            self.allowed[name].append(value)
+        self.unsure = operation if operation.kind == "batch" else None
+
+    def ended(self, operation):
+        """It came to its end: what it promises holds."""
+        effect = self._effect(operation)
+        self.now.update(effect)
+        self.unsure = None
+        if operation.kind in ("flush", "reopen"):
+            self.allowed = {name: [value] for name, value in self.now.items()}
+        elif operation.kind == "batch":
+            self.allowed.update({name: [value] for name, value in effect.items()})
+
+    def seen(self, found):
+        """Something was refused, or the store was opened anew: what it shows now is one of the states that may be."""
+        self.check(found)
+        self.now = dict(found)
+        self.unsure = None
+
+    def check(self, found):
+        """AssertionError unless `found`, {(tag, blob): bytes or None}, is a state that may follow."""
+        for name, value in found.items():
+            assert value in self.allowed[name], f"{name} holds {_short(value)}, allowed: {[_short(one) for one in self.allowed[name]]}"
+        if self.unsure is not None:
+            effect = self._effect(self.unsure)
+            happened = {found[name] == value for name, value in effect.items() if self.allowed[name][:-1].count(value) == 0}
+            assert len(happened) < 2, f"half of batch {self.unsure.number} is there"
+
+    def _effect(self, operation):
+        """{name: value} that the operation changes."""
+        tag, name = operation.tag, (operation.tag, operation.blob)
+        if operation.kind == "put":
+            return {name: operation.data}
+        if operation.kind == "range":
+            return {name: ranged(self.now[name], operation.data, operation.offset)}
+        if operation.kind == "delete":
+            return {name: None}
+        if operation.kind == "destroy":
+            return {(tag, blob): None for blob in BLOBS}
+        if operation.kind == "batch":
+            return {(tag, blob): operation.data for blob in BLOBS}
+        return {}
+
+
+def content(store):
+    """{(tag, blob): bytes or None} of an open store; Corrupt when a blob's bytes aren't what was put."""
+    return {(tag, blob): store.get(tag, blob) if store.exists(tag, blob) else None for tag in TAGS for blob in BLOBS}
+
+
+def _short(value):
+    return None if value is None else f"{len(value)} bytes {value[:24]!r}"
