@@ -1,6 +1,7 @@
 """Processes that are cheap to make and to kill: forked from one that has everything loaded and runs no thread."""
 
 import os
+import select
 import signal
 import sys
 import time
@@ -33,6 +34,10 @@ class Child:
             raw(write, ("error " + traceback.format_exc().replace("\n", "\r")).encode() + b"\n")
         finally:
             os._exit(code)
+
+    def spoken(self):
+        """Return when it has told its first line, or has ended."""
+        select.select([self._read], [], [], DEADLINE_S)
 
     def kill(self):
         os.kill(self.pid, signal.SIGKILL)

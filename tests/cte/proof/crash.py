@@ -40,9 +40,10 @@ class Crashes:
         return int(told[-1].split()[1])
 
     def at_random(self):
-        """Kill a workload after a random time."""
+        """Kill a workload a random time after it opened its store."""
         seed = self._made.randrange(1 << 30)
         child = Child(lambda tell: self._work(seed, Calls(), tell))
+        child.spoken()
         time.sleep(self._made.uniform(0, 0.3))
         child.kill()
         self._look(seed, *child.ended())
