@@ -1,0 +1,185 @@
+"""A distributed array in a tag: put by all ranks together, each its block; any box of it is got by any rank of any later job.
+
+The tag holds a blob `array` (JSON: version, dtype as in the .npy format, shape) and a blob per block, named
+`block_OFFSET+SHAPE`, e.g. `block_0,512+256,512`, with its elements in C order. A large block is several such blobs.
+"""
+
+import json
+import re
+from dataclasses import dataclass
+from math import prod
+
+import numpy as np
+
+from wrp.cte.arrays import boxes
+from wrp.cte.arrays.boxes import Box
+from wrp.errors import Corrupt, NoSuchBlob, RangeError, UsageError
+
+ABOUT = "array"
+VERSION = 1
+MOST = 64 << 20                 # bytes of one blob, where rows are no larger
+_PREFIX = "block_"
+
+
+@dataclass(frozen=True)
+class ArrayInfo:
+    """shape: tuple; dtype: numpy.dtype; blocks: {Box: name of its blob}."""
+
+    shape: tuple
+    dtype: np.dtype
+    blocks: dict
+
+    @property
+    def nbytes(self):
+        return prod(self.shape) * self.dtype.itemsize
+
+
+def put_array(store, tag, block, offset=None, shape=None, score=1.0):
+    """Put an array of which every rank has a block, in place of what the tag held. Collective; all or nothing; durable when it returns.
+
+    block : this rank's elements, anything that NumPy takes without a copy: arrays, memoryviews, arrays of a device through DLPack
+    offset : index of its first element in the whole array (default: the origin); a rank without elements passes an empty block
+    shape : of the whole array (default: the largest end of a block)
+    Raises UsageError on every rank when blocks overlap, leave elements out, lie outside, or differ in dtype or rank.
+    """
+    ranks, failure, described = store.ranks, None, None
+    try:
+        block = host_array(block)
+        described = _described(block, offset)
+    except Exception as error:          # told below, so that no rank waits for this one
+        failure = error
+    with ranks.agreed(f"the blocks of array {tag!r}"):
+        if failure is not None:
+            raise failure
+    everything = ranks.gather((described, shape), f"the blocks of array {tag!r}")
+    with ranks.agreed(f"checking the blocks of array {tag!r}"):
+        shape = _common_shape(everything, tag)
+    box = Box(*described[1:])
+    with store.batch(f"array {tag}") as batch:
+        batch.replace(tag)
+        if ranks.rank == 0:
+            batch.put(tag, ABOUT, json.dumps({"version": VERSION, "dtype": np.lib.format.dtype_to_descr(block.dtype), "shape": shape}).encode())
+        for part in boxes.rows(box, block.dtype.itemsize, MOST) if box.size else ():
+            batch.put(tag, block_name(part), np.ascontiguousarray(block[part.within(box)]))
+
+
+def get_array(store, tag, offset=None, shape=None, out=None):
+    """The box of `shape` elements at `offset` (default: the whole array) as a new C-ordered NumPy array, or in `out`. Local.
+
+    Only the bytes from the first to the last row wanted of each block are read. Raises NoSuchTag, NoSuchBlob when the tag holds no
+    array, RangeError beyond its end, UsageError for an `out` of another shape or dtype, Corrupt when a block isn't there.
+    """
+    info = array_info(store, tag)
+    wanted = _wanted(info, offset, shape, tag)
+    if out is None:
+        out = np.empty(wanted.shape, info.dtype)
+    elif out.shape != wanted.shape or out.dtype != info.dtype:
+        raise UsageError(f"array {tag!r}: `out` has shape {out.shape} and dtype {out.dtype}, wanted are {wanted.shape} and {info.dtype}")
+    filled = 0
+    for box, name in info.blocks.items():
+        common = box.intersection(wanted) if wanted.size else None
+        if common is not None:
+            out[common.within(wanted)] = _read(store, (tag, name), (box, common), info.dtype)
+            filled += common.size
+    if filled != wanted.size:
+        raise Corrupt(f"array {tag!r}: {wanted.size - filled} of {wanted.size} elements are in no block: a blob of the tag was deleted; put it again")
+    return out
+
+
+def array_info(store, tag):
+    """The ArrayInfo of a tag. Local. Raises NoSuchTag, NoSuchBlob when it holds no array."""
+    try:
+        about = json.loads(store.get(tag, ABOUT))
+        version, shape, dtype = about["version"], tuple(about["shape"]), np.lib.format.descr_to_dtype(_tuples(about["dtype"]))
+    except NoSuchBlob:
+        raise NoSuchBlob(f"tag {tag!r} holds no array: it has no blob {ABOUT!r}") from None
+    except (ValueError, LookupError, TypeError) as error:
+        raise Corrupt(f"tag {tag!r}: its blob {ABOUT!r} doesn't describe an array ({error})") from error
+    if version != VERSION:
+        raise UsageError(f"array {tag!r} is of version {version}, this wrp reads version {VERSION}")
+    names = (blob for _, blob in store.blobs(re.escape(tag), _PREFIX + ".*"))
+    return ArrayInfo(shape, dtype, {parsed_name(name): name for name in names})
+
+
+def block_name(box):
+    """Name of the blob of a Box."""
+    return _PREFIX + ",".join(map(str, box.offset)) + "+" + ",".join(map(str, box.shape))
+
+
+def parsed_name(name):
+    """The Box of a blob's name. Corrupt when it isn't one."""
+    try:
+        return Box(*(tuple(int(number) for number in part.split(",") if number) for part in name[len(_PREFIX):].split("+", 1)))
+    except (TypeError, ValueError):
+        raise Corrupt(f"blob {name!r} isn't the name of a block: it isn't of put_array") from None
+
+
+def host_array(data):
+    """`data` as a NumPy array of this process, without a copy where its memory is the host's. UsageError for objects."""
+    if hasattr(data, "__cuda_array_interface__"):
+        data = data.get() if hasattr(data, "get") else data
+    elif not isinstance(data, np.ndarray) and hasattr(data, "__dlpack__"):
+        data = np.from_dlpack(data)
+    array = np.asarray(data)
+    if array.dtype.hasobject:
+        raise UsageError(f"an array of dtype {array.dtype} holds objects of Python: only plain bytes are kept")
+    return array
+
+
+def _described(block, offset):
+    """(dtype, offset, shape) of this rank's block."""
+    offset = (0,) * block.ndim if offset is None else tuple(map(int, offset))
+    if len(offset) != block.ndim:
+        raise UsageError(f"the block has {block.ndim} dimension(s) and its offset {offset} has {len(offset)}")
+    return block.dtype, offset, block.shape
+
+
+def _common_shape(everything, tag):
+    """The whole shape, which all blocks agree with. UsageError where they don't."""
+    blocks = [(f"rank {rank}", *described) for rank, (described, _) in enumerate(everything)]
+    kinds = {(dtype, len(shape)) for _, dtype, _, shape in blocks}
+    if len(kinds) > 1:
+        raise UsageError(f"array {tag!r}: blocks of different kinds: " + "; ".join(sorted(f"{dtype}, {count} dimension(s)" for dtype, count in kinds)))
+    found = [(owner, Box(offset, shape)) for owner, _, offset, shape in blocks]
+    asked = {tuple(shape) for _, shape in everything if shape is not None}
+    if len(asked) > 1:
+        raise UsageError(f"array {tag!r}: ranks give different shapes: {sorted(asked)}")
+    shape = tuple(map(int, asked.pop())) if asked else tuple(max(ends) for ends in zip(*(box.end for _, box in found)))
+    if len(shape) != len(found[0][1].shape):
+        raise UsageError(f"array {tag!r}: shape {shape} has {len(shape)} dimension(s), the blocks have {len(found[0][1].shape)}")
+    boxes.check_cover(found, shape, f"array {tag!r}")
+    return shape
+
+
+def _wanted(info, offset, shape, tag):
+    """The Box asked for. RangeError beyond the array."""
+    offset = (0,) * len(info.shape) if offset is None else tuple(map(int, offset))
+    if len(offset) != len(info.shape):
+        raise UsageError(f"array {tag!r} has {len(info.shape)} dimension(s) and the offset {offset} has {len(offset)}")
+    shape = tuple(count - low for count, low in zip(info.shape, offset)) if shape is None else tuple(map(int, shape))
+    if len(shape) != len(offset):
+        raise UsageError(f"array {tag!r} has {len(info.shape)} dimension(s) and the shape {shape} has {len(shape)}")
+    box = Box(offset, shape)
+    if any(low < 0 or count < 0 or high > size for low, count, high, size in zip(offset, shape, box.end, info.shape)):
+        raise RangeError(f"the box of shape {shape} at {offset} lies beyond array {tag!r} of shape {info.shape}")
+    return box
+
+
+def _read(store, name, places, dtype):
+    """The elements of `common` from the block `box`: the bytes between the first and the last row wanted."""
+    box, common = places
+    where = common.within(box)
+    if not box.shape or where[0] == slice(0, box.shape[0]):
+        return np.frombuffer(store.view(*name), dtype).reshape(box.shape)[where]
+    of_row = dtype.itemsize * prod(box.shape[1:])
+    count = common.shape[0]
+    data = store.get(*name, offset=where[0].start * of_row, size=count * of_row)
+    return np.frombuffer(data, dtype).reshape(count, *box.shape[1:])[(slice(None), *where[1:])]
+
+
+def _tuples(descr):
+    """JSON has no tuples: fields of structured dtypes as numpy.lib.format wants them."""
+    if isinstance(descr, str):
+        return descr
+    return [tuple(_tuples(part) if number == 1 else tuple(part) if isinstance(part, list) else part for number, part in enumerate(field))
+            for field in descr]
