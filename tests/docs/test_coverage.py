@@ -64,6 +64,21 @@ def test_wrp_runtime_has_no_other_commands():
     assert sorted(listed) == sorted(["start", "restart", "stop", "status", "monitor", "compose", "doctor", "conf", "module"])
 
 
+@pytest.mark.parametrize("command", ["check", "graph"])
+def test_capio_command_and_options_are_documented(command):
+    options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.capio.commands.cli", command))) - {"--help"}
+    assert f"capio {command}" in text_of("capio-language.md")
+    assert options and not [option for option in options if option not in text_of("capio-language.md")]
+
+
+def test_keys_of_the_language_are_documented():
+    from wrp.capio.language import streaming, version1
+
+    text = text_of("capio-language.md")
+    assert not [key for key in (*version1.KEYS, *version1.OLD_KEYS, *streaming.KEYS, *streaming.OLD_KEYS) if f"`{key}" not in text and f"`streaming[].{key}" not in text
+                and f"`IO_Graph[].{key}" not in text and f"{key}`" not in text]
+
+
 def test_environment_variables_are_documented():
     found = set()
     for path in [*(ROOT / "wrp").rglob("*.py"), *(ROOT / "bin").iterdir(), *(ROOT / "slurm").iterdir()]:

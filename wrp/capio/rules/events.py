@@ -149,11 +149,13 @@ class CopyLost:
 
 @_frozen
 class WantOpen:
-    """A process wants to open a file or a directory for reading. `threads`: how many its process has, to notice when all of them wait."""
+    """A process wants to open a file or a directory for reading. `found`: what is there now, "file", "directory" or "" (nothing).
+    `threads`: how many its process has, to notice when all of them wait."""
 
     waiter: int | str
     step: str
     path: str
+    found: str = ""
     process: int | str | None = None
     node: int = 0
     threads: int = 1
@@ -167,6 +169,7 @@ class WantStat:
     waiter: int | str
     step: str
     path: str
+    found: str = ""
     process: int | str | None = None
     node: int = 0
     threads: int = 1
