@@ -1,0 +1,169 @@
+"""`wrp://`: the tree of tags and blobs, reading and writing through fsspec, and pandas over it."""
+
+import os
+
+import pytest
+
+fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[arrays]'")
+
+from cee.doors.conftest import CSV
+from wrp.cee.doors.filesystem import WrpFileSystem
+
+
+@pytest.fixture
+def fs(memory):
+    for tag, blob in (("runs/a", "x"), ("runs/a", "sub/y"), ("runs/b", "z"), ("top", "t_10"), ("top", "t_9")):
+        memory.put(tag, blob, f"{tag}:{blob}".encode())
+    return WrpFileSystem(memory, skip_instance_cache=True)
+
+
+@pytest.fixture
+def taken(taken_in):
+    return WrpFileSystem(taken_in, skip_instance_cache=True)
+
+
+def test_the_protocol_is_known():
+    assert fsspec.get_filesystem_class("wrp") is WrpFileSystem
+
+
+@pytest.mark.parametrize("path, names", [
+    ("", ["runs", "top"]), ("wrp://runs", ["runs/a", "runs/b"]), ("runs/a/", ["runs/a/sub", "runs/a/x"]), ("runs/a/sub", ["runs/a/sub/y"]),
+    ("top", ["top/t_9", "top/t_10"]), ("runs/b/z", ["runs/b/z"]),
+])
+def test_ls(fs, path, names):
+    assert fs.ls(path, detail=False) == names
+    assert [entry["name"] for entry in fs.ls(path)] == names
+
+
+def test_info_exists_and_kinds(fs):
+    assert fs.info("runs/a/x")["size"] == len("runs/a:x") and fs.isfile("runs/a/x") and fs.isdir("runs/a/sub") and fs.isdir("")
+    assert fs.modified("runs/a/x").year > 2000 and fs.ukey("runs/a/x") != fs.ukey("runs/b/z")
+    for path in ("nothing", "runs/a/nothing", "runs/a/x/deeper", "run"):
+        assert not fs.exists(path)
+        with pytest.raises(FileNotFoundError):
+            fs.info(path)
+
+
+def test_find_walk_and_glob(fs):
+    assert fs.find("") == ["runs/a/sub/y", "runs/a/x", "runs/b/z", "top/t_10", "top/t_9"]
+    assert fs.glob("runs/*/x") == ["runs/a/x"] and fs.du("top") == len("top:t_10top:t_9")
+
+
+def test_reading(fs):
+    assert fs.cat_file("runs/a/sub/y") == b"runs/a:sub/y" and fs.cat_file("top/t_9", 1, 4) == b"op:" and fs.cat_file("top/t_9", -2) == b"_9"
+    assert fs.cat_file("top/t_9", 100) == b"" and fs.cat_file("top/t_9", 2, 1000) == b"p:t_9"
+    assert fs.cat(["runs/b/z", "runs/a/x"]) == {"runs/b/z": b"runs/b:z", "runs/a/x": b"runs/a:x"}
+    assert fs.cat_ranges(["top/t_9", "top/t_10"], [0, 4], [3, 8]) == [b"top", b"t_10"]
+    with fs.open("top/t_10") as file:
+        file.seek(-2, 2)
+        assert file.read() == b"10"
+    for wrong, error in (("top", IsADirectoryError), ("none/none", FileNotFoundError)):
+        with pytest.raises(error):
+            fs.open(wrong)
+
+
+def test_writing(fs, memory):
+    fs.pipe_file("runs/a/new", b"1")
+    assert memory.get("runs/a", "new") == b"1"                  # into the longest tag that is there
+    fs.pipe_file("fresh/deep/blob", memoryview(b"2"))
+    assert memory.get("fresh/deep", "blob") == b"2"             # else the folder becomes a tag
+    with fs.open("top/file", "wb") as file:
+        for _ in range(3):
+            file.write(os.urandom(1 << 20))
+        assert not fs.exists("top/file")                        # not before it is closed
+    assert memory.size("top", "file") == 3 << 20
+    with fs.open("top/text", "w") as file:
+        file.write("text")
+    assert fs.cat_file("top/text") == b"text"
+
+
+@pytest.mark.parametrize("path, mode, error", [
+    ("alone", "wb", IsADirectoryError), ("runs/a", "wb", IsADirectoryError), ("runs/a/x", "ab", ValueError), ("runs/a/x", "xb", FileExistsError),
+])
+def test_refused_writes_change_nothing(fs, path, mode, error):
+    before = fs.find("", detail=True)
+    with pytest.raises(error):
+        with fs.open(path, mode) as file:
+            file.write(b"data")
+    assert fs.find("", detail=True) == before
+
+
+def test_copy_move_and_remove(fs, memory):
+    fs.cp_file("runs/a/x", "runs/b/x")
+    fs.mv("runs/a/sub/y", "top/y")
+    assert fs.cat_file("runs/b/x") == b"runs/a:x" and fs.cat_file("top/y") == b"runs/a:sub/y" and not fs.exists("runs/a/sub")
+    fs.rm("top/t_*")
+    assert fs.ls("top", detail=False) == ["top/y"]
+    with pytest.raises(IsADirectoryError):
+        fs.rm("runs")
+    fs.rm("runs", recursive=True)
+    assert memory.tags() == ["top"]
+    fs.mkdir("empty/tag")
+    assert fs.isdir("empty/tag")
+    with pytest.raises(FileExistsError):
+        fs.mkdir("empty/tag")
+    with pytest.raises(OSError, match="isn't empty"):
+        fs.rmdir("top")
+    fs.rmdir("empty/tag")
+    assert not fs.exists("empty")
+    with pytest.raises(FileNotFoundError):
+        fs.rm("nothing")
+
+
+def test_a_transaction_shows_its_files_together(fs):
+    with fs.transaction:
+        with fs.open("top/one", "wb") as file:
+            file.write(b"1")
+        assert not fs.exists("top/one")
+    assert fs.cat_file("top/one") == b"1"
+
+
+def test_what_was_taken_in_is_one_file(taken, sources):
+    assert taken.info("runs/table.csv")["size"] == len(CSV) and taken.isfile("runs/table.csv")
+    assert taken.cat_file("runs/table.csv", 100, 130) == CSV.encode()[100:130] and taken.cat_file("runs/table.csv") == CSV.encode()
+    assert taken.cat_file("runs/table.csv/description").startswith(b"binary<")      # its blobs, by name
+    assert "runs/climate/temperature" in taken.ls("runs/climate", detail=False)
+    with pytest.raises(OSError):
+        taken.pipe_file("runs/table.csv", b"over it")
+
+
+def test_a_range_of_it_reads_little(taken, taken_in, monkeypatch):
+    seen, plain = [], taken_in.get
+
+    def get(tag, blob, offset=0, size=None, out=None):
+        seen.append(len(out) if out is not None else size or 0)
+        return plain(tag, blob, offset, size, out)
+    monkeypatch.setattr(taken_in, "get", get)
+    with taken.open("zoo/alias", block_size=4096) as file:
+        file.seek(2_000_000)
+        assert len(file.read(100)) == 100
+    assert sum(seen) < 20_000 < taken.info("zoo/alias")["size"]
+
+
+def test_pandas_reads_it(sources):
+    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install 'wrp[arrays]'")
+    options = {"store": sources["store"]}
+    found = pandas.read_csv("wrp://runs/table.csv", storage_options=options)
+    assert len(found) == 40_000 and found.value[800] == 100.0
+    fsspec.filesystem("wrp", **options).close()
+
+
+def test_parquet_goes_in_and_comes_out(memory):
+    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install 'wrp[arrays]'")
+    pytest.importorskip("pyarrow", reason="pyarrow isn't installed (55 MB): pip install 'wrp[parquet]'")
+    fs = WrpFileSystem(memory, skip_instance_cache=True)
+    frame = pandas.DataFrame({"a": range(1000), "b": [number / 2 for number in range(1000)]})
+    with fs.open("tables/frame.parquet", "wb") as file:
+        frame.to_parquet(file)
+    with fs.open("tables/frame.parquet") as file:
+        assert pandas.read_parquet(file, columns=["b"]).b.sum() == frame.b.sum()
+    import pyarrow.dataset
+
+    assert pyarrow.dataset.dataset("tables/frame.parquet", filesystem=fs, format="parquet").to_table().num_rows == 1000
+
+
+def test_no_store_is_a_sentence(tmp_path):
+    fs = WrpFileSystem(tmp_path / "none", skip_instance_cache=True)
+    with pytest.raises(OSError, match="there is no store at"):
+        fs.ls("")
+    fs.close()

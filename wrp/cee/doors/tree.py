@@ -1,0 +1,119 @@
+"""Tags and blobs as a tree of paths: `tag/blob`, where both may have slashes. No library's interface here.
+
+A path names a blob of the longest tag that it begins with and that has it. A tag is a folder of its blobs; what was taken in
+(`description` and chunks, see docs/contexts.md) is one file, its bytes those of its source; tags with a common beginning lie in a
+folder of that name.
+"""
+
+import re
+from dataclasses import dataclass
+
+from wrp.cee.doors.handle import clipped, get_range
+from wrp.cee.stream import TagStream
+from wrp.errors import UsageError
+
+DESCRIPTION, LAYOUT = "description", "layout"
+_CHUNK = re.compile(r"chunk_\d+")
+_STREAMS = ("binary<", "tensor<")
+
+
+@dataclass(frozen=True)
+class Node:
+    """What a path leads to. kind: "blob", "stream" (something taken in), "folder", or "zarr" (made up, see filesystem.py); `stamp`: ns."""
+
+    path: str
+    kind: str
+    tag: str = ""
+    blob: str = ""
+    nbytes: int = 0
+    stamp: int = 0
+
+
+def find(store, path):
+    """The Node at a path, or None."""
+    for tag, rest in _splits(store, path):
+        if not rest:
+            return of_tag(store, tag)
+        if store.exists(tag, rest):
+            return of_blob(tag, rest, store.info(tag, rest))
+    if not path or store.tags(re.escape(path) + "/.+") or any(
+            store.blobs(re.escape(tag), re.escape(rest) + "/(?s:.+)", 1) for tag, rest in _splits(store, path) if rest):
+        return Node(path, "folder")
+    return None
+
+
+def children(store, path):
+    """{path: Node} of what lies directly in the folder at `path`, in natural order of tags, then blobs."""
+    found, start = {}, path + "/" if path else ""
+    for tag in store.tags(re.escape(start) + ".+"):
+        head, more = _first(tag, start)
+        if head and not more:
+            found[start + head] = of_tag(store, tag)
+        elif head:
+            found.setdefault(start + head, Node(start + head, "folder"))
+    for tag, rest in _splits(store, path):
+        inner = rest + "/" if rest else ""
+        for blob, info in store.infos(tag).items():
+            head, more = _first(blob, inner)
+            if head and blob.startswith(inner):
+                found.setdefault(start + head, Node(start + head, "folder") if more else of_blob(tag, blob, info))
+    return found
+
+
+def of_tag(store, tag):
+    """The Node of a tag that is there."""
+    if not store.exists(tag, DESCRIPTION) or not store.get(tag, DESCRIPTION).startswith(tuple(map(str.encode, _STREAMS))):
+        return Node(tag, "folder", tag)
+    infos = store.infos(tag)
+    if any(name != DESCRIPTION and not _CHUNK.fullmatch(name) for name in infos):
+        return Node(tag, "folder", tag)
+    nbytes = sum(info.size for name, info in infos.items() if name != DESCRIPTION)
+    return Node(tag, "stream", tag, "", nbytes, infos[DESCRIPTION].stamp)
+
+
+def of_blob(tag, blob, info):
+    return Node(f"{tag}/{blob}", "blob", tag, blob, info.size, info.stamp)
+
+
+def read(store, node, start=None, stop=None):
+    """The bytes of a blob or stream between `start` and `stop`, clipped."""
+    if node.kind == "blob":
+        return get_range(store, node.tag, node.blob, start, stop)
+    first, last = clipped(node.nbytes, start, stop)
+    out = bytearray(last - first)
+    TagStream(store, node.tag, node.nbytes).read(first, out)
+    return bytes(out)
+
+
+def target(store, path):
+    """(tag, blob) to write for a path: an existing blob, else one in the longest tag that the path begins with, else in its folder as a tag."""
+    node = find(store, path)
+    if node is not None and node.kind == "blob":
+        return node.tag, node.blob
+    if node is not None:
+        raise UsageError(f"{path!r} is a {'context that was taken in' if node.kind == 'stream' else 'folder'}: it can't be written over")
+    for tag, rest in _splits(store, path):
+        return tag, rest
+    tag, _, blob = path.rpartition("/")
+    if not tag or not blob:
+        raise UsageError(f"{path!r} names no tag and blob: write to wrp://tag/blob")
+    return tag, blob
+
+
+def contexts(store, path):
+    """Yield (tag, rest of the path) for every context of an HDF5 file that the path begins with."""
+    return ((tag, rest) for tag, rest in _splits(store, path) if rest and store.exists(tag, LAYOUT))
+
+
+def _splits(store, path):
+    """Yield (tag, rest of the path) for every tag that the path begins with, the longest first."""
+    parts = path.split("/") if path else []
+    for cut in range(len(parts), 0, -1):
+        tag = "/".join(parts[:cut])
+        if tag and store.exists(tag):
+            yield tag, "/".join(parts[cut:])
+
+
+def _first(name, start):
+    head, _, more = name[len(start):].partition("/")
+    return head, more
