@@ -1,19 +1,21 @@
-"""Copies past the cache do what memcpy does, at every alignment and length."""
+"""Checked copies do what memcpy and crc32 do, at every alignment and length."""
 
 import numpy as np
 import pytest
 
-from wrp.comm.streaming import address_of, copy_streaming
+from wrp.comm.checksum import crc32
+from wrp.comm.streaming import address_of, copy_checked
 
 
-@pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 127, 128, 1000, 1 << 16])
+@pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 127, 128, 1000, 2047, 1 << 16, (1 << 18) + 100])
 @pytest.mark.parametrize("to", [0, 1, 32, 63])
 @pytest.mark.parametrize("start", [0, 1, 8])
 def test_copies_exactly(nbytes, to, start):
     source = np.random.default_rng(nbytes).integers(0, 256, nbytes + 64, dtype=np.uint8)
     target = np.zeros(nbytes + 256, np.uint8)
     place = -target.ctypes.data % 64 + to
-    copy_streaming(target.ctypes.data + place, source.ctypes.data + start, nbytes)
+    crc = copy_checked(target.ctypes.data + place, source.ctypes.data + start, nbytes)
+    assert crc == crc32(source[start:start + nbytes])
     assert (target[place:place + nbytes] == source[start:start + nbytes]).all()
     assert not target[:place].any() and not target[place + nbytes:].any()
 
@@ -21,5 +23,5 @@ def test_copies_exactly(nbytes, to, start):
 def test_address_of_read_only_bytes():
     data = b"0123456789"
     out = np.zeros(10, np.uint8)
-    copy_streaming(out.ctypes.data, address_of(data), 10)
+    copy_checked(out.ctypes.data, address_of(data), 10)
     assert out.tobytes() == data

@@ -1,4 +1,4 @@
-"""Copies past the cache: for large blocks that the copier won't read again. No locks, no checksums.
+"""Copies past the cache, for large blocks that the copier won't read again; with their checksum in the same pass, or without. No locks.
 
 An ordinary store to memory that isn't cached first reads the line it overwrites, and pushes others out. A non-temporal store does neither:
 1 MiB into uncached memory took 48 us instead of the 107 us of memcpy on the machine where this was written.
@@ -7,12 +7,16 @@ An ordinary store to memory that isn't cached first reads the line it overwrites
 import numpy as np
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 from wrp.comm import atomics
+from wrp.comm.digests import crc32_at
 from wrp.comm.jit import kernel
 
 _LINE = 64
+_STEP = 2048                    # checked and copied while the next step is on its way: 25 GB/s instead of 13 with steps of 16 KiB
+_STREAM = 256 << 10             # shorter copies may be wanted in the cache soon
 
 
 @intrinsic
@@ -36,16 +40,37 @@ def _fence(typingctx):
     return types.void(), generate
 
 
+@intrinsic
+def _prefetch(typingctx, address):
+    """Ask for the line at an address; any address will do."""
+    def generate(context, builder, signature, arguments):
+        place, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [place, word, word, word])
+        call = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        builder.call(call, [builder.inttoptr(arguments[0], place), word(0), word(3), word(1)])
+        return context.get_dummy_value()
+    return types.void(types.int64), generate
+
+
 @kernel
-def copy_streaming(dst, src, nbytes):
-    """Copy `nbytes` bytes past the cache; the two ranges must not overlap."""
+def copy_checked(dst, src, nbytes):
+    """Copy `nbytes` bytes, long ones past the cache, and return their crc32; the two ranges must not overlap."""
     head = min(-dst % _LINE, nbytes)
+    crc = crc32_at(src, head, 0)
     atomics.copy(dst, src, head)
-    lines = (nbytes - head) // _LINE * _LINE
-    for done in range(head, head + lines, _LINE):
-        _stream_line(dst + done, src + done)
-    atomics.copy(dst + head + lines, src + head + lines, nbytes - head - lines)
-    _fence()
+    for start in range(head, nbytes, _STEP):
+        step = min(_STEP, nbytes - start)
+        for line in range(start + step, min(start + 2 * step, nbytes), _LINE):
+            _prefetch(src + line)
+        crc = crc32_at(src + start, step, crc)
+        if nbytes >= _STREAM and step == _STEP:
+            for done in range(start, start + step, _LINE):
+                _stream_line(dst + done, src + done)
+        else:
+            atomics.copy(dst + start, src + start, step)
+    if nbytes >= _STREAM:
+        _fence()
+    return crc
 
 
 def address_of(buffer):

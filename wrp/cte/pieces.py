@@ -5,9 +5,7 @@ from contextlib import contextmanager, nullcontext
 import numpy as np
 
 from wrp.comm.checksum import crc32
-from wrp.comm.streaming import address_of
-from wrp.cte.direct.getting import load_piece
-from wrp.cte.direct.putting import store_piece
+from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
 from wrp.errors import Corrupt, UsageError
@@ -38,26 +36,23 @@ def array_of(data):
 def write(tiers, data, durable=False):
     """Extents that hold a copy of `data` (bytes-like, contiguous). On an error the space is given back."""
     view = bytes_of(data)
-    extents = []
+    extents, source = [], address_of(view) if len(view) else 0
     try:
         for start in range(0, len(view), PIECE):
-            part = view[start:start + PIECE]
-            target, offset = tiers.lease(len(part), durable)
-            extents.append((target, offset, len(part), 0))
-            extents[-1] = (target, offset, len(part), _store(tiers, target, offset, part))
+            nbytes = min(PIECE, len(view) - start)
+            target, offset = tiers.lease(nbytes, durable)
+            extents.append((target, offset, nbytes, 0))
+            if target == RAM:
+                crc = copy_checked(tiers.ram_address + offset, source + start, nbytes)
+            else:
+                part = view[start:start + nbytes]
+                tiers.write(target, offset, part)
+                crc = crc32(part)
+            extents[-1] = (target, offset, nbytes, crc)
     except BaseException:
         tiers.give_back(extents)
         raise
     return tuple(extents)
-
-
-def _store(tiers, target, offset, part):
-    """Copy `part` to its place; its crc32."""
-    place = tiers.view(target, offset, len(part))
-    if place is None:
-        tiers.write(target, offset, part)
-        return crc32(part)
-    return store_piece(address_of(place), address_of(part), len(part))
 
 
 @contextmanager
@@ -114,11 +109,10 @@ def read(tiers, record, offset, out):
 def _load(tiers, extent, out):
     """Copy a whole extent to `out`; the crc32 of what was copied."""
     target, offset, nbytes, _ = extent
-    place = tiers.view(target, offset, nbytes)
-    if place is None:
-        tiers.read(target, offset, out)
-        return crc32(out)
-    return load_piece(address_of(out), address_of(place), nbytes)
+    if target == RAM:
+        return copy_checked(address_of(out), tiers.ram_address + offset, nbytes)
+    tiers.read(target, offset, out)
+    return crc32(out)
 
 
 def fail(record):

@@ -1,25 +1,12 @@
 """Get and view of a blob in ram as one kernel each. They take no lock; what they can't do, they leave to store.py."""
 
 from wrp.comm.atomics import copy, fence, load, store, wall_ns
-from wrp.comm.digests import crc32_at
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
+from wrp.comm.streaming import copy_checked
 from wrp.cte.entries import entry_find, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, READ, READS, SEQUENCE, SHAPE, SIZE, TOKEN, UNIT, class_at,
                             class_units, flags_of, kind_of, record_at)
-
-_STEP = 16 << 10                # copied and checked in steps that the nearest cache holds
-
-
-@kernel
-def load_piece(to, source, nbytes):
-    """Copy bytes out of ram; the crc32 of what was copied."""
-    crc = 0
-    for start in range(0, nbytes, _STEP):
-        step = min(_STEP, nbytes - start)
-        copy(to + start, source + start, step)
-        crc = crc32_at(to + start, step, crc)
-    return crc
 
 
 @kernel
@@ -119,7 +106,7 @@ def direct_get(at, ram, name, nbytes, start, to, wanted):
             if high - low < length:
                 copy(place, ram + offset + low - position, high - low)
             else:
-                right = right and load_piece(place, ram + offset, length) == crc
+                right = right and copy_checked(place, ram + offset, length) == crc
         position += length
     fence()
     if load(record + SEQUENCE) != sequence or not right:

@@ -7,7 +7,6 @@ from wrp.comm.atomics import copy, load, store, wall_ns
 from wrp.comm.digests import crc32_at, hash128_at
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
-from wrp.comm.streaming import copy_streaming
 from wrp.cte.blocks import blocks_give, blocks_take
 from wrp.cte.entries import entry_put_in, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, RAW, READ, READS, SCORE, SHAPE,
@@ -19,23 +18,7 @@ SCRATCH_NBYTES = 4096
 LONG_WAY = -1                   # nothing has happened
 NO_BLOCK = -2
 STORED = -3                     # the bytes are in the block that the scratch memory names, the record isn't
-_STEP = 16 << 10                # checked and copied in steps that the nearest cache holds
-_STREAM = 128 << 10
 MOST = 32                       # extents that are replaced, or put, in one kernel
-
-
-@kernel
-def store_piece(to, source, nbytes):
-    """Copy bytes to ram, long ones past the cache; their crc32."""
-    if nbytes < _STREAM:
-        copy(to, source, nbytes)
-        return crc32_at(to, nbytes, 0)
-    crc = 0
-    for start in range(0, nbytes, _STEP):
-        step = min(_STEP, nbytes - start)
-        crc = crc32_at(source + start, step, crc)       # brings the step into the cache, from where it is streamed out
-        copy_streaming(to + start, source + start, step)
-    return crc
 
 
 @kernel
