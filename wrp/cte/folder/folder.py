@@ -103,7 +103,7 @@ class Folder:
             with open(path, encoding="utf-8") as file:
                 header = json.load(file)
             version = header["format"]
-            if version == FORMAT and any(type(header[key]) is not int or header[key] < 0 for key in ("epoch", "files")):
+            if version in _READABLE and any(type(header[key]) is not int or header[key] < 0 for key in ("epoch", "files")):
                 raise ValueError("its numbers are no numbers")
         except FileNotFoundError:
             raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
