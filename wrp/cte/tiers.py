@@ -4,13 +4,15 @@ Target 0 is the node's ram. Target k >= 1 is data file k-1 of the folder; node n
 (k-1) % nodes == n, and reads all of them.
 """
 
+import errno
 import os
+from contextlib import contextmanager
 
 from wrp.comm.sizes import format_size
 from wrp.comm.streaming import address_of
 from wrp.cte.blocks import LARGEST, Blocks
 from wrp.cte.records import RAM
-from wrp.errors import Corrupt, OutOfSpace, StoreError
+from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
 
 PIECE = 4 << 20                 # an extent is at most this long
 
@@ -65,7 +67,8 @@ class Tiers:
         refusals = []
         for target, device in self._candidates(durable):
             try:
-                return target, self._lease(target, device, nbytes)
+                with self._named_errors():
+                    return target, self._lease(target, device, nbytes)
             except OutOfSpace as error:
                 refusals.append(str(error))
         where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
@@ -120,7 +123,9 @@ class Tiers:
         return self.ram.view(offset, nbytes) if target == RAM else None
 
     def write(self, target, offset, data):
-        self.device(target).write(offset, data)
+        """Raises OutOfSpace when the disk has no room after all, StoreError when it can't be written."""
+        with self._named_errors():
+            self.device(target).write(offset, data)
 
     def read(self, target, offset, out):
         """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say."""
@@ -146,8 +151,20 @@ class Tiers:
 
     def sync(self):
         """What was written to this node's files is durable when it returns."""
-        for device in self._owned.values():
-            device.sync()
+        with self._named_errors():
+            for device in self._owned.values():
+                device.sync()
+
+    @contextmanager
+    def _named_errors(self):
+        """An error of the operating system becomes a sentence about the store."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, WrpError):
+                raise
+            kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+            raise kind(f"store {self._folder.path}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept") from error
 
     def close(self):
         """Close the reading side and let go of the ram; the runtime closes the devices."""

@@ -12,6 +12,7 @@ import os
 import uuid
 
 from wrp.cte.folder import frames
+from wrp.cte.folder.checking import checked
 from wrp.cte.folder.files import replace, sync_folder
 from wrp.cte.folder.lock import FolderLock
 from wrp.cte.folder.trim import trim
@@ -92,7 +93,7 @@ class Folder:
     def _records(self, changes):
         """Live records by name. StoreError for changes that no wrp wrote."""
         try:
-            return {name: from_plain(plain) for name, (_, plain) in newest(changes).items() if plain is not None}
+            return {name: from_plain(checked(plain, self.header["files"])) for name, (_, plain) in newest(changes).items() if plain is not None}
         except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise StoreError(f"store {self.path}: its journals hold a change that wrp doesn't write ({error}): "
                              f"restore the folder from a copy") from error
