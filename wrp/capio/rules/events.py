@@ -101,11 +101,13 @@ class Truncated:
 
 @_frozen
 class Renamed:
-    """`source` is called `path` now; an old `path` is gone. Also for a name that was linked to a file nobody told of (`source` then is "")."""
+    """`source` is called `path` now; an old `path` is gone. Also for a name that was linked to a file nobody told of (`source` then is "").
+    `nbytes`: the file's size, which nobody may have told before."""
 
     source: str
     path: str
     step: str = ""
+    nbytes: int = 0
     node: int = 0
     at: float = 0.0
 

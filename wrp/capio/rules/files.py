@@ -80,10 +80,11 @@ class FileState:
         if rule == ON_FILE:
             return all(committed(path) for path in self.plan.deps)
         return bool(self.plan.producers) and all(
-            steps(name).is_over and not (steps(name).has_failed and self._is_touched_by(name)) for name in self.plan.producers)
+            steps(name).is_over and not (steps(name).has_failed and self.is_touched_by(name)) for name in self.plan.producers)
 
-    def _is_touched_by(self, name):
-        return name in self.wrote or not self.wrote or self.is_directory
+    def is_touched_by(self, name):
+        """True if a bad end of this step spoils it: a directory is in the hands of all its producers."""
+        return self.is_directory or name in self.wrote
 
     def view(self, failed):
         """A FileView."""

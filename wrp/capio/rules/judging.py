@@ -32,22 +32,25 @@ class Judge:
         if file.is_committed and (file.is_born or file.is_removed):
             return False                    # only its bytes are on their way
         has_maker = any(map(able, file.plan.producers))
+        is_streamed = file.plan.mode == NO_UPDATE
         if not file.is_born:
-            return not has_maker
-        if file.plan.mode == NO_UPDATE and wait.what in (BYTES, ENTRIES):
+            return not has_maker or not is_streamed and self.is_lost(file, able)
+        if is_streamed and wait.what in (BYTES, ENTRIES):
             return not has_maker and self.is_lost(file, able)
-        return self.is_lost(file, able) and not (file.plan.mode == NO_UPDATE and not file.is_on(wait.node))
+        return self.is_lost(file, able) and not (is_streamed and not file.is_on(wait.node))
 
     def is_lost(self, file, able=None, trail=()):
         """True if the file can't be committed any more."""
         able = able or self.is_able
+        rule = file.plan.commit
         if file.is_committed:
             return False
-        if file.plan.commit == ON_FILE and file.is_born:
-            return any(dep in trail or self.is_lost(self._files(dep), able, (*trail, file.path)) for dep in file.plan.deps)
-        if file.plan.commit == ON_TERMINATION and any(self._steps(name).has_failed for name in file.wrote & set(file.plan.producers)):
-            return True                     # whatever the others do, one of its writers hasn't come to its end
-        return not any(map(able, file.plan.producers))
+        if not any(map(able, file.plan.producers)) and not (rule == ON_FILE and file.is_born):
+            return True
+        if rule == ON_TERMINATION:          # it needs the good end of all that have their hands in it, and some end of the others
+            steps = [self._steps(name) for name in file.plan.producers]
+            return any(step.has_failed and file.is_touched_by(step.name) or not step.is_over and not able(step.name) for step in steps)
+        return rule == ON_FILE and any(dep in trail or self.is_lost(self._files(dep), able, (*trail, file.path)) for dep in file.plan.deps)
 
     def makers(self, file, trail=()):
         """Names of the steps that can still bring the file, or its commit, about; sorted."""
@@ -60,7 +63,7 @@ class Judge:
 
     def culprit(self, file, trail=()):
         """The file that keeps this one from its commit: itself, or the first of those it waits for that is lost."""
-        if file.plan.commit == ON_FILE and file.is_born and file.path not in trail:
+        if file.plan.commit == ON_FILE and file.path not in trail and (file.is_born or any(map(self.is_able, file.plan.producers))):
             for dep in file.plan.deps:
                 if self.is_lost(self._files(dep)):
                     return self.culprit(self._files(dep), (*trail, file.path))

@@ -85,6 +85,8 @@ class Machine:
         step = self._awake(event.step)
         if step.end(Ending(event.code, event.signal)):
             self._step_is_over(step, event.at)
+        else:
+            self._break_circles(event.at)
 
     def _on_process_joined(self, event):
         self._awake(event.step).join(event.process, event.parent)
@@ -182,6 +184,8 @@ class Machine:
     def _move(self, source, event):
         path = event.path + source[len(event.source):]
         file = self._files.move(source, path, event.step)
+        if source == event.source:
+            file.size = max(file.size, event.nbytes)
         if source and self._files.find(source):
             self._answer(self._files.get(source), event.at)
         self._made(file, event.step, event.node, event.at, is_new=True)
@@ -320,12 +324,13 @@ class Machine:
 
     def _given_up(self, wait, file):
         """The answer to a wait that nobody can end well. That producers, all of which ended well, never made a file is no failure."""
-        is_failure = file.is_born or any(self._step(name).has_failed for name in file.plan.producers)
+        culprit = self._judge.culprit(file)
+        is_failure = file.is_born or culprit is not file or any(self._step(name).has_failed for name in file.plan.producers)
         is_as_before = not is_failure and wait.found and file.plan.commit == ON_TERMINATION
         if is_as_before or file.is_born and self.options.on_failure == "eof":
             return Go(wait.waiter, file.extent_on(wait.node))
         number = errno.EIO if is_failure and self.options.on_failure == "error" else errno.ENOENT
-        return Refuse(wait.waiter, number, sentences.through(file, self._judge.culprit(file), self._step))
+        return Refuse(wait.waiter, number, sentences.through(file, culprit, self._step))
 
     def _end(self, wait, answer, at):
         self._waits.drop(wait.waiter)
