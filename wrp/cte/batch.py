@@ -41,14 +41,27 @@ class Batch:
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
         _check_names(tag, blob)
+        if self._parts.framing is not None:
+            return self._writing_framed(tag, blob, nbytes)
         return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
                               lambda extents: self._add(tag, blob, extents, nbytes))
+
+    @contextmanager
+    def _writing_framed(self, tag, blob, nbytes):
+        with self._staging(nbytes) as buffer:
+            yield buffer
+            self._put(tag, blob, buffer)
 
     def put(self, tag, blob, data):
         """A whole blob. Local."""
         _check_names(tag, blob)
-        view = pieces.bytes_of(data)
-        self._add(tag, blob, pieces.write(self._parts.tiers, view, self._durable), len(view))
+        self._put(tag, blob, pieces.bytes_of(data))
+
+    def _put(self, tag, blob, view):
+        framing = self._parts.framing
+        packed = framing.pack(full_name(tag, blob), tag, view)[0] if framing is not None else None
+        data = view if packed is None else packed.data
+        self._add(tag, blob, pieces.write(self._parts.tiers, data, self._durable), len(data), packed)
 
     def create(self, tag):
         """A tag, with or without blobs. Local."""
@@ -63,12 +76,15 @@ class Batch:
         """At commit the tag and its blobs go away. Local; nothing happens when it isn't there."""
         self._removed.add(tag)
 
-    def _add(self, tag, blob, extents, nbytes):
+    def _add(self, tag, blob, extents, nbytes, packed=None):
         self.create(tag)
         name = full_name(tag, blob)
         if name in self._records:
             self._parts.tiers.give_back(self._records[name].extents)
-        self._records[name] = Record(name, BLOB, 0, nbytes, combined_crc(extents), 1.0, tuple(extents), (), not self._durable)
+        record = Record(name, BLOB, 0, nbytes, combined_crc(extents), 1.0, tuple(extents), (), not self._durable)
+        if packed is not None:
+            record = record.but(checksum=packed.checksum, raw=packed.raw, codec=packed.codec)
+        self._records[name] = record
 
     @contextmanager
     def _staging(self, nbytes):
@@ -115,7 +131,7 @@ class Batch:
             if ranks.local_rank == 0:
                 self._publish(records, removals)
         ranks.barrier(f"{self._label} is published")
-        return [Entry(record.tag, record.blob, record.size, record.checksum) for record in records if record.kind == BLOB]
+        return [Entry(record.tag, record.blob, record.raw or record.size, record.checksum) for record in records if record.kind == BLOB]
 
     def _plan(self, gathered, records):
         """Names that go away: of removed tags, and of replaced tags what wasn't written. As this node's catalog knows them."""

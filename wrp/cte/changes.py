@@ -22,20 +22,36 @@ class Changes:
         self._journaled = parts.folder is not None
         self.owed = []
 
-    def publish(self, tag, blob, extents, size, score=1.0):
-        """Make `extents` the blob. On an error they are given back and nothing has changed."""
+    def publish(self, tag, blob, extents, size, score=1.0, packed=None):
+        """Make `extents` the blob; `packed`: framing.Packed of a frame. On an error they are given back and nothing has changed."""
         with self._given_back_on_error(extents), self._catalog.changing(f"putting blob {blob!r}"):
             self._create(tag)
-            old = self._replace(full_name(tag, blob), extents, size, score)
+            old = self._replace(full_name(tag, blob), extents, size, score, packed)
         self._retire(old)
 
+    def exchange(self, tag, blob, old, extents, size, score, packed=None):
+        """The same if the blob's record still is `old` (None: there is none); else False, and the extents are given back."""
+        with self._given_back_on_error(extents), self._catalog.changing(f"putting into blob {blob!r}"):
+            now = self._catalog.find(full_name(tag, blob))
+            same = _same(now, old)
+            if same:
+                self._create(tag)
+                self._replace(full_name(tag, blob), extents, size, old.score if old else score, packed)
+        if same:
+            self._retire(now)
+        else:
+            self._tiers.give_back(extents)
+        return same
+
     def modify(self, tag, blob, data, offset, score):
-        """Replace the range [offset, offset + len(data)) of a blob, which need not be there."""
+        """Replace the range [offset, offset + len(data)) of a blob, which need not be there. False when it is a frame: nothing has happened."""
         if offset < 0:
             raise UsageError(f"offset {offset} of blob {blob!r} is negative")
         name = full_name(tag, blob)
         for _ in range(_TRIES):
             old = self._catalog.find(name)
+            if old is not None and old.raw:
+                return False
             try:
                 extents, kept = self._spliced(old, data, offset)
             except Corrupt:
@@ -54,6 +70,7 @@ class Changes:
             raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: "
                               f"its writers don't pause")
         self._retire(now, kept)
+        return True
 
     def create(self, tag):
         if self._catalog.find(tag) is None:
@@ -91,11 +108,12 @@ class Changes:
             stamp = self._catalog.next_stamp()
             self._catalog.put(Record(tag, TAG, stamp, created=stamp))
 
-    def _replace(self, name, extents, size, score):
+    def _replace(self, name, extents, size, score, packed=None):
         old = self._catalog.find(name)
         stamp = self._catalog.next_stamp()
-        record = Record(name, BLOB, stamp, size, combined_crc(extents), score, tuple(extents), old.durable if old else (),
-                        journaled=old is not None and old.journaled, created=old.created if old else stamp)
+        checksum, raw, codec = (packed.checksum, packed.raw, packed.codec) if packed is not None else (combined_crc(extents), 0, 0)
+        record = Record(name, BLOB, stamp, size, checksum, score, tuple(extents), old.durable if old else (),
+                        journaled=old is not None and old.journaled, created=old.created if old else stamp, raw=raw, codec=codec)
         self._catalog.put(record)
         return old
 

@@ -157,6 +157,13 @@ def _write(record, image, nbytes, fresh):
 
 
 @kernel
+def _raw_nbytes(blob):
+    """Bytes of a blob as its users know it, whatever a codec made of them."""
+    raw = load(blob + RAW)
+    return raw if raw != 0 else load(blob + SIZE)
+
+
+@kernel
 def _account(at, old, image, tag):
     """Count dirty records, and a tag's blobs and bytes, when `image` (or nothing, 0) comes for `old` (or nothing, 0)."""
     dirty = 0
@@ -167,9 +174,9 @@ def _account(at, old, image, tag):
     add(at + DIRTY_COUNT, dirty)
     if tag != 0:
         parent = record_at(at, tag)
-        size = load(image + SIZE) if image != 0 else 0
+        size = _raw_nbytes(image) if image != 0 else 0
         if old != 0:
-            size -= load(old + SIZE)
+            size -= _raw_nbytes(old)
         add(parent + SIZE, size)
         add(parent + CHECK, (1 if image != 0 else 0) - (1 if old != 0 else 0))
 

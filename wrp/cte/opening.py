@@ -8,6 +8,7 @@ from wrp.comm import ranks as comm_ranks
 from wrp.cte.capacity import sizes_of
 from wrp.cte.catalog import Catalog
 from wrp.cte.folder import Folder, Journal
+from wrp.cte.locking import cipher_of
 from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.tiers import Tiers
 from wrp.errors import UsageError
@@ -27,6 +28,7 @@ class Parts:
     catalog: object = None
     tiers: object = None
     journal: object = None
+    framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
     told: list = field(default_factory=list)        # changes in journals that other nodes haven't heard of yet
     held: list = field(default_factory=list)        # extents that other nodes may read until then
     _closers: list = field(default_factory=list)
@@ -58,25 +60,28 @@ class Parts:
             self.journal.close()
 
 
-def open_parts(path, ranks, config, write):
+def open_parts(path, ranks, config, write, key=None):
     """See Store.open."""
     ranks = ranks if ranks is not None else comm_ranks.world()
     with ranks.agreed("reading the configuration"):
         config = config if config is not None else load()
+        if path is None and key is not None:
+            raise UsageError("a store in memory isn't encrypted: give it a folder, or leave the key out")
         if path is None and ranks.nodes > 1:
             raise UsageError(f"a store in memory spans one node and this job has {ranks.nodes}: give it a folder that all of them see")
     parts = Parts(ranks, write, config)
     try:
-        _open(parts, path)
+        _open(parts, path, key)
     except BaseException:
         parts.drop()
         raise
     return parts
 
 
-def _open(parts, path):
+def _open(parts, path, key):
     ranks = parts.ranks
     known = _open_folder(parts, path) if path is not None else []
+    cipher = cipher_of(parts.folder, ranks, key, parts.write and not known) if path is not None else None
     with ranks.agreed("sizing the tiers"):
         sizes = sizes_of(parts.config, path if parts.write else None, len(known))
     sizes = ranks.share(sizes, "sizes of the tiers")
@@ -84,7 +89,12 @@ def _open(parts, path):
     parts.tiers = Tiers(parts.runtime, parts.folder, sizes)
     parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram)
     parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)
+    codecs = parts.folder.header.get("codecs") if parts.folder is not None else None
     with ranks.agreed("loading the catalog"):
+        if codecs or cipher is not None:
+            from wrp.cte.framing import Framing
+
+            parts.framing = Framing(parts.tiers, codecs or {}, cipher)
         if ranks.local_rank == 0:
             _fill(parts, known)
     ranks.barrier("the store is open")

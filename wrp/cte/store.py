@@ -18,13 +18,18 @@ _VIEWS = 3                      # looks for bytes in ram before a view is a copy
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """size: bytes; checksum: crc32 of them; stamp: ns, grows with every change; tiers: where the bytes are."""
+    """size: bytes; checksum: crc32 of them, in an encrypted store of the frame; stamp: ns, grows with every change; tiers: where the bytes are.
+
+    stored: bytes that they take; codec: what made them fewer ("none": they lie as they are, or encrypted only).
+    """
 
     size: int
     checksum: int
     score: float
     stamp: int
     tiers: tuple
+    stored: int = 0
+    codec: str = "none"
 
 
 class Store:
@@ -45,34 +50,102 @@ class Store:
         self.folder = parts.folder.path if parts.folder else None
 
     @classmethod
-    def open(cls, folder=None, ranks=None, config=None, write=True):
+    def open(cls, folder=None, ranks=None, config=None, write=True, key=None):
         """Open or make the store in `folder`, or one in memory. Collective over `ranks` (default: all of the job).
 
         write : False opens for reading, together with other readers
+        key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
         Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.
         """
-        return cls(opening.open_parts(folder, ranks, config, write))
+        return cls(opening.open_parts(folder, ranks, config, write, key))
 
     # writing
 
-    def put(self, tag, blob, data, offset=None, score=1.0):
+    def put(self, tag, blob, data, offset=None, score=1.0, compression=None):
         """Store `data` (bytes-like or contiguous array) as the whole blob, or, with an offset, as that range of it.
 
         A range beyond the end extends the blob, zero-filled; it never shrinks. Atomic: readers see all of it or nothing.
         Durable after `flush`. Raises OutOfSpace when neither ram nor files have room; nothing has changed then.
+
+        compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back
         """
         self._writable()
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        if compression is not None or self._parts.framing is not None:
+            return self._put_framed(tag, blob, data, offset, score, compression)
         if offset is None and self._direct is not None and self._direct.put(tag, blob, data, score):
-            return
+            return None
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
         if offset is None:
             extents = pieces.write(self._tiers, view)
             self._changes.publish(tag, blob, extents, len(view), score)
+        elif not self._changes.modify(tag, blob, view, offset, score):
+            self._modify_framed(tag, blob, view, offset, score, None)
+        return None
+
+    def _put_framed(self, tag, blob, data, offset, score, compression):
+        """A put whose bytes may become a frame: what was asked for, else the tag's compression, and encryption."""
+        names.checked("tag", tag), names.checked("blob", blob)
+        view = pieces.bytes_of(data)
+        if offset is not None:
+            outcome = self._modify_framed(tag, blob, view, offset, score, compression)
         else:
-            self._changes.modify(tag, blob, view, offset, score)
+            packed, outcome = self._framing().pack(full_name(tag, blob), tag, view, compression)
+            stored = view if packed is None else packed.data
+            self._changes.publish(tag, blob, pieces.write(self._tiers, stored), len(stored), score, packed)
+        return outcome if compression is not None else None
+
+    def _modify_framed(self, tag, blob, view, offset, score, compression):
+        """A range of a blob that is a frame, or becomes one: the whole blob is made anew."""
+        if offset < 0:
+            raise UsageError(f"offset {offset} of blob {blob!r} is negative")
+        name = full_name(tag, blob)
+        for _ in range(_READS):
+            old = self._catalog.find(name)
+            size = old.raw or old.size if old is not None else 0
+            whole = bytearray(max(size, offset + len(view)))
+            if size and not self._read_still(old, 0, memoryview(whole)[:size]):
+                continue
+            whole[offset:offset + len(view)] = view
+            packed, outcome = self._framing().pack(name, tag, whole, compression)
+            stored = whole if packed is None else packed.data
+            if self._changes.exchange(tag, blob, old, pieces.write(self._tiers, stored), len(stored), score, packed):
+                return outcome
+        raise _busy(tag, blob)
+
+    def _framing(self):
+        """The store's Framing; one without settings where it has none."""
+        if self._parts.framing is not None:
+            return self._parts.framing
+        from wrp.cte.framing import Framing
+
+        return Framing(self._tiers)
+
+    def set_compression(self, tag, compression):
+        """How blobs that are put into the tag from now on are compressed: what codecs.Compression.of takes, "none" for not at all.
+
+        The store keeps it with the tag's name, also while there is no such tag. Collective; durable when it returns.
+        """
+        with self.ranks.agreed(f"the compression of tag {tag!r}"):
+            self._writable()
+            names.checked("tag", tag)
+            from wrp.cte.codecs import Compression
+
+            wanted, framing = Compression.of(compression), self._framing()
+            tags = {**framing.tags, tag: wanted}
+            if wanted.mode == "none":
+                del tags[tag]
+            if self._parts.folder is not None and self.ranks.rank == 0:
+                self._parts.folder.change_header(codecs={name: tags[name].get_config() for name in sorted(tags)})
+        framing.tags = tags
+        self._parts.framing = framing if framing.is_needed else None
+        self.ranks.barrier(f"tag {tag!r} has its compression")
+
+    def compression(self, tag):
+        """The codecs.Compression of a tag, or None."""
+        return self._framing().tags.get(tag)
 
     def create(self, tag):
         """Make an empty tag; nothing happens when it is there."""
@@ -123,15 +196,22 @@ class Store:
         for _ in range(_READS):
             record = self._record(tag, blob)
             target = _target(record, offset, size, out)
-            try:
-                pieces.read(self._tiers, record, offset, target)
-            except Corrupt:
-                if self._catalog.still(record):
-                    raise
-                continue
-            if self._catalog.still(record):
+            if self._read_still(record, offset, target):
                 return len(target) if out is not None else bytes(target)
-        raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_READS} times while it was read; its writers don't pause")
+        raise _busy(tag, blob)
+
+    def _read_still(self, record, offset, target):
+        """Fill `target` from the blob; False when it was replaced meanwhile."""
+        try:
+            if record.raw:
+                self._framing().read(record, offset, target)
+            else:
+                pieces.read(self._tiers, record, offset, target)
+        except Corrupt:
+            if self._catalog.still(record):
+                raise
+            return False
+        return self._catalog.still(record)
 
     def _short_get(self, tag, blob, offset, size, out):
         """What `get` returns, or None: the long way does it, or says why it can't."""
@@ -160,7 +240,8 @@ class Store:
 
     def size(self, tag, blob):
         """Bytes of a blob."""
-        return self._record(tag, blob).size
+        record = self._record(tag, blob)
+        return record.raw or record.size
 
     def tag_size(self, tag):
         """Bytes of all blobs of a tag."""
@@ -256,6 +337,10 @@ class _Closed:
         raise UsageError("the store was closed")
 
 
+def _busy(tag, blob):
+    return WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_READS} times while it was read; its writers don't pause")
+
+
 def _no_tag(tag):
     return NoSuchTag(f"there is no tag {tag!r} in the store")
 
@@ -264,11 +349,16 @@ def _info(record):
     # durable extents of a dirty record hold older bytes
     places = record.extents if record.dirty else record.extents + record.durable
     tiers = tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in places}))
-    return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers)
+    if not record.raw:
+        return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers, record.size)
+    from wrp.cte.framing import codec_name
+
+    return BlobInfo(record.raw, record.checksum, record.score, record.stamp, tiers, record.size, codec_name(record.codec))
 
 
 def _target(record, offset, size, out):
     """The buffer to read into, of the length asked; RangeError when the blob is shorter."""
+    nbytes = record.raw or record.size
     if out is not None:
         target = pieces.bytes_of(out, writable=True)
         if size is not None and size > len(target):
@@ -276,9 +366,9 @@ def _target(record, offset, size, out):
         wanted = len(target) if size is None else size
         target = target[:wanted]
     else:
-        wanted = record.size - offset if size is None else size
+        wanted = nbytes - offset if size is None else size
         target = None
-    if offset < 0 or wanted < 0 or offset + wanted > record.size:
+    if offset < 0 or wanted < 0 or offset + wanted > nbytes:
         raise RangeError(f"bytes {offset} to {offset + wanted} lie beyond blob {record.blob!r} of tag {record.tag!r}, "
-                         f"which has {record.size} bytes")
+                         f"which has {nbytes} bytes")
     return bytearray(wanted) if target is None else target

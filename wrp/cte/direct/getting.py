@@ -5,7 +5,7 @@ from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import copy_checked
 from wrp.cte.entries import entry_find, extent_at
-from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, READ, READS, SEQUENCE, SHAPE, SIZE, TOKEN, UNIT, class_at,
+from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, READ, READS, SEQUENCE, SHAPE, SIZE, TOKEN, TRANSFORMED, UNIT, class_at,
                             class_units, flags_of, kind_of, record_at)
 
 
@@ -13,7 +13,7 @@ from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED,
 def _run_of_ram(record, place):
     """True when the blob is one run of ram, at least a byte: its offset, bytes, checksum and flags go to `place`."""
     count = load(record + COUNTS) & LOW
-    if count == 0 or kind_of(record) != BLOB_KIND or count > (class_units(class_at(record)) * UNIT - HEAD) // EXTENT:
+    if count == 0 or kind_of(record) != BLOB_KIND or flags_of(record) & TRANSFORMED != 0 or count > (class_units(class_at(record)) * UNIT - HEAD) // EXTENT:
         return False
     target, _, first, nbytes = extent_at(record, 0)
     end = first + nbytes
@@ -91,7 +91,7 @@ def direct_get(at, ram, name, nbytes, start, to, wanted):
         return False
     record = record_at(at, number)
     count = load(record + COUNTS) & LOW
-    if (kind_of(record) != BLOB_KIND or count > (class_units(class_at(record)) * UNIT - HEAD) // EXTENT
+    if (kind_of(record) != BLOB_KIND or flags_of(record) & TRANSFORMED != 0 or count > (class_units(class_at(record)) * UNIT - HEAD) // EXTENT
             or start < 0 or start + wanted > load(record + SIZE)):
         return False
     position, right = 0, True

@@ -143,6 +143,12 @@ class Folder:
     def _write_header(self, header):
         replace(os.path.join(self.path, "STORE"), json.dumps(header, indent=1).encode() + b"\n")
 
+    def change_header(self, **changes):
+        """Keep further settings in the header; durable when it returns. Rank 0 only."""
+        header = {key: value for key, value in {**self.header, **changes}.items() if value is not None}
+        self._write_header(header)
+        self.header = header
+
     def write_snapshot(self, records):
         """Replace the snapshot by these records (name -> Record)."""
         plain = [to_plain(record) for record in records.values()]
