@@ -122,7 +122,7 @@ def test_flush_and_monitor_see_all_lanes(shared):
     assert pool.call(admin.FLUSH).code == 0
     pids = [pool.call(admin.MONITOR, lane).values[3] for lane in range(2 * node.size)]
     assert pids == [pid for pid in node.gather(os.getpid(), "processes") for _ in (0, 1)]
-    assert pool.call(admin.MONITOR, 2 * node.size).code == admin.NO_SUCH_LANE
+    assert pool.call(admin.MONITOR, runtime.node.layout.lane_count).code == admin.NO_SUCH_LANE
 
 
 def test_an_error_of_one_rank_is_the_error_of_all(shared):

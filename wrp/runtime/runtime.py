@@ -211,6 +211,15 @@ class Runtime:
             worker.start(self.ranks.rank)
         return workers
 
+    def ring(self, node):
+        """Call what another node's first rank has given to `on_ring`, soon. On the first rank of a node; local."""
+        self._post.postman.ring(node)
+
+    def on_ring(self, function):
+        """Call `function` when another node rings. It runs in the postman's thread; local."""
+        if self._post is not None and self._post.postman is not None:
+            self._post.postman.on_ring = function
+
     @property
     def remote(self):
         """The RemoteWindow over the segments of all nodes, for bytes; any rank and thread. None when there is one node."""

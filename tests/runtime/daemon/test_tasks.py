@@ -6,6 +6,7 @@ import time
 
 import pytest
 
+from harness.packages import make_package
 from wrp.errors import ConfigError, UsageError
 from wrp.runtime import tasks
 from wrp.runtime.daemon import attach
@@ -40,11 +41,7 @@ class Waiter:
 def running(start_daemon, tmp_path_factory):
     """A daemon that finds a package with a module; this process doesn't."""
     folder = tmp_path_factory.mktemp("package")
-    (folder / "waiter.py").write_text(_MODULE)
-    facts = folder / "waiter-1.0.dist-info"
-    facts.mkdir()
-    (facts / "METADATA").write_text("Metadata-Version: 2.1\nName: waiter\nVersion: 1.0\n")
-    (facts / "entry_points.txt").write_text("[wrp.modules]\nwaiter = waiter:Waiter\n")
+    make_package(folder, "waiter", "Waiter", _MODULE)
     return start_daemon("waiting", env={"PYTHONPATH": str(folder)})
 
 

@@ -10,6 +10,7 @@ from wrp.runtime import clients, lanes
 from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon import place, processes, stopping, texts
 from wrp.runtime.daemon.about import About
+from wrp.runtime.daemon.nodes import Nodes
 from wrp.runtime.daemon.reaping import Reaper
 from wrp.runtime.runtime import Runtime
 
@@ -46,7 +47,8 @@ class Daemon:
         self.about, self._node_ranks = About.find(segment), node.ranks
         self.is_first = node.ranks.rank == 0
         self._done, self._swept_at, self._orphan = 0, 0.0, stopping.Orphan()
-        self._nodes = stopping.Nodes(self.ranks.leaders)
+        self._nodes, self._asked = Nodes(self.ranks.leaders, self.runtime.ring), {}
+        self.runtime.on_ring(self.about.ring)
         with self.ranks.agreed("opening the daemon for attached processes"):
             if self.is_first:
                 self._table = clients.ClientTable.create(segment, node.layout)
@@ -89,7 +91,7 @@ class Daemon:
         self._look()
         if self.about.stop:
             self.about.state = clients.STOPPING
-            self._nodes.tell()
+            self._nodes.tell_stop()
             self._give_order(_LEAVE)
             return
         now = time.monotonic()
@@ -99,14 +101,25 @@ class Daemon:
         self._answer_requests()
 
     def _look(self):
-        """Notice what asks this node to stop, and ranks that ended by themselves."""
-        if self._nodes.heard() and not self.about.stop:
+        """Notice what asks this node to stop, what other nodes want, and ranks that ended by themselves."""
+        for node, message in self._nodes.take():
+            self._hear(node, message)
+        if self._nodes.any_stops and not self.about.stop:
             self.about.stop = stopping.OTHER_NODE
         first = self.runtime.node.address + self.runtime.node.layout.lane(0)
         if atomics.load(first + lanes.STOP) and not self.about.stop:
             self.about.stop = stopping.STOP_TASK
         if not self.about.is_alive():
             raise RankFailed(f"a rank of the daemon {self.name!r} has ended (processes {self.about.pids}): see its own message, start it again")
+
+    def _hear(self, node, message):
+        """Make a pool that a process asks for which is attached to another node, or note that the other one has."""
+        if message["do"] == "pool" and not self.about.stop:
+            self._nodes.send(node, {"do": "answer", "number": message["number"], "answer": self._carry_out(message["order"])})
+        elif message["do"] == "answer":
+            asked = self._asked.get(message["number"])
+            if asked is not None:
+                asked.take(node, message["answer"])
 
     def _is_wanted(self):
         """True when an attached process waits for its slot, or has left."""
@@ -151,14 +164,26 @@ class Daemon:
             wanted = atomics.load(slot + clients.REQUEST)
             if not self._table.is_prepared(number) or wanted == atomics.load(slot + clients.ANSWER):
                 continue
-            order = texts.read(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES)
-            self._give_order(order)
-            self._follow()
-            self._publish_names()
-            answer = {**self._answer, "message": self._answer.get("message", "")[:clients.TEXT_NBYTES // 8]}
+            asked = self._asked.get(number)
+            if asked is None or asked.wanted != wanted:
+                order = texts.read(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES)
+                asked = self._asked[number] = _Asked(wanted, self._carry_out(order), self._nodes.others)
+                for node in asked.others:
+                    self._nodes.send(node, {"do": "pool", "number": number, "order": order})
+            if asked.others:
+                continue                    # the answers of other nodes are on their way
+            del self._asked[number]
+            answer = {**asked.answer, "message": asked.answer.get("message", "")[:clients.TEXT_NBYTES // 8]}
             texts.write(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES, answer)
             atomics.store(slot + clients.ANSWER, wanted)
             atomics.futex_wake(slot + clients.ANSWER, 1)
+
+    def _carry_out(self, order):
+        """Have all ranks of this node make a pool: the answer."""
+        self._give_order(order)
+        self._follow()
+        self._publish_names()
+        return self._answer
 
     def _publish_names(self):
         devices = self.runtime.devices
@@ -194,3 +219,17 @@ class Daemon:
             self.close()
         else:
             self.abandon()
+
+
+class _Asked:
+    """A pool that an attached process wants. `others`: nodes that haven't answered, none when it can't be made here."""
+
+    def __init__(self, wanted, answer, others):
+        self.wanted, self.answer = wanted, answer
+        self.others = [] if answer else list(others)
+
+    def take(self, node, answer):
+        """The first error of any node is the answer."""
+        if node in self.others:
+            self.others.remove(node)
+        self.answer = self.answer or answer

@@ -10,7 +10,6 @@ _SIGNAL = 1000                  # and the signal's number
 _REASONS = {ASKED: "wrp-runtime stop", PARENT_GONE: "the end of its launcher", STOP_TASK: "a task StopRuntime",
             OTHER_NODE: "the stop of another node"}
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
-_TAG = 77
 
 
 def describe(reason):
@@ -66,32 +65,3 @@ class Orphan:
 
     def __bool__(self):
         return self._parent is not None and os.getppid() != self._parent
-
-
-class Nodes:
-    """Messages between the first ranks of the nodes: one that stops tells the others. Making and closing it is collective over them."""
-
-    def __init__(self, leaders):
-        self._comm = leaders.comm.Dup() if leaders is not None and leaders.size > 1 else None
-        self._sent = []
-
-    def tell(self):
-        """Tell the others, once. Local."""
-        if self._comm is not None and not self._sent:
-            self._sent = [self._comm.Isend(bytearray(1), other, _TAG) for other in range(self._comm.size) if other != self._comm.rank]
-
-    def heard(self):
-        """True when another node has told. Local, cheap."""
-        return self._comm is not None and self._comm.Iprobe(tag=_TAG)
-
-    def close(self):
-        """Take what is on its way: every node tells every other one."""
-        if self._comm is None:
-            return
-        self.tell()
-        for _ in range(self._comm.size - 1):
-            self._comm.Recv(bytearray(1), tag=_TAG)
-        for request in self._sent:
-            request.Wait()
-        self._comm.Free()
-        self._comm = None

@@ -6,7 +6,7 @@ from collections import deque
 
 from wrp.comm.mailbox import REPLIES, TASKS
 from wrp.runtime.future import NET_TIMEOUT
-from wrp.runtime.postman.work import CANCEL, PING, PONG, REPLY
+from wrp.runtime.postman.work import CANCEL, PING, PONG, REPLY, RING
 from wrp.runtime.tasks import CANCELLED, DEADLINE
 
 _TICK_S = 0.02
@@ -43,6 +43,10 @@ class Far:
     def pong(self, node):
         """Tell a node that this one lives."""
         self._post(node, REPLIES, (PONG, 0))
+
+    def ring(self, node):
+        """Send a word that means nothing else."""
+        self._post(node, TASKS, (RING, 0))
 
     def hear(self, node):
         """A letter has come from the node."""

@@ -16,7 +16,7 @@ from wrp.runtime.postman.fan import Fan
 from wrp.runtime.postman.far import Far
 from wrp.runtime.postman.joins import Joins
 from wrp.runtime.postman.serving import Serving
-from wrp.runtime.postman.work import CANCEL, PING, Work
+from wrp.runtime.postman.work import CANCEL, PING, RING, Work
 from wrp.runtime.routing.address import unpack
 
 _AT_ONCE = 64                   # tasks, or letters of a box, taken before something else
@@ -58,7 +58,8 @@ class Postman:
         self._joins = Joins(node.number, self.run)
         self._own, self._theirs = {}, {}            # handles of tasks of this node by record, of others by (node, number)
         self._early = deque()                       # tasks for pools that aren't there yet
-        self._slots = {}
+        self._slots, self._rings = {}, deque()
+        self.on_ring = lambda: None
 
     def __call__(self):
         active_ns = time.monotonic_ns()
@@ -70,6 +71,11 @@ class Postman:
             else:
                 self._pause(time.monotonic_ns() - active_ns)
         self._far.end_all()
+
+    def ring(self, node):
+        """Have `on_ring` called at another node. Any thread."""
+        self._rings.append(node)
+        lanes.lane_wake(self._lane)
 
     def close(self):
         """Let go of the segment. Local."""
@@ -95,6 +101,8 @@ class Postman:
             worked = True
             self._take(offset)
         worked |= self._serving.turn()
+        while self._rings:
+            self._far.ring(self._rings.popleft())
         self._window.progress()
         worked |= self._mail.knocked()
         for node, box in self._mail.arrived():
@@ -147,6 +155,8 @@ class Postman:
                 self._far.take(node, words)
             elif words[0] == PING:
                 self._far.pong(node)
+            elif words[0] == RING:
+                self.on_ring()
             elif words[0] == CANCEL:
                 theirs = self._theirs.get((node, words[1]))
                 if theirs is not None:
