@@ -11,6 +11,7 @@ A class with `kernels` instead, method numbers (0 to 63) and jitted handlers (se
 """
 
 import difflib
+import importlib
 from importlib import metadata
 
 from wrp.comm import atomics
@@ -22,12 +23,13 @@ GROUP = "wrp.modules"
 _STATE_NBYTES = 4096
 _BUILT_IN = {"bdev": pools.BDEV_KIND, "chimaera_bdev": pools.BDEV_KIND, "clio_bdev": pools.BDEV_KIND,
              "admin": pools.ADMIN_KIND, "chimaera_admin": pools.ADMIN_KIND, "clio_admin": pools.ADMIN_KIND}
+_OWN = {"meeting": "wrp.runtime.meeting.point:MeetingPoint"}       # written in Python as those of users are
 _registered = {}
 
 
 def register(name, cls):
     """Make `cls` the module `name` in this process; every rank that makes its pools registers it."""
-    if name in _BUILT_IN:
+    if name in _BUILT_IN or name in _OWN:
         raise ConfigError(f"module {name!r} is built in: give yours another name")
     if not any(isinstance(getattr(cls, table, None), dict) for table in ("methods", "kernels")):
         raise ConfigError(f"module {name!r} has no table `methods` of numbers and names of methods, and no `kernels`")
@@ -38,7 +40,7 @@ def kind_of(name):
     """The kind of a module in the pool table. ConfigError, naming the nearest known module, for an unknown one."""
     if name in _BUILT_IN:
         return _BUILT_IN[name]
-    known = sorted({*_BUILT_IN, *_registered, *_others()})
+    known = sorted({*_BUILT_IN, *_OWN, *_registered, *_others()})
     if name in known:
         return pools.JITTED_KIND if isinstance(getattr(class_of(name), "kernels", None), dict) else pools.PYTHON_KIND
     close = difflib.get_close_matches(str(name), known, n=1, cutoff=0.5)
@@ -49,6 +51,9 @@ def kind_of(name):
 
 def class_of(name):
     """The class of a module of a user. ConfigError when it can't be imported."""
+    if name in _OWN and name not in _registered:
+        module, cls = _OWN[name].split(":")
+        _registered[name] = getattr(importlib.import_module(module), cls)
     if name not in _registered:
         try:
             register(name, _others()[name].load())

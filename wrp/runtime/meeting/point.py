@@ -1,0 +1,81 @@
+"""MeetingPoint: the module `meeting`, whose containers let participants wait for each other. Knows no nodes."""
+
+from collections import OrderedDict
+
+from wrp.errors import UsageError
+from wrp.runtime.waiting.coroutines import Wait
+
+BARRIER, SUM, MIN, MAX, GATHER = range(5)
+MEET, PART = 10, 11
+_MOST_KEPT = 256                # gathered rounds that wait to be fetched: those of participants that died go some time
+_RESULTS = 4
+
+
+class MeetingPoint:
+    """The rounds of this container. A participant counts once in a round, however often its task comes."""
+
+    methods = {MEET: "meet", PART: "part"}
+
+    def __init__(self, pool_name):
+        self._rounds, self._gathered = {}, OrderedDict()
+
+    async def meet(self, kind, key, number, participant, participants, value):
+        """Wait until all have come to round `number` of `key`: the result of the round (kind GATHER: fetch it by `part`)."""
+        name = key, number
+        meet = self._rounds.get(name)
+        if meet is None:
+            meet = self._rounds[name] = _Round(kind, participants)
+        meet.come(kind, participant, participants, value)
+        if len(meet.values) == participants:
+            del self._rounds[name]
+            if kind == GATHER:
+                self._keep(name, [meet.values[each] for each in range(participants)])
+            meet.end()
+        else:
+            await _Arrival(meet)
+        return meet.result
+
+    def part(self, key, number, start):
+        """Up to four values of a gathered round from place `start` on."""
+        values = self._gathered[key, number][start:start + _RESULTS]
+        return tuple(values)
+
+    def _keep(self, name, values):
+        self._gathered[name] = values
+        while len(self._gathered) > _MOST_KEPT:
+            self._gathered.popitem(last=False)
+
+
+class _Round:
+    """One round while participants are missing. `values` by participant."""
+
+    def __init__(self, kind, participants):
+        self.kind, self.participants = kind, participants
+        self.values, self.waiting, self.result = {}, [], 0
+
+    def come(self, kind, participant, participants, value):
+        if (kind, participants) != (self.kind, self.participants) or not 0 <= participant < participants:
+            raise UsageError(f"participant {participant} of {participants} comes to a round of {self.participants} participants, "
+                             "or to another kind of round")
+        self.values.setdefault(participant, value)
+
+    def end(self):
+        """All have come: everybody goes on."""
+        values = self.values.values()
+        self.result = {SUM: sum, MIN: min, MAX: max}.get(self.kind, len)(values)
+        for loop, arrival in self.waiting:
+            if arrival.job is not None:
+                loop.resume(arrival.job)
+
+
+class _Arrival(Wait):
+    """``await _Arrival(round)``: until its end."""
+
+    def __init__(self, meet):
+        self._round = meet
+
+    def begin(self, loop, job):
+        self._round.waiting.append((loop, self))
+
+    def forget(self, loop):
+        self.job = None
