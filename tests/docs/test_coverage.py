@@ -71,6 +71,20 @@ def test_capio_command_and_options_are_documented(command):
     assert options and not [option for option in options if option not in text_of("capio-language.md")]
 
 
+@pytest.mark.parametrize("module, command", [("cli", "run"), ("cli", "status"), ("cli", "stop"), ("cli", "shim"), ("serve", "")])
+def test_capio_server_and_commands_are_documented(module, command):
+    options = set(re.findall(r"(--[a-z][a-z-]*)", help_of(f"wrp.capio.commands.{module}", *command.split()))) - {"--help"}
+    rows = [line for line in text_of("capio.md").splitlines() if line.startswith(f"| `capio {command}" if command else "| `capio_server")]
+    assert options and not [option for option in options if f"`{option}" not in "".join(rows)]
+
+
+def test_capio_variables_are_documented():
+    found = set()
+    for path in [*(ROOT / "wrp" / "capio").rglob("*.py"), *(ROOT / "wrp" / "capio").rglob("*.c")]:
+        found |= set(re.findall(r'"(CAPIO_[A-Z_]+)[="]', path.read_text(encoding="utf-8")))
+    assert len(found) > 10 and not sorted(name for name in found if f"`{name}`" not in text_of("capio.md"))
+
+
 def test_keys_of_the_language_are_documented():
     from wrp.capio.language import streaming, version1
 

@@ -3,7 +3,8 @@
 import argparse
 import sys
 
-from wrp.capio.commands import check, graph
+from wrp import __version__
+from wrp.capio.commands import check, graph, launching, run, serve, state
 from wrp.capio.commands.reading import add_workflow
 from wrp.errors import UsageError, WrpError
 
@@ -14,9 +15,13 @@ class _Parser(argparse.ArgumentParser):
 
 
 def main(arguments=None):
-    """Run the command; returns its exit code (see wrp.errors). Local."""
+    """Run the command; returns its exit code: wrp.errors says which, `run` ends with that of the program. Local."""
+    given, program = list(sys.argv[1:] if arguments is None else arguments), []
+    if "--" in given:
+        given, program = given[:given.index("--")], given[given.index("--") + 1:]
     try:
-        args = _parser().parse_args(sys.argv[1:] if arguments is None else list(arguments))
+        args = _parser().parse_args(given)
+        args.program = program
         return args.work(args) or 0
     except WrpError as error:
         print(f"capio: {error}", file=sys.stderr, flush=True)
@@ -30,11 +35,30 @@ def main(arguments=None):
 
 def _parser():
     parser = _Parser(prog="capio", description="Let the steps of a workflow run at the same time and talk through their files.")
+    parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     add_workflow(_command(commands, "check", check.check, "Say what a CAPIO-CL file means, name by name, and what in it is odd."))
     sub = add_workflow(_command(commands, "graph", graph.graph, "Draw which steps of a workflow talk through which files."))
     sub.add_argument("--dot", action="store_true", help="for Graphviz")
+    _add_run(_command(commands, "run", run.run, "Run a step of a workflow, or all its steps at once."))
+    _add_workflow_name(_command(commands, "status", state.status, "Say who waits for what."))
+    _add_workflow_name(_command(commands, "stop", state.stop, "End servers: who waits is told, files that aren't permanent go."))
+    _command(commands, "shim", state.shim, "Print the path of the library for LD_PRELOAD; it is compiled when it isn't there.")
     return parser
+
+
+def _add_run(sub):
+    sub.add_argument("-c", "--config", required=True, metavar="FILE", help="the workflow, in CAPIO-CL")
+    sub.add_argument("--dir", metavar="DIR", help="the directory of the workflow's files (default: CAPIO_DIR)")
+    sub.add_argument("-r", "--prefix", metavar="PATH", help="what relative names in the file count from (default: that directory)")
+    sub.add_argument("--all", metavar="FILE", help="a YAML file with the program of each step; run them all and report")
+    sub.add_argument("--via", choices=launching.WAYS, default=launching.WAYS[0], help="how the programs' calls are seen (default: shim)")
+    serve.add_rules(sub)
+    sub.add_argument("step", nargs="?", metavar="STEP", help="the step's name, followed by -- and its program")
+
+
+def _add_workflow_name(sub):
+    sub.add_argument("--workflow", metavar="NAME", help="one workflow (default: CAPIO_WORKFLOW_NAME, else all that are served here)")
 
 
 def _command(commands, name, work, text):

@@ -1,0 +1,126 @@
+"""Ordinary programs as producers and consumers, through the shim: what comes out is what a run one after the other gives."""
+
+import hashlib
+import shutil
+import sys
+
+import pytest
+
+from capio.served import ended, killed, needs_compiler
+
+pytestmark = needs_compiler
+
+_SLOW = "i=0; while [ $i -lt 6 ]; do printf 'line %d of several\\n' $i; sleep 0.02; i=$((i+1)); done"
+_TEXT = "".join(f"line {number} of several\n" for number in range(6)).encode()
+_BIG = bytes(range(256)) * 4096 * 3             # 3 MiB
+_PY = sys.executable
+
+WRITERS = {
+    "bash redirection": f"{{ {_SLOW}; }} > $F",
+    "bash append": f"i=0; while [ $i -lt 6 ]; do printf 'line %d of several\\n' $i; i=$((i+1)); done >> $F",
+    "dash redirection": f"dash -c \"$SLOW\" > $F",
+    "dash inside": 'dash -c "{ $SLOW; } > $F"',
+    "cp": "cp $TEXT $F",
+    "dd": "dd if=$TEXT of=$F bs=7 status=none",
+    "tee": f"{{ {_SLOW}; }} | tee $F > /dev/null",
+    "sed w": "sed -n w$F $TEXT",
+    "sort -o": "sort -o $F $TEXT",
+    "awk": "awk '{print > ENVIRON[\"F\"]}' $TEXT",
+    "mv": "cp $TEXT other; mv other $F",
+    "python": f"{_PY} -c 'import os,time\nf=open(os.environ[\"F\"],\"w\")\nfor n in range(6):\n print(\"line\",n,\"of several\",file=f,flush=True); time.sleep(0.02)'",
+}
+READERS = {
+    "cat": "cat $F",
+    "bash redirection": "cat < $F",
+    "bash read": "while IFS= read -r x; do printf '%s\\n' \"$x\"; done < $F",
+    "dash redirection": "dash -c 'cat < $F'",
+    "cp": "cp $F copy-$$; cat copy-$$",
+    "dd": "dd if=$F bs=5 status=none",
+    "sed": "sed '' $F",
+    "sort": "sort $F",
+    "grep": "grep line $F",
+    "awk": "awk '{print}' $F",
+    "head": "head -n 6 $F",
+    "tac": "tac $F | tac",
+    "tail": "tail -n 6 $F",
+    "python": f"{_PY} -c 'import os,sys\nsys.stdout.write(open(os.environ[\"F\"]).read())'",
+    "python lines": f"{_PY} -c 'import os,sys\nfor line in open(os.environ[\"F\"]): sys.stdout.write(line)'",
+    "python mmap": f"{_PY} -c 'import os,sys,mmap\nf=open(os.environ[\"F\"],\"rb\"); f.seek(0,2); sys.stdout.buffer.write(mmap.mmap(f.fileno(),0,prot=1))'",
+    "python copyfile": f"{_PY} -c 'import os,sys,shutil\nshutil.copyfile(os.environ[\"F\"],\"py-copy\"); sys.stdout.write(open(\"py-copy\").read())'",
+    "perl": "perl -ne print $F",
+    "wc": "wc -l < $F | tr -d ' \\n' | sed 's/^6$/x/' | grep -q x && cat $F",
+}
+
+
+@pytest.fixture
+def text(streaming):
+    path = streaming.folder / "text"
+    path.write_bytes(_TEXT)
+    return path
+
+
+def exchanged(flow, text, name, writer, reader, is_reader_first):
+    more = {"F": str(flow.dir / name), "TEXT": str(text), "SLOW": _SLOW}
+    if is_reader_first:
+        read = flow.start("reader", reader, **more)
+        flow.wait_waiting()
+        wrote = flow.start("writer", writer, **more)
+    else:
+        wrote = flow.start("writer", writer, **more)
+        read = flow.start("reader", reader, **more)
+    code, _, said = ended(wrote)
+    assert (code, said) == (0, "")
+    code, out, said = ended(read)
+    assert (code, said) == (0, "")
+    return out
+
+
+def _named(kind, number):
+    return f"{kind}{number}"
+
+
+@pytest.mark.parametrize("writer", WRITERS)
+@pytest.mark.parametrize("mode", ["n", "u"])
+def test_writer(streaming, text, writer, mode):
+    number = list(WRITERS).index(writer)
+    assert exchanged(streaming, text, f"w{number}.{mode}", WRITERS[writer], READERS["cat"], mode == "n") == _TEXT
+
+
+@pytest.mark.parametrize("reader", READERS)
+@pytest.mark.parametrize("mode", ["n", "u"])
+def test_reader(streaming, text, reader, mode):
+    if shutil.which(reader.split()[0]) is None and not reader.startswith(("bash", "python")):
+        pytest.skip(f"no {reader}")
+    number = list(READERS).index(reader)
+    assert exchanged(streaming, text, f"r{number}.{mode}", WRITERS["bash redirection"], READERS[reader], mode == "n") == _TEXT
+
+
+def test_gzip_and_zcat(streaming, text):
+    (streaming.folder / "big").write_bytes(_BIG)
+    out = exchanged(streaming, streaming.folder / "big", "z.n", "gzip -1 -c $TEXT > $F", "zcat < $F", True)
+    assert hashlib.sha256(out).digest() == hashlib.sha256(_BIG).digest()
+
+
+@pytest.mark.parametrize("block", ["512", "64k", "1M"])
+def test_large_through_dd(streaming, block):
+    (streaming.folder / "big").write_bytes(_BIG)
+    name = f"big{block}.n"
+    out = exchanged(streaming, streaming.folder / "big", name, f"dd if=$TEXT of=$F bs={block} status=none", "dd if=$F bs=1M status=none", True)
+    assert hashlib.sha256(out).digest() == hashlib.sha256(_BIG).digest()
+
+
+def test_tail_f_sees_lines_as_they_come(streaming, text):
+    more = {"F": str(streaming.dir / "t.n"), "SLOW": _SLOW}
+    read = streaming.start("reader", "tail -n +1 -f $F", **more)
+    wrote = streaming.start("writer", "{ eval \"$SLOW\"; } > $F", **more)
+    out = b"".join(read.stdout.readline() for _ in range(6))
+    killed(read)
+    assert out == _TEXT and ended(wrote)[0] == 0
+
+
+def test_numpy(streaming, text):
+    more = {"F": str(streaming.dir / "np.u")}
+    read = streaming.start("reader", [_PY, "-c", "import numpy, os; print(numpy.load(os.environ['F']).sum())"], **more)
+    write = "import numpy, os\nwith open(os.environ['F'], 'wb') as f: numpy.save(f, numpy.arange(100000))"
+    assert ended(streaming.start("writer", [_PY, "-c", write], **more))[0] == 0
+    assert ended(read)[1].strip() == b"4999950000"

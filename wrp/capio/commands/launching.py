@@ -1,0 +1,99 @@
+"""Starting a server where none runs, and a step's program with all it needs in its environment; waiting for all its processes."""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+
+from wrp.capio import shim
+from wrp.capio.client import Client
+from wrp.capio.server import place
+from wrp.errors import RuntimeGone, StoreError
+
+WAYS = ("shim",)
+_START_S = 20.0
+_SUBREAPER = 36
+_LINGER_S = 120.0
+
+
+def server_for(workflow, args, directory, linger_s=_LINGER_S):
+    """A Client of the workflow's server, which is started when none runs; it ends by itself after the last step."""
+    try:
+        return Client(workflow.name)
+    except RuntimeGone:
+        pass
+    folder = place.folder(workflow.name)
+    command = [sys.executable, "-m", "wrp.capio.commands.serve", "-c", os.path.abspath(args.config), "--dir", directory,
+               "--on-failure", args.on_failure]
+    command += ["--linger", str(linger_s)] if linger_s else []
+    command += ["--deadline", str(args.deadline)] if args.deadline else []
+    command += ["--resolve-prefix", args.prefix] if args.prefix else []
+    log = folder.with_name(folder.name + ".log")
+    with open(log, "wb") as output:
+        process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
+    try:
+        return _met(workflow, process, log)
+    finally:
+        log.unlink(missing_ok=True)
+
+
+def _met(workflow, process, log):
+    deadline = time.monotonic() + _START_S
+    while True:
+        try:
+            return Client(workflow.name, wait_s=0.1)
+        except RuntimeGone:
+            # the one that we started may have met another that was quicker, which answers in a moment
+            if time.monotonic() > deadline or (process.poll() is not None and process.returncode != place.BUSY):
+                said = log.read_text(errors="replace").strip()
+                raise StoreError(f"the CAPIO server doesn't start: {said or 'it said nothing'}") from None
+
+
+def environment(workflow, step, directory, via):
+    """The environment of a step's programs."""
+    env = dict(os.environ, CAPIO_DIR=directory, CAPIO_WORKFLOW_NAME=workflow.name, CAPIO_APP_NAME=step)
+    if via == "shim":
+        before = env.get("LD_PRELOAD", "")
+        env["LD_PRELOAD"] = f"{shim.path()}:{before}" if before else str(shim.path())
+    return env
+
+
+def run_step(workflow, step, command, env, cwd=None):
+    """Start a step's program, wait until it and all processes that it has started have ended; (exit code, signal) of the program."""
+    ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)         # orphans of the step become our children
+    with Client(workflow.name) as client:
+        client.control("start", step=step)
+        try:
+            process = subprocess.Popen(command, env=env, cwd=cwd)
+        except OSError as error:
+            client.control("stop", code=127, signal=None)
+            raise StoreError(f"{step}: cannot start {command[0]}: {error.strerror}") from error
+        code, number = _waited(process)
+        try:
+            client.control("stop", code=code, signal=number)
+        except RuntimeGone as gone:
+            if code == 0:
+                raise RuntimeGone(f"{gone} before the step {step} did") from None
+    return code, number
+
+
+def _waited(process):
+    """(exit code, signal) of the process, once there are no children left."""
+    # a handler, which exec resets, rather than "ignore", which the step would inherit
+    before = signal.signal(signal.SIGINT, lambda *_: None), signal.signal(signal.SIGTERM, lambda *_: process.send_signal(signal.SIGTERM))
+    result = None
+    try:
+        while True:
+            try:
+                pid, status = os.wait()
+            except ChildProcessError:
+                break
+            if pid == process.pid:
+                result = (None, os.WTERMSIG(status)) if os.WIFSIGNALED(status) else (os.WEXITSTATUS(status), None)
+                process.returncode = result[0] if result[1] is None else -result[1]
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
+    return result

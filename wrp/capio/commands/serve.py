@@ -1,0 +1,81 @@
+"""The command ``capio_server``: serves a workflow on this node until it is ended. The reference's options are taken or refused with a sentence."""
+
+import argparse
+import sys
+
+from wrp.capio.commands import settings
+from wrp.capio.language import graph
+from wrp.capio.rules import Options
+from wrp.capio.server import place
+from wrp.capio.server.server import Server
+from wrp.errors import UsageError, WrpError
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message):
+        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
+
+
+def main(arguments=None):
+    """Run the command; returns its exit code (see wrp.errors)."""
+    try:
+        return serve(_parser().parse_args(arguments))
+    except WrpError as error:
+        settings.say(error)
+        return error.exit_code
+
+
+def _parser():
+    parser = _Parser(prog="capio_server", description="Serve a workflow on this node: let its steps wait for each other's files.", allow_abbrev=False)
+    rules = parser.add_mutually_exclusive_group(required=True)
+    rules.add_argument("-c", "--config", metavar="FILE", help="the workflow, in CAPIO-CL")
+    rules.add_argument("--no-config", action="store_true", help="no rules: nobody waits for anything")
+    parser.add_argument("-r", "--resolve-prefix", "--prefix", metavar="PATH", help="what relative paths of the file are relative to (default: CAPIO_DIR)")
+    parser.add_argument("--dir", metavar="DIR", help="the directory of the workflow's files (default: CAPIO_DIR)")
+    parser.add_argument("-b", "--backend", default="none", metavar="NAME", help="none: one node")
+    parser.add_argument("-d", "--log-dir", metavar="DIR", help="taken, without meaning")
+    parser.add_argument("-l", "--log", metavar="NAME", help="taken, without meaning")
+    parser.add_argument("-m", "--mem-only", "--mem", action="store_true", help="taken, without meaning: put CAPIO_DIR on a file system in memory")
+    parser.add_argument("--continue-on-error", action="store_true", help="taken, without meaning")
+    parser.add_argument("--linger", type=float, metavar="S", help="end when every step has run, or nobody has been there for S seconds")
+    add_rules(parser)
+    return parser
+
+
+def add_rules(parser):
+    """Options of how waits end."""
+    parser.add_argument("--on-failure", choices=("error", "eof"), default="error",
+                        help="what readers get of a file whose producer failed: the error EIO, or an end of file (default: error)")
+    parser.add_argument("--deadline", type=float, metavar="S", help="end every wait with EIO after S seconds (default: none)")
+
+
+def serve(args):
+    """Serve until SIGTERM, SIGINT, `capio stop` or the end of all steps."""
+    if args.backend != "none":
+        raise UsageError(f"--backend {args.backend}: this server serves one node; use --backend none")
+    if args.config == "dynamic":
+        raise UsageError("-c dynamic: rules that come while the workflow runs aren't taken; write them into a file")
+    for option, is_given in (("--log-dir", args.log_dir), ("--log", args.log), ("--continue-on-error", args.continue_on_error),
+                             ("--mem-only", args.mem_only)):
+        if is_given:
+            settings.say(f"{option} has no meaning here" + ("; files lie in CAPIO_DIR: put it on a file system in memory" if args.mem_only else ""))
+    settings.say_what_has_no_meaning()
+    directory = settings.capio_dir(args.dir)
+    workflow = settings.workflow_of(args.config, directory, args.resolve_prefix)
+    graph.refuse_stuck(workflow)
+    for note in workflow.notes:
+        settings.say(note)
+    for path in place.tidy_all():
+        settings.say(f"removed {path}, which a server that was killed had left")
+    server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger)
+    try:
+        for path in server.place.left:
+            settings.say(f"removed {path}, which a server that was killed had left")
+        server.run()
+    finally:
+        server.close()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

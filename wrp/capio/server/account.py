@@ -1,0 +1,93 @@
+"""What a run comes to: per step and file the bytes and the time waited, per step its times; the report at the end."""
+
+import time
+from dataclasses import dataclass, field
+
+
+@dataclass(slots=True)
+class Use:
+    """A step's use of one file."""
+
+    opens: int = 0
+    nbytes: int = 0
+    waited_s: float = 0.0
+
+
+@dataclass(slots=True)
+class Span:
+    """When a step ran, on the monotonic clock; `end` None while it runs. `waited_s`: over all its processes."""
+
+    begin: float
+    end: float | None = None
+    code: int | None = None
+    signal: int | None = None
+    waited_s: float = 0.0
+
+
+@dataclass
+class Account:
+    """Gathered while the workflow runs."""
+
+    begun: float = field(default_factory=time.monotonic)
+    uses: dict = field(default_factory=dict)            # (step, path): Use
+    spans: dict = field(default_factory=dict)           # step: Span
+    files: dict = field(default_factory=dict)           # path: bytes when it was committed
+
+    def _use(self, step, path):
+        found = self.uses.get((step, path))
+        if found is None:
+            found = self.uses[step, path] = Use()
+        return found
+
+    def opened(self, step, path):
+        self._use(step, path).opens += 1
+
+    def waited(self, step, path, seconds):
+        self._use(step, path).waited_s += seconds
+        if step in self.spans:
+            self.spans[step].waited_s += seconds
+
+    def read(self, step, path, nbytes, seconds):
+        """What a program tells when it closes a file that it read while it grew."""
+        self._use(step, path).nbytes += nbytes
+        self.waited(step, path, seconds)
+
+    def committed(self, path, nbytes):
+        self.files[path] = nbytes
+
+    def step_began(self, step, at):
+        span = self.spans.get(step)
+        if span is None:
+            self.spans[step] = Span(at)
+        else:
+            span.end = None
+
+    def step_ended(self, step, at, code, signal):
+        span = self.spans.get(step)
+        if span is not None:
+            span.end, span.code, span.signal = at, code, signal
+
+    def report(self, now):
+        """The report as a JSON value; times in seconds."""
+        spans = {step: (span.begin, now if span.end is None else span.end) for step, span in self.spans.items()}
+        begin, end = min((span[0] for span in spans.values()), default=now), max((span[1] for span in spans.values()), default=now)
+        steps = [{"step": step, "begin_s": spans[step][0] - begin, "ran_s": spans[step][1] - spans[step][0],
+                  "waited_s": span.waited_s, "overlapped_s": _overlap(step, spans), "exit_code": span.code, "signal": span.signal,
+                  "running": span.end is None} for step, span in self.spans.items()]
+        files = [{"step": step, "path": path, "opens": use.opens, "bytes_streamed": use.nbytes, "waited_s": use.waited_s}
+                 for (step, path), use in sorted(self.uses.items())]
+        total = sum(ran[1] - ran[0] for ran in spans.values())
+        return {"makespan_s": end - begin, "sum_of_steps_s": total, "steps": steps, "reads": files,
+                "committed": [{"path": path, "bytes": nbytes} for path, nbytes in sorted(self.files.items())]}
+
+
+def _overlap(step, spans):
+    """Seconds of a step's time in which another step ran too."""
+    begin, end = spans[step]
+    others = sorted((max(begin, other[0]), min(end, other[1])) for name, other in spans.items() if name != step)
+    covered, upto = 0.0, begin
+    for first, last in others:
+        if last > max(first, upto):
+            covered += last - max(first, upto)
+            upto = last
+    return covered

@@ -1,0 +1,78 @@
+"""What commands ask of a running server, as JSON: launch a step, end it, status, report, end. No files and no rules of its own."""
+
+import dataclasses
+import json
+import os
+
+from wrp.capio.rules import events
+from wrp.capio import wire
+
+
+class Control:
+    """Answers the requests of commands."""
+
+    def __init__(self, server):
+        self._server = server
+
+    def answer(self, connection, asked, at):
+        """The reply's text: JSON, or the path of a file with it when it is long."""
+        do = _DO.get(asked.get("do"))
+        value = do(self, connection, asked, at) if do else {"error": f"this server doesn't know {asked.get('do')!r}"}
+        if isinstance(value, str):
+            return value
+        text = json.dumps(value)
+        return text if len(text) < wire.TEXT else self._in_a_file(text)
+
+    def _in_a_file(self, text):
+        path = self._server.place.folder / f"answer-{os.getpid()}-{len(text)}"
+        path.write_text(text, encoding="utf-8")
+        return str(path)
+
+    def _table(self, connection, asked, at):
+        return str(self._server.place.table)
+
+    def _start(self, connection, asked, at):
+        """A launcher begins a step; it lasts until the launcher says so, or goes."""
+        server, step = self._server, asked["step"]
+        connection.launches = step
+        server.people.launched[step] = server.people.launched.get(step, 0) + 1
+        server.account.step_began(step, at)
+        server.desk.tell(events.StepStarted(step, at=at))
+        return {}
+
+    def _stop(self, connection, asked, at):
+        self._ended(connection, asked.get("code"), asked.get("signal"), at)
+        return {}
+
+    def dropped(self, connection, at):
+        """A connection has ended; a launcher that didn't say how its step ended was killed."""
+        self._ended(connection, None, None, at)
+
+    def _ended(self, connection, code, signal, at):
+        step, connection.launches = connection.launches, None
+        if step is None:
+            return
+        server = self._server
+        server.people.launched[step] -= 1
+        server.account.step_ended(step, at, code, signal)
+        server.desk.tell(events.StepEnded(step, code, signal, at))
+
+    def _status(self, connection, asked, at):
+        server, machine = self._server, self._server.desk.machine
+        return {"workflow": server.workflow.name, "pid": os.getpid(), "capio_dir": server.capio_dir, "at": at,
+                "steps": [dataclasses.asdict(step) for step in machine.steps()],
+                "files": [dataclasses.asdict(file) for file in machine.files()],
+                "waiting": [dataclasses.asdict(waiting) for waiting in machine.who_waits()],
+                "notes": server.desk.notes}
+
+    def _report(self, connection, asked, at):
+        return self._server.account.report(at)
+
+    def _end(self, connection, asked, at):
+        report = self._server.account.report(at)
+        self._server.end()
+        return report
+
+
+_DO = {"table": Control._table, "start": Control._start, "stop": Control._stop, "status": Control._status, "report": Control._report,
+       "end": Control._end}

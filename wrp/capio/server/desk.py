@@ -1,0 +1,203 @@
+"""Answers requests: what a program asks becomes an event of the rules, the rules' actions become replies and changes of the table."""
+
+import itertools
+import os
+import sys
+import time
+from dataclasses import dataclass
+
+from wrp.capio import wire
+from wrp.capio.rules import Machine, actions, events
+from wrp.capio.server import place as places
+from wrp.capio.server.writers import Writers
+
+_LATE_MODIFY_S = 0.1            # how often a file that somebody waits for is looked at: writes through mappings aren't told
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request that hasn't been answered."""
+
+    connection: object
+    request: wire.Request
+    since: float
+
+
+class Desk:
+    """Requests, the rules and the table of one node."""
+
+    def __init__(self, workflow, options, place, table, watch, account):
+        self.workflow, self.machine = workflow, Machine(workflow, options)
+        self.place, self.table, self.watch, self.account = place, table, watch, account
+        self.writers, self.notes = Writers(), []
+        self._asked, self._waiters = {}, itertools.count(1)
+        self._vanishing = set()
+        self._followed = {}             # waiter: the path that is watched for growth
+        self.next_look = None
+
+    # events and actions
+
+    def tell(self, event):
+        """Tell the rules of an event and do what they say."""
+        for action in self.machine.handle(event):
+            _DO[type(action)](self, action)
+
+    def _go(self, action):
+        asked = self._asked.pop(action.waiter, None)
+        if asked is None:
+            return
+        self._unfollow(action.waiter)
+        asked.connection.waiter = None
+        request = asked.request
+        self.account.waited(asked.connection.step, request.path, time.monotonic() - asked.since)
+        if request.op == wire.WRITE:
+            self._write(asked.connection, request)
+        elif action.is_final or request.op == wire.STAT:
+            asked.connection.send(wire.Reply())
+        else:
+            asked.connection.send(self._stream(request))
+
+    def _stream(self, request):
+        """The reply that lets a program read while the file grows, or list while the directory fills."""
+        slot = self.table.slot(request.path)
+        if slot < 0:
+            return wire.Reply(what=wire.STREAM, slot=-1)
+        if request.op in (wire.READ, wire.LIST):
+            try:
+                self.table.know(slot, os.stat(request.path))
+            except OSError:
+                return wire.Reply()     # gone again: the open itself will say so
+        return wire.Reply(what=wire.STREAM, slot=slot)
+
+    def _refuse(self, action):
+        asked = self._asked.pop(action.waiter, None)
+        if asked is not None:
+            self._unfollow(action.waiter)
+            asked.connection.waiter = None
+            self.account.waited(asked.connection.step, asked.request.path, time.monotonic() - asked.since)
+            asked.connection.send(wire.Reply(error=action.errno, text=action.sentence))
+
+    def _committed(self, action):
+        self.table.commit(action.path)
+        self.account.committed(action.path, action.size)
+
+    def _delete(self, action):
+        places.remove(action.path)
+
+    def _note(self, action):
+        self.notes.append(action.sentence)
+        print(f"capio: {action.sentence}", file=sys.stderr, flush=True)
+
+    def _fetch(self, action):
+        raise AssertionError(f"one node fetches nothing: {action}")
+
+    # requests
+
+    def want(self, kind, connection, request, at, **more):
+        """Ask the rules for a program that may have to wait."""
+        waiter = next(self._waiters)
+        self._asked[waiter] = Asked(connection, request, at)
+        connection.waiter = waiter
+        self.tell(kind(waiter, connection.step, request.path, process=connection.process, threads=connection.threads(), at=at, **more))
+        return waiter
+
+    def may_wait(self, connection, path):
+        plan = self.workflow.look(path)
+        return plan.waits and connection.step in plan.consumers and connection.step not in plan.producers
+
+    def read(self, connection, request, at):
+        if self.may_wait(connection, request.path):
+            self.account.opened(connection.step, request.path)
+            self.want(events.WantOpen, connection, request, at)
+        else:
+            connection.send(wire.Reply())
+
+    def stat(self, connection, request, at):
+        if self.may_wait(connection, request.path):
+            self.want(events.WantStat, connection, request, at)
+        else:
+            connection.send(wire.Reply())
+
+    def write(self, connection, request, at):
+        """Opening for writing. Who reads too what another step makes waits as a reader does."""
+        reads = request.flags & os.O_ACCMODE == os.O_RDWR and not request.flags & os.O_TRUNC
+        if reads and self.may_wait(connection, request.path):
+            self.want(events.WantOpen, connection, request, at)
+        else:
+            self._write(connection, request)
+
+    def _write(self, connection, request):
+        path, plan = request.path, self.workflow.look(request.path)
+        if not request.a:               # 1: a descriptor that the process has had from its start
+            if request.flags & os.O_CREAT and not os.path.lexists(path):
+                self.will_vanish(path, plan)
+            self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC))
+        if plan.waits and plan.mode == "no_update":
+            connection.send(wire.Reply(what=wire.STREAM, slot=self.table.slot(path)))
+        else:
+            connection.send(wire.Reply())
+
+    def opened(self, connection, request, at):
+        writer = self.writers.waiting(request.path, connection.pid)
+        if writer is None:
+            return
+        if request.a:
+            self.writers.drop(writer)
+        else:
+            self.begin(writer, at)
+
+    def begin(self, writer, at):
+        """The announced open has happened."""
+        if not writer.is_open:
+            writer.is_open = True
+            self.tell(events.Opened(writer.path, writer.step, writer.description, writer.is_truncated, at=at))
+
+    def more(self, connection, request, at):
+        """A reader has read all there is, or seen all entries."""
+        path = request.path
+        if request.path2:
+            self.want(events.WantEntries, connection, request, at, upto=request.a)
+            return
+        self.grown(path, at)
+        waiter = self.want(events.WantBytes, connection, request, at, upto=request.a)
+        if waiter in self._asked:
+            self.watch.follow(path)
+            self._followed[waiter] = path
+            self.grown(path, at)        # between the two looks
+            self.next_look = at + _LATE_MODIFY_S
+
+    def grown(self, path, at):
+        try:
+            self.tell(events.Grown(path, os.stat(path).st_size, at))
+        except OSError:
+            pass                        # it is gone; the kernel tells that too
+
+    def look(self, at):
+        """Look at the files that somebody waits for: not every way of writing is told."""
+        for path in set(self._followed.values()):
+            self.grown(path, at)
+        self.next_look = at + _LATE_MODIFY_S if self._followed else None
+
+    def _unfollow(self, waiter):
+        path = self._followed.pop(waiter, None)
+        if path is not None:
+            self.watch.unfollow(path)
+
+    def cancel(self, connection, at):
+        """The program has gone away from its question."""
+        if connection.waiter is not None:
+            self._asked.pop(connection.waiter, None)
+            self._unfollow(connection.waiter)
+            self.tell(events.Cancelled(connection.waiter, at))
+            connection.waiter = None
+
+    def will_vanish(self, path, plan=None):
+        """Write down a file that this run makes, for a next server to remove if this one is killed."""
+        plan = plan or self.workflow.look(path)
+        if path not in self._vanishing and (plan.producers or plan.consumers) and not plan.permanent and not plan.excluded:
+            self._vanishing.add(path)
+            self.place.will_vanish(path)
+
+
+_DO = {actions.Go: Desk._go, actions.Refuse: Desk._refuse, actions.Committed: Desk._committed, actions.Delete: Desk._delete,
+       actions.Note: Desk._note, actions.Fetch: Desk._fetch}

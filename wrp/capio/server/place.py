@@ -1,0 +1,148 @@
+"""Where a server of a workflow lies on this node: a 0700 folder with its socket, its table, its lock and the list of what it has made."""
+
+import fcntl
+import json
+import os
+import shutil
+from pathlib import Path
+
+from wrp.comm import names
+from wrp.errors import StoreBusy, UsageError
+
+DEFAULT_WORKFLOW = "CAPIO"
+BUSY = StoreBusy.exit_code     # what a server ends with when another one was there first
+_PREFIX = "capio-"
+_SOCKET_NBYTES = 107            # sun_path
+
+
+def _fnv(text):
+    value = 0xCBF29CE484222325
+    for byte in os.fsencode(text):
+        value = (value ^ byte) * 0x100000001B3 & (1 << 64) - 1
+    return value
+
+
+def folder(workflow):
+    """The folder of the workflow's server, whether one runs or not. The shim computes the same."""
+    return Path(names.folder()) / f"{_PREFIX}{_fnv(workflow):016x}"
+
+
+def socket_path(workflow):
+    path = folder(workflow) / "socket"
+    if len(os.fsencode(path)) > _SOCKET_NBYTES:
+        raise UsageError(f"the path of the server's socket, {path}, is longer than {_SOCKET_NBYTES} bytes; set WRP_SHM_DIR to a shorter one")
+    return path
+
+
+class Place:
+    """The folder while this process is the server. StoreBusy when another one is; what a dead one left is tidied up first."""
+
+    def __init__(self, workflow, capio_dir):
+        self.folder, self.socket = folder(workflow), socket_path(workflow)
+        self.folder.mkdir(mode=0o700, exist_ok=True)
+        self._lock = _locked(self.folder)
+        if self._lock is None:
+            raise StoreBusy(f"a CAPIO server of the workflow {workflow!r} runs already on this node: {_owner(self.folder)}; join it, or "
+                            "end it with: capio stop")
+        self.left = _tidy(self.folder)
+        self._made = open(self.folder / "made", "a", encoding="utf-8")
+        about = {"workflow": workflow, "pid": os.getpid(), "capio_dir": str(capio_dir)}
+        (self.folder / "about").write_text(json.dumps(about), encoding="utf-8")
+
+    @property
+    def table(self):
+        return self.folder / "table"
+
+    def will_vanish(self, path):
+        """Write down a file that is to go with the workflow, before it is made."""
+        self._made.write(json.dumps(path) + "\n")
+        self._made.flush()
+
+    def close(self, keep=False):
+        """Give the place up; idempotent. `keep`: the files that are to go stay listed, for the next server."""
+        if self._lock is None:
+            return
+        self._made.close()
+        if not keep:
+            shutil.rmtree(self.folder, ignore_errors=True)
+        os.close(self._lock)
+        self._lock = None
+
+
+def tidy_all():
+    """Remove what dead servers of this user left on this node; returns the files that went."""
+    gone = []
+    for found in Path(names.folder()).glob(_PREFIX + "*"):
+        lock = _locked(found)
+        if lock is None:
+            continue
+        try:
+            gone += _tidy(found)
+            shutil.rmtree(found, ignore_errors=True)
+        finally:
+            os.close(lock)
+    return gone
+
+
+def running():
+    """What the servers of this user on this node say of themselves: [{workflow, pid, capio_dir}]."""
+    found = []
+    for place in sorted(Path(names.folder()).glob(_PREFIX + "*")):
+        lock = _locked(place)
+        if lock is not None:
+            os.close(lock)
+            continue
+        try:
+            found.append(json.loads((place / "about").read_text(encoding="utf-8")))
+        except (OSError, ValueError):
+            continue            # it is just starting, or ending
+    return found
+
+
+def _locked(place):
+    """A descriptor that holds the folder's lock, or None while another process does."""
+    try:
+        lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except (FileNotFoundError, NotADirectoryError):
+        return None             # it went this moment
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(lock)
+        return None
+    return lock
+
+
+def _owner(place):
+    try:
+        return f"process {json.loads((place / 'about').read_text(encoding='utf-8'))['pid']}"
+    except (OSError, ValueError, KeyError):
+        return "it is just starting"
+
+
+def _tidy(place):
+    """Remove the files that a dead server had written down, and its own; returns the files that went."""
+    gone = []
+    try:
+        lines = (place / "made").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        lines = []
+    for line in reversed(lines):
+        try:
+            path = json.loads(line)
+        except ValueError:
+            continue            # it died while it wrote this line, so the file isn't there yet
+        if remove(path):
+            gone.append(path)
+    for name in ("made", "about", "socket", "table"):
+        (place / name).unlink(missing_ok=True)
+    return gone
+
+
+def remove(path):
+    """Remove a file, or a directory that is empty; True when it went."""
+    try:
+        os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        return True
+    except OSError:
+        return False

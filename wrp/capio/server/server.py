@@ -1,0 +1,205 @@
+"""The loop of a node's server: sockets, the kernel's events, ends of processes, signals. What they mean is said by desk and happenings.
+
+The order in which things are taken matters. A request is answered only after every event that the kernel had queued by then: what one program
+closed before another one asked is known. Programs announce an open before they make it, so no event comes of a writer nobody announced.
+"""
+
+import json
+import os
+import select
+import signal
+import time
+
+from wrp.capio import wire
+from wrp.capio.rules import events
+from wrp.capio.server.account import Account
+from wrp.capio.server.connections import Listener
+from wrp.capio.server.control import Control
+from wrp.capio.server.desk import Desk
+from wrp.capio.server.happenings import Happenings
+from wrp.capio.server.people import People
+from wrp.capio.server.place import Place
+from wrp.capio.server.table import Table
+from wrp.capio.server.watch import Watch
+
+_QUICK = 64                     # packets that are taken from one connection in a row
+
+
+class Server:
+    """One node's server of a workflow. `run` returns when it is told to end; `close` always leaves nothing behind."""
+
+    def __init__(self, workflow, capio_dir, options, linger_s=None):
+        """linger_s : end by itself when all steps have ended, or nobody has been there for so long; None: never"""
+        self.workflow, self.capio_dir, self.linger_s = workflow, os.path.realpath(capio_dir), linger_s
+        self.place = Place(workflow.name, self.capio_dir)
+        try:
+            self._table, self._watch = Table(self.place.table), Watch(self.capio_dir)
+            self.account = Account()
+            self.desk = Desk(workflow, options, self.place, self._table, self._watch, self.account)
+            self._poll = select.epoll()
+            self.people = People(workflow.name, self.desk.tell, self._poll)
+            self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None)
+            self.control = Control(self)
+            self._connections, self._is_ending, self._last_seen = {}, False, time.monotonic()
+            self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._listener = Listener(self.place.socket)
+            for fd in (self._wake[0], self._watch.fileno(), self._listener.fileno()):
+                self._poll.register(fd, select.EPOLLIN)
+        except BaseException:
+            self.place.close()
+            raise
+
+    def end(self, *_):
+        """Ask the loop to end. A signal handler."""
+        self._is_ending = True
+        os.write(self._wake[1], b"e")
+
+    def run(self):
+        """Serve until `end`, or until `linger_s` says so. In the main thread SIGTERM and SIGINT end it."""
+        signal.signal(signal.SIGIO, signal.SIG_IGN)     # somebody opens a file while we ask who writes it
+        before = [(number, signal.signal(number, self.end)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+        try:
+            while not self._is_ending:
+                self._round(self._poll.poll(self._nap_s()))
+                self._is_ending |= self._is_over()
+        finally:
+            for number, handler in before:
+                signal.signal(number, handler)
+
+    def _nap_s(self):
+        moments = [moment for moment in (self.desk.machine.next_deadline, self.desk.next_look) if moment is not None]
+        if self.linger_s is not None:
+            moments.append(time.monotonic() + min(1.0, self.linger_s))
+        return max(0.0, min(moments) - time.monotonic()) if moments else None
+
+    def _round(self, ready):
+        requests, ended = [], []
+        for fd, what in ready:
+            connection = self._connections.get(fd)
+            if connection is not None:
+                self._receive(connection, requests)
+            elif fd == self._listener.fileno():
+                self._accept()
+            elif (person := self.people.of_descriptor(fd)) is not None:
+                ended.append(person)
+        at = time.monotonic()
+        self._happenings.take(self._watch.read(), at)
+        for connection, request in requests:
+            self._serve(connection, request, at)
+        for person in ended:
+            self._part(person, at)
+        if self.desk.machine.next_deadline is not None and at >= self.desk.machine.next_deadline:
+            self.desk.tell(events.Clock(at))
+        if self.desk.next_look is not None and at >= self.desk.next_look:
+            self.desk.look(at)
+
+    def _accept(self):
+        while (connection := self._listener.accept()) is not None:
+            self._connections[connection.socket.fileno()] = connection
+            self._poll.register(connection.socket.fileno(), select.EPOLLIN)
+
+    def _receive(self, connection, requests):
+        try:
+            for _ in range(_QUICK):
+                request = connection.receive()
+                if request is None:
+                    return
+                requests.append((connection, request))
+        except EOFError:
+            requests.append((connection, None))
+
+    def _serve(self, connection, request, at):
+        if request is None:
+            self._drop(connection, at)
+        elif request.op == wire.HELLO:
+            self._hello(connection, request, at)
+        else:
+            _SERVE[request.op](self, connection, request, at)
+
+    def _hello(self, connection, request, at):
+        connection.step = request.path
+        if request.path:                # "": a command
+            person = self.people.joins(connection.pid, request.path, at)
+            connection.process = person.name if person else None
+            self.account.step_began(request.path, at)
+
+    def _drop(self, connection, at):
+        if self._connections.pop(connection.socket.fileno(), None) is None:
+            return
+        self.desk.cancel(connection, at)
+        self.control.dropped(connection, at)
+        self._poll.unregister(connection.socket.fileno())
+        connection.close()
+
+    def _part(self, person, at):
+        """A process has ended, after all it had open was closed."""
+        code, number = self.people.leaves(person, at)
+        for writer in self.desk.writers.parted(person.pid):
+            self._happenings.close(writer, at, is_lost=code is None)
+        self.desk.tell(events.ProcessLeft(person.name, code, number, at))
+        self._last_seen = at
+        if not self.people.count(person.step) and not self.people.launched.get(person.step):
+            self.account.step_ended(person.step, at, code, number)
+
+    # requests that need no rule
+
+    def _rename(self, connection, request, at):
+        if request.path2:
+            self.desk.will_vanish(request.path2)
+        connection.send(wire.Reply())
+
+    def _mkdir(self, connection, request, at):
+        self._happenings.take(self._watch.read(), at)
+        connection.send(wire.Reply())
+
+    def _done(self, connection, request, at):
+        self.account.read(connection.step, request.path, request.a, request.b / 1e9)
+
+    def _bye(self, connection, request, at):
+        person = self.people.get(connection.pid)
+        if person is not None:
+            person.said_goodbye = True
+
+    def _control(self, connection, request, at):
+        connection.send(wire.Reply(text=self.control.answer(connection, json.loads(request.path), at)))
+
+    # the end
+
+    def _is_over(self):
+        if self.linger_s is None or self.people.count() or any(self.people.launched.values()):
+            return False
+        declared = {step.name for step in self.workflow.steps}
+        return declared <= set(self.account.spans) or time.monotonic() - self._last_seen > self.linger_s
+
+    def close(self):
+        """End the workflow: everybody who waits is told, what isn't permanent goes. Idempotent."""
+        if self._poll.closed:
+            return
+        at = time.monotonic()
+        self._happenings.take(self._watch.read(), at)
+        self.desk.tell(events.WorkflowEnded(at))
+        for connection in self._connections.values():
+            connection.close()
+        self._listener.close()
+        self.people.close()
+        self._poll.close()
+        self._watch.close()
+        self._table.close()
+        for fd in self._wake:
+            os.close(fd)
+        self.place.close()
+
+
+_SERVE = {
+    wire.READ: lambda server, *what: server.desk.read(*what),
+    wire.LIST: lambda server, *what: server.desk.read(*what),
+    wire.STAT: lambda server, *what: server.desk.stat(*what),
+    wire.WRITE: lambda server, *what: server.desk.write(*what),
+    wire.OPENED: lambda server, *what: server.desk.opened(*what),
+    wire.MORE: lambda server, *what: server.desk.more(*what),
+    wire.RENAME: Server._rename,
+    wire.MKDIR: Server._mkdir,
+    wire.DONE: Server._done,
+    wire.BYE: Server._bye,
+    wire.CONTROL: Server._control,
+}

@@ -1,0 +1,119 @@
+/* Opening files below CAPIO_DIR, and the calls that make, copy and close descriptors. */
+#include "shim.h"
+#include <stdarg.h>
+#include <sys/stat.h>
+
+static mode_t mode_of(int flags, va_list more)
+{
+    return flags & (O_CREAT | __O_TMPFILE) ? va_arg(more, mode_t) : 0;
+}
+
+/* A descriptor beyond our table: its file is read when it is complete. */
+static int whole(int slot, const char *full)
+{
+    struct capio_answer answer;
+    while (capio_state(slot) == CAPIO_OPEN)
+        if (capio_ask(CAPIO_MORE, 0, INT64_MAX, full, NULL, &answer) < 0)
+            return -1;
+        else if (!(answer.what & CAPIO_STREAM))
+            break;
+    return 0;
+}
+
+/* Ask, open, and note the descriptor where its calls matter. `path` lies below CAPIO_DIR as `full`. */
+static int managed_open(int dirfd, const char *path, const char *full, int flags, mode_t mode)
+{
+    struct capio_answer answer;
+    int folder = flags & O_DIRECTORY, writes = !folder && ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC));
+
+    if (flags & O_PATH || (flags & __O_TMPFILE) == __O_TMPFILE)
+        return REAL(openat64)(dirfd, path, flags, mode);
+    if (capio_ask(folder ? CAPIO_LIST : writes ? CAPIO_WRITE : CAPIO_READ, flags, 0, full, NULL, &answer) < 0)
+        return -1;
+    if (answer.what & CAPIO_REDIRECT)
+        path = answer.text;
+    int fd = REAL(openat64)(dirfd, path, flags, mode);
+    if (writes)
+        capio_tell(CAPIO_OPENED, flags, fd < 0 ? errno : 0, 0, full, NULL);
+    if (fd < 0)
+        return fd;
+    if (folder) {
+        capio_watch(fd, FOLDER, -1, full);
+    } else if (answer.what & CAPIO_STREAM) {
+        capio_watch(fd, writes ? WRITING : READING, answer.slot, full);
+        if (!writes && fd >= CAPIO_FDS && whole(answer.slot, full) < 0) {
+            int why = errno;
+            REAL(close)(fd);
+            return errno = why, -1;
+        }
+    } else {
+        struct stat found;
+        if (!writes && fstat(fd, &found) == 0 && S_ISDIR(found.st_mode))
+            capio_watch(fd, FOLDER, -1, full);
+    }
+    return fd;
+}
+
+int capio_open(int dirfd, const char *path, int flags, mode_t mode)
+{
+    char full[PATH_MAX];
+    if (likely(!capio_below(dirfd, path, full)))
+        return REAL(openat64)(dirfd, path, flags, mode);
+    return managed_open(dirfd, path, full, flags, mode);
+}
+
+#define MODE va_list more; va_start(more, flags); mode_t mode = mode_of(flags, more); va_end(more)
+
+HOOK int open(const char *path, int flags, ...) { MODE; return capio_open(AT_FDCWD, path, flags, mode); }
+HOOK int open64(const char *path, int flags, ...) { MODE; return capio_open(AT_FDCWD, path, flags | O_LARGEFILE, mode); }
+HOOK int openat(int dirfd, const char *path, int flags, ...) { MODE; return capio_open(dirfd, path, flags, mode); }
+HOOK int openat64(int dirfd, const char *path, int flags, ...) { MODE; return capio_open(dirfd, path, flags | O_LARGEFILE, mode); }
+HOOK int __open_2(const char *path, int flags) { return capio_open(AT_FDCWD, path, flags, 0); }
+HOOK int __open64_2(const char *path, int flags) { return capio_open(AT_FDCWD, path, flags | O_LARGEFILE, 0); }
+HOOK int __openat_2(int dirfd, const char *path, int flags) { return capio_open(dirfd, path, flags, 0); }
+HOOK int __openat64_2(int dirfd, const char *path, int flags) { return capio_open(dirfd, path, flags | O_LARGEFILE, 0); }
+HOOK int creat(const char *path, mode_t mode) { return capio_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC, mode); }
+HOOK int creat64(const char *path, mode_t mode) { return capio_open(AT_FDCWD, path, O_CREAT | O_WRONLY | O_TRUNC | O_LARGEFILE, mode); }
+
+HOOK int close(int fd)
+{
+    if (capio_of(fd))
+        capio_forget(fd);
+    return REAL(close)(fd);
+}
+
+HOOK int dup(int fd)
+{
+    int copy = REAL(dup)(fd);
+    if (copy >= 0 && (capio_of(fd) || capio_of(copy)))
+        capio_copied(fd, copy);
+    return copy;
+}
+
+HOOK int dup2(int fd, int to)
+{
+    int copy = REAL(dup2)(fd, to);
+    if (copy >= 0 && (capio_of(fd) || capio_of(copy)))
+        capio_copied(fd, copy);
+    return copy;
+}
+
+HOOK int dup3(int fd, int to, int flags)
+{
+    int copy = REAL(dup3)(fd, to, flags);
+    if (copy >= 0 && (capio_of(fd) || capio_of(copy)))
+        capio_copied(fd, copy);
+    return copy;
+}
+
+static int after_fcntl(int fd, int command, int rc)
+{
+    if ((command == F_DUPFD || command == F_DUPFD_CLOEXEC) && rc >= 0 && (capio_of(fd) || capio_of(rc)))
+        capio_copied(fd, rc);
+    return rc;
+}
+
+/* Whatever the third argument is, one word passes it on. */
+#define ARGUMENT va_list more; va_start(more, command); void *argument = va_arg(more, void *); va_end(more)
+HOOK int fcntl(int fd, int command, ...) { ARGUMENT; return after_fcntl(fd, command, REAL(fcntl)(fd, command, argument)); }
+HOOK int fcntl64(int fd, int command, ...) { ARGUMENT; return after_fcntl(fd, command, REAL(fcntl64)(fd, command, argument)); }

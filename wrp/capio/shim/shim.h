@@ -1,0 +1,81 @@
+/* What the files of the shim share. The shim is loaded into every program of a step (LD_PRELOAD): it must never print, allocate
+   or connect on the way of a call that doesn't concern a path below CAPIO_DIR. */
+#ifndef CAPIO_SHIM_H
+#define CAPIO_SHIM_H
+#ifndef _GNU_SOURCE
+#define _GNU_SOURCE
+#endif
+#ifndef _LARGEFILE64_SOURCE
+#define _LARGEFILE64_SOURCE
+#endif
+#undef _FORTIFY_SOURCE
+#include <dlfcn.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/types.h>
+#include <unistd.h>
+#include "wire.h"
+
+#define HOOK __attribute__((visibility("default")))
+#define likely(x) __builtin_expect(!!(x), 1)
+#define unlikely(x) __builtin_expect(!!(x), 0)
+
+/* The next definition of a function, looked up once: REAL(close)(fd) */
+#define REAL(name) ({ static __typeof__(&name) next_; \
+                      next_ = likely(next_ != NULL) ? next_ : (__typeof__(&name))dlsym(RTLD_NEXT, #name); next_; })
+
+/* paths.c */
+extern int capio_enabled;                       /* CAPIO_DIR is set */
+void capio_paths_begin(void);
+void capio_paths_moved(void);                   /* the working directory has changed */
+int capio_below_slow(int dirfd, const char *path, char out[PATH_MAX]);
+extern char capio_dir[PATH_MAX], capio_given[PATH_MAX];         /* CAPIO_DIR resolved, and as it was given */
+extern size_t capio_dir_nbytes, capio_given_nbytes;
+extern int capio_cwd_near;                      /* the working directory is below CAPIO_DIR, or above it */
+int capio_normal(const char *base, const char *path, char out[PATH_MAX]);
+
+/* 1 when path lies below CAPIO_DIR: its absolute form goes to out. The first test decides nearly every call of a program. */
+static inline int capio_below(int dirfd, const char *path, char out[PATH_MAX])
+{
+    if (likely(!capio_enabled) || !path || !path[0])
+        return 0;
+    if (path[0] == '/' && likely(strncmp(path, capio_dir, capio_dir_nbytes) && strncmp(path, capio_given, capio_given_nbytes)) &&
+        likely(!strstr(path, "/.") && !strstr(path, "//")))
+        return 0;
+    return capio_below_slow(dirfd, path, out);
+}
+
+/* talk.c */
+struct capio_answer { int error; unsigned what; int slot; char text[CAPIO_TEXT]; };
+int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2, struct capio_answer *answer);
+void capio_tell(int op, int flags, int64_t a, int64_t b, const char *path, const char *path2);
+void capio_hello(void);
+void capio_say(const char *path, const char *text);
+void capio_forked(void);
+int capio_wants_interruption(void);
+int capio_pid(void);
+
+/* table.c: what the shim knows of descriptors and of files being written */
+enum kind { NOTHING = 0, READING, WRITING, FOLDER };
+struct capio_fd { int slot; unsigned char kind; unsigned generation; char *path; int64_t nbytes, waited_ns; };
+#define CAPIO_FDS 4096
+extern struct capio_fd capio_fds[CAPIO_FDS];
+static inline struct capio_fd *capio_of(int fd) { return (unsigned)fd < CAPIO_FDS && unlikely(capio_fds[fd].kind) ? &capio_fds[fd] : NULL; }
+int capio_watch(int fd, int kind, int slot, const char *path);
+void capio_forget(int fd);
+void capio_copied(int from, int to);
+struct capio_slot *capio_slot(int slot);
+unsigned capio_state(int slot);
+void capio_grown(int fd);
+int capio_still_open(int fd, struct capio_fd *of);
+int capio_wait_more(struct capio_fd *of, unsigned seen, int64_t upto, int hurries, int64_t *waited_ns);
+int capio_wait_committed(int fd);
+void capio_report_all(void);
+
+/* files.c */
+int capio_open(int dirfd, const char *path, int flags, mode_t mode);
+#endif

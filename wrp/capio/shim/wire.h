@@ -1,0 +1,66 @@
+/* The records of CAPIO's protocol and shared table, as the server lays them out in wrp/capio/wire.py: a test compares the two. */
+#ifndef CAPIO_WIRE_H
+#define CAPIO_WIRE_H
+#include <stdint.h>
+
+#define CAPIO_MAGIC 0x314f4943u         /* "CIO1" */
+
+enum capio_op {
+    CAPIO_HELLO = 1,            /* path: step; path2: workflow; a: 1 when the process has just begun. No reply */
+    CAPIO_READ = 2,             /* may this process open path for reading? The reply may take long */
+    CAPIO_WRITE = 3,            /* this process is about to open path for writing with these flags */
+    CAPIO_OPENED = 4,           /* what came of it: a: errno or 0. No reply */
+    CAPIO_STAT = 5,             /* may this process see whether path exists, and its attributes? */
+    CAPIO_LIST = 6,             /* may this process list the directory path? */
+    CAPIO_RENAME = 7,           /* this process is about to rename path to path2 */
+    CAPIO_MKDIR = 8,            /* this process has made the directory path */
+    CAPIO_MORE = 9,             /* may this process read path beyond what is there? a: up to this byte (entry of a directory: b is 1) */
+    CAPIO_DONE = 10,            /* a: bytes read, b: nanoseconds waited for bytes of path. No reply */
+    CAPIO_CONTROL = 11,         /* path: JSON; the reply's text is JSON */
+    CAPIO_BYE = 12,             /* this process ends by itself. No reply */
+};
+
+struct capio_request {
+    uint32_t magic;
+    uint16_t op;
+    uint16_t version;
+    int32_t pid;
+    int32_t flags;              /* of open */
+    int64_t a;
+    int64_t b;
+    uint32_t path_nbytes;       /* the path follows the record, then the second one; no terminating zeros */
+    uint32_t path2_nbytes;
+};
+
+enum capio_what {
+    CAPIO_STREAM = 1,           /* reading: end of file is real only once the slot is no longer open; writing: bump the slot */
+    CAPIO_REDIRECT = 2,         /* open the text instead of the path */
+};
+
+struct capio_reply {
+    uint32_t magic;
+    int32_t error;              /* errno the call ends with, 0: go on */
+    uint32_t what;
+    int32_t slot;               /* -1: none */
+    uint32_t text_nbytes;       /* a sentence for stderr, or the path of a redirection; follows the record */
+    uint32_t version;
+};
+
+#define CAPIO_VERSION 1
+#define CAPIO_TEXT 4096         /* most bytes of a path or text */
+
+enum capio_state { CAPIO_OPEN = 0, CAPIO_COMMITTED = 1 };
+
+struct capio_slot {             /* one file or directory that is being written and read at once */
+    uint32_t counter;           /* futex: changes when there is more, and when the state does */
+    uint32_t state;
+    uint32_t waiters;
+    uint32_t generation;
+    uint64_t device;
+    uint64_t inode;
+    uint64_t spare[4];
+};
+
+#define CAPIO_TABLE_HEAD 4096   /* bytes before the first slot */
+#define CAPIO_SLOTS 16384
+#endif
