@@ -12,6 +12,8 @@ import numpy as np
 
 from timing import summary, together, write
 from wrp.cae import ingest, omni
+from wrp.cae.hdf5.survey import BLOB_NBYTES
+from wrp.comm.checksum import crc32
 from wrp.comm.ranks import world
 from wrp.comm.segment import Segment
 from wrp.cte import Store
@@ -46,6 +48,13 @@ class Peers:
         """Into this rank's part of shared memory that exists already."""
         with h5py.File(self._path, locking=False) as file:
             file["field"].read_direct(target, np.s_[self._low:self._high], np.s_[self._low:self._high])
+
+    def h5py_checked(self, target):
+        """The same, and the checksum of every 1.5 MiB of it: what the store promises of its blobs."""
+        self.h5py_into(target)
+        own = target[self._low:self._high].reshape(-1).view(np.uint8)
+        for start in range(0, len(own), BLOB_NBYTES):
+            crc32(own[start:start + BLOB_NBYTES])
 
     def read_and_copy(self, target):
         """pread into a small buffer, copied once into shared memory."""
@@ -105,6 +114,7 @@ def rounds_of(ranks, path, folder, rounds):
             timed("read and copy into existing shared memory", lambda: peers.read_and_copy(target))
         timed("h5py into a new array", peers.h5py_new)
         timed("h5py into existing shared memory", lambda: peers.h5py_into(target))
+        timed("h5py into existing shared memory, and checksums", lambda: peers.h5py_checked(target))
         with Store.open(None, ranks) as store:
             timed("wrp into fresh memory", lambda: ours.ingest(store))
             for _ in range(2):          # after the first of them every rank has every page in its page table
@@ -131,6 +141,8 @@ def report(nbytes, taken):
         "wrp / read and copy, both into existing memory": ("wrp into existing memory", "read and copy into existing shared memory"),
         "wrp into fresh memory / h5py into a new array": ("wrp into fresh memory", "h5py into a new array"),
         "wrp / h5py, both into existing memory": ("wrp into existing memory", "h5py into existing shared memory"),
+        "wrp / h5py and checksums, both into existing memory": ("wrp into existing memory",
+                                                                "h5py into existing shared memory, and checksums"),
     }
     return {"nbytes": nbytes,
             "seconds": {name: summary(values) for name, values in taken.items()},

@@ -46,6 +46,24 @@ def test_lowest_failing_rank_wins():
         assert f"(rank {ranks.size // 2} on " in str(caught.value)
 
 
+def test_what_functions_give_or_their_error():
+    ranks = world()
+    assert ranks.gather_of(lambda: ranks.rank * 2, "step") == [rank * 2 for rank in range(ranks.size)]
+    called = []
+    assert ranks.share_of(lambda: called.append(ranks.rank) or "found", "step", ranks.size - 1) == "found"
+    assert called == [ranks.rank] * (ranks.rank == ranks.size - 1)
+
+    def fail():
+        if ranks.rank == ranks.size - 1:
+            raise OutOfSpace("no room")
+
+    for step in (lambda: ranks.gather_of(fail, "step"), lambda: ranks.share_of(fail, "step", ranks.size - 1)):
+        with pytest.raises(OutOfSpace, match="no room") as caught:
+            step()
+        assert is_common(caught.value) and (ranks.size == 1 or f"(rank {ranks.size - 1} on " in str(caught.value))
+    ranks.barrier("everybody is still in step")
+
+
 def test_other_errors_become_rank_failed():
     ranks = world()
     with pytest.raises(RankFailed if ranks.size > 1 else ZeroDivisionError) as caught:

@@ -65,11 +65,7 @@ def _not_run(transfers):
 def _transfer(transfer, store, ranks, progress):
     began = time.monotonic()
     progress.begin(transfer)
-    survey = None
-    with ranks.agreed(f"{transfer.label}: looking at {transfer.src}"):
-        if ranks.rank == 0:
-            survey = _surveyed(transfer, store)
-    survey = ranks.share(survey, f"what {transfer.label} found in {transfer.src}")
+    survey = ranks.share_of(lambda: _surveyed(transfer, store), f"{transfer.label}: looking at {transfer.src}")
     for note in (*transfer.notes, *remarks.of_values(transfer, url.parse(transfer.src)[0]), *survey.notes):
         progress.note(note)
 

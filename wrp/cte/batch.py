@@ -12,6 +12,8 @@ from wrp.cte import names, pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.errors import UsageError
 
+_UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
+
 
 @dataclass(frozen=True, order=True)
 class Entry:
@@ -106,32 +108,41 @@ class Batch:
 
     def commit(self):
         """Make everything visible and durable. Collective; returns the sorted Entries of all ranks, the same on every rank."""
-        parts, ranks = self._parts, self._parts.ranks
-        with ranks.agreed(f"writing {self._label} out"):
-            if self._durable:
-                parts.sync()
-        mine = (list(self._records.values()), self._replaced, self._removed, parts.catalog.last_stamp)
-        gathered = ranks.gather(mine, f"the records of {self._label}")
-        records, removals = {}, None
-        with ranks.agreed(f"committing {self._label}"):
-            records = _merged(gathered)
-            removals = self._plan(gathered, records)
-            self._check_room(records)
-        if any(part[1] or part[2] for part in gathered):
-            removals = sorted(set().union(*ranks.gather(removals, f"what {self._label} removes")))
-        with ranks.agreed(f"stamping {self._label}"):
-            if ranks.rank == 0:
-                stamp = self._stamp(len(records) + len(removals), max(part[3] for part in gathered))
-        first = ranks.share(stamp if ranks.rank == 0 else None, f"the stamp of {self._label}")
-        records, removals = _stamped(records, removals, first, self._durable)
+        return self._commit(None)
+
+    def _commit(self, error):
+        """Commit unless `error`, or that of another rank, is to be raised on all. Each exchange also carries the agreement on it."""
+        ranks = self._parts.ranks
+        gathered = ranks.gather_of(lambda: self._hand_over(error), f"the ranks' shares of {self._label}")
+        records = {}
+        plans = ranks.gather_of(lambda: self._planned(gathered, records), f"committing {self._label}")
+        removals = sorted(set().union(*(names for names, _ in plans)))
+        records, removals = _stamped(records, removals, plans[0][1], self._durable)
         self._write_down(records, removals)
         # from here on the batch has happened: what follows only shows it
         self._forget()
         with ranks.agreed(f"publishing {self._label}"):
             if ranks.local_rank == 0:
                 self._publish(records, removals)
-        ranks.barrier(f"{self._label} is published")
         return [Entry(record.tag, record.blob, record.raw or record.size, record.checksum) for record in records if record.kind == BLOB]
+
+    def _hand_over(self, error):
+        """What this rank has of the batch, once its bytes are where they last: records, replaced, removed, highest stamp."""
+        if error is not None:
+            raise error
+        if self._durable:
+            self._parts.sync()
+        return list(self._records.values()), self._replaced, self._removed, self._parts.catalog.last_stamp
+
+    def _planned(self, gathered, records):
+        """Fill `records`; (names that go away as this node knows them, the stamp before the batch's on rank 0). Refuses what has no room."""
+        records.update(_merged(gathered))
+        removals = self._plan(gathered, records)
+        self._check_room(records)
+        if self._parts.ranks.rank:
+            return removals, None
+        unknown = _UNKNOWN if self._parts.ranks.nodes > 1 and any(part[1] or part[2] for part in gathered) else 0
+        return removals, self._stamp(len(records) + len(removals) + unknown, max(part[3] for part in gathered))
 
     def _plan(self, gathered, records):
         """Names that go away: of removed tags, and of replaced tags what wasn't written. As this node's catalog knows them."""
@@ -152,11 +163,11 @@ class Batch:
     def _write_down(self, records, removals):
         """One frame of rank 0's journal: the batch has happened, or not."""
         parts, ranks = self._parts, self._parts.ranks
-        change = {"put": [to_plain(record) for record in records], "remove": [list(removal) for removal in removals]}
+        change = {"put": [to_plain(record) for record in records] if self._durable and ranks.rank == 0 else [],
+                  "remove": [list(removal) for removal in removals]}
         try:
-            with ranks.agreed(f"committing {self._label}"):
-                if ranks.rank == 0 and self._durable:
-                    parts.journal.append(change)
+            if self._durable:
+                ranks.share_of(lambda: parts.journal.append(change), f"writing {self._label} down")
         except BaseException as error:
             if not is_common(error):
                 self._forget()      # a rank is gone, and the frame may be written: the space stays taken
@@ -166,7 +177,7 @@ class Batch:
             parts.told.append({"remove": change["remove"]})
 
     def _stamp(self, count, seen):
-        """The stamp before those of `count` changes, all above `seen`, the highest stamp of any node."""
+        """The stamp before those of at most `count` changes, all above `seen`, the highest stamp of any node."""
         catalog = self._parts.catalog
         with catalog.changing("stamping a batch"):
             catalog.seen_stamp(seen)
@@ -192,10 +203,7 @@ class Batch:
         if kind is not None and not issubclass(kind, Exception):
             return False
         try:
-            with self._parts.ranks.agreed(f"the ranks' shares of {self._label}"):
-                if error is not None:
-                    raise error
-            self.entries = self.commit()
+            self.entries = self._commit(error)
         except BaseException:
             self.abandon()
             raise

@@ -19,19 +19,57 @@ def agreed(ranks, what):
     try:
         yield
     except Exception as error:
-        if ranks.size == 1:
-            error.common = ranks.is_world
-        if ranks.size == 1 or ranks.broken:
-            raise
-        failure = error
-    for report in ranks.gather(_report(failure, ranks), what):
-        if report is not None:
-            raise _error(report, ranks) from failure
+        failure = _alone(error, ranks)
+    _raise_first(ranks.gather(_report(failure, ranks), what), ranks, failure)
+
+
+def gather_of(ranks, function, what):
+    """What `function()` gives on every rank, as `gather`; or an error, as `agreed`. One exchange for both. Collective."""
+    value = failure = None
+    try:
+        value = function()
+    except Exception as error:
+        failure = _alone(error, ranks)
+    if ranks.size == 1:
+        return [value]
+    parts = ranks.gather((_report(failure, ranks), value), what)
+    _raise_first([report for report, _ in parts], ranks, failure)
+    return [part for _, part in parts]
+
+
+def share_of(ranks, function, what, root=0):
+    """What `function()` gives on `root`, as `share`; or its error, as `agreed`. One exchange for both. Collective."""
+    value = failure = None
+    if ranks.rank == root:
+        try:
+            value = function()
+        except Exception as error:
+            failure = _alone(error, ranks)
+    if ranks.size == 1:
+        return value
+    report, value = ranks.share((_report(failure, ranks), value), what, root)
+    _raise_first([report], ranks, failure)
+    return value
 
 
 def is_common(error):
     """True when every rank of the job raises this error, so that collective calls still work on the way out."""
     return getattr(error, "common", False)
+
+
+def _alone(error, ranks):
+    """The error, for the others to hear of; raised at once where there are none, or none that can be reached."""
+    if ranks.size == 1:
+        error.common = ranks.is_world
+    if ranks.size == 1 or ranks.broken:
+        raise error
+    return error
+
+
+def _raise_first(reports, ranks, failure):
+    for report in reports:
+        if report is not None:
+            raise _error(report, ranks) from failure
 
 
 def _report(failure, ranks):

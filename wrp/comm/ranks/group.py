@@ -3,7 +3,7 @@
 import os
 import socket
 
-from wrp.comm.ranks.agreement import agreed
+from wrp.comm.ranks.agreement import agreed, gather_of, share_of
 from wrp.errors import UsageError
 
 _DEFAULT_TIMEOUT_S = 300.0
@@ -50,6 +50,14 @@ class Ranks:
     def agreed(self, what):
         """Collective context manager: when the block raises on any rank, every rank raises (see `agreement`)."""
         return agreed(self, what)
+
+    def gather_of(self, function, what):
+        """Collective: list of what `function()` gives on every rank; when it raises on any, every rank raises, as with `agreed`."""
+        return gather_of(self, function, what)
+
+    def share_of(self, function, what, root=0):
+        """Collective: what `function()` gives on root, which alone calls it; when it raises there, every rank raises."""
+        return share_of(self, function, what, root)
 
     def tick(self):
         """Tell waiting ranks that this one makes progress: their deadlines start again. Local, one store."""

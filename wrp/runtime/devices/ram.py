@@ -16,7 +16,7 @@ class RamDevice(Device):
 
     kind = "ram"
     align = 64
-    first, unit = 2 << 20, 16 << 20
+    first, unit = 2 << 20, 64 << 20
 
     def __init__(self, node, pool, name):
         super().__init__(node, pool, name)
