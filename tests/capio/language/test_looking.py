@@ -96,3 +96,16 @@ def test_plans_are_remembered_and_not_without_bound(monkeypatch):
     random.Random(1).shuffle(names)
     assert all(workflow.look(name) == plans[name] for name in names)
     assert len(workflow._plans) <= 7
+
+
+def test_plans_of_files_alike_are_those_that_each_would_get_alone():
+    dice = random.Random(3)
+    names = ["a*", "*b", "d/*", "d", "ab", "d/e/*", "?"]
+    for _ in range(60):
+        rules = [{"name": dice.sample(names, 2), "committed": dice.choice(["on_close", "on_close:2", "on_file:ab"]), "mode": "no_update"} for _ in range(2)]
+        rules = [rule for rule in rules if rule["committed"] != "on_file:ab" or not {"a*", "*b", "ab"} & set(rule["name"])]
+        apps = [{"name": "w", "output_stream": dice.sample(names, 2), "streaming": rules}, {"name": "r", "input_stream": dice.sample(names, 2)}]
+        shared, alone = of(apps), [of(apps) for _ in range(8)]
+        for path, other in zip(("a1", "a2", "d/x", "d/y", "d/e/z", "xb", "ab", "q"), alone):
+            found = shared.look(path)
+            assert (found, found.origins) == (other.look(path), other.look(path).origins)

@@ -35,7 +35,7 @@ def _target(path, value, step, names, rules, notes):
     keys = value.members(("kind", "mode", "commit", "storage", "permanent"), ("kind", "mode", "commit"))
     is_directory = keys["kind"].choice(("file", "dir")) == "dir"
     found = {"producer": step, "kind": "directory" if is_directory else "file", "mode": streaming.mode(keys["mode"], notes)}
-    if str(keys["commit"].data) == ON_FILE:
+    if str(keys["commit"].data).startswith(ON_FILE):
         raise keys["commit"].wrong("is on_file, which 2.0 has no list of files for")
     found["commit"] = streaming.commit(keys["commit"], keys, names, is_directory, value)
     if "storage" in keys:

@@ -54,14 +54,15 @@ class Workflow:
     configuration: dict = field(default_factory=dict)
     notes: tuple = ()
     _named: dict = field(default_factory=dict, init=False, repr=False, compare=False)
-    _globs: list = field(default_factory=list, init=False, repr=False, compare=False)
+    _globs: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _alike: dict = field(default_factory=dict, init=False, repr=False, compare=False)
     _plans: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self):
         for order, rule in enumerate(self.rules):
             entry = ((*rule.pattern.rank, order), rule)
             if rule.pattern.is_glob:
-                self._globs.append(entry)
+                self._globs.setdefault(rule.pattern, []).append(entry)
             else:
                 self._named.setdefault(rule.pattern.text, []).append(entry)
 
@@ -75,19 +76,36 @@ class Workflow:
         if found is None:
             if len(self._plans) >= MOST_REMEMBERED:
                 self._plans.clear()
+                self._alike.clear()
             found = self._plans[path, is_directory] = self._resolve(self._absolute(path), is_directory)
         return found
 
     def rules_of(self, path):
         """The rules whose pattern matches this path, or is it, the least specific first; of equals, the later in the file comes later."""
-        found = [entry for entry in self._globs if entry[1].pattern.text == path or entry[1].pattern.matches(path)] + self._named.get(path, [])
+        found = [entry for pattern in self._matching(path) for entry in self._globs[pattern]] + self._named.get(path, [])
         return [rule for _, rule in sorted(found, key=lambda entry: entry[0])]
+
+    def _matching(self, path):
+        return tuple(pattern for pattern in self._globs if pattern.text == path or pattern.matches(path))
 
     def _absolute(self, path):
         path = path if path.startswith("/") else f"{self.capio_dir}/{path}"
         return path.rstrip("/") or "/"
 
     def _resolve(self, path, is_directory):
+        """The plan of a path. Those that the same patterns match, in the same folder, differ in their path alone, so that of
+        thousands of files only the first is worked out. Files that others wait for always have a rule that names them."""
+        if path in self._named:
+            return self._worked_out(path, is_directory)
+        key = self._matching(path), _folder(path), is_directory
+        alike = self._alike.get(key)
+        if alike is None:
+            plan = self._worked_out(path, is_directory)
+            self._alike[key] = tuple(getattr(plan, name) for name in FilePlan.__slots__[1:])
+            return plan
+        return FilePlan(path, *alike)
+
+    def _worked_out(self, path, is_directory):
         rules = self.rules_of(path)
         plan = _Plan(path, rules, is_directory).plan() if rules else FilePlan(path, bool(is_directory))
         if not path.startswith(self.capio_dir.rstrip("/") + "/"):
