@@ -150,6 +150,16 @@ def test_lossy_tags_keep_their_bound(store):
     assert np.abs(np.frombuffer(store.get("t", "b"), "f4") - values).max() <= 1e-3
 
 
+def test_arrays_of_all_ranks_lie_in_frames_too(store):
+    from wrp.cte.arrays import get_array, put_array
+
+    store.set_compression("t", "zlib")
+    values = np.arange(60_000, dtype="i4").reshape(200, 300)
+    put_array(store, "t", values)
+    assert {info.codec for name, info in store.infos("t").items() if name.startswith("block_")} == {"zlib"}
+    np.testing.assert_array_equal(get_array(store, "t"), values)
+
+
 def test_a_full_ram_moves_frames_like_any_blob(open_store):
     store = open_store(ram="4m", file="64m")
     rng = np.random.default_rng(0)
