@@ -15,7 +15,7 @@ class Reference:
     """The process, as a context manager."""
 
     def __init__(self):
-        self._child = subprocess.Popen([sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+        self._child = subprocess.Popen([sys.executable, os.path.abspath(__file__)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
 
     def ask(self, document, paths=(), steps=()):
         """{path: {getter: value}}, or None where the engine refuses the document."""
@@ -41,6 +41,7 @@ def main():
     import py_capio_cl
 
     with tempfile.TemporaryDirectory() as folder:
+        os.chdir(folder)                # it writes logs where it is
         for line in sys.stdin:
             asked = json.loads(line)
             path = os.path.join(folder, "w.json")
