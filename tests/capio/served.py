@@ -10,6 +10,7 @@ import time
 import pytest
 from wrp.capio import shim
 from wrp.capio.client import Client
+from wrp.capio.commands import ways
 from wrp.capio.server import place
 from wrp.errors import RuntimeGone
 
@@ -62,9 +63,7 @@ class Flow:
         env = dict(os.environ, CAPIO_DIR=str(self.dir), CAPIO_WORKFLOW_NAME=self.name) | more
         if step is not None:
             env["CAPIO_APP_NAME"] = step
-        if via == "shim":
-            env["LD_PRELOAD"] = str(shim.path())
-        return env
+        return ways.environment(env, via)
 
     def start(self, step, command, via="shim", **more):
         """A Popen with text pipes; a command that is a text goes to bash."""

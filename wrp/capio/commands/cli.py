@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from wrp import __version__
-from wrp.capio.commands import check, graph, launching, run, serve, state
+from wrp.capio.commands import check, graph, run, serve, state, ways
 from wrp.capio.commands.reading import add_workflow
 from wrp.errors import UsageError, WrpError
 
@@ -52,7 +52,7 @@ def _add_run(sub):
     sub.add_argument("--dir", metavar="DIR", help="the directory of the workflow's files (default: CAPIO_DIR)")
     sub.add_argument("-r", "--prefix", metavar="PATH", help="what relative names in the file count from (default: that directory)")
     sub.add_argument("--all", metavar="FILE", help="a YAML file with the program of each step; run them all and report")
-    sub.add_argument("--via", choices=launching.WAYS, default=launching.WAYS[0], help="how the programs' calls are seen (default: shim)")
+    sub.add_argument("--via", choices=ways.WAYS, default=ways.WAYS[0], help="how the programs' calls are seen (default: shim)")
     serve.add_rules(sub)
     sub.add_argument("step", nargs="?", metavar="STEP", help="the step's name, followed by -- and its program")
 

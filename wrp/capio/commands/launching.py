@@ -7,12 +7,11 @@ import subprocess
 import sys
 import time
 
-from wrp.capio import shim
 from wrp.capio.client import Client
+from wrp.capio.commands import ways
 from wrp.capio.server import place
 from wrp.errors import RuntimeGone, StoreError
 
-WAYS = ("shim",)
 _START_S = 20.0
 _SUBREAPER = 36
 _LINGER_S = 120.0
@@ -53,11 +52,7 @@ def _met(workflow, process, log):
 
 def environment(workflow, step, directory, via):
     """The environment of a step's programs."""
-    env = dict(os.environ, CAPIO_DIR=directory, CAPIO_WORKFLOW_NAME=workflow.name, CAPIO_APP_NAME=step)
-    if via == "shim":
-        before = env.get("LD_PRELOAD", "")
-        env["LD_PRELOAD"] = f"{shim.path()}:{before}" if before else str(shim.path())
-    return env
+    return ways.environment(dict(os.environ, CAPIO_DIR=directory, CAPIO_WORKFLOW_NAME=workflow.name, CAPIO_APP_NAME=step), via)
 
 
 def run_step(workflow, step, command, env, cwd=None):
