@@ -18,6 +18,9 @@ from wrp.cte.entries import entry_copy, entry_find, entry_list, entry_put, entry
 from wrp.cte.layout import ABSENT, FULL, UNBACKED
 from wrp.cte.records import encoded, key_of, pack, packed_nbytes, unpack, unpack_all
 from wrp.cte.table import homes_of, table_nbytes
+from wrp.cte.telemetry.counters import Counters
+from wrp.cte.telemetry.noted import TARGETS, Noted
+from wrp.cte.telemetry.ring import Telemetry
 from wrp.errors import OutOfSpace, WaitTimeout
 
 _READS = 200                    # tries of a reader before it takes the token
@@ -32,23 +35,25 @@ class Catalog:
 
     slots : number of names it can hold
     ram : bytes of the node's ram, whose tables of blocks lie here too
+    telemetry : operations that the ring of `noted` keeps, a power of two; 0: there is none
     """
 
-    def __init__(self, node_ranks, slots, timeout_s, ram=0):
+    def __init__(self, node_ranks, slots, timeout_s, ram=0, telemetry=0):
         self._slots = slots
         heap = slots * _RECORD_BYTES
         sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "table": table_nbytes(slots),
-                 "blocks": blocks_nbytes(ram), "heap": heap}
+                 "blocks": blocks_nbytes(ram), "ring": Telemetry.nbytes(telemetry) if telemetry else 0,
+                 "counters": Counters.nbytes(TARGETS), "heap": heap}
         self._segment = Segment.window(node_ranks, sum(sizes.values()) + _STEP)
         self._timeout_s = timeout_s
         places = None
         with node_ranks.agreed("laying out the catalog"):
             if node_ranks.rank == 0:
-                places = self._lay_out(sizes, slots, ram)
+                places = self._lay_out(sizes, slots, ram, telemetry)
         self._take_places(node_ranks.share(places, "places in the catalog"))
         self._scratch = threading.local()
 
-    def _lay_out(self, sizes, slots, ram):
+    def _lay_out(self, sizes, slots, ram, telemetry):
         segment = self._segment
         places = {name: segment.place(name, nbytes, 4096)[0] for name, nbytes in sizes.items()}
         segment.reserve(0, places["heap"])
@@ -58,6 +63,10 @@ class Catalog:
                             (layout.NEXT, layout.FIRST * layout.UNIT), (layout.TOKEN, places["token"] - header)):
             atomics.store(at + word, value)
         Blocks.format(segment.address + places["blocks"], ram)
+        if telemetry:
+            Telemetry.create(segment, places["ring"], telemetry)
+            atomics.store(at + layout.TELEMETRY, places["ring"] - header)
+            atomics.store(at + layout.COUNTERS, places["counters"] - header)
         return places
 
     def _take_places(self, places):
@@ -67,6 +76,8 @@ class Catalog:
         self._heap = places["heap"]
         self.at = segment.address + places["header"]
         self.blocks_at = segment.address + places["blocks"]
+        ring, counters = (atomics.load(self.at + word) for word in (layout.TELEMETRY, layout.COUNTERS))
+        self.noted = Noted(self.at, ring and self.at + ring, counters and self.at + counters)
 
     def close(self):
         """Collective over the node; idempotent."""

@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
+from wrp.cte.telemetry import Op
 from wrp.errors import Corrupt, OutOfSpace, UsageError, WaitTimeout
 
 _TRIES = 1000                   # of a change in a blob that other ranks change meanwhile
@@ -27,6 +28,7 @@ class Changes:
         with self._given_back_on_error(extents), self._catalog.changing(f"putting blob {blob!r}"):
             self._create(tag)
             old = self._replace(full_name(tag, blob), extents, size, score, packed)
+        self._noted(tag, blob, size, packed)
         self._retire(old)
 
     def exchange(self, tag, blob, old, extents, size, score, packed=None):
@@ -38,6 +40,7 @@ class Changes:
                 self._create(tag)
                 self._replace(full_name(tag, blob), extents, size, old.score if old else score, packed)
         if same:
+            self._noted(tag, blob, size, packed)
             self._retire(now)
         else:
             self._tiers.give_back(extents)
@@ -69,8 +72,12 @@ class Changes:
         else:
             raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: "
                               f"its writers don't pause")
+        self._catalog.noted.note(Op.PUT_BLOB, tag, blob, offset, len(data))
         self._retire(now, kept)
         return True
+
+    def _noted(self, tag, blob, size, packed):
+        self._catalog.noted.note(Op.PUT_BLOB, tag, blob, 0, size if packed is None else packed.raw)
 
     def create(self, tag):
         if self._catalog.find(tag) is None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.folder.folder import newest
-from wrp.cte.records import BLOB, RAM, from_plain, to_plain
+from wrp.cte.records import BLOB, RAM, Record, from_plain, to_plain
 from wrp.errors import OutOfSpace
 
 _BATCH = 1024                   # records per journal frame at most
@@ -36,6 +36,14 @@ class Flush:
             self._write_removals()
             self._write_dirty()
         self._write_removals()
+
+    def some(self, names):
+        """These blobs (full names), and their tags, are durable when it returns. Local."""
+        wanted = dict.fromkeys([*(Record(name).tag for name in names), *names])
+        found = [record for record in map(self._parts.catalog.find, wanted) if record is not None and record.dirty]
+        for part in _portions(found):
+            with self._parts.catalog.flushing():
+                self._write_out(part)
 
     def _write_dirty(self):
         dirty = sorted(self._parts.catalog.scan(dirty=True), key=lambda record: record.kind)

@@ -87,7 +87,8 @@ def _open(parts, path, key):
     sizes = ranks.share(sizes, "sizes of the tiers")
     parts.runtime = Runtime(ranks, parts.config)
     parts.tiers = Tiers(parts.runtime, parts.folder, sizes)
-    parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram)
+    parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram, _entries(parts.config))
+    parts.tiers.counters = parts.catalog.noted.counters
     parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)
     codecs = parts.folder.header.get("codecs") if parts.folder is not None else None
     with ranks.agreed("loading the catalog"):
@@ -98,6 +99,12 @@ def _open(parts, path, key):
         if ranks.local_rank == 0:
             _fill(parts, known)
     ranks.barrier("the store is open")
+
+
+def _entries(config):
+    """The entries of the telemetry ring: what is configured, up to the next power of two."""
+    wanted = config.get("performance.telemetry_entries")
+    return 1 << (max(wanted, 2) - 1).bit_length() if wanted else 0
 
 
 def _open_folder(parts, path):

@@ -49,6 +49,7 @@ def write(tiers, data, durable=False):
                 tiers.write(target, offset, part)
                 crc = crc32(part)
             extents[-1] = (target, offset, nbytes, crc)
+            tiers.counters.note(target, True, nbytes)
     except BaseException:
         tiers.give_back(extents)
         raise
@@ -103,6 +104,7 @@ def read(tiers, record, offset, out):
                               f"the checksum they were stored with: storage or memory changed them; ingest it again")
             if whole is not None and whole is not part:
                 part[:] = whole[low - position:high - position]
+            tiers.counters.note(extent[0], False, high - low)
         position += nbytes
 
 

@@ -9,7 +9,10 @@ from wrp.cte.changes import Changes
 from wrp.cte.direct import Direct
 from wrp.cte.eviction import Eviction
 from wrp.cte.flush import Flush
+from wrp.cte.moving import Moves
+from wrp.cte.organizing import Organizing
 from wrp.cte.records import BLOB, RAM, TAG, full_name
+from wrp.cte.telemetry import Op, changed_between, of_tags, of_targets
 from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 _READS = 1000
@@ -44,8 +47,11 @@ class Store:
         self._catalog, self._tiers = parts.catalog, parts.tiers
         self._changes = Changes(parts)
         self._flush = Flush(parts, self._changes)
-        parts.tiers.make_room = Eviction(parts.catalog, parts.tiers).run
+        self._moves = Moves(parts.catalog, parts.tiers, self._flush)
+        parts.tiers.make_room = Eviction(parts.catalog, parts.tiers, self._moves).run
         self._direct = Direct(parts.catalog, parts.tiers, self._changes) if parts.tiers.ram is not None else None
+        self._noted = parts.catalog.noted
+        self._organizing = Organizing.of(parts, self._moves)
         self.ranks = parts.ranks
         self.folder = parts.folder.path if parts.folder else None
 
@@ -151,6 +157,7 @@ class Store:
         """Make an empty tag; nothing happens when it is there."""
         self._writable()
         self._changes.create(names.checked("tag", tag))
+        self._noted.note(Op.CREATE_TAG, tag)
 
     def delete(self, tag, blob):
         """Take a blob out. NoSuchBlob when it isn't there. Durable after `flush`."""
@@ -158,12 +165,41 @@ class Store:
         names.checked("tag", tag), names.checked("blob", blob)
         if not self._changes.remove([full_name(tag, blob)]):
             self._record(tag, blob)
+        self._noted.note(Op.DELETE_BLOB, tag, blob)
 
     def destroy(self, tag):
         """Take a tag and all its blobs out. NoSuchTag when it isn't there. Durable after `flush`."""
         self._writable()
         if not self._changes.remove_tag(names.checked("tag", tag)):
             raise _no_tag(tag)
+        self._noted.note(Op.DELETE_TAG, tag)
+
+    def move(self, tag, blob, tier):
+        """Take a blob into "ram" or out of it, into the "file" tier; True when it moved. Local.
+
+        One that is there already, is empty or viewed, or for which ram has no room, stays. Readers see the old place or the new one.
+        Raises NoSuchBlob.
+        """
+        self._writable()
+        if tier not in ("ram", "file"):
+            raise UsageError(f"blobs move to the tier 'ram' or 'file', not {tier!r}")
+        self._record(tag, blob)
+        if self._tiers.ram is None or not self._tiers.has_files:
+            return False
+        moved = self._moves.move(full_name(tag, blob), tier == "ram")
+        if moved:
+            self._noted.note(Op.MOVE_BLOB, tag, blob)
+        return moved
+
+    def organize(self):
+        """Have the node's organizer look at the blobs now, on the first rank of a node; what it has done so far (Organized). Local.
+
+        Where performance.organizer is `none`, and on other ranks, nothing happens.
+        """
+        self._writable()
+        if self._organizing.is_mine:
+            self._organizing.look()
+        return self._organizing.organized
 
     def flush(self):
         """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder.
@@ -197,6 +233,7 @@ class Store:
             record = self._record(tag, blob)
             target = _target(record, offset, size, out)
             if self._read_still(record, offset, target):
+                self._noted.read(tag, blob, offset, len(target))
                 return len(target) if out is not None else bytes(target)
         raise _busy(tag, blob)
 
@@ -240,6 +277,7 @@ class Store:
 
     def size(self, tag, blob):
         """Bytes of a blob."""
+        self._noted.note(Op.GET_BLOB_SIZE, tag, blob)
         record = self._record(tag, blob)
         return record.raw or record.size
 
@@ -248,14 +286,17 @@ class Store:
         sums = self._catalog.sums(names.checked("tag", tag))
         if sums is None:
             raise _no_tag(tag)
+        self._noted.note(Op.GET_TAG_SIZE, tag)
         return sums[1]
 
     def info(self, tag, blob):
+        self._noted.note(Op.GET_BLOB_INFO, tag, blob)
         return _info(self._record(tag, blob))
 
     def infos(self, tag):
         """{blob: BlobInfo} of a tag, in natural order; one look at the catalog."""
         found = sorted(self._of_tag(tag), key=lambda record: names.natural(record.blob))
+        self._noted.note(Op.GET_CONTAINED_BLOBS, tag)
         return {record.blob: _info(record) for record in found}
 
     def tags(self, pattern=".*"):
@@ -275,6 +316,28 @@ class Store:
                 return found[:limit]
         return found
 
+    # observing
+
+    def telemetry(self, minimum=0, limit=0):
+        """The newest operations of the node from logical time `minimum` on: Poll(last, entries, lost); go on with `last + 1`.
+
+        Nothing is taken out, nobody is stopped. An entry names tag and blob by `telemetry.identity`. UsageError where it is off.
+        """
+        return self._noted.poll(minimum, limit)
+
+    def changed(self, since=0, until=None, limit=0, pattern=".*"):
+        """[(stamp, tag, blob)] of blobs changed last at `since` or later and before `until` (ns since 1970), the oldest first.
+
+        pattern : of tags that match entirely; limit : at most so many, the oldest, unless it is 0
+        """
+        matches = names.matcher("tag", pattern)
+        return changed_between((record for record in self._catalog.scan(kind=BLOB) if matches(record.tag)), since, until, limit)
+
+    def statistics(self):
+        """({tag: TagStatistics}, {target: TargetStatistics}) of this node; target 0 is its ram, files count from 1."""
+        records = self._catalog.scan()
+        return of_tags(records), of_targets(records, self._noted.counters.read())
+
     # ending
 
     def close(self):
@@ -282,6 +345,7 @@ class Store:
         if self._parts is None:
             return
         parts = self._parts
+        self._organizing.stop()
         try:
             if parts.write and parts.folder is not None:
                 with parts.ranks.agreed("flushing the store before it is closed"):
@@ -293,7 +357,7 @@ class Store:
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
         self._parts = None
-        self._catalog = self._tiers = self._direct = _Closed()
+        self._catalog = self._tiers = self._direct = self._noted = _Closed()
 
     def __enter__(self):
         return self
@@ -306,6 +370,7 @@ class Store:
 
     def _leave(self, together):
         """After an error: flush nothing. Close if every rank has the same error, else let go of what is this process's own."""
+        self._organizing.stop()
         parts = self._parts
         self._let_go()
         parts.close() if together else parts.drop()

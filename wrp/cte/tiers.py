@@ -12,6 +12,7 @@ from wrp.comm.sizes import format_size
 from wrp.comm.streaming import address_of
 from wrp.cte.blocks import LARGEST, Blocks
 from wrp.cte.records import RAM
+from wrp.cte.telemetry.counters import Counters
 from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
 
 PIECE = 4 << 20                 # an extent is at most this long
@@ -28,6 +29,7 @@ class Tiers:
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
         self.ram = runtime.device("ram", "ram", sizes.ram) if sizes.ram else None
         self.ram_bytes, self.ram_address, self.blocks = None, 0, None
+        self.counters = Counters(0, 0)              # set at opening: counts what pieces.py reads and writes
         if folder is not None and folder.write:
             self._own_files(runtime.ranks, sizes.file)
 

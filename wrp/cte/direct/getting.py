@@ -1,12 +1,13 @@
 """Get and view of a blob in ram as one kernel each. They take no lock; what they can't do, they leave to store.py."""
 
-from wrp.comm.atomics import copy, fence, load, store, wall_ns
+from wrp.comm.atomics import copy, fence, load, store
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import copy_checked
 from wrp.cte.entries import entry_find, extent_at
-from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, READ, READS, SEQUENCE, SHAPE, SIZE, TOKEN, TRANSFORMED, UNIT, class_at,
+from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, SEQUENCE, SHAPE, SIZE, TOKEN, TRANSFORMED, UNIT, class_at,
                             class_units, flags_of, kind_of, record_at)
+from wrp.cte.telemetry.noting import note_read
 
 
 @kernel
@@ -48,7 +49,7 @@ def direct_look(at, name, nbytes, scratch):
 def direct_pin(at, holder, scratch):
     """After `direct_look`: keep the bytes where they are. False when the blob has changed, or another has the token."""
     if load(scratch + 24) & PINNED != 0:
-        _count(at, load(scratch + 32))
+        note_read(at, load(scratch + 32), 0, load(scratch + 8), True)
         return True
     token = at + load(at + TOKEN)
     if token_take(token, holder) != 0:
@@ -62,7 +63,7 @@ def direct_pin(at, holder, scratch):
         store(record + SEQUENCE, sequence + 2)
     token_give(token)
     if same:
-        _count(at, load(scratch + 32))
+        note_read(at, load(scratch + 32), 0, load(scratch + 8), True)
     return same
 
 
@@ -72,15 +73,8 @@ def direct_still(at, scratch):
     fence()
     if load(record_at(at, load(scratch + 32)) + SEQUENCE) != load(scratch + 40):
         return False
-    _count(at, load(scratch + 32))
+    note_read(at, load(scratch + 32), 0, load(scratch + 8), True)
     return True
-
-
-@kernel
-def _count(at, number):
-    record = record_at(at, number)
-    store(record + READ, wall_ns())
-    store(record + READS, load(record + READS) + 1)     # not atomic: some of the reads at the same moment may not count
 
 
 @kernel
@@ -111,7 +105,7 @@ def direct_get(at, ram, name, nbytes, start, to, wanted):
     fence()
     if load(record + SEQUENCE) != sequence or not right:
         return False
-    _count(at, number)
+    note_read(at, number, start, wanted, True)
     return True
 
 

@@ -12,6 +12,7 @@ from wrp.cte.entries import entry_put_in, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, RAW, READ, READS, SCORE, SHAPE,
                             SIZE, STAMP, TAG_KIND, TOKEN, flags_of, kind_of, record_at)
 from wrp.cte.table import table_locate
+from wrp.cte.telemetry.noting import note_put, note_written
 
 IMAGE, OLD = 0, 2048            # in the scratch memory: the record, then extents to give back
 SCRATCH_NBYTES = 4096
@@ -35,6 +36,7 @@ def direct_put(at, blocks, ram, name, name_nbytes, tag_nbytes, data, nbytes, sco
         return NO_BLOCK
     copy(ram + offset, data, nbytes)
     crc = crc32_at(ram + offset, nbytes, 0)
+    note_written(at, nbytes)
     store(scratch + OLD, crc)
     store(scratch + OLD + 8, offset)
     store(scratch + OLD + 16, nbytes)
@@ -90,7 +92,7 @@ def _publish(at, name, nbytes, tag_nbytes, count, size, check, score, scratch):
     own = nbytes - tag_nbytes - 1
     image = scratch + IMAGE
     now = max(wall_ns(), load(at + LAST) + 1)
-    flags, created, durable = DIRTY, now, 0
+    flags, created, durable, old = DIRTY, now, 0, 0
     if number != 0:
         record = record_at(at, number)
         counts = load(record + COUNTS)
@@ -124,9 +126,8 @@ def _publish(at, name, nbytes, tag_nbytes, count, size, check, score, scratch):
         copy(scratch + OLD, record + HEAD, EXTENT * old)
         if entry_put_in(at, image, tag) < 0:
             return LONG_WAY
-        store(at + LAST, now)
-        return old
-    if entry_put_in(at, image, tag) < 0:
+    elif entry_put_in(at, image, tag) < 0:
         return LONG_WAY
     store(at + LAST, now)
-    return 0
+    note_put(at, t0, k0, size, now)
+    return old

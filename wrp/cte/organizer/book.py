@@ -63,7 +63,7 @@ class Book:
     def _use(self, event):
         blob = self.blobs.get(event.blob)
         if blob is not None:
-            blob.used, blob.count = max(blob.used, event.now), blob.count + 1
+            blob.used, blob.count = max(blob.used, event.now), blob.count + event.times
             self.within[blob.target].move_to_end(event.blob)
             self.touched.add(event.blob)
 

@@ -34,10 +34,11 @@ class Put(NamedTuple):
 
 
 class Get(NamedTuple):
-    """A blob was read."""
+    """A blob was read, `times` times, the last time at `now`."""
 
     blob: str
     now: float
+    times: int = 1
 
 
 class Delete(NamedTuple):
