@@ -11,7 +11,7 @@ import socket
 import subprocess
 import time
 
-from slurm.machine import Here, Isolated, NoNamespaces
+from harness.machines import Here, Isolated, NoNamespaces
 
 UP_S = 20.0
 _PROGRAMS = ("munged", "munge", "slurmctld", "slurmd", "sbatch", "srun", "scontrol", "scancel", "sinfo")

@@ -161,7 +161,7 @@ class Knocker:
 
     def __call__(self, node):
         request = self._requests.get(node)
-        if request is not None and not request.Test():
+        if request is not None and not self._window.is_done(request):
             return
         count = self._counts.setdefault(node, np.zeros(1, np.int64))
         count += 1
@@ -200,14 +200,14 @@ class _Way:
 
     def send(self):
         # one put at a time: what is posted meanwhile goes together with the next one
-        if self._put is not None and self._put.Test():
+        if self._put is not None and self._window.is_done(self._put):
             self._put = None
         if self._put is None and self._sent < self._posted:
             first = self._sent % self._capacity
             count = min(self._posted - self._sent, self._capacity - first)
             self._put = self._start(self._outgoing + first * _SLOT, self._bytes[first * _SLOT:(first + count) * _SLOT])
             self._sent += count
-        if self._telling is not None and self._telling.Test():
+        if self._telling is not None and self._window.is_done(self._telling):
             self._telling = None
         if self._telling is None and self._seen - self._told > 0 and (self._seen - self._told) * 4 >= self._capacity:
             credit_seal(self._credit.ctypes.data, self._seen)

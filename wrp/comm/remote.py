@@ -34,7 +34,8 @@ class RemoteWindow:
         self._nodes = {fact[0]: (rank, *fact[1:]) for rank, fact in enumerate(facts) if fact}
         if len(self._nodes) > 1:
             from mpi4py import MPI
-            self._byte, self._comm = MPI.BYTE, ranks.comm.Dup()
+            self._byte, self._comm, self._error = MPI.BYTE, ranks.comm.Dup(), MPI.Exception
+            self._probe = MPI.COMM_SELF.Iprobe
             self._window = MPI.Win.Create(segment.buffer if leads else None, 1, comm=self._comm)
             self._window.Lock_all()
 
@@ -75,17 +76,30 @@ class RemoteWindow:
         self._flush(node, timeout_s)
 
     def start_get(self, node, offset, out):
-        """A request of MPI; `out` (array of uint8) is filled when its Test() says so. The caller has checked the range."""
-        return self._window.Rget([out, self._byte], self._nodes[node][0], [offset, out.nbytes, self._byte])
+        """A request; `out` (array of uint8) is filled when `is_done` says so. The caller has checked the range."""
+        return self._start(self._window.Rget, node, offset, out)
 
     def start_put(self, node, offset, data):
-        """A request of MPI; `data` (array of uint8) may change again when its Test() says so, and comes to the node soon."""
-        return self._window.Rput([data, self._byte], self._nodes[node][0], [offset, data.nbytes, self._byte])
+        """A request; `data` (array of uint8) may change again when `is_done` says so, and comes to the node soon."""
+        return self._start(self._window.Rput, node, offset, data)
+
+    def _start(self, call, node, offset, array):
+        try:
+            return call([array, self._byte], self._nodes[node][0], [offset, array.nbytes, self._byte])
+        except self._error:
+            return _Never()
+
+    def is_done(self, request):
+        """True when a request is done; never where MPI has found that the node's first rank has died."""
+        try:
+            return request.Test()
+        except self._error:
+            return False
 
     def progress(self):
         """Let MPI move what other nodes asked of this one. Local, cheap, any thread."""
         if self._window is not None:
-            self._comm.Iprobe()
+            self._probe()           # of this process alone: others may have died
 
     def close(self):
         """Collective, idempotent."""
@@ -129,7 +143,7 @@ class RemoteWindow:
         started = time.monotonic()
         knock_at, tests, naps = started, 0, Naps()
         while requests:
-            if requests[-1].Test():
+            if self.is_done(requests[-1]):
                 requests.pop()
                 tests = 0
                 continue
@@ -174,9 +188,20 @@ class _Flusher:
         self._thread.join()
 
     def _run(self):
+        from mpi4py import MPI
         for flush in iter(self._asked.get, None):
-            self._window.Flush(flush.target)
+            try:
+                self._window.Flush(flush.target)
+            except MPI.Exception:
+                continue                # a target that died: who waits has a deadline
             flush.is_done = True
+
+
+class _Never:
+    """A request that MPI refused."""
+
+    def Test(self):
+        return False
 
 
 class _Flush:

@@ -1,4 +1,4 @@
-"""Machines for the private Slurm: this one, or namespaces of it that look like machines of their own."""
+"""Machines for tests: this one, or namespaces of it that look like machines of their own."""
 
 import os
 import select
