@@ -8,12 +8,15 @@ from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from wrp.cte import Store
+from wrp.cte.crypt import Key
 from wrp.errors import NoSuchBlob, NoSuchTag
 from wrp.runtime.config import load
 
 TAGS = st.sampled_from(["a", "b/c"])
 BLOBS = st.sampled_from(["x", "y", "chunk_10"])
 DATA = st.builds(lambda seed, size: bytes((seed + 7 * k) % 256 for k in range(size)), st.integers(0, 255), st.integers(0, 300))
+PLAIN_OR_NOT = st.sampled_from([None, None, "zlib fast", "none"])
+SAME_BYTES = st.builds(lambda byte, size: bytes([byte]) * size, st.integers(0, 255), st.integers(0, 3000))
 CONFIG = "storage:\n  - {path: 'ram::m', bdev_type: ram, capacity_limit: 4m}\n  - {path: data, bdev_type: file, capacity_limit: 16m}\n"
 
 
@@ -29,17 +32,23 @@ class StoreModel(RuleBasedStateMachine):
         self.now = {}
         self.open()
 
-    def open(self):
-        self.store = Store.open(os.path.join(self.root, "store"), config=self.config)
+    key = None
 
-    @rule(tag=TAGS, blob=BLOBS, data=DATA)
-    def put(self, tag, blob, data):
-        self.store.put(tag, blob, data)
+    def open(self):
+        self.store = Store.open(os.path.join(self.root, "store"), config=self.config, key=self.key)
+
+    @rule(tag=TAGS, blob=BLOBS, data=DATA | SAME_BYTES, compression=PLAIN_OR_NOT)
+    def put(self, tag, blob, data, compression):
+        self.store.put(tag, blob, data, compression=compression)
         self.now.setdefault(tag, {})[blob] = data
 
-    @rule(tag=TAGS, blob=BLOBS, data=DATA, offset=st.integers(0, 400))
-    def put_range(self, tag, blob, data, offset):
-        self.store.put(tag, blob, data, offset=offset)
+    @rule(tag=TAGS, compression=PLAIN_OR_NOT)
+    def set_compression(self, tag, compression):
+        self.store.set_compression(tag, compression or "none")
+
+    @rule(tag=TAGS, blob=BLOBS, data=DATA, offset=st.integers(0, 400), compression=PLAIN_OR_NOT)
+    def put_range(self, tag, blob, data, offset, compression):
+        self.store.put(tag, blob, data, offset=offset, compression=compression)
         old = self.now.setdefault(tag, {}).get(blob, b"").ljust(offset, b"\0")
         self.now[tag][blob] = old[:offset] + data + old[offset + len(data):]
 
@@ -92,6 +101,7 @@ class StoreModel(RuleBasedStateMachine):
         assert self.store.tags() == sorted(self.now)
         shown = {tag: {blob: self.store.get(tag, blob) for blob in self.store.infos(tag)} for tag in self.now}
         assert shown == self.now
+        assert {tag: self.store.tag_size(tag) for tag in self.now} == {tag: sum(map(len, blobs.values())) for tag, blobs in self.now.items()}
 
     def teardown(self):
         if hasattr(self, "store"):
@@ -99,6 +109,14 @@ class StoreModel(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
 
+class EncryptedStoreModel(StoreModel):
+    """The same in an encrypted store."""
+
+    key = Key(bytes(range(32)), "the test")
+
+
 TestModel = StoreModel.TestCase
 TestModel.settings = settings(max_examples=int(os.environ.get("WRP_EXAMPLES", 12)), stateful_step_count=25, deadline=None,
                               suppress_health_check=list(HealthCheck))
+TestEncryptedModel = EncryptedStoreModel.TestCase
+TestEncryptedModel.settings = settings(TestModel.settings, max_examples=int(os.environ.get("WRP_EXAMPLES", 6)))

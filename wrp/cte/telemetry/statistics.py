@@ -37,8 +37,9 @@ def of_tags(records):
         tag = found.setdefault(record.tag, TagStatistics())
         if record.kind != BLOB:
             continue
-        tag.blobs, tag.nbytes, tag.reads = tag.blobs + 1, tag.nbytes + record.size, tag.reads + record.reads
-        tag.dirty_nbytes += record.size if record.dirty else 0
+        size = record.raw or record.size
+        tag.blobs, tag.nbytes, tag.reads = tag.blobs + 1, tag.nbytes + size, tag.reads + record.reads
+        tag.dirty_nbytes += size if record.dirty else 0
         tag.first = min(tag.first or record.stamp, record.stamp)
         tag.last = max(tag.last, record.stamp)
         for target, nbytes in bytes_by_target(record).items():
