@@ -171,6 +171,13 @@ def test_a_full_ram_moves_frames_like_any_blob(open_store):
     assert {tier for info in store.infos("t").values() for tier in info.tiers} == {"ram", "file"}
 
 
+def test_frames_move_between_the_tiers(open_store):
+    store = open_store()
+    store.put("t", "b", TEXT, compression="zlib")
+    for tier in ("file", "ram"):
+        assert store.move("t", "b", tier) and store.get("t", "b") == TEXT and store.info("t", "b").codec == "zlib"
+
+
 def test_damaged_frames_are_named(open_store, folder):
     with open_store() as store:
         store.put("t", "b", TEXT, compression="zlib")
