@@ -47,6 +47,7 @@ def main():
         with Daemon(Solo(), Config.default(), f"warming-{os.getpid()}") as daemon, attach(daemon.name, 0) as attached:
             attached.pool("admin").call(admin.MONITOR)
             attached.pool("admin").submit(admin.MONITOR, deadline_s=60).cancel()
+            attached.pool("admin").submit_many(admin.MONITOR, [(0,)]).wait()
         for _ in range(2):              # the second one finds what the first has left
             with Store.open(os.path.join(folder, "store"), Solo(), Config.default()) as store:
                 _use_store(store)
@@ -64,15 +65,14 @@ def _use_runtime(runtime, folder):
         device.read(offset, bytearray(_NBYTES))
         device.give_back(offset, _NBYTES)
         device.give_back(0, 4096)
-        runtime.pool(f"warm.{kind}", "bdev").call(bdev.GET_STATS)
+        runtime.pool(f"warm.{kind}", "bdev").call(bdev.SYNC)
 
 
 def _use_tasks(pool):
     pool.call(10, 1)
     pool.call(11, 1)
     pool.post(10, 1)
-    with pool.group() as group:
-        group.submit_many(10, [(1,), (2,)])
+    pool.submit_many(10, [(1,), (2,)]).wait()
     periodic = pool.submit(10, 1, period_s=0.001)
     while periodic.runs[0] < 2:
         pool.call(10, 1)

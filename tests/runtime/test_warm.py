@@ -6,10 +6,10 @@ import sys
 # in a process of its own: kernels that call these with constants compile them once more for those
 CHECK = """
 from wrp import warm
-from wrp.runtime import pythonworker, tasks, worker
+from wrp.runtime import batch, pythonworker, requests, tasks, worker
 warm.main()
 for kernel in (tasks.task_submit, tasks.task_wait, tasks.task_free, pythonworker.python_finish, worker.worker_loop, tasks.task_hand, tasks.task_watch,
-               tasks.task_submit_many):
+               batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """
 

@@ -19,6 +19,8 @@ _HALF = ir.IntType(32)
 _MACHINE = platform.machine()
 _X86 = _MACHINE == "x86_64"
 _SYS_FUTEX = {"x86_64": 202, "ppc64le": 221}.get(_MACHINE, 98)      # 98: aarch64, riscv64 and loongarch64 share a table
+_SYS_PREADV2 = {"x86_64": 327, "ppc64le": 380}.get(_MACHINE, 286)
+_RWF_NOWAIT = 8
 _FUTEX_WAIT, _FUTEX_WAKE = 0, 1         # not the PRIVATE forms: the waiters sit in other processes
 _CLOCK_REALTIME, _CLOCK_MONOTONIC = 0, 1
 _EINTR, _EIO = 4, 5
@@ -29,6 +31,7 @@ _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64,
 _memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 _pread = types.ExternalFunction("pread", types.int64(types.int32, types.int64, types.int64, types.int64))
 _pwrite = types.ExternalFunction("pwrite", types.int64(types.int32, types.int64, types.int64, types.int64))
+_fdatasync = types.ExternalFunction("fdatasync", types.int32(types.int32))
 _errno_location = types.ExternalFunction("__errno_location", types.int64())
 _sched_yield = types.ExternalFunction("sched_yield", types.int32())
 _usleep = types.ExternalFunction("usleep", types.int32(types.uint32))
@@ -131,6 +134,19 @@ def _futex(typingctx, address, operation, value, seconds, nanoseconds):
         kind = ir.FunctionType(_WORD, [_WORD] * 7)
         call = cgutils.get_or_insert_function(builder.module, kind, "syscall")
         return builder.call(call, [_WORD(_SYS_FUTEX), args[0], args[1], args[2], timeout, _WORD(0), _WORD(0)])
+    return types.int64(*[types.int64] * 5), codegen
+
+
+@intrinsic
+def _preadv2(typingctx, fd, address, nbytes, offset, flags):
+    def codegen(context, builder, signature, args):
+        pair = cgutils.alloca_once(builder, ir.ArrayType(_WORD, 2))
+        vector = builder.ptrtoint(pair, _WORD)
+        builder.store(args[1], _pointer(builder, vector))
+        builder.store(args[2], _pointer(builder, builder.add(vector, _WORD(8))))
+        kind = ir.FunctionType(_WORD, [_WORD] * 7)
+        call = cgutils.get_or_insert_function(builder.module, kind, "syscall")
+        return builder.call(call, [_WORD(_SYS_PREADV2), args[0], vector, _WORD(1), args[3], _WORD(0), args[4]])
     return types.int64(*[types.int64] * 5), codegen
 
 
@@ -251,6 +267,19 @@ def pread(fd, address, nbytes, offset):
         else:
             done += moved
     return done
+
+
+@kernel
+def pread_now(fd, address, nbytes, offset):
+    """Read what is in memory already, at most 2 GiB: the bytes read, or -errno; -EAGAIN where it would have to wait."""
+    moved = _preadv2(fd, address, min(nbytes, _PIECE), offset, _RWF_NOWAIT)
+    return moved if moved >= 0 else -_load_half(_errno_location())
+
+
+@kernel
+def fdatasync(fd):
+    """What was written to the file is on storage: 0, or a negative errno."""
+    return 0 if _fdatasync(fd) == 0 else -_load_half(_errno_location())
 
 
 @kernel

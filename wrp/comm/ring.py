@@ -71,7 +71,16 @@ def ring_pop(address):
 @kernel
 def ring_count(address):
     """How many values are in the ring; a moment later it may be another number."""
-    return max(0, atomics.load(address + _PUSHED) - atomics.load(address + _POPPED))
+    position, mask = atomics.load(address + _POPPED), atomics.load(address + _MASK)
+    if atomics.load(address + _SLOTS + (position & mask) * _SLOT) == position:
+        return 0                            # nobody has filled the next slot: the pushers keep the line of their position
+    return max(0, atomics.load(address + _PUSHED) - position)
+
+
+@kernel
+def ring_pushed(address):
+    """How many values were ever pushed."""
+    return atomics.load(address + _PUSHED)
 
 
 class Ring:

@@ -3,13 +3,18 @@
 from wrp.comm import atomics
 from wrp.comm.extents import extents_free, extents_give, extents_take_run
 from wrp.comm.jit import kernel
+from wrp.comm.streaming import copy_streaming
+from wrp.runtime import lanes, pools, requests
 from wrp.runtime.clients import client_hold, client_release
-from wrp.runtime.tasks import ARGS, CLIENT, METHOD, POOL, task_value
+from wrp.runtime.handlers import RETRY, WAIT, child_code, child_value, expect
+from wrp.runtime.tasks import ARGS, CLIENT, COLLECTED, METHOD, POOL, task_value
+from wrp.runtime.waiting import context as own
+from wrp.runtime.waiting.parking import MOVING, park
 
-ALLOCATE_BLOCKS, FREE_BLOCKS, WRITE, READ, GET_STATS = 10, 11, 12, 13, 14
-METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: "Write", READ: "Read", GET_STATS: "GetStats"}
+ALLOCATE_BLOCKS, FREE_BLOCKS, WRITE, READ, GET_STATS, SYNC = 10, 11, 12, 13, 14, 18
+METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: "Write", READ: "Read", GET_STATS: "GetStats", SYNC: "Sync"}
 
-FILE, RAM = 0, 1                                # as the reference numbers them
+FILE, RAM, GPU, NOOP = 0, 1, 2, 4               # as the reference numbers them; its 2 is the memory of a gpu
 
 # Return codes
 NO_SPACE = 1            # AllocateBlocks: no run of that length is free
@@ -17,28 +22,43 @@ OUT_OF_BOUNDS = 1       # Write, Read: outside the device or the segment
 NOT_TAKEN = 2           # FreeBlocks: some bytes are free already, lie outside, or an attached process hasn't leased them
 TABLE_FULL = 3          # FreeBlocks: the table of free runs has no room for another; AllocateBlocks: an attached process has too many
 NOT_MADE = 5            # any: making the pool's device failed, or isn't done yet
-IO_FAILED = 4           # Write, Read: the first result is the errno, 0 when the file was too short
+IO_FAILED = 4           # Write, Read, Sync: the first result is the errno, 0 when the file was too short
 UNKNOWN_METHOD = -1
 
 # Words of a pool's parameters, byte offsets
 KIND, CAPACITY, EXTENTS, BASE, WRITTEN, READ_BYTES, ALIGN, BACKED = 0, 8, 16, 24, 32, 40, 48, 56
 
+# What was said of the device when it was made: words just before its table of free runs, byte offsets
+FACTS_NBYTES = 128
+IO_DEPTH, DIRECT_ALIGN, PERSISTENCE = 0, 8, 16          # DIRECT_ALIGN: of buffers, places and sizes past the page cache, 0: none goes there
+READ_MBPS, WRITE_MBPS, READ_US, WRITE_US, IOPS = 24, 32, 40, 48, 56
+VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
+
+DIRECT = pools.MOST     # descriptor of pool p past the page cache: fds[DIRECT + p]
+_LARGE = 256 << 10      # from this size on a write goes past this core's cache: the worker won't read it
+_SLOW_NS, _WARY_NS = 1_000_000, 20_000_000
+_EAGAIN, _EOPNOTSUPP = 11, 95
+
 
 @kernel
-def bdev_run(task, params, base, nbytes, fd):
-    """Run one task: its return code. `params`: address of the pool's parameters; `base`, `nbytes`: of the segment; `fd`: of a file."""
+def bdev_run(context, task, params, step, fds):
+    """Run one step of a task: its return code, WAIT or RETRY. `params`: address of the pool's parameters; `fds`: see `DIRECT`."""
     if atomics.load(params + EXTENTS) == 0:
         return NOT_MADE
-    method = atomics.load(task + METHOD)
+    base, method = atomics.load(context + own.BASE), atomics.load(task + METHOD)
     a0, a1, a2 = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
     if method == ALLOCATE_BLOCKS:
         return _allocate(task, params, base, a0, a1)
     if method == FREE_BLOCKS:
         return _free(task, params, base, a0, a1)
     if method == WRITE or method == READ:
-        if not _fits(params, nbytes, a0, a1, a2):
+        if step != 0:
+            return _moved(context, task, params)
+        if not _fits(params, atomics.load(context + own.NBYTES), a0, a1, a2):
             return OUT_OF_BOUNDS
-        return _move(task, params, base, fd)
+        return _move(context, task, params, fds)
+    if method == SYNC:
+        return _sync(context, task, params, step, fds)
     if method == GET_STATS:
         task_value(task, 0, atomics.load(params + CAPACITY))
         task_value(task, 1, extents_free(base + atomics.load(params + EXTENTS)))
@@ -85,24 +105,111 @@ def _fits(params, segment_nbytes, offset, buffer, nbytes):
 
 
 @kernel
-def _move(task, params, base, fd):
-    """Copy between the device and the segment's bytes at `buffer`."""
+def _move(context, task, params, fds):
+    """Copy between the device and the segment's bytes at `buffer`: now, or by a thread while this worker runs other tasks."""
+    base, kind = atomics.load(context + own.BASE), atomics.load(params + KIND)
     writes = atomics.load(task + METHOD) == WRITE
     offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
-    if atomics.load(params + KIND) == RAM:
+    if kind == RAM:
         place = base + atomics.load(params + BASE) + offset
-        if writes:
+        if not writes:
+            atomics.copy(base + buffer, place, nbytes)
+        elif nbytes < _LARGE:
             atomics.copy(place, base + buffer, nbytes)
         else:
-            atomics.copy(base + buffer, place, nbytes)
-        moved = nbytes
-    elif writes:
+            copy_streaming(place, base + buffer, nbytes)
+    elif kind != NOOP and nbytes > 0:
+        return _move_elsewhere(context, task, params, fds)
+    return _answer(task, params, writes, nbytes, nbytes)
+
+
+@kernel
+def _move_elsewhere(context, task, params, fds):
+    base, pool = atomics.load(context + own.BASE), atomics.load(task + POOL)
+    writes = atomics.load(task + METHOD) == WRITE
+    offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
+    if atomics.load(params + KIND) == GPU:
+        return _ask(context, task, requests.GPU_WRITE if writes else requests.GPU_READ, pool, -1)
+    fd, direct, align = fds[pool], fds[DIRECT + pool], _fact(context, params, DIRECT_ALIGN)
+    if direct >= 0 and align > 0 and (offset | base + buffer | nbytes) & (align - 1) == 0:
+        return _ask(context, task, requests.WRITE if writes else requests.READ, direct, fd)
+    if writes:
+        if not _may_write_now(context):
+            return _ask(context, task, requests.WRITE, fd, fd)
+        before = atomics.now_ns()
         moved = atomics.pwrite(fd, base + buffer, nbytes, offset)
+        after = atomics.now_ns()
+        if after - before > _SLOW_NS:
+            atomics.store(context + own.SLOW_UNTIL, after + _WARY_NS)
     else:
-        moved = atomics.pread(fd, base + buffer, nbytes, offset)
+        moved = atomics.pread_now(fd, base + buffer, nbytes, offset)
+        if moved == -_EOPNOTSUPP:           # a file system in memory: nothing to wait for
+            moved = atomics.pread(fd, base + buffer, nbytes, offset)
+        elif moved == -_EAGAIN or 0 <= moved < nbytes:
+            return _ask(context, task, requests.READ, fd, fd)
+    return _answer(task, params, writes, nbytes, moved)
+
+
+@kernel
+def _may_write_now(context):
+    """True when a write to the page cache, which is a copy, may be made by the worker: nobody waits for it, and the last ones were quick."""
+    return (atomics.load(context + own.IN_FLIGHT) == 0 and lanes.lane_waiting(atomics.load(context + own.LANE)) == 0
+            and (atomics.load(context + own.SLOW_UNTIL) == 0 or atomics.now_ns() >= atomics.load(context + own.SLOW_UNTIL)))
+
+
+@kernel
+def _ask(context, task, what, fd, other):
+    """Hand a request to the process's I/O threads: WAIT, or RETRY when their queue is full or no record is free."""
+    queue, base = atomics.load(context + own.REQUESTS), atomics.load(context + own.BASE)
+    if queue == 0 or not requests.has_room(queue):
+        return RETRY
+    offset = expect(context, task)
+    if offset < 0:
+        return RETRY
+    place, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
+    requests.fill(base + offset, what, fd, other, base + buffer, nbytes, place)
+    atomics.store(context + own.IN_FLIGHT, atomics.load(context + own.IN_FLIGHT) + 1)
+    atomics.store(task + COLLECTED, 1)      # of the next run of a periodic task the sums are new ones
+    park(context, task, MOVING, 0)
+    requests.push(queue, offset)
+    return WAIT
+
+
+@kernel
+def _moved(context, task, params):
+    """A thread has done what was asked."""
+    atomics.store(context + own.IN_FLIGHT, atomics.load(context + own.IN_FLIGHT) - 1)
+    if child_code(task) != 0:
+        return child_code(task)
+    return _answer(task, params, atomics.load(task + METHOD) == WRITE, atomics.load(task + ARGS + 16), child_value(task, 0))
+
+
+@kernel
+def _answer(task, params, writes, nbytes, moved):
     if moved != nbytes:
         task_value(task, 0, -moved if moved < 0 else 0)
         return IO_FAILED
     task_value(task, 0, nbytes)
-    atomics.add(params + (WRITTEN if writes else READ_BYTES), nbytes)
+    place = params + (WRITTEN if writes else READ_BYTES)
+    atomics.add(place, nbytes)
     return 0
+
+
+@kernel
+def _sync(context, task, params, step, fds):
+    """What was written is on storage when the task is done, where the device promises that."""
+    if step == 0:
+        is_kept = atomics.load(params + KIND) == FILE and _fact(context, params, PERSISTENCE) == LONG_TERM
+        return _ask(context, task, requests.SYNC, fds[atomics.load(task + POOL)], -1) if is_kept else 0
+    atomics.store(context + own.IN_FLIGHT, atomics.load(context + own.IN_FLIGHT) - 1)
+    if child_code(task) != 0:
+        return child_code(task)
+    if child_value(task, 0) < 0:
+        task_value(task, 0, -child_value(task, 0))
+        return IO_FAILED
+    return 0
+
+
+@kernel
+def _fact(context, params, word):
+    return atomics.load(atomics.load(context + own.BASE) + atomics.load(params + EXTENTS) - FACTS_NBYTES + word)

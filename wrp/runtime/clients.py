@@ -59,10 +59,25 @@ def client_submit(places, offset, due, pool, method, count, a0, a1, a2, a3, a4, 
     task = base + offset
     atomics.store(task + tasks.TAKEN, 0)        # first: a record that isn't in a queue and not taken is nobody's
     tasks.task_prepare(task, pool, method, count, a0, a1, a2, a3, a4, a5)
-    atomics.store(task + tasks.DUE, due)
+    tasks.put(task + tasks.DUE, due)
     queues.queue_push(queue, offset)
     _wake(lane, record)
     return offset
+
+
+@kernel
+def client_submit_many(places, offsets, pool, method, rows):
+    """As `client_submit`, for each row of `rows` (n, k) with this process's records at `offsets` (n) and one wake: n, or GONE."""
+    base, state, lane, record, queue = places
+    if atomics.load(state) != READY:
+        return GONE
+    for number in range(len(rows)):
+        task = base + offsets[number]
+        atomics.store(task + tasks.TAKEN, 0)
+        tasks.row_prepare(task, pool, method, rows, number)
+        queues.queue_push(queue, offsets[number])
+    _wake(lane, record)
+    return len(rows)
 
 
 @kernel

@@ -1,6 +1,7 @@
 """Joint: several tasks that are waited for as one, and the pool that makes such. Decides no routes."""
 
 from wrp.errors import UsageError
+from wrp.runtime.batch import Batch
 from wrp.runtime.future import Reply
 
 
@@ -74,7 +75,7 @@ class Several:
 
     def submit_many(self, method, rows, timeout_s=None):
         """As `Pool.submit_many`."""
-        return [self.submit(method, *row, timeout_s=timeout_s) for row in rows]
+        return Batch(self._pool, method, (), [self.submit(method, *row, timeout_s=timeout_s) for row in rows])
 
     async def submit_async(self, method, *args, **options):
         """As `Pool.submit_async`."""

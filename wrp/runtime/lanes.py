@@ -5,7 +5,7 @@ A lane may also be fed by the queues of attached processes (see queues.py), whic
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
-from wrp.comm.ring import Ring, ring_count, ring_pop, ring_push
+from wrp.comm.ring import Ring, ring_count, ring_pop, ring_push, ring_pushed
 from wrp.runtime.queues import queues_ringing, queues_take
 
 # Byte offsets. What submitters write and what the worker writes have cache lines of their own.
@@ -14,12 +14,12 @@ STOP = 8            # 1: the worker shall end when its ring is empty
 ENDED = 16          # 1: it has ended
 RANK = 24           # rank of the worker in the job
 QUEUES = 32         # address of what queues.py knows of the lane's queues of attached processes, relative to the lane; 0: none
-SUBMITTED = 64      # tasks ever pushed
-FINISHED = 72       # stack of subtasks that are done, whose waiters this worker serves (offset of the first, 0: none)
+FINISHED = 64       # stack of subtasks that are done, whose waiters this worker serves (offset of the first, 0: none)
 ASLEEP = 128        # futex: 1 while the worker sleeps, or is about to
-DONE = 192          # tasks ever finished
+DONE = 192          # tasks ever finished, and words about tasks
 WAKEUPS = 200       # times it woke from sleep
 TURN = 208          # odd: it looks into the queues of attached processes first
+TAKEN = 216         # tasks ever taken from the queues of attached processes
 RING = 256
 
 SLICE_US = 50_000   # a sleeper looks about itself this often
@@ -44,11 +44,7 @@ def lane_push(lane, value):
 @kernel
 def lane_push_quiet(lane, value):
     """Hand over a task without waking the worker: `lane_wake` has to follow. False if the ring is full."""
-    atomics.add(lane + SUBMITTED, 1)
-    if not ring_push(lane + RING, value):
-        atomics.add(lane + SUBMITTED, -1)
-        return False
-    return True
+    return ring_push(lane + RING, value)
 
 
 @kernel
@@ -71,7 +67,7 @@ def lane_poll(lane):
     if value < 0:
         value = queues_take(lane + queues)
         if value >= 0:
-            atomics.add(lane + SUBMITTED, 1)        # the worker counts it: the client may die at any moment
+            atomics.store(lane + TAKEN, atomics.load(lane + TAKEN) + 1)     # its client may die at any moment
         elif turn == 1:
             value = ring_pop(lane + RING)
     return value
@@ -120,7 +116,20 @@ def lane_idle(lane):
     queues = atomics.load(lane + QUEUES)
     if queues != 0 and queues_ringing(lane + queues):
         return False
-    return atomics.load(lane + DONE) == atomics.load(lane + SUBMITTED)
+    return lane_unfinished(lane) == 0
+
+
+@kernel
+def lane_unfinished(lane):
+    """Tasks that were pushed, or taken from queues, and aren't done."""
+    done = atomics.load(lane + DONE)            # first: the others only grow
+    return ring_pushed(lane + RING) + atomics.load(lane + TAKEN) - done
+
+
+@kernel
+def lane_done(lane):
+    """One more task is done. The lane's worker's alone."""
+    atomics.store(lane + DONE, atomics.load(lane + DONE) + 1)
 
 
 @kernel

@@ -11,6 +11,7 @@ from wrp.comm import atomics
 from wrp.comm.lock import is_alive
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import lanes, records, tasks
+from wrp.runtime.batch import Batch, batch_collect, batch_submit, words_of
 from wrp.runtime.future import Future, Reply, Watch
 from wrp.runtime.group import Group
 from wrp.runtime.joint import Several
@@ -133,25 +134,22 @@ class Pool:
             self._submit_special(method, len(args), padded, timeout_s, (tasks.ABANDONED, deadline_s, None))
 
     def submit_many(self, method, rows, timeout_s=None, query=None):
-        """Hand over a task for each of `rows`, tuples of equally many integers, with one wake: their Futures in order."""
-        rows = [tuple(row) for row in rows]
+        """Hand over a task for each of `rows`, tuples of equally many integers or an int64 array (n, k), with one wake.
+
+        Gives a Batch: the sequence of their Futures, with a `wait` for all at once. Raises as `submit` does; tasks that were
+        handed over before are forgotten then.
+        """
         if query is not None:
             return self.towards(query).submit_many(method, rows, timeout_s)
-        if self._is_attached or self._asks or self._join is not None:
-            return [self.submit(method, *row, timeout_s=timeout_s) for row in rows]
-        if len({len(row) for row in rows}) > 1:
-            raise UsageError(f"the rows of a batch for pool {self.name!r} have different lengths: give each the same arguments")
-        if not rows:
-            return []
-        words = np.array([self._padded(row) for row in rows], np.int64)
-        offsets = np.empty(len(rows), np.int64)
-        done, count = 0, len(rows[0])
+        words = words_of(self, rows)
+        if self._asks or self._join is not None:
+            return Batch(self, method, (), [self.submit(method, *row, timeout_s=timeout_s) for row in words.tolist()])
+        offsets, done = np.empty(len(words), np.int64), 0
         try:
-            while done < len(rows):
-                done += tasks.task_submit_many(self._node.address, self._free, self._lane, self.number, method, count,
-                                               words[done:], offsets[done:])
-                if done < len(rows):                    # wait for room with the next one
-                    push = partial(self._push, method, count, words[done].tolist())
+            while done < len(words):
+                done += self._push_many(method, words[done:], offsets[done:])
+                if done < len(words):                   # wait for room with the next one
+                    push = partial(self._push, method, words.shape[1], self._padded(words[done].tolist()))
                     offset = push()
                     offsets[done] = offset if offset >= 0 else self._later(push, method, timeout_s, offset)
                     done += 1
@@ -159,7 +157,7 @@ class Pool:
             for offset in offsets[:done].tolist():
                 self._abandon_record(offset)
             raise
-        return [Future(self, offset, method) for offset in offsets.tolist()]
+        return Batch(self, method, offsets)
 
     def other(self, name):
         """The pool `name` of the same node, for modules that call it. Raises UsageError when there is none yet."""
@@ -208,6 +206,10 @@ class Pool:
     def _push(self, method, count, args):
         return tasks.task_submit(self._node.address, self._free, self._lane, self.number, method, count, *args)
 
+    def _push_many(self, method, words, offsets):
+        """Fill `offsets` with the tasks' records, as far as there is room: how many."""
+        return batch_submit(self._node.address, self._free, self._lane, self.number, method, words, offsets)
+
     def _submit_special(self, method, count, args, timeout_s, kind):
         """Offset of a task of another kind: (state it begins in, deadline, period), seconds or None."""
         if self._is_attached:
@@ -241,10 +243,13 @@ class Pool:
         """Tell the worker to look at a task that was cancelled; False when its lane is full."""
         return self._is_attached or lanes.lane_push(self._lane, offset + 1)
 
-    # attached processes override these two
+    # attached processes override these three
 
     def _free_record(self, offset):
         tasks.task_free(self._node.address, self._free, offset)
+
+    def _collect_many(self, offsets, out):
+        batch_collect(self._node.address, self._free, offsets, out)
 
     def _abandon_record(self, offset):
         tasks.task_abandon(self._node.address, self._free, offset)

@@ -41,7 +41,7 @@ def python_finish(context, offset, code, v0, v1, v2, v3):
     atomics.store(task + tasks.VALUES + 24, v3)
     block.meter_done(atomics.load(context + own.METER), task, code)
     if atomics.load(task + tasks.PERIOD) == 0:
-        atomics.add(lane + lanes.DONE, 1)       # before the caller may look
+        lanes.lane_done(lane)       # before the caller may look
     tasks.task_finish(base, atomics.load(context + own.FREE), offset, code)
 
 
@@ -99,7 +99,7 @@ class PythonLoop:
         """A task that has just come in, or word that one is to be cancelled (its offset + 1)."""
         if offset & 1:
             self._cancel_task(offset - 1)
-            atomics.add(self._lane + lanes.DONE, 1)
+            lanes.lane_done(self._lane)
             return
         at = offset // 8
         words = self._words[at:at + _HEAD].tolist()
@@ -108,7 +108,7 @@ class PythonLoop:
         elif words[_DUE] and time.monotonic_ns() >= words[_DUE]:
             self._finish(offset, tasks.DEADLINE)
         elif words[_PERIOD]:
-            atomics.add(self._lane + lanes.DONE, 1)     # it never ends by itself: nobody is to wait for that
+            lanes.lane_done(self._lane)     # it never ends by itself: nobody is to wait for that
             self._jobs[offset] = job = Job(offset, self._periodic(offset, words), "periodic")
             self._arm(job, words[_DUE])
             self._step(job, None, None)

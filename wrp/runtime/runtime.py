@@ -6,9 +6,10 @@ import weakref
 import numpy as np
 
 from wrp.errors import UsageError, WaitTimeout
-from wrp.runtime import modules, pools, schedulers
+from wrp.runtime import bdev, modules, pools, schedulers
 from wrp.runtime.config.keys import of_entry
-from wrp.runtime.devices import make_device
+from wrp.runtime.devices import Spec, make_device, of_pool
+from wrp.runtime.iothreads import IoThreads
 from wrp.runtime.node import Node
 from wrp.runtime.pool import Pool
 from wrp.runtime.postman import Post
@@ -21,7 +22,7 @@ from wrp.runtime.worker import JittedLoop, Worker
 _SHARDS = 64                    # of a pool on a node, at most
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
-_BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity")
+_BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level")
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
           pools.JITTED_KIND: "a user's module"}
 
@@ -39,7 +40,7 @@ class Runtime:
         self._modules = {}              # class by the pool's slot, of pools of users' modules
         with ranks.agreed("starting the runtime"):
             self._node = Node(ranks, config, make_segment)
-        self._fds = np.full(pools.MOST, -1, np.int64)
+        self._fds = np.full(2 * pools.MOST, -1, np.int64)       # of each pool: buffered, past the page cache
         self._handlers = np.zeros(pools.MOST * METHODS, np.int64)
         self._post = Post(ranks, self._node, config, self._modules) if ranks.nodes > 1 else None
         self._workers = self._start()
@@ -80,7 +81,7 @@ class Runtime:
         """The Pool of this name, made with `params` if the node has none. Collective over the node; every node makes its own
         containers, and tasks that come from other nodes before that wait for it.
 
-        params : of bdev: bdev_type, capacity (bytes), path (file); of a user's module: what its class takes;
+        params : of bdev: bdev_type, capacity (bytes), path (file), and the keys of its entry in a configuration; of a user's module: what its class takes;
         for all: pool_id "MAJOR.MINOR", pool_query (the nodes that have containers, all by default), shards (containers on each, 1)
         Raises ConfigError for an unknown module, UsageError when the pool is there and of another module.
         """
@@ -89,7 +90,7 @@ class Runtime:
         if name not in self._pools:
             slot = self._slot(name, module, params)
             if kind == pools.BDEV_KIND:
-                self._add_device(name, slot, _spec(name, **params))
+                self._add_device(name, slot, of_pool(name, **params))
             else:
                 self._add_container(name, slot, module, params)
         found = self._pools[name]
@@ -97,29 +98,38 @@ class Runtime:
             raise UsageError(f"pool {name!r} is there and is of {_KINDS[found._slot.kind]}, not of {module}")
         return found
 
-    def device(self, name, kind, capacity, path=None, read_only=False):
+    def device(self, name, kind, capacity, path=None, read_only=False, **more):
         """The Device of this name, with its bdev pool, made if the node has none. Collective over the node.
 
-        kind : "ram", or "file" with the file's path
-        capacity : bytes, rounded down to 64 (ram) or 4096 (file)
+        kind : "ram", "file" with the file's path, "gpu" or "noop"
+        capacity : bytes, rounded down to the alignment of the kind
+        more : fields of `devices.Spec`: depth, direct, alignment, persistence, metrics
         Raises OutOfSpace, UsageError, StoreError when the file can't be opened.
         """
         self._node.check_open()
         if name not in self._devices:
-            self._add_device(name, self._slot(name, "bdev", {}), (kind, capacity, path, read_only))
+            self._add_device(name, self._slot(name, "bdev", {}), Spec(kind, capacity, path, read_only, **more))
         device = self._devices[name]
         if device.kind != kind:
             raise UsageError(f"device {name!r} is there and is of kind {device.kind}, not {kind}")
         return device
 
     def _add_device(self, name, slot, spec):
-        pool = self._device_pool(name, slot, spec[0])
+        pool = self._device_pool(name, slot, spec.kind)
         device = make_device(self._node, pool, spec)
-        if device.descriptor >= 0 and self._node.ranks.rank == 0:
-            # the worker's own: it writes on while somebody closes the device
-            self._fds[slot.number] = os.dup(device.descriptor)
+        if device.kind in ("file", "gpu") and self._node.ranks.rank == 0:
+            self._serve(device, slot.number)
         self._pools[name], self._devices[name] = pool, device
         self._node.table.set_ready(slot.number)
+
+    def _serve(self, device, number):
+        """Give the worker what it moves the device's bytes with."""
+        for place, descriptor in ((number, device.descriptor), (bdev.DIRECT + number, device.direct)):
+            if descriptor >= 0:         # its own: it writes on while somebody closes the device
+                self._fds[place] = os.dup(descriptor)
+        if device.kind == "gpu":
+            self._io.movers[number] = device
+        self._io.allow(device.facts["io_depth"])
 
     def _device_pool(self, name, slot, kind):
         """The bytes of a device in memory may be moved by any jitted worker, where the node has more than one."""
@@ -209,7 +219,8 @@ class Runtime:
             workers.append(Worker(node, "wrp-postman", layout.postman, self._post.postman))
         for worker in workers:
             worker.start(self.ranks.rank)
-        return workers
+        self._io = IoThreads(node, jitted)
+        return [*workers, self._io]
 
     def ring(self, node):
         """Call what another node's first rank has given to `on_ring`, soon. On the first rank of a node; local."""
@@ -263,14 +274,8 @@ def composed(config):
         if entry["mod_name"] in _SERVED_BY_THE_LIBRARY:
             continue
         is_bdev = modules.kind_of(entry["mod_name"]) == pools.BDEV_KIND
-        passed = _BDEV_KEYS if is_bdev else ["pool_id", *(key for key in entry if key not in of_entry("compose"))]
+        passed = [*_BDEV_KEYS, *(key for key in entry if key.startswith("perf_metrics."))] if is_bdev else ["pool_id", *(key for key in entry if key not in of_entry("compose"))]
         yield entry["pool_name"], entry["mod_name"], {key: entry[key] for key in passed}
-
-
-def _spec(name, bdev_type="", capacity=1 << 30, path=None):
-    """What makes the device of a bdev pool; kind and path follow from its name."""
-    kind = bdev_type or ("ram" if name.startswith("ram::") else "file")
-    return kind, capacity, path or (name if kind == "file" else None), False
 
 
 def _stopped(workers, timeout_s):

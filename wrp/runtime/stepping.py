@@ -23,7 +23,7 @@ def start(context, offset, fds):
     lane = atomics.load(context + own.LANE)
     if offset & 1:
         _cancel_waiting(context, offset - 1, fds)
-        atomics.add(lane + lanes.DONE, 1)
+        lanes.lane_done(lane)
         return
     task = atomics.load(context + own.BASE) + offset
     if atomics.load(task + tasks.CANCEL):
@@ -35,7 +35,7 @@ def start(context, offset, fds):
             atomics.store(task + tasks.NEXT_AT, atomics.now_ns())
             atomics.store(task + tasks.RUNS, 0)
             atomics.store(task + tasks.MISSED, 0)
-            atomics.add(lane + lanes.DONE, 1)           # it never ends by itself: nobody is to wait for that
+            lanes.lane_done(lane)           # it never ends by itself: nobody is to wait for that
         _step(context, offset, fds)
 
 
@@ -166,14 +166,14 @@ def _again(context, offset, code, fds):
 def _finish(context, offset, code):
     base = atomics.load(context + own.BASE)
     task = base + offset
-    atomics.store(task + tasks.SERIAL, 0)           # subtasks that are under way find nobody
+    tasks.put(task + tasks.SERIAL, 0)               # subtasks that are under way find nobody
     block.meter_done(atomics.load(context + own.METER), task, code)
     if atomics.load(task + tasks.PERIOD):
         tasks.task_value(task, 0, atomics.load(task + tasks.RUNS))
         tasks.task_value(task, 1, atomics.load(task + tasks.MISSED))
     else:
         # counted before the caller may look
-        atomics.add(atomics.load(context + own.LANE) + lanes.DONE, 1)
+        lanes.lane_done(atomics.load(context + own.LANE))
     tasks.task_finish(base, atomics.load(context + own.FREE), offset, code)
 
 
@@ -186,7 +186,7 @@ def _run(context, offset, step, fds):
     entry = atomics.load(context + own.POOLS) + pool * pools.ENTRY
     kind = atomics.load(entry + pools.KIND)
     if kind == pools.BDEV_KIND:
-        return bdev_run(task, entry + pools.PARAMS, base, atomics.load(context + own.NBYTES), fds[pool])
+        return bdev_run(context, task, entry + pools.PARAMS, step, fds)
     if kind == pools.ADMIN_KIND:
         parked = atomics.load(context + own.PARKED) - atomics.load(context + own.AGAIN_COUNT)
         return admin_run(task, atomics.load(context + own.LANES), atomics.load(context + own.LANE_COUNT),

@@ -3,29 +3,29 @@
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.runtime import lanes
-from wrp.runtime.lanes import lane_push, lane_push_quiet, lane_wake
+from wrp.runtime.lanes import lane_push, lane_wake
 
 NBYTES = 384
 ARGUMENTS, RESULTS = 6, 4
 
-# Byte offsets. What every task uses comes first.
+# Byte offsets. A round trip is as fast as few cache lines change hands, so the first line is what the worker answers, the second
+# what the caller asks, and the words of the third are written only where they change.
 STATE = 0           # a futex
-POOL = 8            # slot in the pool table
-METHOD = 16
-CODE = 24           # return code, 0 = success
-COUNT = 32          # arguments given
-ARGS = 40           # 6 words
-VALUES = 88         # 4 words
-LINK = 120          # the next record of the list that this one is in: free, finished, ready, waiting for a lock
-BORN = 128          # when it was submitted (ns, monotonic)
-TOOK = BORN         # once it is done: ns since then
-DUE = 136           # its deadline (ns, monotonic), 0: none
-CANCEL = 144        # 1: somebody asked to cancel it
-PERIOD = 152        # ns between two runs of a periodic task, 0: it runs once
-SERIAL = 160        # given by the worker at the first wait, unique in the node: lane number << 48 | count
-WAITING = 168       # what it waits for, see `wrp.runtime.waiting.parking`
-STEP = 176          # of a jitted handler
-PLACE = 184         # place in the worker's heap of timers, 0: none
+CODE = 8            # return code, 0 = success
+VALUES = 16         # 4 words
+TOOK = 48           # once it is done: ns since BORN
+LINK = 56           # the next record of the list that this one is in: free, finished, ready, waiting for a lock
+POOL = 64           # slot in the pool table
+METHOD = 72
+COUNT = 80          # arguments given
+BORN = 88           # when it was submitted (ns, monotonic)
+ARGS = 96           # 6 words
+DUE = 144           # its deadline (ns, monotonic), 0: none
+CANCEL = 152        # 1: somebody asked to cancel it
+PERIOD = 160        # ns between two runs of a periodic task, 0: it runs once
+SERIAL = 168        # given by the worker at the first wait, unique in the node: lane number << 48 | count
+WAITING = 176       # what it waits for, see `wrp.runtime.waiting.parking`
+STEP = 184          # of a jitted handler
 # of a subtask: who waits for it
 WATCH_LANE = 192    # offset of the lane that is told
 WATCHER = 200       # the record of the task that waits, 0: an object in Python
@@ -41,6 +41,7 @@ TAKEN = 296         # of an attached process's record: 1 once the worker has tak
 RUNS, MISSED = 304, 312     # of a periodic task
 LOCK_OF, LOCK_MODE = 320, 328   # of one that waits for a lock
 COLLECTED = 336     # 1: the results of its subtasks have been waited for, the next subtask begins new sums
+PLACE = 344         # place in the worker's heap of timers, 0: none
 
 # States. The worker exchanges the state for DONE and so learns whether somebody sleeps, a lane is to be told, or nobody waits.
 SUBMITTED, SLEEPING, DONE, ABANDONED, WATCHED = 1, 2, 3, 4, 5
@@ -104,24 +105,44 @@ def task_new(base, free, state, pool, method, count, a0, a1, a2, a3, a4, a5):
 
 
 @kernel
+def put(address, value):
+    """Store a word that most often has this value already: its cache line stays with all who read it then."""
+    if atomics.load(address) != value:
+        atomics.store(address, value)
+
+
+@kernel
 def task_prepare(task, pool, method, count, a0, a1, a2, a3, a4, a5):
     """Fill the record at `task` (an address), which nobody else looks at yet."""
     atomics.store(task + POOL, pool)
     atomics.store(task + METHOD, method)
-    atomics.store(task + CODE, 0)
     atomics.store(task + COUNT, count)
+    atomics.store(task + BORN, atomics.now_ns())
     atomics.store(task + ARGS, a0)
     atomics.store(task + ARGS + 8, a1)
     atomics.store(task + ARGS + 16, a2)
     atomics.store(task + ARGS + 24, a3)
-    atomics.store(task + ARGS + 32, a4)
-    atomics.store(task + ARGS + 40, a5)
+    put(task + ARGS + 32, a4)
+    put(task + ARGS + 40, a5)
+    for word in (DUE, CANCEL, PERIOD, SERIAL, WAITING, STEP):
+        put(task + word, 0)
+    atomics.store(task + CODE, 0)
     for number in range(RESULTS):
         atomics.store(task + VALUES + 8 * number, 0)
-    atomics.store(task + BORN, atomics.now_ns())
-    for word in (DUE, CANCEL, PERIOD, SERIAL, WAITING, STEP):
-        atomics.store(task + word, 0)
     atomics.store(task + STATE, SUBMITTED)
+
+
+@kernel
+def row_prepare(task, pool, method, rows, number):
+    """The same with the arguments of a row of `rows` (n, k), k at most six."""
+    count = rows.shape[1]
+    task_prepare(task, pool, method, count, _word(rows, number, 0), _word(rows, number, 1), _word(rows, number, 2),
+                 _word(rows, number, 3), _word(rows, number, 4), _word(rows, number, 5))
+
+
+@kernel
+def _word(rows, number, place):
+    return rows[number, place] if place < rows.shape[1] else 0
 
 
 @kernel
@@ -141,25 +162,6 @@ def task_hand(base, free, lane, offset):
         return offset
     task_free(base, free, offset)
     return LANE_FULL
-
-
-@kernel
-def task_submit_many(base, free, lane, pool, method, count, rows, offsets):
-    """Submit a task for each row of `rows` (n, 6) with one wake; `offsets` (n) gets theirs. How many found room."""
-    done = 0
-    while done < len(rows):
-        row = rows[done]
-        offset = task_new(base, free, SUBMITTED, pool, method, count, row[0], row[1], row[2], row[3], row[4], row[5])
-        if offset < 0:
-            break
-        if not lane_push_quiet(lane, offset):
-            task_free(base, free, offset)
-            break
-        offsets[done] = offset
-        done += 1
-    if done:
-        lane_wake(lane)
-    return done
 
 
 @kernel

@@ -35,7 +35,7 @@ def worker_loop(context, spin_ns, fds):
             offset = lane_next(lane, spin_ns, first_due(context))
         if offset >= 0:
             start(context, offset, fds)
-        elif atomics.load(lane + lanes.STOP) == 1:
+        elif atomics.load(lane + lanes.STOP) == 1 and atomics.load(context + own.IN_FLIGHT) == 0:
             return _ENDED
 
 

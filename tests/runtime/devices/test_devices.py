@@ -1,4 +1,4 @@
-"""The contract of devices, over both kinds."""
+"""The contract of devices, over all kinds."""
 
 import errno
 import os
@@ -7,19 +7,45 @@ import threading
 
 import numpy as np
 import pytest
+from stress.churn import churn
 
+from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, StoreError, UsageError, WrpError
 from wrp.runtime import bdev
+from wrp.runtime.devices import gpu
+from wrp.runtime.meter.reading import Meter
+from wrp.runtime.runtime import Runtime
 
 MIB = 1 << 20
 
 
-@pytest.fixture(params=["ram", "file"])
+def _why_no_gpu():
+    try:
+        gpu.library()
+    except UsageError as error:
+        return str(error)
+    return ""
+
+
+GPU = pytest.param("gpu", marks=pytest.mark.skipif(bool(_why_no_gpu()), reason=_why_no_gpu()))
+
+
+@pytest.fixture(params=["ram", "file", "direct", "noop", GPU])
 def device(request, runtime, tmp_path):
-    return runtime.device(f"test.{request.param}", request.param, 32 * MIB, tmp_path / "data.bin")
+    kind, more = ("file", {"direct": True}) if request.param == "direct" else (request.param, {})
+    return runtime.device(f"test.{request.param}", kind, 32 * MIB, tmp_path / "data.bin", **more)
 
 
-def test_bytes_come_back(device):
+@pytest.fixture
+def keeping(device):
+    """A device that keeps what is written to it."""
+    if device.kind == "noop":
+        pytest.skip("a device of kind noop keeps no bytes")
+    return device
+
+
+def test_bytes_come_back(keeping):
+    device = keeping
     rng = np.random.default_rng(1)
     written = {}
     for nbytes in (1, 63, 4096, 70_000, 5 * MIB):
@@ -221,7 +247,7 @@ def test_ram_that_does_not_fit_into_the_segment(runtime):
         runtime.device("big", "ram", 1 << 40)
 
 
-@pytest.mark.parametrize("kind", ["ram", "file"])
+@pytest.mark.parametrize("kind", ["ram", "file", GPU])
 def test_read_and_write_as_tasks(runtime, tmp_path, kind):
     staging = runtime.device("staging", "ram", 4 * MIB)
     runtime.device("target", kind, 16 * MIB, tmp_path / "t.bin")
@@ -239,3 +265,59 @@ def test_read_and_write_as_tasks(runtime, tmp_path, kind):
     assert pool.call(bdev.FREE_BLOCKS, block, 100_000).code == 0
     assert pool.call(bdev.FREE_BLOCKS, block, 100_000).code == bdev.NOT_TAKEN
     assert pool.call(55).code == bdev.UNKNOWN_METHOD
+    assert pool.call(bdev.SYNC).code == 0
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_what_is_missing(runtime):
+    if not _why_no_gpu():
+        pytest.skip("this machine has a gpu")
+    with pytest.raises(UsageError, match="a device of kind gpu needs (the package cupy|a gpu)"):
+        runtime.device("g", "gpu", MIB)
+
+
+@pytest.mark.parametrize("wrong, sentence", [({"kind": "tape"}, "it must be one of ram, file, gpu, noop"), ({"kind": "file"}, "has no path"),
+                                             ({"kind": "ram", "alignment": 3}, "power of two"), ({"kind": "ram", "persistence": "a day"}, "one of volatile"),
+                                             ({"kind": "noop", "capacity": 100}, "has no capacity")])
+def test_what_no_device_can_be_is_refused(runtime, wrong, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        runtime.device("wrong", **{"capacity": MIB, **wrong})
+    with pytest.raises(UsageError, match="takes no colour"):
+        runtime.pool("ram::red", "bdev", colour=3)
+
+
+def test_a_noop_device_has_space_and_no_bytes(runtime):
+    buffer = runtime.device("staging", "ram", MIB)
+    pool = runtime.pool("nothing", "bdev", bdev_type="noop", capacity=1 << 50)
+    block, nbytes, *_ = pool.call(bdev.ALLOCATE_BLOCKS, 1 << 40).values
+    assert pool.call(bdev.WRITE, block, buffer._base, 1000) == (0, (1000, 0, 0, 0))
+    assert pool.call(bdev.GET_STATS).values == (1 << 50, (1 << 50) - (1 << 40), 1000, 0)
+    assert pool.call(bdev.FREE_BLOCKS, block, nbytes).code == 0 == pool.call(bdev.SYNC).code
+
+
+def test_keys_of_the_configuration_reach_the_device(configured, tmp_path):
+    config = configured(f"""
+runtime: {{segment_capacity: 64m}}
+compose:
+  - {{mod_name: bdev, pool_name: {tmp_path}/d.bin, capacity: 16m, io_depth: 5, direct_io: true, alignment: 8k, persistence_level: long_term,
+     perf_metrics: {{iops: 77, read_latency_us: 9}}}}
+""")
+    with Runtime(Solo(), config) as runtime:
+        device = runtime.devices[f"{tmp_path}/d.bin"]
+        facts = device.facts
+        assert (facts["io_depth"], facts["direct_alignment"], facts["persistence_level"], device.align) == (5, 8192, "long_term", 8192)
+        assert facts["perf_metrics"] == {"read_bandwidth_mbps": 100, "write_bandwidth_mbps": 80, "read_latency_us": 9, "write_latency_us": 1200, "iops": 77}
+        assert runtime._io._most == 5
+
+
+@pytest.mark.parametrize("level, synced", [("volatile", 0), ("temporary", 0), ("long_term", 2)])
+def test_sync_reaches_storage_where_the_device_promises_it(runtime, tmp_path, monkeypatch, level, synced):
+    device, calls = runtime.device("f", "file", MIB, tmp_path / "f.bin", persistence=level), []
+    monkeypatch.setattr(os, "fdatasync", calls.append)
+    device.sync(), device.sync()
+    assert len(calls) == synced
+    assert runtime.pool("f", "bdev").call(bdev.SYNC).code == 0
+    assert Meter(runtime.node).workers()[0].waits == (1 if synced else 0)       # a thread's work
+
+
+def test_a_long_churn_of_a_small_device_ends_where_it_began(runtime):
+    churn(runtime.device("small", "noop", 8 * MIB), operations=100_000, seed=5)

@@ -71,16 +71,19 @@ _COMPOSE = (
         "physical:N and direct_id:N one, range:FIRST:COUNT some"),
     Key("compose[].shards", "int", 1, "containers of the pool on each node, each served by one worker", 1, 64),
     _compatible("compose[].restart", "bool", False, "make the pool again when the runtime restarts"),
-    Key("compose[].bdev_type", "text", "", "kind of a bdev: ram or file; from the pool's name when absent", choices=("", "ram", "file")),
+    Key("compose[].bdev_type", "text", "", "kind of a bdev: ram, file, noop (no bytes) or gpu; ram or file from the pool's name when absent",
+        choices=("", "ram", "file", "noop", "gpu")),
     Key("compose[].capacity", "size", _GIBI, "bytes of a bdev", 4096, _LARGEST),
-    _compatible("compose[].io_depth", "int", 32, "I/O operations in flight", 1),
-    _compatible("compose[].alignment", "size", 4096, "alignment of I/O in bytes", 1),
-    _compatible("compose[].perf_metrics.read_bandwidth_mbps", "number", 100, "MB/s when reading", 0),
-    _compatible("compose[].perf_metrics.write_bandwidth_mbps", "number", 80, "MB/s when writing", 0),
-    _compatible("compose[].perf_metrics.read_latency_us", "number", 1000, "microseconds until a read begins", 0),
-    _compatible("compose[].perf_metrics.write_latency_us", "number", 1200, "microseconds until a write begins", 0),
-    _compatible("compose[].perf_metrics.iops", "number", 1000, "operations per second", 0),
-    _compatible("compose[].persistence_level", "text", "volatile", "how long the data lasts", choices=("volatile", "temporary", "long_term")),
+    Key("compose[].io_depth", "int", 32, "reads and writes of a file that are under way at once, at most (threads; of a node at most 128)", 1),
+    Key("compose[].alignment", "size", 4096, "with direct_io: what buffers, places and sizes are multiples of, in bytes", 1),
+    Key("compose[].direct_io", "bool", False, "read and write a file past the page cache where buffer, place and size are aligned and the file "
+        "system can"),
+    Key("compose[].perf_metrics.read_bandwidth_mbps", "number", 100, "said of the device, shown by monitor: MB/s when reading", 0),
+    Key("compose[].perf_metrics.write_bandwidth_mbps", "number", 80, "the same: MB/s when writing", 0),
+    Key("compose[].perf_metrics.read_latency_us", "number", 1000, "the same: microseconds until a read begins", 0),
+    Key("compose[].perf_metrics.write_latency_us", "number", 1200, "the same: microseconds until a write begins", 0),
+    Key("compose[].perf_metrics.iops", "number", 1000, "the same: operations per second", 0),
+    Key("compose[].persistence_level", "text", "volatile", "how long the data lasts; with long_term what was written to a file is on storage after Sync", choices=("volatile", "temporary", "long_term")),
 )
 
 _STORE = (

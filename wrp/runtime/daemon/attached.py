@@ -11,12 +11,11 @@ from wrp.comm import atomics
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, RuntimeGone, UsageError, WaitTimeout
 from wrp.runtime import config as configs
-from wrp.runtime import bdev, clients, lanes, modules
+from wrp.runtime import clients, lanes, modules
 from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.calling import AttachedPool
 from wrp.runtime.daemon.finding import GONE_HINT, found, wait_s
-from wrp.runtime.devices.file import FileDevice
-from wrp.runtime.devices.ram import RamDevice
+from wrp.runtime.devices import open_device
 from wrp.runtime.pools import PoolTable
 
 _NAP_S = 0.02
@@ -128,8 +127,7 @@ class Attached:
         if name not in self._devices:
             pool = self.pool(name, "bdev")
             path = (self._names.get(pool._slot.number) or (name, None))[1]
-            is_ram = atomics.load(pool._slot.params + bdev.KIND) == bdev.RAM
-            self._devices[name] = RamDevice(self, pool, name) if is_ram else FileDevice(self, pool, name, path or name)
+            self._devices[name] = open_device(self, pool, path or name)
         return self._devices[name]
 
     def _request(self, request):

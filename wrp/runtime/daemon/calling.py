@@ -5,7 +5,8 @@ import time
 from wrp.comm import atomics
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import clients, lanes, tasks
-from wrp.runtime.clients import client_notify, client_submit
+from wrp.runtime.batch import batch_collect
+from wrp.runtime.clients import client_notify, client_submit, client_submit_many
 from wrp.runtime.pool import Pool
 
 
@@ -48,6 +49,24 @@ class AttachedPool(Pool):
             attached.check_alive()
         return code
 
+    def _push_many(self, method, words, offsets):
+        attached, records = self._node, []
+        try:
+            for _ in range(len(words)):
+                records.append(attached._records.popleft())
+        except IndexError:              # all are in use: the next task waits for one
+            pass
+        if not records:
+            return 0
+        offsets[:len(records)] = records
+        with attached._lock:
+            code = client_submit_many(self._places, offsets[:len(records)], self.number, method, words[:len(records)])
+        if code == clients.GONE:
+            attached._records.extend(records)
+            attached.check_alive()
+            return 0
+        return code
+
     def _submit_special(self, method, count, args, timeout_s, kind):
         _, deadline_s, period_s = kind
         if period_s is not None:
@@ -72,6 +91,10 @@ class AttachedPool(Pool):
 
     def _free_record(self, offset):
         self._node._records.append(offset)
+
+    def _collect_many(self, offsets, out):
+        batch_collect(self._node.address, 0, offsets, out)
+        self._node._records.extend(offsets.tolist())
 
     def _abandon_record(self, offset):
         self._node._abandoned.append(offset)

@@ -9,10 +9,10 @@ from wrp.runtime import bdev, clients, lanes, pools, queues
 from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.about import STATES, About
 from wrp.runtime.daemon.stopping import ASKED
+from wrp.runtime.devices.spec import KINDS, noted
 from wrp.errors import RuntimeGone, StoreError
 
 _MODULES = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "python", pools.JITTED_KIND: "jitted"}
-_KINDS = {bdev.RAM: "ram", bdev.FILE: "file"}
 
 
 class View:
@@ -92,8 +92,10 @@ class View:
         words = {"capacity": bdev.CAPACITY, "written": bdev.WRITTEN, "read": bdev.READ_BYTES}
         found = {key: atomics.load(params + word) for key, word in words.items()}
         extents = atomics.load(params + bdev.EXTENTS)
-        return {"kind": _KINDS.get(atomics.load(params + bdev.KIND), "?"), **found,
-                "free": extents_free(self.segment.address + extents) if extents else 0}
+        if not extents:
+            return {"kind": "?", **found, "free": 0}
+        address = self.segment.address + extents
+        return {"kind": KINDS.get(atomics.load(params + bdev.KIND), "?"), **found, "free": extents_free(address), **noted(address - bdev.FACTS_NBYTES)}
 
     def stop(self, timeout_s):
         """Ask it to stop and wait until its name is gone: True, or False at the deadline."""

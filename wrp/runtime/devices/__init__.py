@@ -1,6 +1,7 @@
-"""Devices: leased space in memory and files of a node, and the bytes in it."""
+"""Devices: leased space in memory, files and gpus of a node, and the bytes in it."""
 
 from wrp.runtime.devices.device import Device
-from wrp.runtime.devices.making import make_device
+from wrp.runtime.devices.making import make_device, open_device
+from wrp.runtime.devices.spec import Spec, noted, of_pool
 
-__all__ = ["Device", "make_device"]
+__all__ = ["Device", "Spec", "make_device", "noted", "of_pool", "open_device"]

@@ -1,4 +1,4 @@
-"""Device: the contract of all devices, and the leasing they share. Where the bytes lie is in ram.py and file.py."""
+"""Device: the contract of all devices, and the leasing they share. Where the bytes lie is in ram.py, file.py, gpu.py and noop.py."""
 
 import threading
 
@@ -10,6 +10,7 @@ from wrp.comm.sizes import format_size
 from wrp.errors import OutOfSpace, UsageError, WrpError
 from wrp.runtime import bdev
 from wrp.runtime.devices.runs import Leases
+from wrp.runtime.devices.spec import noted
 
 TABLE_RUNS = 16384              # most free runs of a device
 _SHARES = 8                     # a lease in bulk is at most this part of a rank's part of the device
@@ -20,20 +21,23 @@ _WHOLE_KEPT = 1                 # leases without a byte in use that a process ke
 class Device:
     """Space and bytes of one device of the node, shared by its ranks. Offsets and sizes in bytes; any thread may use it.
 
-    Attributes: name, kind ("ram" or "file"), capacity, descriptor (of the file; -1). Calls are local.
+    Attributes: name, kind ("ram", "file", "gpu" or "noop"), capacity, descriptor and direct (of the file, the second past the page
+    cache; -1), facts (what was said of it when it was made: see `spec.noted`). Calls are local.
     """
 
     kind = None
     align = None                # leases begin at multiples of it
     first, unit = None, None    # bytes leased from the node at once: at first, doubling until at most
-    descriptor = -1
+    descriptor = direct = -1
 
     def __init__(self, node, pool, name):
         self.name = name
         self._node, self._pool = node, pool
         params = pool._slot.params
         self.capacity = atomics.load(params + bdev.CAPACITY)
+        self.align = atomics.load(params + bdev.ALIGN)
         self._extents = node.address + atomics.load(params + bdev.EXTENTS)
+        self.facts = noted(self._extents - bdev.FACTS_NBYTES)
         # a power of two, so that the pieces of the store fill it
         share = 1 << (self.capacity // (_SHARES * node.ranks.size)).bit_length() >> 1
         self._most = max(self.align, min(self.unit, share))

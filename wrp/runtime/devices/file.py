@@ -4,6 +4,7 @@ import errno
 import os
 import weakref
 
+from wrp.comm.streaming import address_of
 from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime.devices.device import Device
 
@@ -28,7 +29,15 @@ class FileDevice(Device):
             self.descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
         except OSError as error:
             raise StoreError(f"file {self.path} of device {name!r} can't be opened: {error.strerror}; check the path and its permissions") from error
-        self._closing = weakref.finalize(self, os.close, self.descriptor)
+        self.direct = self._opened_direct(flags) if self.facts["direct_alignment"] else -1
+        self._closing = weakref.finalize(self, _close, self.descriptor, self.direct)
+
+    def _opened_direct(self, flags):
+        """Descriptor past the page cache, -1 where the file system has no such thing."""
+        try:
+            return os.open(self.path, flags & ~os.O_CREAT | os.O_DIRECT | os.O_CLOEXEC)
+        except OSError:
+            return -1
 
     def lease(self, nbytes):
         if self._read_only:
@@ -42,7 +51,7 @@ class FileDevice(Device):
         view = memoryview(data).cast("B") if len(data) else memoryview(b"")
         self._check_range(offset, len(view))
         while view:
-            count = self._tried(os.pwrite, view[:_PIECE], offset)
+            count = self._tried(os.pwrite, view[:_PIECE], offset, descriptor=self._past_the_cache(view, offset))
             view, offset = view[count:], offset + count
 
     def read(self, offset, out):
@@ -50,15 +59,15 @@ class FileDevice(Device):
         view = memoryview(out).cast("B") if len(out) else memoryview(bytearray())
         self._check_range(offset, len(view))
         while view:
-            count = self._tried(os.preadv, [view[:_PIECE]], offset)
+            count = self._tried(os.preadv, [view[:_PIECE]], offset, descriptor=self._past_the_cache(view, offset))
             if count == 0:
                 raise OSError(errno.EIO, f"the file ends before byte {offset + len(view)}", self.path)
             view, offset = view[count:], offset + count
 
     def sync(self):
-        """What this node wrote is on storage when it returns."""
+        """What this node wrote is on storage when it returns, where the device's persistence is long_term."""
         self._check_open()
-        if not self._read_only:
+        if not self._read_only and self.facts["persistence_level"] == "long_term":
             self._tried(os.fdatasync)
 
     def close(self):
@@ -70,10 +79,18 @@ class FileDevice(Device):
 
     close.__doc__ = Device.close.__doc__
 
-    def _tried(self, call, *args):
+    def _past_the_cache(self, view, offset):
+        """The descriptor past the page cache where buffer, place and size are aligned for it, else None."""
+        if self.direct < 0:
+            return None
+        return None if (offset | len(view) | address_of(view)) & (self.facts["direct_alignment"] - 1) else self.direct
+
+    def _tried(self, call, *args, descriptor=None):
         try:
-            return call(self.descriptor, *args)
+            return call(self.descriptor if descriptor is None else descriptor, *args)
         except OSError as error:
+            if error.errno == errno.EINVAL and descriptor is not None:      # the storage wants another alignment
+                return self._tried(call, *args)
             raise OSError(error.errno, os.strerror(error.errno), self.path) from error
 
     def _back(self, offset, nbytes):
@@ -86,3 +103,9 @@ class FileDevice(Device):
                 raise OSError(error.errno, os.strerror(error.errno), self.path) from error
             # the leased bytes are ours, so the last of them may be set; cutting the file to a length could lose another rank's
             self._tried(os.pwrite, b"\0", offset + nbytes - 1)
+
+
+def _close(*descriptors):
+    for descriptor in descriptors:
+        if descriptor >= 0:
+            os.close(descriptor)

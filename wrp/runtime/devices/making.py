@@ -4,50 +4,68 @@ from wrp.comm import atomics
 from wrp.comm.extents import Extents
 from wrp.errors import OutOfSpace, UsageError
 from wrp.runtime import bdev
-from wrp.runtime.devices import ram
+from wrp.runtime.devices import gpu, ram, spec
 from wrp.runtime.devices.device import TABLE_RUNS
 from wrp.runtime.devices.file import FileDevice
+from wrp.runtime.devices.gpu import GpuDevice
+from wrp.runtime.devices.noop import NoopDevice
 from wrp.runtime.devices.ram import RamDevice
 
-_CLASSES = {"ram": RamDevice, "file": FileDevice}
-_NUMBERS = {"ram": bdev.RAM, "file": bdev.FILE}
+_CLASSES = {"ram": RamDevice, "file": FileDevice, "gpu": GpuDevice, "noop": NoopDevice}
 
 
-def make_device(node, pool, spec):
-    """The Device of a bdev pool on this rank. Collective over the node.
+def make_device(node, pool, asked):
+    """The Device of a bdev pool on this rank, as the Spec `asked`. Collective over the node.
 
-    spec : (kind, capacity in bytes, path of the file or None, read_only)
     Raises UsageError, OutOfSpace, and StoreError when the file can't be opened; the same on every rank of the node.
     """
-    kind, capacity, path, read_only = spec
+    memory = None
     with node.ranks.agreed(f"making device {pool.name!r}"):
-        if kind not in _CLASSES:
-            raise UsageError(f"device {pool.name!r} is of kind {kind!r}: it must be ram or file")
-        if kind == "file" and not path:
-            raise UsageError(f"device {pool.name!r} is a file and has no path")
+        asked.check(pool.name)
         if node.ranks.rank == 0 and not atomics.load(pool._slot.params + bdev.EXTENTS):
-            _place(node, pool, kind, capacity)
+            memory = _place(node, pool, asked)
     with node.ranks.agreed(f"opening device {pool.name!r}"):
-        if kind == "ram":
-            return RamDevice(node, pool, pool.name)
+        return _opened(node, pool, asked.path, asked.read_only, memory)
+
+
+def open_device(node, pool, path):
+    """The Device of a bdev pool that another process has made. Local."""
+    return _opened(node, pool, path, False, None)
+
+
+def _opened(node, pool, path, read_only, memory):
+    kind = spec.KINDS[atomics.load(pool._slot.params + bdev.KIND)]
+    if kind == "file":
         return FileDevice(node, pool, pool.name, path, read_only)
+    return GpuDevice(node, pool, pool.name, memory) if kind == "gpu" else _CLASSES[kind](node, pool, pool.name)
 
 
-def _place(node, pool, kind, capacity):
-    """Make the tables, and the region of a device in ram; tell the worker through the pool's parameters."""
-    align = _CLASSES[kind].align
-    capacity = capacity // align * align
+def _place(node, pool, asked):
+    """Make the tables and take the memory; tell the worker through the pool's parameters. The memory's address if it is a gpu's."""
+    kind, align = asked.kind, _CLASSES[asked.kind].align
+    if asked.direct:
+        align = max(align, asked.alignment)
+    capacity = asked.capacity // align * align
     if capacity <= 0:
         raise UsageError(f"device {pool.name!r} has no capacity: give it at least {align} bytes")
-    params, segment = pool._slot.params, node.segment
+    params, segment, memory = pool._slot.params, node.segment, None
     if kind == "ram":
         base, backed = _place_ram(segment, pool.name, capacity)
         atomics.store(params + bdev.BASE, base)
         atomics.store(params + bdev.BACKED, backed)
-    extents, _ = segment.place(f"bdev.{pool.name}.extents", Extents.nbytes(TABLE_RUNS))
+    elif kind == "gpu":
+        handle, _ = segment.place(f"bdev.{pool.name}.handle", gpu.HANDLE_NBYTES)
+        segment.reserve(handle, gpu.HANDLE_NBYTES)
+        memory = gpu.allocate(pool.name, capacity, segment.buffer[handle:handle + gpu.HANDLE_NBYTES])
+        atomics.store(params + bdev.BASE, handle)
+    facts, _ = segment.place(f"bdev.{pool.name}.extents", bdev.FACTS_NBYTES + Extents.nbytes(TABLE_RUNS))
+    extents = facts + bdev.FACTS_NBYTES
+    segment.reserve(facts, bdev.FACTS_NBYTES)
+    asked.note(node.address + facts)
     Extents.create(segment, extents, capacity, TABLE_RUNS)
-    for offset, word in ((bdev.KIND, _NUMBERS[kind]), (bdev.CAPACITY, capacity), (bdev.ALIGN, align), (bdev.EXTENTS, extents)):
+    for offset, word in ((bdev.KIND, spec.NUMBERS[kind]), (bdev.CAPACITY, capacity), (bdev.ALIGN, align), (bdev.EXTENTS, extents)):
         atomics.store(params + offset, word)
+    return memory
 
 
 def _place_ram(segment, name, capacity):

@@ -80,10 +80,9 @@ class Meter:
 
     def _counts(self, number):
         meter, lane = self._at(number), self._lane(number)
-        done, submitted = atomics.load(lane + lanes.DONE), atomics.load(lane + lanes.SUBMITTED)
         return WorkerCounts(number, atomics.load(lane + lanes.RANK), atomics.load(lane + lanes.PID),
                             *(atomics.load(meter + word) for word in (block.TASKS, block.WAITS, block.CANCELLED, block.OVER_DUE)),
-                            atomics.load(lane + lanes.WAKEUPS), lanes.lane_waiting(lane), max(0, submitted - done))
+                            atomics.load(lane + lanes.WAKEUPS), lanes.lane_waiting(lane), max(0, lanes.lane_unfinished(lane)))
 
     def _slices(self, number):
         """(begin, end, what, task) of the slices in the ring that aren't being written, the oldest first."""

@@ -25,6 +25,9 @@ WANTS_RECORDS = 128     # 1: a handler found no free record
 HANDLERS = 136      # address of the table of jitted handlers of modules of users
 METER = 144         # address of its meter
 TASK = 152          # offset of the task that runs
+REQUESTS = 160      # address of the queue of this process's I/O threads, 0: none
+IN_FLIGHT = 168     # requests that they have of this worker
+SLOW_UNTIL = 176    # ns of the monotonic clock: until then writes to files are theirs, because one has made this worker wait
 _WORDS = 32
 
 METHODS = 64        # methods of a module with jitted handlers: 0 to 63

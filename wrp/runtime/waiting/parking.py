@@ -8,6 +8,7 @@ from wrp.runtime.waiting.heap import heap_due, heap_first, heap_put, heap_remove
 
 # What a task waits for
 NOTHING, TIMER, SUBTASKS, LOCK, READY, OTHERS = 0, 1, 2, 3, 4, 5    # OTHERS: it looks again and again, by a timer
+MOVING = 6          # bytes that a thread moves to or from the caller's buffer: nothing calls that off
 
 # A lock: byte offsets of its words in zeroed memory that one worker alone changes
 HOLDERS = 0         # -1: one alone, n: n that share
@@ -22,7 +23,7 @@ def park(context, task, why, wake_ns):
     """Note that the task waits; `wake_ns`: until when, 0: for something else. Its own deadline ends the wait too."""
     due = atomics.load(task + tasks.DUE)
     at = wake_ns if wake_ns > 0 else _NO_TIME
-    if due > 0:
+    if due > 0 and why != MOVING:
         at = min(at, due)
     base = atomics.load(context + own.BASE)
     if at != _NO_TIME:
@@ -151,7 +152,7 @@ def stop_waiting(context, task):
 def is_waiting(context, task):
     """True when the task waits on this worker and can be called off."""
     waiting = atomics.load(task + tasks.WAITING)
-    return (waiting != NOTHING and waiting != READY
+    return (waiting != NOTHING and waiting != READY and waiting != MOVING
             and atomics.load(task + tasks.SERIAL) >> 48 == atomics.load(context + own.LANE_NUMBER) + 1)
 
 
@@ -185,7 +186,8 @@ def _take_result(context, task, child):
         atomics.store(task + tasks.CHILD_VALUES + place, total)
     pending = atomics.load(task + tasks.PENDING) - 1
     atomics.store(task + tasks.PENDING, pending)
-    if pending == 0 and atomics.load(task + tasks.WAITING) == SUBTASKS:
+    waiting = atomics.load(task + tasks.WAITING)
+    if pending == 0 and (waiting == SUBTASKS or waiting == MOVING):
         make_ready(context, task)
 
 

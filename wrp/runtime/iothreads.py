@@ -1,0 +1,72 @@
+"""The threads that move bytes of files and gpus for a jitted worker, without the GIL; more of them start while requests wait."""
+
+import logging
+import threading
+import time
+
+import numpy as np
+
+from wrp.comm import atomics
+from wrp.comm.ring import ring_format
+from wrp.runtime import requests, tasks
+from wrp.runtime.waiting import context as own
+
+MOST = 128                      # threads of a process
+_FAILED = 99                    # as of a handler in Python that raised
+_log = logging.getLogger("wrp.runtime")
+
+
+class IoThreads:
+    """Those of one process; none until `allow` is called. `movers`: by the number of a pool, what moves bytes of its gpu."""
+
+    def __init__(self, node, context):
+        self._node, self._context, self.movers = node, context, {}
+        self._words = np.zeros(requests.NBYTES // 8 + 8, np.int64)
+        self._queue = -(-self._words.ctypes.data // 64) * 64
+        ring_format(self._queue + requests.RING, requests.CAPACITY)
+        self._threads, self._most, self._lock = [], 0, threading.Lock()
+
+    def allow(self, depth):
+        """Have up to `depth` requests under way at once, at least; the first thread starts."""
+        self._most = max(self._most, min(depth, MOST))
+        if not self._threads:
+            self._add()
+            self._context[own.REQUESTS] = self._queue
+
+    def stop(self, timeout_s):
+        """End them when the queue is empty; True when all have ended within the time. The worker has ended already."""
+        if self._threads:
+            requests.stop(self._queue)
+        until = time.monotonic() + timeout_s
+        for thread in self._threads:
+            thread.join(max(0.0, until - time.monotonic()))
+        return not any(thread.is_alive() for thread in self._threads)
+
+    def _add(self):
+        with self._lock:
+            if len(self._threads) < self._most:
+                self._threads.append(threading.Thread(target=self._run, name=f"wrp-io-{len(self._threads)}", daemon=True))
+                self._threads[-1].start()
+
+    def _run(self):
+        base, free = self._node.address, self._node.address + self._node.layout.free
+        while True:
+            why, offset = requests.serve(base, free, self._queue)
+            if why == requests.ENDED:
+                return
+            if why == requests.MORE:
+                self._add()
+            else:
+                self._move(base, free, offset)
+
+    def _move(self, base, free, offset):
+        """A request that isn't a kernel's: bytes of a gpu."""
+        what, pool, _, address, nbytes, place = (atomics.load(base + offset + tasks.ARGS + 8 * number) for number in range(tasks.ARGUMENTS))
+        code = 0
+        try:
+            self.movers[pool].move(what == requests.GPU_WRITE, place, address, nbytes)
+            tasks.task_value(base + offset, 0, nbytes)
+        except Exception:
+            _log.exception("moving %d bytes of a gpu failed", nbytes)
+            code = _FAILED
+        tasks.task_finish(base, free, offset, code)
