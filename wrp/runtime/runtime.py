@@ -118,11 +118,11 @@ class Runtime:
         pool = self._device_pool(name, slot, spec.kind)
         device = make_device(self._node, pool, spec)
         if device.kind in ("file", "gpu") and self._node.ranks.rank == 0:
-            self._serve(device, slot.number)
+            self._arm(device, slot.number)
         self._pools[name], self._devices[name] = pool, device
         self._node.table.set_ready(slot.number)
 
-    def _serve(self, device, number):
+    def _arm(self, device, number):
         """Give the worker what it moves the device's bytes with."""
         for place, descriptor in ((number, device.descriptor), (bdev.DIRECT + number, device.direct)):
             if descriptor >= 0:         # its own: it writes on while somebody closes the device
