@@ -1,10 +1,10 @@
-"""Checked copies do what memcpy and crc32 do, at every alignment and length."""
+"""Copies past the cache do what memcpy does, checked ones crc32 too, at every alignment and length."""
 
 import numpy as np
 import pytest
 
 from wrp.comm.checksum import crc32
-from wrp.comm.streaming import address_of, copy_checked
+from wrp.comm.streaming import address_of, copy_checked, copy_streaming
 
 
 @pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 127, 128, 1000, 2047, 1 << 16, (1 << 18) + 100])
@@ -16,6 +16,10 @@ def test_copies_exactly(nbytes, to, start):
     place = -target.ctypes.data % 64 + to
     crc = copy_checked(target.ctypes.data + place, source.ctypes.data + start, nbytes)
     assert crc == crc32(source[start:start + nbytes])
+    assert (target[place:place + nbytes] == source[start:start + nbytes]).all()
+    assert not target[:place].any() and not target[place + nbytes:].any()
+    target[:] = 0
+    copy_streaming(target.ctypes.data + place, source.ctypes.data + start, nbytes)
     assert (target[place:place + nbytes] == source[start:start + nbytes]).all()
     assert not target[:place].any() and not target[place + nbytes:].any()
 

@@ -6,12 +6,14 @@ Memory order: `load` acquires, `store` releases, `add`, `swap` and `exchange` ar
 generation protocols of `wrp.comm.index` rest on that.
 """
 import platform
+import time
 
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from wrp.comm import plain
 from wrp.comm.jit import kernel
 
 _WORD = ir.IntType(64)
@@ -148,6 +150,14 @@ def _preadv2(typingctx, fd, address, nbytes, offset, flags):
         call = cgutils.get_or_insert_function(builder.module, kind, "syscall")
         return builder.call(call, [_WORD(_SYS_PREADV2), args[0], vector, _WORD(1), args[3], _WORD(0), args[4]])
     return types.int64(*[types.int64] * 5), codegen
+
+
+if config.DISABLE_JIT:          # kernels are plain Python then, and so is what they call
+    _load, _store, _add, _exchange, _swap, _pause = plain.load, plain.store, plain.add, plain.exchange, plain.swap, plain.pause
+    _memcpy, _memset, _pread, _pwrite, _fdatasync = plain.copy, plain.clear, plain.pread, plain.pwrite, plain.fdatasync
+    _sched_yield, _usleep, _clock_ns = plain.yield_core, plain.nap, time.clock_gettime_ns
+    _errno_location, _load_half = plain.errno_location, plain.load_half
+    _futex, _preadv2 = plain.futex(_SYS_FUTEX), plain.preadv2(_SYS_PREADV2)
 
 
 @kernel

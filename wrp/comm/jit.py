@@ -35,6 +35,8 @@ def kernel(function):
 
 
 def _compiled(function, signature):
+    if config.DISABLE_JIT:
+        return function                     # its twin: the same lines as plain Python, see `wrp.comm.plain`
     folder = cache_folder(function.__module__)
     # Numba reads the folder while the cache is made: other users of Numba in this process keep their own
     before, config.CACHE_DIR = config.CACHE_DIR, folder

@@ -6,11 +6,11 @@ An ordinary store to memory that isn't cached first reads the line it overwrites
 
 import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import config, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from wrp.comm import atomics
+from wrp.comm import atomics, plain
 from wrp.comm.digests import crc32_at
 from wrp.comm.jit import kernel
 
@@ -50,6 +50,22 @@ def _prefetch(typingctx, address):
         builder.call(call, [builder.inttoptr(arguments[0], place), word(0), word(3), word(1)])
         return context.get_dummy_value()
     return types.void(types.int64), generate
+
+
+if config.DISABLE_JIT:
+    _stream_line, _fence, _prefetch = plain.stream_line, plain.fence, plain.prefetch
+
+
+@kernel
+def copy_streaming(dst, src, nbytes):
+    """Copy `nbytes` bytes past the cache; the two ranges must not overlap."""
+    head = min(-dst % _LINE, nbytes)
+    atomics.copy(dst, src, head)
+    lines = (nbytes - head) // _LINE * _LINE
+    for done in range(head, head + lines, _LINE):
+        _stream_line(dst + done, src + done)
+    atomics.copy(dst + head + lines, src + head + lines, nbytes - head - lines)
+    _fence()
 
 
 @kernel
