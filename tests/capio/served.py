@@ -73,6 +73,11 @@ class Flow:
         self.started.append(process)
         return process
 
+    def launch(self, step, command, via):
+        """A Popen of `capio run`, which joins this server."""
+        words = [sys.executable, "-m", "wrp.capio.commands.cli", "run", "-c", self.folder / "workflow.json", "--dir", self.dir, "--via", via, step, "--"]
+        return self.start(None, [*words, "bash", "-c", command] if isinstance(command, str) else [*words, *command], via=None)
+
     def run(self, step, command, **more):
         """(exit code, bytes of standard output, text of standard error)."""
         return ended(self.start(step, command, **more))

@@ -71,7 +71,7 @@ def test_capio_command_and_options_are_documented(command):
     assert options and not [option for option in options if option not in text_of("capio-language.md")]
 
 
-@pytest.mark.parametrize("module, command", [("cli", "run"), ("cli", "status"), ("cli", "stop"), ("cli", "shim"), ("serve", "")])
+@pytest.mark.parametrize("module, command", [("cli", "run"), ("cli", "status"), ("cli", "stop"), ("cli", "shim"), ("cli", "doctor"), ("serve", "")])
 def test_capio_server_and_commands_are_documented(module, command):
     options = set(re.findall(r"(--[a-z][a-z-]*)", help_of(f"wrp.capio.commands.{module}", *command.split()))) - {"--help"}
     rows = [line for line in text_of("capio.md").splitlines() if line.startswith(f"| `capio {command}" if command else "| `capio_server")]

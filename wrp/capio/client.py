@@ -15,12 +15,14 @@ _STEP_S = 0.01
 class Client:
     """One connection. `ask` waits for the answer; several threads use several clients."""
 
-    def __init__(self, workflow, step="", wait_s=0.0, socket_path=None):
+    def __init__(self, workflow, step="", wait_s=0.0, socket_path=None, behalf=0):
+        """behalf : the pid of the process that is meant, where this one asks for it"""
         self.workflow, self._path = workflow, os.fsencode(socket_path or place.socket_path(workflow))
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET | socket.SOCK_CLOEXEC)
         try:
             self._connect(time.monotonic() + wait_s)
-            self.tell(wire.Request(wire.HELLO, path=step, path2=workflow))
+            self._pid = behalf or os.getpid()
+            self.tell(wire.Request(wire.HELLO, a=2 if behalf else 0, path=step, path2=workflow))
         except BaseException:
             self._socket.close()
             raise
@@ -36,7 +38,7 @@ class Client:
                 time.sleep(_STEP_S)
 
     def tell(self, request):
-        request.pid = os.getpid()
+        request.pid = self._pid
         try:
             self._socket.send(request.pack())
         except OSError:

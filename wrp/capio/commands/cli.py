@@ -4,7 +4,7 @@ import argparse
 import sys
 
 from wrp import __version__
-from wrp.capio.commands import check, graph, run, serve, state, ways
+from wrp.capio.commands import check, doctor, graph, run, serve, state, ways
 from wrp.capio.commands.reading import add_workflow
 from wrp.errors import UsageError, WrpError
 
@@ -44,6 +44,7 @@ def _parser():
     _add_workflow_name(_command(commands, "status", state.status, "Say who waits for what."))
     _add_workflow_name(_command(commands, "stop", state.stop, "End servers: who waits is told, files that aren't permanent go."))
     _command(commands, "shim", state.shim, "Print the path of the library for LD_PRELOAD; it is compiled when it isn't there.")
+    _command(commands, "doctor", doctor.doctor, "Say which ways of seeing a program's calls work here, and why the others don't.")
     return parser
 
 

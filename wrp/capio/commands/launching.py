@@ -1,15 +1,19 @@
 """Starting a server where none runs, and a step's program with all it needs in its environment; waiting for all its processes."""
 
 import ctypes
+import fcntl
 import os
 import signal
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 from wrp.capio.client import Client
 from wrp.capio.commands import ways
+from wrp.capio.seccomp.starting import Held
 from wrp.capio.server import place
+from wrp.comm import names
 from wrp.errors import RuntimeGone, StoreError
 
 _START_S = 20.0
@@ -19,16 +23,30 @@ _LINGER_S = 120.0
 
 def server_for(workflow, args, directory, linger_s=_LINGER_S):
     """A Client of the workflow's server, which is started when none runs; it ends by itself after the last step."""
+    with _starting():           # two of us would start two, and the slower one might find the workflow over and begin it again
+        try:
+            return Client(workflow.name)
+        except RuntimeGone:
+            return _started(workflow, args, directory, linger_s)
+
+
+@contextmanager
+def _starting():
+    folder = os.open(names.folder(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        return Client(workflow.name)
-    except RuntimeGone:
-        pass
-    folder = place.folder(workflow.name)
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(folder)
+
+
+def _started(workflow, args, directory, linger_s):
     command = [sys.executable, "-m", "wrp.capio.commands.serve", "-c", os.path.abspath(args.config), "--dir", directory,
                "--on-failure", args.on_failure]
     command += ["--linger", str(linger_s)] if linger_s else []
     command += ["--deadline", str(args.deadline)] if args.deadline else []
     command += ["--resolve-prefix", args.prefix] if args.prefix else []
+    folder = place.folder(workflow.name)
     log = folder.with_name(folder.name + ".log")
     with open(log, "wb") as output:
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True)
@@ -44,7 +62,7 @@ def _met(workflow, process, log):
         try:
             return Client(workflow.name, wait_s=0.1)
         except RuntimeGone:
-            # the one that we started may have met another that was quicker, which answers in a moment
+            # a server started by hand may have been quicker, and answers in a moment
             if time.monotonic() > deadline or (process.poll() is not None and process.returncode != place.BUSY):
                 said = log.read_text(errors="replace").strip()
                 raise StoreError(f"the CAPIO server doesn't start: {said or 'it said nothing'}") from None
@@ -55,22 +73,28 @@ def environment(workflow, step, directory, via):
     return ways.environment(dict(os.environ, CAPIO_DIR=directory, CAPIO_WORKFLOW_NAME=workflow.name, CAPIO_APP_NAME=step), via)
 
 
-def run_step(workflow, step, command, env, cwd=None):
-    """Start a step's program, wait until it and all processes that it has started have ended; (exit code, signal) of the program."""
+def run_step(workflow, step, env, via, parts=1):
+    """Start a step's program, wait until it and all processes that it has started have ended; (exit code, signal) of the program.
+
+    parts : how many launchers the step has in all
+    """
     ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)         # orphans of the step become our children
     with Client(workflow.name) as client:
-        client.control("start", step=step)
+        client.control("start", step=step.name, parts=parts)
         try:
-            process = subprocess.Popen(command, env=env, cwd=cwd)
+            process = Held(step.command, env, step.cwd, workflow.name, step.name, env["CAPIO_DIR"]) if via == "seccomp" else \
+                subprocess.Popen(step.command, env=env, cwd=step.cwd)
         except OSError as error:
             client.control("stop", code=127, signal=None)
-            raise StoreError(f"{step}: cannot start {command[0]}: {error.strerror}") from error
+            raise StoreError(f"{step.name}: cannot start {step.command[0]}: {error.strerror}") from error
         code, number = _waited(process)
+        if via == "seccomp":
+            process.close()
         try:
             client.control("stop", code=code, signal=number)
         except RuntimeGone as gone:
             if code == 0:
-                raise RuntimeGone(f"{gone} before the step {step} did") from None
+                raise RuntimeGone(f"{gone} before the step {step.name} did") from None
     return code, number
 
 

@@ -3,6 +3,7 @@
 import difflib
 import json
 import os
+import signal
 import sys
 
 from wrp.capio.commands import launching, settings, steps
@@ -24,9 +25,8 @@ def run(args):
     if not args.step or not args.program:
         raise UsageError("give the step's name, --, and its program: capio run -c workflow.json STEP -- program arguments")
     _check(workflow, args.step)
-    env = launching.environment(workflow, args.step, directory, args.via)
     with launching.server_for(workflow, args, directory):
-        return _code(*launching.run_step(workflow, args.step, args.program, env))
+        return _ended([_forked(workflow, steps.Step(args.step, args.program), args, directory)])[0][1]
 
 
 def _check(workflow, step):
@@ -37,15 +37,17 @@ def _check(workflow, step):
                          (f"; did you mean {near[0]!r}?" if near else f"; it has {', '.join(names)}"))
 
 
-def _code(code, signal):
-    return 128 + signal if signal is not None else code
+def _code(code, number):
+    return 128 + number if number is not None else code
 
 
 def _all(workflow, given, args, directory):
-    for step in given:
-        _check(workflow, step.name)
+    names = [step.name for step in given]
+    for name in names:
+        _check(workflow, name)
     with launching.server_for(workflow, args, directory, linger_s=None) as client:
-        ended = _ended([_forked(workflow, step, args, directory) for step in given])
+        client.control("own")           # if we are killed nobody else ends it
+        ended = _ended([_forked(workflow, step, args, directory, names.count(step.name)) for step in given])
         report = client.control("end")
         client.wait_end()
     report["steps"] = [dict(step, exit_code=next((code for name, code in ended if name == step["step"]), None)) for step in report["steps"]]
@@ -56,8 +58,8 @@ def _all(workflow, given, args, directory):
     return next((code for _, code in ended if code), 0)
 
 
-def _forked(workflow, step, args, directory):
-    """A process of its own for each step: it is the one that the step's orphans come to."""
+def _forked(workflow, step, args, directory, parts=1):
+    """A process of its own for each step: it is the one that the step's orphans come to, and has no other children."""
     sys.stdout.flush()
     pid = os.fork()
     if pid:
@@ -65,21 +67,26 @@ def _forked(workflow, step, args, directory):
     code = 1
     try:
         env = launching.environment(workflow, step.name, directory, args.via) | step.env
-        code = _code(*launching.run_step(workflow, step.name, step.command, env, step.cwd))
+        code = _code(*launching.run_step(workflow, step, env, args.via, parts))
     except WrpError as error:
         settings.say(error)
         code = error.exit_code
-    except BaseException as error:      # noqa: BLE001: this process must not go on as its parent
+    except BaseException as error:      # this process must not go on as its parent
         settings.say(f"{step.name}: {error!r}")
     finally:
         os._exit(code)
 
 
 def _ended(launchers):
-    """[(step, exit code)] in the order in which the steps ended."""
+    """[(step, exit code)] in the order in which the steps ended. Ctrl-C is the programs' affair; SIGTERM is handed on to them."""
     names, ended = {pid: name for name, pid in launchers}, []
-    while names:
-        pid, status = os.wait()
-        if pid in names:
-            ended.append((names.pop(pid), _code(os.waitstatus_to_exitcode(status), None) if os.WIFEXITED(status) else 128 + os.WTERMSIG(status)))
+    before = signal.signal(signal.SIGINT, lambda *_: None), signal.signal(signal.SIGTERM, lambda *_: [os.kill(pid, signal.SIGTERM) for pid in names])
+    try:
+        while names:
+            pid, status = os.wait()
+            if pid in names:
+                ended.append((names.pop(pid), 128 + os.WTERMSIG(status) if os.WIFSIGNALED(status) else os.WEXITSTATUS(status)))
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
     return ended

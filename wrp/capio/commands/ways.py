@@ -4,11 +4,11 @@ from pathlib import Path
 
 from wrp.capio import inprocess, shim
 
-WAYS = ("shim", "python")
+WAYS = ("shim", "python", "seccomp")
 
 
 def environment(env, via):
-    """The environment `env` with what the way needs: "shim": the library; "python": a folder of Python's path; None: nothing."""
+    """The environment `env` with what the way needs: "shim": the library; "python": a folder of Python's path; "seccomp", None: nothing."""
     if via == "shim":
         return env | {"LD_PRELOAD": _before(str(shim.path()), env.get("LD_PRELOAD"))}
     if via == "python":

@@ -12,7 +12,7 @@ class Control:
     """Answers the requests of commands."""
 
     def __init__(self, server):
-        self._server = server
+        self._server, self._owner = server, None
 
     def answer(self, connection, asked, at):
         """The reply's text: JSON, or the path of a file with it when it is long."""
@@ -31,13 +31,18 @@ class Control:
     def _table(self, connection, asked, at):
         return str(self._server.place.table)
 
+    def _own(self, connection, asked, at):
+        """The server ends with this connection."""
+        self._owner = connection
+        return {}
+
     def _start(self, connection, asked, at):
         """A launcher begins a step; it lasts until the launcher says so, or goes."""
         server, step = self._server, asked["step"]
         connection.launches = step
         server.people.launched[step] = server.people.launched.get(step, 0) + 1
         server.account.step_began(step, at)
-        server.desk.tell(events.StepStarted(step, at=at))
+        server.desk.tell(events.StepStarted(step, asked.get("parts", 1), at))
         return {}
 
     def _stop(self, connection, asked, at):
@@ -46,6 +51,8 @@ class Control:
 
     def dropped(self, connection, at):
         """A connection has ended; a launcher that didn't say how its step ended was killed."""
+        if connection is self._owner:
+            self._server.end()
         self._ended(connection, None, None, at)
 
     def _ended(self, connection, code, signal, at):
@@ -74,5 +81,5 @@ class Control:
         return report
 
 
-_DO = {"table": Control._table, "start": Control._start, "stop": Control._stop, "status": Control._status, "report": Control._report,
+_DO = {"table": Control._table, "own": Control._own, "start": Control._start, "stop": Control._stop, "status": Control._status, "report": Control._report,
        "end": Control._end}

@@ -22,6 +22,7 @@ from wrp.capio.server.place import Place
 from wrp.capio.server.table import Table
 from wrp.capio.server.watch import Watch
 
+_BEHALF = 2                     # HELLO: the pid in it is that of another process
 _QUICK = 64                     # packets that are taken from one connection in a row
 
 
@@ -118,6 +119,8 @@ class Server:
 
     def _hello(self, connection, request, at):
         connection.step = request.path
+        if request.a == _BEHALF:
+            connection.pid = request.pid
         if request.path:                # "": a command
             person = self.people.joins(connection.pid, request.path, at)
             connection.process = person.name if person else None
@@ -137,6 +140,8 @@ class Server:
         for writer in self.desk.writers.parted(person.pid):
             self._happenings.close(writer, at, is_lost=code is None)
         self.desk.tell(events.ProcessLeft(person.name, code, number, at))
+        for connection in [connection for connection in self._connections.values() if connection.pid == person.pid and connection.waiter]:
+            self._drop(connection, at)          # somebody asked for it
         self._last_seen = at
         if not self.people.count(person.step) and not self.people.launched.get(person.step):
             self.account.step_ended(person.step, at, code, number)

@@ -26,6 +26,9 @@ class Writers:
 
     def announce(self, path, step, pid, is_truncated):
         """A process is about to open the path for writing."""
+        before = self.waiting(path, pid)
+        if before is not None:
+            self.drop(before)           # what came of it wasn't told, and it wasn't closed either
         self._last += 1
         writer = Writer(self._last, path, step, pid, is_truncated)
         self._by_path.setdefault(path, []).append(writer)

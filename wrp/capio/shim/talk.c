@@ -90,7 +90,7 @@ static int fresh(int patient)
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
     fd = high(fd);
-    struct capio_request hello = {.magic = CAPIO_MAGIC, .op = CAPIO_HELLO, .version = CAPIO_VERSION, .pid = getpid(), .a = !patient,
+    struct capio_request hello = {.magic = CAPIO_MAGIC, .op = CAPIO_HELLO, .version = CAPIO_VERSION, .pid = getpid(),
                                   .path_nbytes = strnlen(app, NAME_MAX), .path2_nbytes = strnlen(flow, NAME_MAX)};
     memcpy(record, &hello, sizeof hello);
     memcpy(record + sizeof hello, app, hello.path_nbytes);

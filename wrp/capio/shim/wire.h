@@ -6,7 +6,7 @@
 #define CAPIO_MAGIC 0x314f4943u         /* "CIO1" */
 
 enum capio_op {
-    CAPIO_HELLO = 1,            /* path: step; path2: workflow; a: 1 when the process has just begun. No reply */
+    CAPIO_HELLO = 1,            /* path: step; path2: workflow; a: 2: the pid is that of another process. No reply */
     CAPIO_READ = 2,             /* may this process open path for reading? The reply may take long */
     CAPIO_WRITE = 3,            /* this process is about to open path for writing with these flags */
     CAPIO_OPENED = 4,           /* what came of it: a: errno or 0. No reply */

@@ -1,0 +1,179 @@
+"""Answers the calls that the kernel holds: those below CAPIO_DIR are asked of the server, each in a thread of its own, the others go on.
+
+Once a call goes on nothing more is seen of its file, so one that is still written is read when it is complete: `no_update` waits as `update` does.
+"""
+
+import os
+import select
+import struct
+import sys
+import threading
+from contextlib import contextmanager
+
+from wrp.capio import wire
+from wrp.capio.client import Client
+from wrp.capio.seccomp import kernel
+from wrp.errors import RuntimeGone
+
+_HERE = 0xFFFFFF9C              # AT_FDCWD in 32 bits
+_NEVER = (1 << 63) - 1
+_EIO = 5
+_MOST_IDLE = 64                 # processes whose connections are kept before those that have ended are looked for
+
+
+class Supervisor:
+    """Serves a listener until no held process is left. `close` after its thread has ended."""
+
+    def __init__(self, listener, workflow, step, folder):
+        self._listener, self._workflow, self._step, self._folder = listener, workflow, step, folder
+        self._idle, self._lock = {}, threading.Lock()
+        self._thread = threading.Thread(target=self._serve, name="capio supervisor", daemon=True)
+        self._thread.start()
+
+    def _serve(self):
+        look = select.poll()
+        look.register(self._listener, select.POLLIN)
+        while True:
+            events = look.poll()
+            if not events[0][1] & select.POLLIN:
+                return              # nobody is held any more
+            notice = kernel.receive(self._listener)
+            if notice is None:
+                continue
+            asked = self._asked(notice)
+            if not asked:
+                kernel.answer(self._listener, notice)
+            else:
+                threading.Thread(target=self._answer, args=(notice, asked), daemon=True).start()
+
+    def _asked(self, notice):
+        """The Requests that the call is about, [] where it concerns no path below CAPIO_DIR."""
+        try:
+            found = _ASKED[notice.what](self, notice.thread, *notice.arguments)
+        except (OSError, struct.error):
+            return []               # it is gone, or its argument no address: the kernel says so itself
+        return found if found and kernel.is_held(self._listener, notice) else []
+
+    def _answer(self, notice, requests):
+        error = _EIO
+        try:
+            error = next(filter(None, (self._ask(notice.thread, request) for request in requests)), 0)
+        finally:
+            kernel.answer(self._listener, notice, error)
+
+    def _ask(self, thread, request):
+        """The errno that the call ends with, 0: it goes on."""
+        process = _process(thread)
+        if not process:
+            return _EIO
+        try:
+            with self._client(process) as client:
+                reply = client.ask(request)
+                is_directory = request.op == wire.LIST
+                while not reply.error and reply.what & wire.STREAM and request.op in (wire.READ, wire.LIST, wire.MORE):
+                    request = wire.Request(wire.MORE, a=_NEVER, path=request.path, path2="/" if is_directory else "")
+                    reply = client.ask(request)
+        except RuntimeGone as gone:
+            if _process(thread):
+                print(f"capio: {request.path}: {gone}", file=sys.stderr, flush=True)
+            return _EIO
+        if reply.error and reply.text:
+            print(f"capio: {reply.text}", file=sys.stderr, flush=True)
+        return reply.error
+
+    @contextmanager
+    def _client(self, process):
+        """A connection for this process that nobody else uses."""
+        with self._lock:
+            idle = self._idle.get(process)
+            client = idle.pop() if idle else None
+        client = client or Client(self._workflow, self._step, behalf=process)
+        try:
+            yield client
+        except BaseException:
+            client.close()
+            raise
+        with self._lock:
+            self._idle.setdefault(process, []).append(client)
+            if len(self._idle) > _MOST_IDLE:
+                for gone in [pid for pid in self._idle if not os.path.exists(f"/proc/{pid}")]:
+                    for client in self._idle.pop(gone):
+                        client.close()
+
+    # which path, and what about it
+
+    def _path(self, thread, folder, address):
+        """The normal path below CAPIO_DIR that an argument names, or None."""
+        name = _text(thread, address)
+        if not name:
+            return None
+        if not name.startswith("/"):
+            at = "cwd" if folder & 0xFFFFFFFF == _HERE else f"fd/{folder & 0xFFFFFFFF}"
+            name = f"{os.readlink(f'/proc/{thread}/{at}')}/{name}"
+        name = os.path.normpath(name)
+        return name if name == self._folder or name.startswith(self._folder + "/") else None
+
+    def _opens(self, thread, folder, address, flags):
+        path = self._path(thread, folder, address)
+        if path is None or flags & os.O_PATH:
+            return []
+        writes = flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_CREAT | os.O_TRUNC)
+        lists = flags & os.O_DIRECTORY or (not writes and os.path.isdir(path))
+        return [wire.Request(wire.LIST if lists else wire.WRITE if writes else wire.READ, flags=flags & 0x7FFFFFFF, path=path)]
+
+    def _looks(self, thread, folder, address, *_):
+        path = self._path(thread, folder, address)
+        return [wire.Request(wire.STAT, path=path)] if path else []
+
+    def _renames(self, thread, from_folder, source, to_folder, target, *_):
+        paths = self._path(thread, from_folder, source) or "", self._path(thread, to_folder, target) or ""
+        return [wire.Request(wire.RENAME, path=paths[0], path2=paths[1])] if any(paths) else []
+
+    def close(self):
+        self._thread.join(1.0)
+        for clients in self._idle.values():
+            for client in clients:
+                client.close()
+        os.close(self._listener)
+
+
+def _process(thread):
+    """The process of a thread; 0 when it has gone."""
+    try:
+        with open(f"/proc/{thread}/status", encoding="ascii", errors="replace") as file:
+            return next(int(line.split()[1]) for line in file if line.startswith("Tgid"))
+    except OSError:
+        return 0
+
+
+def _text(thread, address):
+    """The text at an address of a thread's memory."""
+    with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:
+        memory.seek(address)
+        room = 4096 - address % 4096            # the next page may not be there
+        found = memory.read(room)
+        if b"\0" not in found:
+            found += memory.read(4096)
+    return os.fsdecode(found.split(b"\0", 1)[0])
+
+
+def _word(thread, address):
+    with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:
+        memory.seek(address)
+        return struct.unpack("=Q", memory.read(8))[0]
+
+
+_ASKED = {
+    "open": lambda self, thread, path, flags, *_: self._opens(thread, _HERE, path, flags),
+    "creat": lambda self, thread, path, *_: self._opens(thread, _HERE, path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC),
+    "openat": lambda self, thread, folder, path, flags, *_: self._opens(thread, folder, path, flags),
+    "openat2": lambda self, thread, folder, path, how, *_: self._opens(thread, folder, path, _word(thread, how)),
+    "stat": lambda self, thread, path, *_: self._looks(thread, _HERE, path),
+    "access": lambda self, thread, path, *_: self._looks(thread, _HERE, path),
+    "fstatat": Supervisor._looks,
+    "faccessat": Supervisor._looks,
+    "rename": lambda self, thread, source, target, *_: self._renames(thread, _HERE, source, _HERE, target),
+    "renameat": Supervisor._renames,
+    "mkdir": lambda self, thread, *_: [],       # the kernel tells the server; what is in it by then is looked for
+    "mkdirat": lambda self, thread, *_: [],
+}
