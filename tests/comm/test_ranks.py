@@ -72,9 +72,12 @@ def test_deadline():
     assert timeout_from_environment({"WRP_TIMEOUT_S": "1.5"}) == 1.5
 
 
-def test_a_launcher_that_mpi_does_not_know_is_refused():
+@pytest.mark.parametrize("variables, sentence", [
+    ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, "Slurm started 2 processes, but MPI sees 1"),
+    ({"PMI_SIZE": "4", "PMI_RANK": "0"}, "PMI started 4 processes, but MPI sees 1"),
+    ({"PMIX_RANK": "1"}, "PMIx started this process as rank 1, but MPI sees 1")])
+def test_a_launcher_that_mpi_does_not_know_is_refused(variables, sentence):
     code = "from wrp.comm.ranks import run; import sys; sys.exit(run(print))"
-    env = job_environment({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"})
-    done = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, timeout=30)
+    done = subprocess.run([sys.executable, "-c", code], env=job_environment(variables), capture_output=True, text=True, timeout=30)
     assert done.returncode == 2
-    assert "srun --mpi=pmix" in done.stderr and "Slurm started 2 processes, but MPI sees 1" in done.stderr
+    assert "srun --mpi=pmix" in done.stderr and sentence in done.stderr

@@ -40,9 +40,10 @@ def _remember(ranks):
 def _connected(found):
     MPI = _import_mpi(found)
     size = MPI.COMM_WORLD.Get_size()
-    if found.size is not None and size < found.size:
+    if found.rank >= size or found.size is not None and size < found.size:
+        started = f"{found.size} processes" if found.size is not None else f"this process as rank {found.rank}"
         raise UsageError(
-            f"{found.kind} started {found.size} processes, but MPI sees {size}: launcher and MPI library don't match. "
+            f"{found.kind} started {started}, but MPI sees {size}: launcher and MPI library don't match. "
             "Start with the mpirun of the MPI library that mpi4py uses, or under Slurm with 'srun --mpi=pmix ...' "
             "('srun --mpi=pmi2 ...' for MPICH)")
     if size == 1:
