@@ -11,6 +11,7 @@
     ├── NoSuchBlob        (KeyError)           6   a blob isn't in the tag
     ├── NothingMatched    (LookupError)        6   a pattern matches nothing
     ├── RangeError        (ValueError)         6   a byte range lies beyond the end
+    ├── Changed           (RuntimeError)       6   a name isn't in the state that the call asked for
     ├── StoreError        (OSError)            7   the store's folder can't be used
     │   ├── StoreBusy                          7   another job holds it
     │   ├── StoreVersion                       7   it was written by another version
@@ -75,6 +76,10 @@ class NothingMatched(WrpError, LookupError):
 
 
 class RangeError(WrpError, ValueError):
+    exit_code = 6
+
+
+class Changed(WrpError, RuntimeError):
     exit_code = 6
 
 

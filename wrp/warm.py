@@ -88,6 +88,10 @@ def _use_store(store):
             store.get("warm", "blob", out=np.empty(nbytes, np.uint8))
             store.view("warm", "blob")
     store.get("warm", "blob", 1, 10)
+    store.put_many("warm", ["blob", "other"], np.ones((2, 4096), np.uint8))
+    store.get_many("warm", ["blob", "other"], out=np.ones((2, 4096), np.uint8))
+    with store.reserve("warm", "blob", _NBYTES) as place:
+        place.view[:] = b"\1" * _NBYTES
     store.tag_size("warm")
     store.blobs("warm")
     store.flush()

@@ -93,6 +93,15 @@ def test_damage_in_the_middle_is_refused_not_skipped(tmp_path):
         opened(path)
 
 
+@pytest.mark.parametrize("turned", [True, False])
+def test_the_last_place_of_bytes_written_twice_counts(tmp_path, turned):
+    """Two ranks may flush one state of a blob, one after the other; the first place is free then."""
+    places = [record("t\0a", 5).but(durable=((1, offset, 3, 77),)) for offset in (4096, 0)]
+    changes = [{"put": [to_plain(place)], "order": order} for order, place in enumerate(places)]
+    written(tmp_path / "s", *(changes[::-1] if turned else changes))
+    assert found_in(tmp_path / "s")["t\0a"].durable == places[1].durable
+
+
 def test_damaged_snapshot_is_refused(tmp_path):
     path = tmp_path / "s"
     written(path, {"put": [to_plain(record("t\0a", 1))]})

@@ -4,12 +4,13 @@ import os
 import shutil
 import tempfile
 
+import numpy as np
 from hypothesis import HealthCheck, settings, strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from wrp.cte import Store
 from wrp.cte.crypt import Key
-from wrp.errors import NoSuchBlob, NoSuchTag
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.config import load
 
 TAGS = st.sampled_from(["a", "b/c"])
@@ -84,6 +85,79 @@ class StoreModel(RuleBasedStateMachine):
             return
         kept = {} if replace else self.now.get(tag, {})
         self.now[tag] = {**kept, "x": first, "batched": second}
+
+    @rule(tag=TAGS, data=DATA)
+    def put_many(self, tag, data):
+        rows = np.frombuffer(data * 2, "u1").reshape(2, -1) if data else [b"", b""]
+        self.store.put_many(tag, ["x", "chunk_10"], rows)
+        self.now.setdefault(tag, {}).update({"x": data, "chunk_10": data})
+
+    @rule(tag=TAGS, blob=BLOBS, data=DATA)
+    def append(self, tag, blob, data):
+        self.store.append(tag, blob, data)
+        blobs = self.now.setdefault(tag, {})
+        blobs[blob] = blobs.get(blob, b"") + data
+
+    @rule(tag=TAGS, blob=BLOBS, nbytes=st.integers(0, 400))
+    def truncate(self, tag, blob, nbytes):
+        if blob in self.now.get(tag, {}):
+            self.store.truncate(tag, blob, nbytes)
+            self.now[tag][blob] = self.now[tag][blob][:nbytes].ljust(nbytes, b"\0")
+
+    @rule(tag=TAGS, blob=BLOBS, data=DATA, commits=st.booleans())
+    def reserve(self, tag, blob, data, commits):
+        place = self.store.reserve(tag, blob, len(data))
+        place.view[:] = data
+        if commits:
+            place.commit()
+            self.now.setdefault(tag, {})[blob] = data
+        else:
+            place.abandon()
+
+    @rule(tag=TAGS, blob=BLOBS, new_tag=TAGS, new_blob=BLOBS)
+    def rename(self, tag, blob, new_tag, new_blob):
+        try:
+            self.store.rename(tag, blob, new_blob, new_tag)
+            self.now.setdefault(new_tag, {})[new_blob] = self.now[tag].pop(blob)
+        except (NoSuchBlob, NoSuchTag):
+            assert blob not in self.now.get(tag, {})
+        except Changed:
+            assert new_blob in self.now[new_tag]
+        except UsageError:
+            assert self.key is not None         # sealed under its name
+
+    @rule(tag=TAGS, new_tag=TAGS, keeps=st.booleans())
+    def rename_or_copy_tag(self, tag, new_tag, keeps):
+        try:
+            (self.store.snapshot if keeps else self.store.rename_tag)(tag, new_tag)
+            self.now[new_tag] = dict(self.now[tag]) if keeps else self.now.pop(tag)
+        except NoSuchTag:
+            assert tag not in self.now
+        except Changed:
+            assert new_tag in self.now
+        except UsageError:
+            assert self.key is not None
+
+    @rule(tag=TAGS, blob=BLOBS, tier=st.sampled_from(["ram", "file"]))
+    def move(self, tag, blob, tier):
+        if blob in self.now.get(tag, {}):
+            self.store.move(tag, blob, tier)
+
+    @rule(tag=TAGS, blob=BLOBS, score=st.floats(0, 1))
+    def score(self, tag, blob, score):
+        if blob in self.now.get(tag, {}):
+            assert self.store.score(tag, blob, score) == score
+
+    @rule(tag=TAGS, blob=BLOBS, data=DATA, right=st.booleans())
+    def put_if(self, tag, blob, data, right):
+        there = blob in self.now.get(tag, {})
+        generation = (self.store.info(tag, blob).stamp if there else 0) + (not right)
+        try:
+            self.store.put(tag, blob, data, if_generation=generation)
+            assert right
+            self.now.setdefault(tag, {})[blob] = data
+        except Changed:
+            assert not right
 
     @rule()
     def flush(self):

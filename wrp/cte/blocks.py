@@ -8,12 +8,13 @@ import numpy as np
 from wrp.comm import lock
 from wrp.comm.atomics import add, clear, load, lowest_bit, store
 from wrp.comm.jit import kernel
-from wrp.errors import WrpError
+from wrp.errors import OutOfSpace, WrpError
 
 PAGE = 64 << 10
 LARGEST = 16 << 10              # of a block
 _SMALLEST = 128
 _CLASSES = 15
+_GROWTH = 4 << 20              # pages are leased in such steps at most
 _SHRUNK = 1024                  # pages that go back to the device at once
 
 # header
@@ -192,18 +193,30 @@ class Blocks:
                 offset = blocks_take(self.at, nbytes)
             if offset >= 0:
                 return offset
-            number = self._lease_page()
-            with self._held():
+            self.grow(nbytes)
+
+    def grow(self, nbytes, count=1):
+        """Get pages for `count` blocks of `nbytes`, at most 4 MiB of them; fewer where the device is nearly full. Raises OutOfSpace."""
+        pages = max(1, min(-(-count * block_of(class_for(nbytes)) // PAGE), _GROWTH // PAGE))
+        try:
+            first = self._lease_pages(pages)
+        except OutOfSpace:
+            if pages == 1:
+                raise
+            pages, first = 1, self._lease_pages(1)
+        with self._held():
+            for number in range(first, first + pages):
                 _add_page(self.at, number, nbytes)
 
-    def _lease_page(self):
-        """Number of a page of the device, leased; a page begins at a multiple of its size."""
-        offset = self._device.lease(PAGE)
+    def _lease_pages(self, count):
+        """Number of the first of `count` pages of the device, leased; a page begins at a multiple of its size."""
+        nbytes = count * PAGE
+        offset = self._device.lease(nbytes)
         if offset % PAGE:
-            self._device.give_back(offset, PAGE)
-            first = self._device.lease(2 * PAGE)
+            self._device.give_back(offset, nbytes)
+            first = self._device.lease(nbytes + PAGE)
             offset = -(-first // PAGE) * PAGE
-            for start, end in ((first, offset), (offset + PAGE, first + 2 * PAGE)):
+            for start, end in ((first, offset), (offset + nbytes, first + nbytes + PAGE)):
                 if end > start:
                     self._device.give_back(start, end - start)
         return offset // PAGE

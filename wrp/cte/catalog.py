@@ -161,10 +161,14 @@ class Catalog:
     def names(self, tag):
         """Names of a tag's blobs, in no order."""
         with self.changing(f"listing tag {tag!r}"):
-            number = self._number(tag)
-            if number <= 0:
-                return []
-            whole = b"".join(self._parts(lambda *rest: entry_list(self.at, number, True, *rest)))
+            return self.names_held(tag)
+
+    def names_held(self, tag):
+        """The same, inside `changing`."""
+        number = self._number(tag)
+        if number <= 0:
+            return []
+        whole = b"".join(self._parts(lambda *rest: entry_list(self.at, number, True, *rest)))
         return whole.decode().split("\0")[:-1]
 
     def sums(self, tag):

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
 from wrp.cte.telemetry import Op
-from wrp.errors import Corrupt, OutOfSpace, UsageError, WaitTimeout
+from wrp.errors import Changed, Corrupt, OutOfSpace, UsageError, WaitTimeout
 
 _TRIES = 1000                   # of a change in a blob that other ranks change meanwhile
 
@@ -23,40 +23,64 @@ class Changes:
         self._journaled = parts.folder is not None
         self.owed = []
 
-    def publish(self, tag, blob, extents, size, score=1.0, packed=None):
-        """Make `extents` the blob; `packed`: framing.Packed of a frame. On an error they are given back and nothing has changed."""
+    def publish(self, tag, blob, extents, size, score=1.0, packed=None, generation=None):
+        """Make `extents` the blob; `packed`: framing.Packed of a frame. On an error they are given back and nothing has changed.
+
+        generation : Changed unless the blob has it (0: isn't there)
+        """
         with self._given_back_on_error(extents), self._catalog.changing(f"putting blob {blob!r}"):
-            self._create(tag)
-            old = self._replace(full_name(tag, blob), extents, size, score, packed)
+            name = full_name(tag, blob)
+            if generation is not None:
+                check_generation(self._catalog.find(name), name, generation)
+            self.create_held(tag)
+            old = self._replace(name, extents, size, score, packed)
         self._noted(tag, blob, size, packed)
-        self._retire(old)
+        self.retire(old)
 
     def exchange(self, tag, blob, old, extents, size, score, packed=None):
         """The same if the blob's record still is `old` (None: there is none); else False, and the extents are given back."""
         with self._given_back_on_error(extents), self._catalog.changing(f"putting into blob {blob!r}"):
             now = self._catalog.find(full_name(tag, blob))
-            same = _same(now, old)
-            if same:
-                self._create(tag)
+            is_same = same(now, old)
+            if is_same:
+                self.create_held(tag)
                 self._replace(full_name(tag, blob), extents, size, old.score if old else score, packed)
-        if same:
+        if is_same:
             self._noted(tag, blob, size, packed)
-            self._retire(now)
+            self.retire(now)
         else:
             self._tiers.give_back(extents)
-        return same
+        return is_same
 
-    def modify(self, tag, blob, data, offset, score):
-        """Replace the range [offset, offset + len(data)) of a blob, which need not be there. False when it is a frame: nothing has happened."""
-        if offset < 0:
+    def modify(self, tag, blob, data, offset, score, generation=None):
+        """Replace the range [offset, offset + len(data)) of a blob, which need not be there; where `offset` is None, at its end.
+
+        False when the blob is a frame: nothing has happened.
+        """
+        if offset is not None and offset < 0:
             raise UsageError(f"offset {offset} of blob {blob!r} is negative")
+        return self._edit(tag, blob, score, generation, (offset, len(data)),
+                          lambda old: self._spliced(old, data, offset if offset is not None else old.size if old else 0))
+
+    def cut(self, tag, blob, nbytes):
+        """The blob, which is there, ends after `nbytes` bytes; what it had less is zeros. False as above."""
+        return self._edit(tag, blob, 1.0, None, (nbytes, 0),
+                          lambda old: self._cut(old, nbytes) if old and nbytes < old.size else self._spliced(old, b"", nbytes))
+
+    def _edit(self, tag, blob, score, generation, place, edited):
+        """Replace a blob by `edited(its Record or None)` = (extents, those of them that it has already), again when it changes meanwhile.
+
+        place : (offset or None for the end, nbytes) for the log of operations
+        """
         name = full_name(tag, blob)
         for _ in range(_TRIES):
             old = self._catalog.find(name)
+            if generation is not None:
+                check_generation(old, name, generation)
             if old is not None and old.raw:
                 return False
             try:
-                extents, kept = self._spliced(old, data, offset)
+                extents, kept = edited(old)
             except Corrupt:
                 if self._catalog.still(old):
                     raise
@@ -64,16 +88,17 @@ class Changes:
             fresh = [extent for extent in extents if extent not in set(kept)]
             with self._given_back_on_error(fresh), self._catalog.changing(f"putting into blob {blob!r}"):
                 now = self._catalog.find(name)
-                if _same(now, old):
-                    self._create(tag)
+                if same(now, old):
+                    self.create_held(tag)
                     self._replace(name, extents, sum(extent[2] for extent in extents), old.score if old else score)
                     break
             self._tiers.give_back(fresh)            # another rank was quicker: splice into what it left
         else:
             raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: "
                               f"its writers don't pause")
-        self._catalog.noted.note(Op.PUT_BLOB, tag, blob, offset, len(data))
-        self._retire(now, kept)
+        start, nbytes = place
+        self._catalog.noted.note(Op.PUT_BLOB, tag, blob, start if start is not None else old.size if old else 0, nbytes)
+        self.retire(now, kept)
         return True
 
     def _noted(self, tag, blob, size, packed):
@@ -82,22 +107,22 @@ class Changes:
     def create(self, tag):
         if self._catalog.find(tag) is None:
             with self._catalog.changing(f"making tag {tag!r}"):
-                self._create(tag)
+                self.create_held(tag)
 
     def remove(self, names):
         """Take names out of the catalog; True when one of them was there."""
         with self._catalog.changing("removing blobs"):
-            gone = self._take_out(names)
+            gone = self.take_out(names)
         return self._retired(gone)
 
     def remove_tag(self, tag):
         """Take a tag and its blobs out; True when it was there."""
         with self._catalog.changing(f"destroying tag {tag!r}"):
             blobs = [record.name for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
-            gone = self._take_out(blobs + [tag])
+            gone = self.take_out(blobs + [tag])
         return self._retired(gone)
 
-    def _take_out(self, names):
+    def take_out(self, names):
         """Records that are out of the catalog now. A tag may be in the journal through a batch that found it here."""
         gone = [record for record in map(self._catalog.remove, names) if record is not None]
         if self._journaled:
@@ -107,10 +132,10 @@ class Changes:
 
     def _retired(self, gone):
         for record in gone:
-            self._retire(record)
+            self.retire(record)
         return bool(gone)
 
-    def _create(self, tag):
+    def create_held(self, tag):
         if not self._catalog.has(tag):
             stamp = self._catalog.next_stamp()
             self._catalog.put(Record(tag, TAG, stamp, created=stamp))
@@ -124,11 +149,23 @@ class Changes:
         self._catalog.put(record)
         return old
 
-    def _retire(self, old, kept=()):
+    def retire(self, old, kept=()):
         """Give back what the old record's bytes took, less what the journal or the new record still names."""
         if old is not None:
             held = set(old.durable) | set(kept)
             self._tiers.give_back([extent for extent in old.extents if extent not in held])
+
+    def _cut(self, old, nbytes):
+        """(extents of the blob's first `nbytes` bytes, those of them that are its own)."""
+        kept, position = [], 0
+        for extent in old.extents:
+            if position + extent[2] > nbytes:
+                break
+            kept.append(extent)
+            position += extent[2]
+        rest = bytearray(nbytes - position)
+        pieces.read(self._tiers, old, position, rest)
+        return tuple(kept) + pieces.write(self._tiers, rest), tuple(kept)
 
     def _spliced(self, old, data, offset):
         """(extents of the blob with `data` at `offset`, those of them that are the old record's)."""
@@ -164,7 +201,15 @@ class Changes:
             raise
 
 
-def _same(now, old):
+def check_generation(record, name, generation):
+    """Raises Changed unless the record has the generation; 0 wants none."""
+    found = record.stamp if record is not None else 0
+    if found != generation:
+        tag, _, blob = name.partition("\0")
+        raise Changed(f"blob {blob!r} of tag {tag!r} has generation {found}, not {generation}: another has changed it; look at it again")
+
+
+def same(now, old):
     """True when nothing has happened to the bytes of `old`: neither a change, nor an eviction, which leaves the stamp."""
     if now is None or old is None:
         return now is old

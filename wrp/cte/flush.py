@@ -70,7 +70,9 @@ class Flush:
                 placed += self._place(name)
             if placed:
                 self._parts.sync()
-                self._append({"put": [to_plain(moved) for _, moved in placed]})
+                with self._parts.catalog.changing("ordering the journals"):
+                    order = self._parts.catalog.next_stamp()
+                self._append({"put": [to_plain(moved) for _, moved in placed], "order": order})
         except Exception:
             # any other exception may come after the journal was written: the promises stay, the next flush settles them
             for record, moved in placed:

@@ -15,6 +15,18 @@ def checked(what, name):
     return name
 
 
+def all_checked(what, names):
+    """The same for many names, at the price of a few looks at all of them together."""
+    try:
+        whole = "\0".join(names)
+        if whole.isascii() and whole.count("\0") == len(names) - 1 and all(map(len, names)) and len(max(names, key=len)) <= _LONGEST:
+            return
+    except (TypeError, ValueError):
+        pass                            # one of them is no name: the next lines find it
+    for name in names:
+        checked(what, name)
+
+
 def _nbytes(name):
     """Length in UTF-8; 0 for text that has none (half of a surrogate pair, as in names of files with odd bytes)."""
     try:

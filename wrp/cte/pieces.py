@@ -33,6 +33,13 @@ def array_of(data):
     return array if type(data) is bytes or memoryview(data).format != "O" else None
 
 
+def rows_of(data):
+    """The rows of a C-contiguous array of two or more dimensions as a uint8 array (n x nbytes); None of anything else."""
+    if not isinstance(data, np.ndarray) or data.ndim < 2 or not data.flags.c_contiguous or data.dtype.hasobject or not len(data):
+        return None
+    return data.reshape(len(data), -1).view(np.uint8)
+
+
 def write(tiers, data, durable=False):
     """Extents that hold a copy of `data` (bytes-like, contiguous). On an error the space is given back."""
     view = bytes_of(data)

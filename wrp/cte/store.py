@@ -5,25 +5,30 @@ from dataclasses import dataclass
 
 from wrp.cte import names, opening, pieces
 from wrp.cte.batch import Batch
-from wrp.cte.changes import Changes
+from wrp.cte.blocks import LARGEST
+from wrp.cte.changes import Changes, check_generation
 from wrp.cte.direct import Direct
+from wrp.cte.edits import Edits
 from wrp.cte.eviction import Eviction
 from wrp.cte.flush import Flush
 from wrp.cte.moving import Moves
 from wrp.cte.organizing import Organizing
 from wrp.cte.records import BLOB, RAM, TAG, full_name
+from wrp.cte.reservation import Reservation
 from wrp.cte.telemetry import Op, changed_between, of_tags, of_targets
 from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 _READS = 1000
+_SHORTEST_NAP_S, _LONGEST_NAP_S = 50e-6, 10e-3
 _VIEWS = 3                      # looks for bytes in ram before a view is a copy
 
 
 @dataclass(frozen=True)
 class BlobInfo:
-    """size: bytes; checksum: crc32 of them, in an encrypted store of the frame; stamp: ns, grows with every change; tiers: where the bytes are.
+    """size: bytes; checksum: crc32 of them, in an encrypted store of the frame; stamp: the generation, grows with every change; tiers: where the bytes are.
 
-    stored: bytes that they take; codec: what made them fewer ("none": they lie as they are, or encrypted only).
+    stored: bytes that they take; codec: what made them fewer ("none": they lie as they are, or encrypted only)
+    stamp, created, read: wall clock in ns, read is 0 before the first get; reads: how many there were
     """
 
     size: int
@@ -33,6 +38,9 @@ class BlobInfo:
     tiers: tuple
     stored: int = 0
     codec: str = "none"
+    created: int = 0
+    read: int = 0
+    reads: int = 0
 
 
 class Store:
@@ -46,6 +54,7 @@ class Store:
         self._parts = parts
         self._catalog, self._tiers = parts.catalog, parts.tiers
         self._changes = Changes(parts)
+        self._edits = Edits(parts, self._changes)
         self._flush = Flush(parts, self._changes)
         self._moves = Moves(parts.catalog, parts.tiers, self._flush)
         parts.tiers.make_room = Eviction(parts.catalog, parts.tiers, self._moves).run
@@ -67,54 +76,65 @@ class Store:
 
     # writing
 
-    def put(self, tag, blob, data, offset=None, score=1.0, compression=None):
+    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None):
         """Store `data` (bytes-like or contiguous array) as the whole blob, or, with an offset, as that range of it.
 
         A range beyond the end extends the blob, zero-filled; it never shrinks. Atomic: readers see all of it or nothing.
         Durable after `flush`. Raises OutOfSpace when neither ram nor files have room; nothing has changed then.
 
         compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back
+        if_generation : Changed, and nothing has happened, unless the blob's `stamp` is this one (0: it isn't there)
         """
         self._writable()
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
         if compression is not None or self._parts.framing is not None:
-            return self._put_framed(tag, blob, data, offset, score, compression)
-        if offset is None and self._direct is not None and self._direct.put(tag, blob, data, score):
+            return self._put_framed(tag, blob, data, offset, score, compression, if_generation)
+        if offset is None and if_generation is None and self._direct is not None and self._direct.put(tag, blob, data, score):
             return None
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
         if offset is None:
             extents = pieces.write(self._tiers, view)
-            self._changes.publish(tag, blob, extents, len(view), score)
-        elif not self._changes.modify(tag, blob, view, offset, score):
-            self._modify_framed(tag, blob, view, offset, score, None)
+            self._changes.publish(tag, blob, extents, len(view), score, None, if_generation)
+        elif not self._changes.modify(tag, blob, view, offset, score, if_generation):
+            self._modify_framed(tag, blob, view, offset, score, None, if_generation)
         return None
 
-    def _put_framed(self, tag, blob, data, offset, score, compression):
+    def _put_framed(self, tag, blob, data, offset, score, compression, generation=None):
         """A put whose bytes may become a frame: what was asked for, else the tag's compression, and encryption."""
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
         if offset is not None:
-            outcome = self._modify_framed(tag, blob, view, offset, score, compression)
+            outcome = self._modify_framed(tag, blob, view, offset, score, compression, generation)
         else:
             packed, outcome = self._framing().pack(full_name(tag, blob), tag, view, compression)
             stored = view if packed is None else packed.data
-            self._changes.publish(tag, blob, pieces.write(self._tiers, stored), len(stored), score, packed)
+            self._changes.publish(tag, blob, pieces.write(self._tiers, stored), len(stored), score, packed, generation)
         return outcome if compression is not None else None
 
-    def _modify_framed(self, tag, blob, view, offset, score, compression):
-        """A range of a blob that is a frame, or becomes one: the whole blob is made anew."""
-        if offset < 0:
+    def _modify_framed(self, tag, blob, view, offset, score, compression, generation=None):
+        """A range of a blob that is a frame, or becomes one; where `offset` is None, at its end."""
+        if offset is not None and offset < 0:
             raise UsageError(f"offset {offset} of blob {blob!r} is negative")
+
+        def edited(whole):
+            start = len(whole) if offset is None else offset
+            whole.extend(bytes(max(0, start + len(view) - len(whole))))
+            whole[start:start + len(view)] = view
+        return self._remade(tag, blob, edited, score, compression, generation)
+
+    def _remade(self, tag, blob, edited, score=1.0, compression=None, generation=None):
+        """Make a whole blob anew, after `edited(bytearray of its bytes)`; the Outcome of its compression."""
         name = full_name(tag, blob)
         for _ in range(_READS):
             old = self._catalog.find(name)
-            size = old.raw or old.size if old is not None else 0
-            whole = bytearray(max(size, offset + len(view)))
-            if size and not self._read_still(old, 0, memoryview(whole)[:size]):
+            if generation is not None:
+                check_generation(old, name, generation)
+            whole = bytearray(old.raw or old.size if old is not None else 0)
+            if whole and not self._read_still(old, 0, memoryview(whole)):
                 continue
-            whole[offset:offset + len(view)] = view
+            edited(whole)
             packed, outcome = self._framing().pack(name, tag, whole, compression)
             stored = whole if packed is None else packed.data
             if self._changes.exchange(tag, blob, old, pieces.write(self._tiers, stored), len(stored), score, packed):
@@ -152,6 +172,88 @@ class Store:
     def compression(self, tag):
         """The codecs.Compression of a tag, or None."""
         return self._framing().tags.get(tag)
+
+    def put_many(self, tag, blobs, rows, score=1.0):
+        """Store row k of `rows` (array of two or more dimensions, C-contiguous, or a list of bytes-like) as the blob blobs[k].
+
+        Each is a put of its own: an error leaves those before it. Rows of equal length of at most 16 KiB take one call for all.
+        """
+        self._writable()
+        if len(blobs) != len(rows):
+            raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+        array = pieces.rows_of(rows)
+        if array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST:
+            for blob, row in zip(blobs, rows):
+                self.put(tag, blob, row, score=score)
+            return
+        names.checked("tag", tag), names.all_checked("blob", blobs)
+        self.create(tag)
+        self._direct.put_many(tag, blobs, array, score, lambda number: self.put(tag, blobs[number], array[number], score=score))
+
+    def append(self, tag, blob, data):
+        """Put `data` at the blob's end, wherever that is at this moment; the blob need not be there."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        view = pieces.bytes_of(data)
+        if self._parts.framing is not None or not self._changes.modify(tag, blob, view, None, 1.0):
+            self._modify_framed(tag, blob, view, None, 1.0, None)
+
+    def truncate(self, tag, blob, nbytes):
+        """The blob has `nbytes` bytes: its first ones, or with zeros at its end. NoSuchBlob when it isn't there."""
+        self._writable()
+        if nbytes < 0:
+            raise UsageError(f"blob {blob!r} of {nbytes} bytes")
+        self._record(tag, blob)
+        if not self._changes.cut(tag, blob, nbytes):
+            def edited(whole):
+                del whole[nbytes:]
+                whole.extend(bytes(nbytes - len(whole)))
+            self._remade(tag, blob, edited)
+
+    def reserve(self, tag, blob, nbytes, score=1.0):
+        """A Reservation of `nbytes` bytes to fill in place; its `commit` makes them the blob."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        if nbytes < 0 or not 0 <= score <= 1:
+            raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")
+        tiers = self._tiers if self._parts.framing is None else None
+        return Reservation(tiers, nbytes, lambda extents: self._changes.publish(tag, blob, extents, nbytes, score),
+                           lambda view: self.put(tag, blob, view, score=score))
+
+    def copy(self, tag, blob, new_tag, new_blob):
+        """Store the bytes and the score of a blob under another name as well; one of that name is replaced."""
+        record = self._record(tag, blob)
+        self.put(new_tag, new_blob, self.get(tag, blob), score=record.score)
+
+    def rename(self, tag, blob, new_blob, new_tag=None):
+        """Give a blob another name, and another tag where one is given. Changed when that name is taken."""
+        self._writable()
+        new_tag = tag if new_tag is None else new_tag
+        names.checked("tag", new_tag), names.checked("blob", new_blob)
+        self._record(tag, blob)
+        if not self._edits.rename(full_name(tag, blob), full_name(new_tag, new_blob)):
+            self._record(tag, blob)
+
+    def rename_tag(self, tag, new_tag):
+        """Give a tag, with all its blobs, another name. Changed when that is taken."""
+        self._writable()
+        if not self._edits.rename_tag(tag, names.checked("tag", new_tag)):
+            raise _no_tag(tag)
+
+    def snapshot(self, tag, new_tag):
+        """Store all blobs of a tag, as they are at one moment, in a new tag as well. Changed when that is there."""
+        self._writable()
+        if not self._edits.snapshot(tag, names.checked("tag", new_tag)):
+            raise _no_tag(tag)
+
+    def score(self, tag, blob, score=None):
+        """The score of a blob; with `score`, set it first, which is a change with a new generation. Durable after `flush`."""
+        if score is not None:
+            self._writable()
+            if not 0 <= score <= 1:
+                raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+            self._edits.score(full_name(tag, blob), score)
+        return self._record(tag, blob).score
 
     def create(self, tag):
         """Make an empty tag; nothing happens when it is there."""
@@ -260,6 +362,40 @@ class Store:
         wanted = array if size is None else array[:size]
         return wanted.size if self._direct.get_into(tag, blob, offset, wanted) else None
 
+    def get_many(self, tag, blobs, out=None):
+        """The blobs as a list of bytes; with `out` (C-contiguous array of two or more dimensions) fills row k from the beginning of blobs[k].
+
+        RangeError when a blob is shorter than a row.
+        """
+        if out is None:
+            return [self.get(tag, blob) for blob in blobs]
+        rows = pieces.rows_of(out)
+        if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
+            raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
+        names.all_checked("blob", blobs)
+        if self._direct is None or not rows.size:
+            for blob, row in zip(blobs, rows):
+                self.get(tag, blob, out=row)
+        else:
+            self._direct.get_many(tag, blobs, rows, lambda number: self.get(tag, blobs[number], out=rows[number]))
+
+    def wait(self, tag, blob, timeout_s=None):
+        """Wait until the blob is there: its BlobInfo. WaitTimeout after `timeout_s` seconds (default: WRP_TIMEOUT_S)."""
+        timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
+        deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
+        while (record := self._catalog.find(full_name(tag, blob))) is None:
+            if time.monotonic() >= deadline:
+                raise WaitTimeout(f"waited {timeout_s:g} s for blob {blob!r} of tag {tag!r}, which nobody has put")
+            time.sleep(nap)
+            nap = min(2 * nap, _LONGEST_NAP_S)
+        return _info(record)
+
+    def list(self, tag, prefix=""):
+        """Names of a tag's blobs that begin with `prefix`, in natural order."""
+        if not self._catalog.has(tag):
+            raise _no_tag(tag)
+        return sorted((blob for blob in self._catalog.names(tag) if blob.startswith(prefix)), key=names.natural)
+
     def view(self, tag, blob):
         """A read-only memoryview of the blob, without a copy where it is one run of ram.
 
@@ -357,7 +493,7 @@ class Store:
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
         self._parts = None
-        self._catalog = self._tiers = self._direct = self._noted = _Closed()
+        self._catalog = self._tiers = self._direct = self._edits = self._noted = _Closed()
 
     def __enter__(self):
         return self
@@ -414,11 +550,12 @@ def _info(record):
     # durable extents of a dirty record hold older bytes
     places = record.extents if record.dirty else record.extents + record.durable
     tiers = tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in places}))
+    times = record.created, record.read, record.reads
     if not record.raw:
-        return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers, record.size)
+        return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers, record.size, "none", *times)
     from wrp.cte.framing import codec_name
 
-    return BlobInfo(record.raw, record.checksum, record.score, record.stamp, tiers, record.size, codec_name(record.codec))
+    return BlobInfo(record.raw, record.checksum, record.score, record.stamp, tiers, record.size, codec_name(record.codec), *times)
 
 
 def _target(record, offset, size, out):

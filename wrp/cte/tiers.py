@@ -78,6 +78,10 @@ class Tiers:
         raise OutOfSpace(f"{where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
 
+    def lease_run(self, nbytes):
+        """Offset of one run of ram, however long. Raises OutOfSpace."""
+        return self._lease(RAM, self.ram, nbytes)
+
     def _lease(self, target, device, nbytes):
         if target != RAM:
             return device.lease(nbytes)

@@ -5,12 +5,16 @@ import struct
 from functools import lru_cache
 from threading import get_native_id
 
+import numpy as np
+
 from wrp.comm.checksum import crc32
 from wrp.cte import names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.getting import direct_get_array, direct_look, direct_pin, direct_still
+from wrp.cte.direct.many import direct_get_many, direct_put_many
 from wrp.cte.direct.putting import MOST, NO_BLOCK, OLD, SCRATCH_NBYTES, STORED, direct_publish, direct_put_array
 from wrp.cte.records import RAM, combined_crc, encoded, full_name
+from wrp.errors import OutOfSpace
 
 _CACHED = 1 << 14
 _WORDS = struct.Struct("<qqq")
@@ -36,13 +40,51 @@ class Direct:
         code = direct_put_array(self._at, self._blocks, self._ram, name, nbytes, tag_nbytes, array, _bits(score), _holder(), scratch)
         if code == NO_BLOCK:
             return self._put_long(tag, blob, data, score)
+        return self._finish(tag, blob, array.size, score, buffer, code)
+
+    def _finish(self, tag, blob, size, score, buffer, code):
+        """What a kernel left to do of a put: True when that is done."""
         if code == STORED:
             crc, offset, _ = _WORDS.unpack_from(buffer, OLD)
-            self._changes.publish(tag, blob, ((RAM, offset, array.size, crc),), array.size, score)
+            self._changes.publish(tag, blob, ((RAM, offset, size, crc),), size, score)
             return True
         if code > 0:
             self._give_back(buffer, code)
         return code >= 0
+
+    def put_many(self, tag, blobs, rows, score, put):
+        """Put rows (uint8, n x nbytes) under names, one call for all; `put(number)` does one where that needs the long way."""
+        names, full, tag_nbytes = _packed(tag, blobs)
+        buffer, scratch = self._catalog.scratch(SCRATCH_NBYTES)
+        row = start = 0
+        while True:
+            row, start, code = direct_put_many(self._at, self._blocks, self._ram, full.ctypes.data, tag_nbytes, names, start, rows, row,
+                                               _bits(score), _holder(), scratch)
+            if row == len(rows):
+                return
+            if code == NO_BLOCK and self._has_grown(rows.shape[1], len(rows) - row):
+                continue
+            if not self._finish(tag, blobs[row], rows.shape[1], score, buffer, code):
+                put(row)
+            row, start = row + 1, start + len(blobs[row].encode()) + 1
+
+    def _has_grown(self, nbytes, count):
+        try:
+            self._tiers.blocks.grow(nbytes, count)
+        except OutOfSpace:
+            return False
+        return True
+
+    def get_many(self, tag, blobs, rows, get):
+        """Fill rows (uint8, n x nbytes) from blobs; `get(number)` does one where that needs the long way."""
+        names, full, tag_nbytes = _packed(tag, blobs)
+        row = start = 0
+        while True:
+            row, start = direct_get_many(self._at, self._ram, full.ctypes.data, tag_nbytes, names, start, rows, row)
+            if row == len(rows):
+                return
+            get(row)
+            row, start = row + 1, start + len(blobs[row].encode()) + 1
 
     def _put_long(self, tag, blob, data, score):
         """Bytes first, then the record: in ram, or where ram is full in a file."""
@@ -99,6 +141,15 @@ def _placed(tag, blob):
     """(array that keeps it, address, bytes of the full name, of the tag's name); UsageError when one of them can't be a name."""
     names.checked("tag", tag), names.checked("blob", blob)
     return *encoded(full_name(tag, blob)), len(tag.encode())
+
+
+def _packed(tag, blobs):
+    """(the names, each ended by a NUL, as uint8; memory that begins with the tag's name and a NUL; bytes of the tag's name)."""
+    names = np.frombuffer(bytearray(("\0".join(blobs) + "\0").encode()), np.uint8)
+    ends = np.flatnonzero(names == 0)
+    longest = int(np.diff(ends, prepend=-1).max())
+    head = tag.encode() + b"\0"
+    return names, np.frombuffer(bytearray(head + bytes(longest)), np.uint8), len(head) - 1
 
 
 @lru_cache(1024)

@@ -173,17 +173,17 @@ class Folder:
 
 
 def newest(changes):
-    """{name: (stamp, plain record or None)} of changes in any order: the newest stamp wins, a removal is a change too."""
-    state = {}
+    """{name: (stamp, plain record or None)} of changes in any order: the newest stamp wins, a removal is a change too.
+
+    Bytes may be written to files twice under one stamp, and then only the last place is theirs: a change's `order` decides.
+    """
+    state, orders = {}, {}
     for change in changes:
-        for plain in change.get("put", ()):
-            known = state.get(plain[0])
-            if known is None or plain[2] > known[0]:
-                state[plain[0]] = (plain[2], plain)
-        for name, stamp in change.get("remove", ()):
-            known = state.get(name)
-            if known is None or stamp > known[0]:
-                state[name] = (stamp, None)
+        order = change.get("order", 0)
+        found = [(plain[0], plain[2], plain) for plain in change.get("put", ())] + [(name, stamp, None) for name, stamp in change.get("remove", ())]
+        for name, stamp, plain in found:
+            if name not in state or (stamp, order) >= (state[name][0], orders[name]):
+                state[name], orders[name] = (stamp, plain), order
     return state
 
 
