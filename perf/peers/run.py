@@ -7,21 +7,18 @@ iowarp-core's latency is its elapsed time / operations of one thread, so ours st
 """
 
 import argparse
-import contextlib
 import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
-import tempfile
 import time
-import venv
 
 _HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(_HERE))
 
+from environments import FOLDER, environment_with, redis_server, server, versions  # noqa: E402
 from ingest import environment  # noqa: E402
 from runtime import launcher  # noqa: E402
 from timing import setting, write  # noqa: E402
@@ -47,37 +44,12 @@ def _common(options, seconds):
     return [*options, "--threads", "1", "--duration", str(seconds), "--output-dir", "ram"]
 
 
-def installed(folder):
-    """The folder of programs of an environment with iowarp-core; raises CalledProcessError when pip can't install it."""
-    programs = os.path.join(folder, "bin")
-    if not os.path.exists(os.path.join(programs, "clio_run")):
-        venv.create(folder, with_pip=True)
-        subprocess.run([os.path.join(programs, "pip"), "install", "-q", "iowarp-core"], check=True, timeout=600)
-    return programs
-
-
-@contextlib.contextmanager
-def _server(call, **options):
-    """A server process that is ended afterwards."""
-    process = subprocess.Popen(call, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, **options)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        try:
-            process.wait(15)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait(15)
-
-
 def iowarp(folder, seconds):
     """{case: {...}} of iowarp-core, and its version."""
-    programs = installed(folder)
+    programs = environment_with(folder, "iowarp-core")
     environ = {**os.environ, "PATH": programs + os.pathsep + os.environ["PATH"]}
-    version = subprocess.run([os.path.join(programs, "pip"), "list", "--format=freeze"], text=True, stdout=subprocess.PIPE, check=True).stdout
-    found = {"version": re.search(r"iowarp-core==(\S+)", version, re.IGNORECASE).group(1)}
-    with _server([os.path.join(programs, "clio_run"), "start"], env=environ):
+    found = {"version": versions(programs)["iowarp-core"]}
+    with server([os.path.join(programs, "clio_run"), "start"], env=environ):
         time.sleep(5)               # its clients wait for it up to 30 s, noisily
         for name, options in CASES.items():
             done = subprocess.run([os.path.join(programs, "clio_run_thrpt_bench"), *_common(options, seconds)], env=environ, text=True,
@@ -93,33 +65,20 @@ def redis(seconds):
     """PING and SET of 4 KiB over a Unix socket with one client, or why not."""
     if not shutil.which("redis-server") or not shutil.which("redis-benchmark"):
         return {"skipped": "redis-server or redis-benchmark isn't on PATH"}
-    with tempfile.TemporaryDirectory() as folder:
-        path, found = os.path.join(folder, "socket"), {}
-        with _server(["redis-server", "--port", "0", "--unixsocket", path, "--save", "", "--dir", folder]):
-            _await(path)
-            for test in ("ping_mbulk", "set"):
-                call = ["redis-benchmark", "-s", path, "-c", "1", "-n", str(int(20_000 * seconds)), "-d", "4096", "-t", test, "--csv"]
-                out = subprocess.run(call, text=True, stdout=subprocess.PIPE, check=True, timeout=120).stdout
-                rate = float(out.splitlines()[-1].split(",")[1].strip('"'))
-                found[test] = {"per_s": rate, "mean_us": 1e6 / rate}
+    found = {}
+    with redis_server() as path:
+        for test in ("ping_mbulk", "set"):
+            call = ["redis-benchmark", "-s", path, "-c", "1", "-n", str(int(20_000 * seconds)), "-d", "4096", "-t", test, "--csv"]
+            out = subprocess.run(call, text=True, stdout=subprocess.PIPE, check=True, timeout=120).stdout
+            rate = float(out.splitlines()[-1].split(",")[1].strip('"'))
+            found[test] = {"per_s": rate, "mean_us": 1e6 / rate}
     return found
-
-
-def _await(path):
-    until = time.monotonic() + 20
-    while True:
-        with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
-            probe.connect(path)
-            return
-        if time.monotonic() > until:
-            raise TimeoutError("redis-server doesn't open its socket within 20 s")
-        time.sleep(0.05)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--seconds", type=float, default=3.0, help="seconds of each run")
-    parser.add_argument("--environment", default=os.path.join(tempfile.gettempdir(), f"wrp-peers-{os.getuid()}"), help="where iowarp-core is installed")
+    parser.add_argument("--environment", default=os.path.join(FOLDER, "iowarp"), help="where iowarp-core is installed")
     parser.add_argument("--out", help="JSON file to write (default: print)")
     arguments = parser.parse_args()
     result = {"setting": setting(), "ours": {name: ours(options, arguments.seconds) for name, options in CASES.items()}}
