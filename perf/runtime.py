@@ -1,4 +1,5 @@
 """The runtime's tasks against the plain machine, by `wrp_run_thrpt_benchmark` with two ranks: worker and client are different processes.
+Tasks, barriers and bytes between nodes, against the same MPI, with two ranks that are a node each.
 
     python perf/runtime.py [--seconds S] [--out FILE]
 
@@ -30,19 +31,22 @@ def launcher():
     return beside if os.path.exists(beside) else shutil.which("mpirun")
 
 
-def measured(options, seconds, folder):
-    """The JSON of one run of two ranks."""
+def measured(options, seconds, folder, **variables):
+    """The JSON of one run of two ranks, with these environment variables."""
     if "--output-dir" not in options:
         options = [*options, "--output-dir", os.path.join(folder, "out")]
     call = [launcher(), "-n", "2", sys.executable, "-m", "wrp.runtime.bench.cli", *options, "--threads", "1", "--duration", str(seconds), "--json"]
-    done = subprocess.run(call, text=True, env=environment(), stdout=subprocess.PIPE, timeout=120 + 4 * seconds, check=True)
+    done = subprocess.run(call, text=True, env={**environment(), **variables}, stdout=subprocess.PIPE, timeout=120 + 4 * seconds, check=True)
     return json.loads(done.stdout)
 
 
 def compared(results):
     """{what: {value, bar, met}}."""
-    latency = results["latency"]
+    latency, apart = results["latency"], results["nodes"]["ratios"]
     found = {
+        "round trip to another node, jitted client / MPI's put + get": (apart["remote_round_trip_to_put_get"], "<=", 3),
+        "barrier over a pool / MPI_Barrier": (apart["meeting_barrier_to_mpi_barrier"], "<=", 3),
+        "64 MiB from another node / MPI's get": (apart["remote_get_to_mpi_get"], ">=", 0.8),
         "round trip of a jitted client / ping-pong": (latency["ratios"].get("round_trip_to_ping_pong"), "<=", 4),
         "Pool.call from Python, p50 us": (latency["python"]["call_ns"]["p50"] / 1000, "<=", 6),
         "64 outstanding from Python, tasks/s": (latency["python"]["tasks_per_s"], ">=", 500_000),
@@ -62,6 +66,7 @@ def main():
     before = setting()
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         results = {name: measured(options, arguments.seconds, folder) for name, options in RUNS.items()}
+        results["nodes"] = measured(RUNS["latency"], arguments.seconds, folder, WRP_RANKS_PER_NODE="1")
     write(arguments.out, {"setting": before, "compared": compared(results), "runs": results})
 
 

@@ -11,7 +11,8 @@ from wrp.comm.ranks.waiting import Naps
 from wrp.errors import RangeError, UsageError, WaitTimeout
 
 _PIECE = 1 << 30        # counts of MPI are 32 bits wide
-_EAGER = 200            # tests of a request before the first nap
+_EAGER = 50             # tests of a request before others may have the core
+_NAPS_AFTER_S = 1.0     # of a wait: what is slow may as well be looked at less often
 _KNOCK_S = 0.5e-3       # an operation that lasts knocks again this often
 
 
@@ -96,10 +97,12 @@ class RemoteWindow:
         except self._error:
             return False
 
-    def progress(self):
+    def progress(self, times=1):
         """Let MPI move what other nodes asked of this one. Local, cheap, any thread."""
         if self._window is not None:
             self._probe()           # of this process alone: others may have died
+            for _ in range(times - 1):
+                self._probe()
 
     def close(self):
         """Collective, idempotent."""
@@ -149,7 +152,6 @@ class RemoteWindow:
                 continue
             tests += 1
             if tests < _EAGER:
-                os.sched_yield()
                 continue
             now = time.monotonic()
             if self.knocker is not None and now >= knock_at:
@@ -158,7 +160,7 @@ class RemoteWindow:
             if now >= started + timeout_s:
                 self._kept += requests
                 raise self._late(node, verb, now - started)
-            if now >= started + 0.05:       # a short wait spins: what is slow may as well be looked at less often
+            if now >= started + _NAPS_AFTER_S:
                 naps.pause()
             else:
                 os.sched_yield()

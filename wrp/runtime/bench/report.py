@@ -50,6 +50,12 @@ def lines(result, verbose):
     if result["python"]:
         python = result["python"]
         yield f"  Pool.call from Python: {_latency(python['call_ns'])}; {python['outstanding']} outstanding: {python['tasks_per_s']:,.0f} tasks/s"
+    for name, found in (*result.get("nodes_apart", {}).items(), *result["plain"].items()):
+        if name.endswith("_per_s") and found:
+            yield f"  {name.replace('_', ' ')}: {found:,.0f}"
+    for name, found in result.get("nodes_apart", {}).items():
+        if name.endswith("_ns"):
+            yield f"  {name[:-3].replace('_', ' ')}: {_latency(found)}"
     for name, found in result["plain"].items():
         if name.endswith("_ns") and found:
             yield f"  plain {name[:-3].replace('_', ' ')}: {_latency(found)}"

@@ -39,6 +39,10 @@ class Stage:
             raise
 
     @property
+    def runtime(self):
+        return self._runtime
+
+    @property
     def segment(self):
         return self._runtime.segment
 

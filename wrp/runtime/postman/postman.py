@@ -23,6 +23,7 @@ _AT_ONCE = 64                   # tasks, or letters of a box, taken before somet
 _LOOK_S = 0.002                 # between two looks for a pool that isn't there yet
 _FIRST_NAP_NS = 20_000
 _NAP_PART = 8                   # a nap lasts this part of the time in which nothing has crossed: so much later a letter is seen
+_LISTEN_NS, _KNOCK_NS, _BURST = 200_000, 1_000_000, 50
 _FAILED = 99
 _HEAD = tasks.CANCEL // 8 + 1   # words of a record that are looked at
 _POOL, _METHOD, _COUNT, _ARGS, _DUE, _CANCEL = (word // 8 for word in (tasks.POOL, tasks.METHOD, tasks.COUNT, tasks.ARGS, tasks.DUE, tasks.CANCEL))
@@ -59,6 +60,7 @@ class Postman:
         self._own, self._theirs = {}, {}            # handles of tasks of this node by record, of others by (node, number)
         self._early = deque()                       # tasks for pools that aren't there yet
         self._slots, self._rings = {}, deque()
+        self._listen_ns = self._knocked_ns = 0
         self.on_ring = lambda: None
 
     def __call__(self):
@@ -103,8 +105,7 @@ class Postman:
         worked |= self._serving.turn()
         while self._rings:
             self._far.ring(self._rings.popleft())
-        self._window.progress()
-        worked |= self._mail.knocked()
+        worked |= self._progress()
         for node, box in self._mail.arrived():
             worked |= self._read(node, box)
         self._look_early()
@@ -112,6 +113,17 @@ class Postman:
         worked |= self._far.turn()
         self._mail.send()
         return worked
+
+    def _progress(self):
+        """Let MPI move what others ask of this node: True if one of them has knocked. Who moves many bytes needs MPI called more
+        often than everything else is looked at."""
+        now_ns, knocked = time.monotonic_ns(), False
+        if now_ns >= self._listen_ns:
+            self._listen_ns, knocked = now_ns + _LISTEN_NS, self._mail.knocked()
+            if knocked:
+                self._knocked_ns = now_ns
+        self._window.progress(_BURST if now_ns - self._knocked_ns < _KNOCK_NS else 1)
+        return knocked
 
     # tasks of this node
 
