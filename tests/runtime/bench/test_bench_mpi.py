@@ -30,6 +30,10 @@ def test_clients_of_all_ranks_are_counted(case, small):
     assert result["together"]["failed"] == 0
     if ranks.share(ranks.local_size, "ranks of the first node") > 1:
         assert result["plain"]["ping_pong_ns"]["p50"] > 0
+    if ranks.nodes > 1:
+        apart, plain = result["nodes_apart"], result["plain"]
+        assert min(apart["remote_trip_ns"]["p50"], apart["remote_call_ns"]["p50"], plain["put_get_ns"]["p50"], plain["mpi_barrier_ns"]["p50"]) > 0
+        assert result["ratios"]["remote_get_to_mpi_get"] == apart["remote_get_MB_per_s"] / plain["mpi_get_MB_per_s"]
     ranks.barrier("the benchmark has ended everywhere")
     assert not folder.exists()
 
