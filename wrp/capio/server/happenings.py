@@ -64,8 +64,9 @@ class Happenings:
         desk.will_vanish(one.path)
         desk.table.forget(one.path)
         desk.table.forget(source)
+        step = desk.writers.renamer(source, one.path)
         desk.writers.renamed(source, one.path)
-        desk.tell(events.Renamed(source, one.path, self._author(one.path), at=at))
+        desk.tell(events.Renamed(source, one.path, step or self._author(one.path), at=at))
         desk.table.bump(os.path.dirname(one.path))
 
     def _removed(self, one, at):

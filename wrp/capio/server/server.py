@@ -151,10 +151,12 @@ class Server:
     def _rename(self, connection, request, at):
         if request.path2:
             self.desk.will_vanish(request.path2)
+            self.desk.writers.renames(request.path, request.path2, connection.step)
         connection.send(wire.Reply())
 
     def _mkdir(self, connection, request, at):
         self._happenings.take(self._watch.read(), at)
+        self.desk.tell(events.Created(request.path, connection.step, True, at=at))      # the kernel didn't say who made it
         connection.send(wire.Reply())
 
     def _done(self, connection, request, at):

@@ -23,6 +23,7 @@ class Writers:
 
     def __init__(self):
         self._by_path, self._last = {}, 0
+        self._renamers = {}             # (old path, new path): the step that has said that it renames
 
     def announce(self, path, step, pid, is_truncated):
         """A process is about to open the path for writing."""
@@ -56,10 +57,19 @@ class Writers:
             if not found:
                 del self._by_path[writer.path]
 
+    def renames(self, source, path, step):
+        """A process is about to rename; `source` "": from elsewhere."""
+        self._renamers[source, path] = step
+
+    def renamer(self, source, path):
+        """The step that said it would rename so, or ""."""
+        return self._renamers.pop((source, path), "")
+
     def renamed(self, source, path):
-        """Descriptions follow the file; those of a file that had the name `path` are of a file without a name now."""
+        """Descriptions follow the file; open ones of a file that had the name `path` are of a file without a name now. An open that was
+        announced, and not told of yet, may still come: it is of the new file then."""
         moved = self._by_path.pop(source, [])
-        self._by_path.pop(path, None)
+        moved += [writer for writer in self._by_path.pop(path, ()) if not writer.is_open]
         if moved:
             for writer in moved:
                 writer.path = path

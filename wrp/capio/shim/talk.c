@@ -71,12 +71,14 @@ static int high(int fd)
 }
 
 /* A connection that has said who we are, or -1. Waits a little for a server that is just starting. */
+/* Only a process that has never met a server waits for one: one that has gone doesn't come back. */
 static int fresh(int patient)
 {
+    static int knows;
     struct sockaddr_un to;
     char record[sizeof(struct capio_request) + 2 * NAME_MAX];
     const char *app = env("CAPIO_APP_NAME", "default_app"), *flow = env("CAPIO_WORKFLOW_NAME", "CAPIO");
-    int64_t naps = patient ? (int64_t)(atof(env("CAPIO_SERVER_WAIT_S", "10")) * 100) : 0;
+    int64_t naps = patient && !knows ? (int64_t)(atof(env("CAPIO_SERVER_WAIT_S", "10")) * 100) : 0;
     int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
 
     if (fd < 0)
@@ -85,10 +87,12 @@ static int fresh(int patient)
     while (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
         if (naps-- <= 0 || (errno != ENOENT && errno != ECONNREFUSED && errno != EINTR && errno != EAGAIN)) {
             REAL(close)(fd);
+            knows |= patient;
             return -1;
         }
         nanosleep(&(struct timespec){0, 10000000}, NULL);
     }
+    knows = 1;
     fd = high(fd);
     struct capio_request hello = {.magic = CAPIO_MAGIC, .op = CAPIO_HELLO, .version = CAPIO_VERSION, .pid = getpid(),
                                   .path_nbytes = strnlen(app, NAME_MAX), .path2_nbytes = strnlen(flow, NAME_MAX)};
