@@ -124,3 +124,43 @@ def test_numpy(streaming, text):
     write = "import numpy, os\nwith open(os.environ['F'], 'wb') as f: numpy.save(f, numpy.arange(100000))"
     assert ended(streaming.start("writer", [_PY, "-c", write], **more))[0] == 0
     assert ended(read)[1].strip() == b"4999950000"
+
+
+_MORE = {
+    "tar": ("tar cf $F -C $(dirname $TEXT) $(basename $TEXT)", "tar xOf $F"),
+    "tar z": ("tar czf $F -C $(dirname $TEXT) $(basename $TEXT)", "tar xzOf $F"),
+    "split and cat": ("split -n l/2 $TEXT part-; cat part-aa part-ab > $F", "cat $F"),
+    "sqlite3": (f"{_PY} -c 'import os, sqlite3\nc = sqlite3.connect(\"x.db\"); c.execute(\"create table if not exists t(x)\"); c.execute(\"delete from t\")\n"
+                "c.executemany(\"insert into t values (?)\", [(l,) for l in open(os.environ[\"TEXT\"])]); c.commit(); c.close()\nos.system(\"cp x.db $F\")'",
+                f"{_PY} -c 'import os, sqlite3\nfor x, in sqlite3.connect(os.environ[\"F\"]).execute(\"select x from t order by rowid\"): print(x, end=\"\")'"),
+    "h5py": (f"{_PY} -c 'import h5py, os, numpy\nwith h5py.File(os.environ[\"F\"], \"w\") as f: f[\"x\"] = numpy.frombuffer(open(os.environ[\"TEXT\"], \"rb\").read(), \"u1\")'",
+             f"{_PY} -c 'import h5py, os, sys\nsys.stdout.buffer.write(h5py.File(os.environ[\"F\"], \"r\")[\"x\"][()].tobytes())'"),
+    "git bundle": ("rm -rf repo && git init -q repo && cp $TEXT repo/text && cd repo && git add text && git -c user.name=n -c user.email=e commit -qm m && git bundle create -q $F HEAD",
+                   "rm -rf copy && git -c advice.detachedHead=false clone -q $F copy && cat copy/text"),
+}
+
+
+@pytest.mark.parametrize("name", _MORE)
+def test_more_programs(streaming, text, name):
+    program = name.split()[0]
+    if program not in ("sqlite3", "h5py") and shutil.which(program) is None:
+        pytest.skip(f"no {program}")
+    writer, reader = _MORE[name]
+    assert exchanged(streaming, text, f"m{list(_MORE).index(name)}.u", writer, reader, True) == _TEXT
+
+
+def test_map_and_reduce_by_separate_programs(make_flow):
+    """split -> two maps -> merge, all started at once."""
+    flow = make_flow({"name": "flow", "permanent": ["result"], "IO_Graph": [
+        {"name": "split", "output_stream": ["in/*"], "streaming": [{"name": ["in/*"], "committed": "on_close", "mode": "no_update"}]},
+        {"name": "map", "input_stream": ["in/*"], "output_stream": ["out/*"], "streaming": [{"name": ["out/*"], "committed": "on_close", "mode": "no_update"}]},
+        {"name": "merge", "input_stream": ["out/*"], "output_stream": ["result"]}]})
+    flow.hold("split", "map", "merge")
+    programs = [flow.start("merge", "cat $CAPIO_DIR/out/0 $CAPIO_DIR/out/1 > $CAPIO_DIR/result")]
+    programs += [flow.start("map", f"mkdir -p $CAPIO_DIR/out; tr a-z A-Z < $CAPIO_DIR/in/{number} > $CAPIO_DIR/out/{number}") for number in (0, 1)]
+    programs += [flow.start("split", "mkdir -p $CAPIO_DIR/in; for n in 0 1; do for i in 1 2 3 4 5; do echo line $n $i; done > $CAPIO_DIR/in/$n; done")]
+    for program in programs:
+        code, _, said = ended(program)
+        assert (code, said) == (0, "")
+    flow.end()
+    assert (flow.dir / "result").read_text() == "".join(f"LINE {n} {i}\n" for n in (0, 1) for i in range(1, 6))

@@ -103,7 +103,10 @@ class Desk:
 
     def may_wait(self, connection, path):
         plan = self.workflow.look(path)
-        return plan.waits and connection.step in plan.consumers and connection.step not in plan.producers
+        if not plan.waits or connection.step not in plan.consumers or connection.step in plan.producers:
+            return False
+        folder = os.path.dirname(path)
+        return os.path.isdir(folder) or not os.path.lexists(folder)     # below a file there is nothing to wait for
 
     def read(self, connection, request, at):
         if self.may_wait(connection, request.path):
@@ -190,6 +193,13 @@ class Desk:
             self._unfollow(connection.waiter)
             self.tell(events.Cancelled(connection.waiter, at))
             connection.waiter = None
+
+    def release_below(self, path, at):
+        """The path is a file: who waits for something below it waits for nothing."""
+        for waiter, asked in list(self._asked.items()):
+            if asked.request.path.startswith(path + "/"):
+                self.tell(events.Cancelled(waiter, at))
+                self._go(actions.Go(waiter))
 
     def will_vanish(self, path, plan=None):
         """Write down a file that this run makes, for a next server to remove if this one is killed."""

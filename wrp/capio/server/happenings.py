@@ -33,6 +33,8 @@ class Happenings:
         desk.will_vanish(one.path)
         desk.tell(events.Created(one.path, self._author(one.path), one.is_directory, at=at))
         desk.table.bump(os.path.dirname(one.path))
+        if not one.is_directory:
+            desk.release_below(one.path, at)
         for writer in list(desk.writers.of(one.path)):
             desk.begin(writer, at)
         if one.is_found and not one.is_directory and endings.is_written(one.path) is False:
@@ -66,7 +68,9 @@ class Happenings:
         desk.table.forget(source)
         step = desk.writers.renamer(source, one.path)
         desk.writers.renamed(source, one.path)
-        desk.tell(events.Renamed(source, one.path, step or self._author(one.path), at=at))
+        desk.tell(events.Renamed(source, one.path, step or self._author(one.path), _size(one.path), at=at))
+        if not one.is_directory:
+            desk.release_below(one.path, at)
         desk.table.bump(os.path.dirname(one.path))
 
     def _removed(self, one, at):
@@ -87,6 +91,13 @@ class Happenings:
         for path in desk.watch.rescan():
             desk.tell(events.EntryAppeared(os.path.dirname(path), os.path.basename(path), at))
             desk.table.bump(os.path.dirname(path))
+
+
+def _size(path):
+    try:
+        return os.stat(path).st_size
+    except OSError:
+        return 0
 
 
 _TAKE = {watch.CREATE: Happenings._created, watch.CLOSE_WRITE: Happenings._closed, watch.FROM: Happenings._moved_from,
