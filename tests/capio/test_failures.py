@@ -1,6 +1,7 @@
 """What becomes of readers, and of files, when a program or the server dies."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -8,7 +9,9 @@ import time
 import pytest
 
 from capio.served import Flow, document, ended, killed, needs_compiler
+from wrp.capio import wire
 from wrp.capio.server import place
+from wrp.errors import WrpError
 
 pytestmark = needs_compiler
 _READERS = {"update": "cat $CAPIO_DIR/a", "no_update": "cat $CAPIO_DIR/a", "stdio": "sed '' $CAPIO_DIR/a", "python": f"{sys.executable} -c 'import os; "
@@ -115,3 +118,17 @@ def test_a_forgotten_directory_is_a_sentence(make_flow):
     del env["CAPIO_DIR"]
     done = subprocess.run(["true"], env=env, capture_output=True, text=True)
     assert done.returncode == 0 and "CAPIO_DIR isn't set" in done.stderr
+
+
+@pytest.mark.parametrize("packet", [b"?", b"x" * 40, wire.Request(99, path="/x").pack(), wire.Request(wire.CONTROL, path="no JSON").pack(),
+                                    wire.Request(wire.CONTROL, path="7").pack(), wire.Request(wire.READ, path="/x").pack()[:-1]])
+def test_the_server_survives_what_it_doesnt_understand(make_flow, packet):
+    flow = make_flow(document(**{"a": "on_close update"}))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as other:
+        other.settimeout(5)
+        other.connect(str(place.socket_path("flow")))
+        other.send(packet)
+        assert other.recv(100) == b""           # it hangs up
+    with pytest.raises(WrpError, match="doesn't know 'dance'"):
+        flow.client.control("dance")
+    assert flow.status()["waiting"] == []

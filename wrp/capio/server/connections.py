@@ -20,7 +20,7 @@ class Connection:
         self.pid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
 
     def receive(self):
-        """The next request; None when there is none now or it isn't one; raises EOFError at the end."""
+        """The next request; None when there is none now; raises EOFError at the end, and for what isn't a request of this version."""
         try:
             packet = self.socket.recv(wire.PACKET)
         except BlockingIOError:
@@ -29,7 +29,10 @@ class Connection:
             raise EOFError from None
         if not packet:
             raise EOFError
-        return wire.Request.unpack(packet)
+        request = wire.Request.unpack(packet)
+        if request is None:
+            raise EOFError
+        return request
 
     def threads(self):
         """How many threads its process has."""

@@ -17,7 +17,10 @@ class Control:
     def answer(self, connection, asked, at):
         """The reply's text: JSON, or the path of a file with it when it is long."""
         do = _DO.get(asked.get("do"))
-        value = do(self, connection, asked, at) if do else {"error": f"this server doesn't know {asked.get('do')!r}"}
+        if do is None or (asked["do"] == "start" and not isinstance(asked.get("step"), str)):
+            value = {"error": f"this server doesn't know {asked.get('do')!r}"}
+        else:
+            value = do(self, connection, asked, at)
         if isinstance(value, str):
             return value
         text = json.dumps(value)

@@ -114,8 +114,10 @@ class Server:
             self._drop(connection, at)
         elif request.op == wire.HELLO:
             self._hello(connection, request, at)
-        else:
+        elif request.op in _SERVE:
             _SERVE[request.op](self, connection, request, at)
+        else:
+            self._drop(connection, at)          # of another version
 
     def _hello(self, connection, request, at):
         connection.step = request.path
@@ -168,7 +170,12 @@ class Server:
             person.said_goodbye = True
 
     def _control(self, connection, request, at):
-        connection.send(wire.Reply(text=self.control.answer(connection, json.loads(request.path), at)))
+        try:
+            asked = dict(json.loads(request.path))
+        except (ValueError, TypeError):
+            self._drop(connection, at)
+            return
+        connection.send(wire.Reply(text=self.control.answer(connection, asked, at)))
 
     # the end
 
