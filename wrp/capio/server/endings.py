@@ -12,10 +12,15 @@ _GET_INFO = 3 << 30 | _INFO_NBYTES << 16 | 0xFF << 8 | 11       # PIDFD_GET_INFO
 
 def _fields(pid):
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            return file.read().rpartition(b")")[2].split()
+        file = os.open(f"/proc/{pid}/stat", os.O_RDONLY | os.O_CLOEXEC)         # half the time of open(): it is on the way of every close
     except (FileNotFoundError, ProcessLookupError):
         return None
+    try:
+        return os.read(file, 4096).rpartition(b")")[2].split()
+    except ProcessLookupError:
+        return None
+    finally:
+        os.close(file)
 
 
 def is_ending(pid):
