@@ -99,10 +99,10 @@ def main():
     options = parser.parse_args()
     seed = options.seed if options.seed is not None else time.time_ns() % (1 << 30)
     root = tempfile.mkdtemp(prefix="wrp-crash-")
-    crashes, end = Crashes(root, seed), time.monotonic() + 60 * options.minutes
+    crashes = Crashes(root, seed)
     try:
         calls = crashes.warm()
-        made = random.Random(seed)
+        made, end = random.Random(seed), time.monotonic() + 60 * options.minutes
         while time.monotonic() < end:
             crashes.at_random()
             crashes.at_call(made.randrange(1, calls), made.choice(("killed", "torn", "killed behind it")), made.randrange(1 << 30))
