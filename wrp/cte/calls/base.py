@@ -1,0 +1,49 @@
+"""What all calls of a store stand on: its parts, the record of a blob, refusals. No call of its own."""
+
+from wrp.cte.records import BLOB, full_name
+from wrp.errors import NoSuchBlob, NoSuchTag, UsageError, WaitTimeout
+
+READS = 1000                    # tries of a read of a blob that is being replaced
+
+
+class Calls:
+    """Of one rank. `_direct` is None where the node has no ram."""
+
+    ranks = folder = None
+    _parts = _catalog = _tiers = _noted = None
+    _changes = _edits = _flush = _moves = _direct = _organizing = None
+
+    def _record(self, tag, blob):
+        record = self._catalog.find(full_name(tag, blob))
+        if record is not None and record.kind == BLOB:
+            return record
+        if self._catalog.find(tag) is None:
+            raise no_tag(tag)
+        raise NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r}")
+
+    def _of_tag(self, tag):
+        if self._catalog.find(tag) is None:
+            raise no_tag(tag)
+        return self._catalog.scan(kind=BLOB, tag=tag)
+
+    def _writable(self):
+        if self._parts is None:
+            raise UsageError("the store was closed")
+        if not self._parts.write:
+            raise UsageError(f"store {self.folder} was opened for reading only")
+
+    def _framing(self):
+        """The store's Framing; one without settings where it has none."""
+        if self._parts.framing is not None:
+            return self._parts.framing
+        from wrp.cte.framing import Framing
+
+        return Framing(self._tiers)
+
+
+def busy(tag, blob):
+    return WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {READS} times while it was read; its writers don't pause")
+
+
+def no_tag(tag):
+    return NoSuchTag(f"there is no tag {tag!r} in the store")

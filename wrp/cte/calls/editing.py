@@ -1,0 +1,91 @@
+"""Calls that change what there is under which name, and how it is kept: tags, names, scores, copies, compression. They move no bytes by themselves."""
+
+from wrp.cte import names
+from wrp.cte.calls.base import Calls, no_tag
+from wrp.cte.records import full_name
+from wrp.cte.telemetry import Op
+from wrp.errors import UsageError
+
+
+class Editing(Calls):
+    """See store.Store."""
+
+    def create(self, tag):
+        """Make an empty tag; nothing happens when it is there."""
+        self._writable()
+        self._changes.create(names.checked("tag", tag))
+        self._noted.note(Op.CREATE_TAG, tag)
+
+    def delete(self, tag, blob):
+        """Take a blob out. NoSuchBlob when it isn't there. Durable after `flush`."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        if not self._changes.remove([full_name(tag, blob)]):
+            self._record(tag, blob)
+        self._noted.note(Op.DELETE_BLOB, tag, blob)
+
+    def destroy(self, tag):
+        """Take a tag and all its blobs out. NoSuchTag when it isn't there. Durable after `flush`."""
+        self._writable()
+        if not self._changes.remove_tag(names.checked("tag", tag)):
+            raise no_tag(tag)
+        self._noted.note(Op.DELETE_TAG, tag)
+
+    def copy(self, tag, blob, new_tag, new_blob):
+        """Store the bytes and the score of a blob under another name as well; one of that name is replaced."""
+        record = self._record(tag, blob)
+        self.put(new_tag, new_blob, self.get(tag, blob), score=record.score)
+
+    def rename(self, tag, blob, new_blob, new_tag=None):
+        """Give a blob another name, and another tag where one is given. Changed when that name is taken."""
+        self._writable()
+        new_tag = tag if new_tag is None else new_tag
+        names.checked("tag", new_tag), names.checked("blob", new_blob)
+        self._record(tag, blob)
+        if not self._edits.rename(full_name(tag, blob), full_name(new_tag, new_blob)):
+            self._record(tag, blob)
+
+    def rename_tag(self, tag, new_tag):
+        """Give a tag, with all its blobs, another name. Changed when that is taken."""
+        self._writable()
+        if not self._edits.rename_tag(tag, names.checked("tag", new_tag)):
+            raise no_tag(tag)
+
+    def snapshot(self, tag, new_tag):
+        """Store all blobs of a tag, as they are at one moment, in a new tag as well. Changed when that is there."""
+        self._writable()
+        if not self._edits.snapshot(tag, names.checked("tag", new_tag)):
+            raise no_tag(tag)
+
+    def score(self, tag, blob, score=None):
+        """The score of a blob; with `score`, set it first, which is a change with a new generation. Durable after `flush`."""
+        if score is not None:
+            self._writable()
+            if not 0 <= score <= 1:
+                raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+            self._edits.score(full_name(tag, blob), score)
+        return self._record(tag, blob).score
+
+    def set_compression(self, tag, compression):
+        """How blobs that are put into the tag from now on are compressed: what codecs.Compression.of takes, "none" for not at all.
+
+        The store keeps it with the tag's name, also while there is no such tag. Collective; durable when it returns.
+        """
+        with self.ranks.agreed(f"the compression of tag {tag!r}"):
+            self._writable()
+            names.checked("tag", tag)
+            from wrp.cte.codecs import Compression
+
+            wanted, framing = Compression.of(compression), self._framing()
+            tags = {**framing.tags, tag: wanted}
+            if wanted.mode == "none":
+                del tags[tag]
+            if self._parts.folder is not None and self.ranks.rank == 0:
+                self._parts.folder.change_header(codecs={name: tags[name].get_config() for name in sorted(tags)})
+        framing.tags = tags
+        self._parts.framing = framing if framing.is_needed else None
+        self.ranks.barrier(f"tag {tag!r} has its compression")
+
+    def compression(self, tag):
+        """The codecs.Compression of a tag, or None."""
+        return self._framing().tags.get(tag)

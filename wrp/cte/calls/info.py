@@ -1,0 +1,37 @@
+"""BlobInfo: what a store says of a blob."""
+
+from dataclasses import dataclass
+
+from wrp.cte.records import RAM
+
+
+@dataclass(frozen=True)
+class BlobInfo:
+    """size: bytes; checksum: crc32 of them, in an encrypted store of the frame; stamp: the generation, grows with every change; tiers: where the bytes are.
+
+    stored: bytes that they take; codec: what made them fewer ("none": they lie as they are, or encrypted only)
+    stamp, created, read: wall clock in ns, read is 0 before the first get; reads: how many there were
+    """
+
+    size: int
+    checksum: int
+    score: float
+    stamp: int
+    tiers: tuple
+    stored: int = 0
+    codec: str = "none"
+    created: int = 0
+    read: int = 0
+    reads: int = 0
+
+
+def info_of(record):
+    # durable extents of a dirty record hold older bytes
+    places = record.extents if record.dirty else record.extents + record.durable
+    tiers = tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in places}))
+    times = record.created, record.read, record.reads
+    if not record.raw:
+        return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers, record.size, "none", *times)
+    from wrp.cte.framing import codec_name
+
+    return BlobInfo(record.raw, record.checksum, record.score, record.stamp, tiers, record.size, codec_name(record.codec), *times)

@@ -1,0 +1,83 @@
+"""Calls that say what there is: names, sizes, infos, changes, what was asked for. They read no bytes of blobs."""
+
+from wrp.cte import names
+from wrp.cte.calls.base import Calls, no_tag
+from wrp.cte.calls.info import info_of
+from wrp.cte.records import BLOB, TAG, full_name
+from wrp.cte.telemetry import Op, changed_between, of_tags, of_targets
+
+
+class Listing(Calls):
+    """See store.Store."""
+
+    def list(self, tag, prefix=""):
+        """Names of a tag's blobs that begin with `prefix`, in natural order."""
+        if not self._catalog.has(tag):
+            raise no_tag(tag)
+        return sorted((blob for blob in self._catalog.names(tag) if blob.startswith(prefix)), key=names.natural)
+
+    def exists(self, tag, blob=None):
+        return self._catalog.find(full_name(tag, blob)) is not None
+
+    def size(self, tag, blob):
+        """Bytes of a blob."""
+        self._noted.note(Op.GET_BLOB_SIZE, tag, blob)
+        record = self._record(tag, blob)
+        return record.raw or record.size
+
+    def tag_size(self, tag):
+        """Bytes of all blobs of a tag."""
+        sums = self._catalog.sums(names.checked("tag", tag))
+        if sums is None:
+            raise no_tag(tag)
+        self._noted.note(Op.GET_TAG_SIZE, tag)
+        return sums[1]
+
+    def info(self, tag, blob):
+        self._noted.note(Op.GET_BLOB_INFO, tag, blob)
+        return info_of(self._record(tag, blob))
+
+    def infos(self, tag):
+        """{blob: BlobInfo} of a tag, in natural order; one look at the catalog."""
+        found = sorted(self._of_tag(tag), key=lambda record: names.natural(record.blob))
+        self._noted.note(Op.GET_CONTAINED_BLOBS, tag)
+        return {record.blob: info_of(record) for record in found}
+
+    def tags(self, pattern=".*"):
+        """Names of the tags that match entirely, in natural order."""
+        matches = names.matcher("tag", pattern)
+        found = [record.name for record in self._catalog.scan(kind=TAG) if matches(record.name)]
+        return sorted(found, key=names.natural)
+
+    def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
+        """[(tag, blob)] whose names match entirely, in natural order of tag, then blob; at most `limit` unless it is 0."""
+        blob_matches = names.matcher("blob", blob_pattern)
+        found = []
+        for tag in self.tags(tag_pattern):
+            matching = sorted(filter(blob_matches, self._catalog.names(tag)), key=names.natural)
+            found += [(tag, blob) for blob in matching]
+            if limit and len(found) >= limit:
+                return found[:limit]
+        return found
+
+    # observing
+
+    def telemetry(self, minimum=0, limit=0):
+        """The newest operations of the node from logical time `minimum` on: Poll(last, entries, lost); go on with `last + 1`.
+
+        Nothing is taken out, nobody is stopped. An entry names tag and blob by `telemetry.identity`. UsageError where it is off.
+        """
+        return self._noted.poll(minimum, limit)
+
+    def changed(self, since=0, until=None, limit=0, pattern=".*"):
+        """[(stamp, tag, blob)] of blobs changed last at `since` or later and before `until` (ns since 1970), the oldest first.
+
+        pattern : of tags that match entirely; limit : at most so many, the oldest, unless it is 0
+        """
+        matches = names.matcher("tag", pattern)
+        return changed_between((record for record in self._catalog.scan(kind=BLOB) if matches(record.tag)), since, until, limit)
+
+    def statistics(self):
+        """({tag: TagStatistics}, {target: TargetStatistics}) of this node; target 0 is its ram, files count from 1."""
+        records = self._catalog.scan()
+        return of_tags(records), of_targets(records, self._noted.counters.read())

@@ -1,0 +1,125 @@
+"""Calls that put bytes: whole blobs, ranges, many at once, at the end, in place."""
+
+from wrp.cte import names, pieces
+from wrp.cte.blocks import LARGEST
+from wrp.cte.calls.base import READS, Calls, busy
+from wrp.cte.changes import check_generation
+from wrp.cte.records import full_name
+from wrp.cte.reservation import Reservation
+from wrp.errors import UsageError
+
+
+class Writing(Calls):
+    """See store.Store."""
+
+    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None):
+        """Store `data` (bytes-like or contiguous array) as the whole blob, or, with an offset, as that range of it.
+
+        A range beyond the end extends the blob, zero-filled; it never shrinks. Atomic: readers see all of it or nothing.
+        Durable after `flush`. Raises OutOfSpace when neither ram nor files have room; nothing has changed then.
+
+        compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back
+        if_generation : Changed, and nothing has happened, unless the blob's `stamp` is this one (0: it isn't there)
+        """
+        self._writable()
+        if not 0 <= score <= 1:
+            raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        if compression is not None or self._parts.framing is not None:
+            return self._put_framed(tag, blob, data, offset, score, compression, if_generation)
+        if offset is None and if_generation is None and self._direct is not None and self._direct.put(tag, blob, data, score):
+            return None
+        names.checked("tag", tag), names.checked("blob", blob)
+        view = pieces.bytes_of(data)
+        if offset is None:
+            extents = pieces.write(self._tiers, view)
+            self._changes.publish(tag, blob, extents, len(view), score, None, if_generation)
+        elif not self._changes.modify(tag, blob, view, offset, score, if_generation):
+            self._modify_framed(tag, blob, view, offset, score, None, if_generation)
+        return None
+
+    def _put_framed(self, tag, blob, data, offset, score, compression, generation=None):
+        """A put whose bytes may become a frame: what was asked for, else the tag's compression, and encryption."""
+        names.checked("tag", tag), names.checked("blob", blob)
+        view = pieces.bytes_of(data)
+        if offset is not None:
+            outcome = self._modify_framed(tag, blob, view, offset, score, compression, generation)
+        else:
+            packed, outcome = self._framing().pack(full_name(tag, blob), tag, view, compression)
+            stored = view if packed is None else packed.data
+            self._changes.publish(tag, blob, pieces.write(self._tiers, stored), len(stored), score, packed, generation)
+        return outcome if compression is not None else None
+
+    def _modify_framed(self, tag, blob, view, offset, score, compression, generation=None):
+        """A range of a blob that is a frame, or becomes one; where `offset` is None, at its end."""
+        if offset is not None and offset < 0:
+            raise UsageError(f"offset {offset} of blob {blob!r} is negative")
+
+        def edited(whole):
+            start = len(whole) if offset is None else offset
+            whole.extend(bytes(max(0, start + len(view) - len(whole))))
+            whole[start:start + len(view)] = view
+        return self._remade(tag, blob, edited, score, compression, generation)
+
+    def _remade(self, tag, blob, edited, score=1.0, compression=None, generation=None):
+        """Make a whole blob anew, after `edited(bytearray of its bytes)`; the Outcome of its compression."""
+        name = full_name(tag, blob)
+        for _ in range(READS):
+            old = self._catalog.find(name)
+            if generation is not None:
+                check_generation(old, name, generation)
+            whole = bytearray(old.raw or old.size if old is not None else 0)
+            if whole and not self._read_still(old, 0, memoryview(whole)):
+                continue
+            edited(whole)
+            packed, outcome = self._framing().pack(name, tag, whole, compression)
+            stored = whole if packed is None else packed.data
+            if self._changes.exchange(tag, blob, old, pieces.write(self._tiers, stored), len(stored), score, packed):
+                return outcome
+        raise busy(tag, blob)
+
+    def put_many(self, tag, blobs, rows, score=1.0):
+        """Store row k of `rows` (array of two or more dimensions, C-contiguous, or a list of bytes-like) as the blob blobs[k].
+
+        Each is a put of its own: an error leaves those before it. Rows of equal length of at most 16 KiB take one call for all.
+        """
+        self._writable()
+        if len(blobs) != len(rows):
+            raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+        array = pieces.rows_of(rows)
+        if array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST:
+            for blob, row in zip(blobs, rows):
+                self.put(tag, blob, row, score=score)
+            return
+        names.checked("tag", tag), names.all_checked("blob", blobs)
+        self.create(tag)
+        self._direct.put_many(tag, blobs, array, score, lambda number: self.put(tag, blobs[number], array[number], score=score))
+
+    def append(self, tag, blob, data):
+        """Put `data` at the blob's end, wherever that is at this moment; the blob need not be there."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        view = pieces.bytes_of(data)
+        if self._parts.framing is not None or not self._changes.modify(tag, blob, view, None, 1.0):
+            self._modify_framed(tag, blob, view, None, 1.0, None)
+
+    def truncate(self, tag, blob, nbytes):
+        """The blob has `nbytes` bytes: its first ones, or with zeros at its end. NoSuchBlob when it isn't there."""
+        self._writable()
+        if nbytes < 0:
+            raise UsageError(f"blob {blob!r} of {nbytes} bytes")
+        self._record(tag, blob)
+        if not self._changes.cut(tag, blob, nbytes):
+            def edited(whole):
+                del whole[nbytes:]
+                whole.extend(bytes(nbytes - len(whole)))
+            self._remade(tag, blob, edited)
+
+    def reserve(self, tag, blob, nbytes, score=1.0):
+        """A Reservation of `nbytes` bytes to fill in place; its `commit` makes them the blob."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        if nbytes < 0 or not 0 <= score <= 1:
+            raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")
+        tiers = self._tiers if self._parts.framing is None else None
+        return Reservation(tiers, nbytes, lambda extents: self._changes.publish(tag, blob, extents, nbytes, score),
+                           lambda view: self.put(tag, blob, view, score=score))
