@@ -3,12 +3,9 @@
 A forked writer runs a workload and is killed; a forked reader opens the store and checks it against the model of what was promised.
 """
 
-import argparse
 import os
-import random
 import shutil
 import sys
-import tempfile
 import time
 
 if __name__ == "__main__":
@@ -17,6 +14,7 @@ if __name__ == "__main__":
 from cte.proof import workload
 from cte.proof.calls import Calls
 from cte.proof.children import Child, succeeded
+from cte.proof.script import main, until
 from wrp.cte import Store
 from wrp.runtime.config import load
 
@@ -26,8 +24,8 @@ COUNT = 60
 class Crashes:
     """A folder with a store, one workload after the other. Makes forks: its process runs no thread."""
 
-    def __init__(self, root, seed):
-        self._store, self._made = os.path.join(root, "store"), random.Random(seed)
+    def __init__(self, root, made):
+        self._store, self._made = os.path.join(root, "store"), made
         self._conf = os.path.join(root, "conf.yaml")
         with open(self._conf, "w", encoding="utf-8") as file:
             file.write(workload.CONFIG)
@@ -92,26 +90,15 @@ class Crashes:
             store.flush()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=10, help="how long")
-    parser.add_argument("--seed", type=int, default=None, help="of the random moments (default: of the clock)")
-    options = parser.parse_args()
-    seed = options.seed if options.seed is not None else time.time_ns() % (1 << 30)
-    root = tempfile.mkdtemp(prefix="wrp-crash-")
-    crashes = Crashes(root, seed)
-    try:
-        calls = crashes.warm()
-        made, end = random.Random(seed), time.monotonic() + 60 * options.minutes
-        while time.monotonic() < end:
-            crashes.at_random()
-            crashes.at_call(made.randrange(1, calls), made.choice(("killed", "torn", "killed behind it")), made.randrange(1 << 30))
-        print(f"seed {seed}: {crashes.kills} kills, {crashes.whole} workloads that ended before; every promise kept")
-    except AssertionError:
-        print(f"seed {seed}: after {crashes.kills} kills; the store is left in {root}", file=sys.stderr)
-        raise
-    shutil.rmtree(root)
+def prove(root, made, minutes):
+    """Kill workloads for so many minutes."""
+    crashes = Crashes(root, made)
+    calls = crashes.warm()
+    for _ in until(minutes):
+        crashes.at_random()
+        crashes.at_call(made.randrange(1, calls), made.choice(("killed", "torn", "killed behind it")), made.randrange(1 << 30))
+    return f"{crashes.kills} kills, {crashes.whole} workloads that ended before; every promise kept"
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, prove)

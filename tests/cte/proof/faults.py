@@ -4,13 +4,9 @@ Whatever fails, the store's call raises an error of wrp or succeeds, the store g
 opened afterwards shows nothing that was not promised.
 """
 
-import argparse
 import os
-import random
 import shutil
 import sys
-import tempfile
-import time
 
 if __name__ == "__main__":
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", ".."))
@@ -18,6 +14,7 @@ if __name__ == "__main__":
 from cte.proof import workload
 from cte.proof.calls import Calls
 from cte.proof.children import succeeded
+from cte.proof.script import main, until
 from wrp.cte import Store
 from wrp.errors import WrpError
 from wrp.runtime.config import load
@@ -90,22 +87,18 @@ class Faults:
             store.flush()
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5, help="how long")
-    parser.add_argument("--seed", type=int, default=None, help="of the workloads (default: of the clock)")
-    options = parser.parse_args()
-    made = random.Random(options.seed if options.seed is not None else time.time_ns())
-    root, end = tempfile.mkdtemp(prefix="wrp-faults-"), time.monotonic() + 60 * options.minutes
-    faults = Faults(root)
-    while time.monotonic() < end:
-        seed = made.randrange(1 << 30)
-        for number in range(1, faults.calls(seed) + 1):
-            if time.monotonic() < end:
-                faults.once(seed, number, made.choice(WAYS), made.random() < 0.3)
-    print(f"{faults.done} workloads with one fault each, {faults.refused} calls refused; nothing lost, nothing half done")
-    shutil.rmtree(root)
+def prove(root, made, minutes):
+    """Workloads of random seeds, each with a fault at every call in turn, for so many minutes."""
+    faults, numbers = Faults(root), iter(())
+    for _ in until(minutes):
+        number = next(numbers, None)
+        if number is None:
+            seed = made.randrange(1 << 30)
+            numbers = iter(range(1, faults.calls(seed) + 1))
+        else:
+            faults.once(seed, number, made.choice(WAYS), made.random() < 0.3)
+    return f"{faults.done} workloads with one fault each, {faults.refused} calls refused; nothing lost, nothing half done"
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, prove)

@@ -3,13 +3,10 @@
 A store opened on such a folder refuses with an error of wrp, or shows of every blob a value that it once had; it never shows other bytes.
 """
 
-import argparse
 import os
 import random
 import shutil
 import sys
-import tempfile
-import time
 from collections import Counter
 
 if __name__ == "__main__":
@@ -17,6 +14,7 @@ if __name__ == "__main__":
 
 from cte.proof import workload
 from cte.proof.children import Child, succeeded
+from cte.proof.script import main, until
 from wrp.comm.checksum import crc32
 from wrp.cte import Store
 from wrp.errors import WrpError
@@ -124,21 +122,15 @@ class Fuzz:
         assert path is None or value in values, f"{name} shows bytes that it never had, after damage to {path}"
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=5, help="how long")
-    parser.add_argument("--seed", type=int, default=None, help="of the damage (default: of the clock)")
-    options = parser.parse_args()
-    made = random.Random(options.seed if options.seed is not None else time.time_ns())
-    root, end, found = tempfile.mkdtemp(prefix="wrp-fuzz-"), time.monotonic() + 60 * options.minutes, Counter()
-    fuzz = Fuzz(root)
-    while time.monotonic() < end:
+def prove(root, made, minutes):
+    """Damage folders of random workloads for so many minutes."""
+    fuzz, found = Fuzz(root), Counter()
+    for _ in until(minutes):
         seed = made.randrange(1 << 30)
         fuzz.begin(seed)
         found += fuzz.rounds(seed)
-    print(f"{found.total()} damaged folders:", ", ".join(f"{count} {name}" for name, count in found.most_common()))
-    shutil.rmtree(root)
+    return f"{found.total()} damaged folders: " + ", ".join(f"{count} {name}" for name, count in found.most_common())
 
 
 if __name__ == "__main__":
-    main()
+    main(__doc__, prove)
