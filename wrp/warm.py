@@ -1,5 +1,6 @@
-"""Compiles every kernel into the cache, by running a tiny runtime and a tiny store once. Used at set-up."""
+"""Compiles every module and every kernel into their caches, by running a tiny runtime and a tiny store once. Used at set-up."""
 
+import compileall
 import os
 import tempfile
 
@@ -43,6 +44,8 @@ class _Echo:
 
 def main():
     """Run every kind of call once, in this process alone."""
+    # whoever keeps Python from writing bytecode would have every rank of every job compile it
+    compileall.compile_dir(os.path.dirname(__file__), quiet=2)
     modules.register("warm", _Echo)
     with tempfile.TemporaryDirectory() as folder:
         with Runtime(Solo(), Config.default()) as runtime:

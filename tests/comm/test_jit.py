@@ -91,8 +91,8 @@ def test_a_full_disk_costs_only_the_cache(monkeypatch):
         raise OSError(28, "No space left on device")
 
     function = kernel(lambda a: a + 41)
-    monkeypatch.setattr(function._cache._cache_file, "save", full)
-    monkeypatch.setattr(function._cache._cache_file, "load", full)
+    monkeypatch.setattr(function._cache.files._cache_file, "save", full)
+    monkeypatch.setattr(function._cache.files._cache_file, "load", full)
     assert function(1) == 42
 
 

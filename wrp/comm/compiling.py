@@ -3,8 +3,11 @@ import fcntl
 import os
 import pickle
 import time
+from functools import cached_property
 
+from numba import config
 from numba.core.caching import FunctionCache
+from numba.core.runtime import rtsys
 
 _WAIT_S = 120.0             # longer than any kernel of wrp compiles
 _NAP_S = 0.01
@@ -54,12 +57,30 @@ class _Turn:
 _turns = {}                 # folder -> its _Turn
 
 
-class SharedCache(FunctionCache):
-    """The cache of one kernel in `folder`. A folder that fails (no space, no rights) costs time, never the program."""
+class SharedCache:
+    """The cache of one kernel in `folder`. A folder that fails (no space, no rights) costs time, never the program.
 
-    def __init__(self, function, folder):
-        super().__init__(function)
+    Made in a microsecond: a process makes hundreds and looks into few. `is_plain`: the kernel is one of wrp's, which use nothing
+    but arrays and numbers; then Numba's tables of types and functions, a fifth of a second, are made when something is compiled.
+    """
+
+    def __init__(self, function, folder, is_plain=False):
+        self._function, self._folder, self._is_plain = function, folder, is_plain
         self._turn = _turns.setdefault(folder, _Turn(os.path.join(folder, "compiling.lock")))
+
+    @cached_property
+    def files(self):
+        """Numba's own cache of this kernel."""
+        # Numba reads the folder while the cache is made: other users of Numba in this process keep their own
+        before, config.CACHE_DIR = config.CACHE_DIR, self._folder
+        try:
+            return FunctionCache(self._function)
+        finally:
+            config.CACHE_DIR = before
+
+    @property
+    def cache_path(self):
+        return self.files.cache_path
 
     def load_overload(self, sig, target_context):
         """The machine code for a signature, or None: then Numba compiles, and calls `save_overload` with the turn held."""
@@ -73,9 +94,9 @@ class SharedCache(FunctionCache):
 
     def save_overload(self, sig, data):
         try:
-            super().save_overload(sig, data)
+            self.files.save_overload(sig, data)
         except OSError:
-            self.disable()              # the code is in memory; only the next process has to compile again
+            self.files.disable()        # the code is in memory; only the next process has to compile again
         finally:
             self._turn.leave()
 
@@ -93,6 +114,9 @@ class SharedCache(FunctionCache):
 
     def _load(self, sig, target_context):
         try:
-            return super().load_overload(sig, target_context)
+            if not self._is_plain:
+                return self.files.load_overload(sig, target_context)
+            rtsys.initialize(target_context)        # what machine code with arrays calls
+            return self.files._load_overload(sig, target_context)
         except (OSError, EOFError, pickle.UnpicklingError):
             return None                 # damaged or unreadable: it is compiled again and written anew

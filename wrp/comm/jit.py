@@ -37,15 +37,10 @@ def kernel(function):
 def _compiled(function, signature):
     if config.DISABLE_JIT:
         return function                     # its twin: the same lines as plain Python, see `wrp.comm.plain`
-    folder = cache_folder(function.__module__)
-    # Numba reads the folder while the cache is made: other users of Numba in this process keep their own
-    before, config.CACHE_DIR = config.CACHE_DIR, folder
-    try:
-        dispatcher = numba.njit(**_OPTIONS)(function)
-        dispatcher._cache = SharedCache(function, folder)
-        dispatcher._cache.guard(dispatcher._compiler)
-    finally:
-        config.CACHE_DIR = before
+    dispatcher = numba.njit(**_OPTIONS)(function)
+    module = function.__module__
+    dispatcher._cache = SharedCache(function, cache_folder(module), is_plain=module.startswith("wrp."))
+    dispatcher._cache.guard(dispatcher._compiler)
     if signature is not None:
         dispatcher.compile(signature)
         dispatcher.disable_compile()
@@ -72,17 +67,21 @@ def _private_folder():
 
 
 def _fingerprint(floors):
-    """Hash of the files of the lowest `floors` floors and of the versions of Numba and Python: 16 hex digits.
+    """Hash of the files of the lowest `floors` floors and of the versions of Numba and Python: 16 hex digits."""
+    return _digest(floors).hexdigest()[:16]
 
-    Every file counts, not only those with kernels: a kernel freezes the constants that it imports.
-    """
-    versions = f"{numba.__version__} {platform.python_version()} {platform.machine()}"
-    digest = hashlib.sha256(versions.encode())
-    for floor in _FLOORS[:floors]:
-        for path in sorted((_ROOT / floor).rglob("*.py")):
-            digest.update(str(path.relative_to(_ROOT)).encode())
-            digest.update(path.read_bytes())
-    return digest.hexdigest()[:16]
+
+@lru_cache(maxsize=None)
+def _digest(floors):
+    """Every file counts, not only those with kernels: a kernel freezes the constants that it imports."""
+    if floors == 0:
+        return hashlib.sha256(f"{numba.__version__} {platform.python_version()} {platform.machine()}".encode())
+    digest, top = _digest(floors - 1).copy(), os.path.join(_ROOT, _FLOORS[floors - 1])
+    for path in sorted(os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names if name.endswith(".py")):
+        digest.update(os.path.relpath(path, _ROOT).encode())
+        with open(path, "rb") as file:
+            digest.update(file.read())
+    return digest
 
 
 def _is_usable(folder):

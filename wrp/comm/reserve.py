@@ -3,6 +3,7 @@ import ctypes
 import errno
 import mmap
 import os
+import time
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from wrp.errors import OutOfSpace, WrpError
 
 PAGE = mmap.PAGESIZE
 _PIECE = 16 << 20                       # pages are backed in pieces, so that a signal is answered between two
+_LOOK_S, _SMALL = 0.05, 64              # a look at the free bytes counts so long, for ranges of less than this part of them
 _MADV_POPULATE_WRITE = 23               # Linux 5.14
 _NO_ROOM = (errno.ENOMEM, errno.EFAULT, errno.ENOSPC)     # EFAULT: a touch would have been a SIGBUS
 
@@ -42,15 +44,25 @@ def reserve(address, nbytes, fd=None, offset=0):
     address, nbytes, offset = address - skew, nbytes + skew, offset - skew
     missing = _missing(address, nbytes)
     if missing:
-        _check_room(missing, _free(fd))
+        _check_room(missing, fd)
     for start in range(0, nbytes, _PIECE):
         _back(address + start, min(_PIECE, nbytes - start), fd, offset + start)
 
 
-def _check_room(missing, free):
-    # refused at once, instead of filling the memory of the node first and failing then
-    if free is not None and missing > free:
+def _check_room(missing, fd):
+    """Refuse at once, instead of filling the memory of the node first and failing then."""
+    looked_at, free = _looks.get(fd, (0.0, 0))
+    # a runtime that starts backs hundreds of small ranges: one look does for all that are small beside what it found
+    if missing * _SMALL > free or time.monotonic() > looked_at + _LOOK_S:
+        looked_at, free = time.monotonic(), _free(fd)
+    if free is None:
+        return
+    if missing > free:
         _refuse(missing, free)
+    _looks[fd] = looked_at, free - missing
+
+
+_looks = {}                             # by descriptor: when its free bytes were looked at, and what is left of them
 
 
 def _free(fd):
