@@ -5,6 +5,7 @@ A message is one packet of a Unix socket (SOCK_SEQPACKET): a record, then its te
 
 import os
 import struct
+import sys
 from dataclasses import dataclass
 
 MAGIC = 0x314F4943
@@ -13,10 +14,12 @@ TEXT = 4096                     # most bytes of a path or text
 PACKET = 3 * TEXT
 
 HELLO, READ, WRITE, OPENED, STAT, LIST, RENAME, MKDIR, MORE, DONE, CONTROL, BYE = range(1, 13)
-STREAM, REDIRECT = 1, 2
+TOLD = frozenset((HELLO, OPENED, DONE, BYE))           # what nobody answers
+STREAM, REDIRECT, SILENT = 1, 2, 4
 OPEN, COMMITTED = 0, 1
 SLOTS, SLOT_NBYTES, HEAD_NBYTES = 16384, 64, 4096
 
+_CODING = sys.getfilesystemencoding()
 _REQUEST = struct.Struct("=IHHiiqqII")
 _REPLY = struct.Struct("=IiIiII")
 SLOT = struct.Struct("=IIIIQQ32x")      # counter, state, waiters, generation, device, inode
@@ -47,8 +50,8 @@ class Request:
         begin = _REQUEST.size
         if magic != MAGIC or version != VERSION or len(packet) != begin + first + second:
             return None
-        path = os.fsdecode(packet[begin:begin + first])
-        return cls(op, pid, flags, a, b, path, os.fsdecode(packet[begin + first:]) if second else "")
+        path = str(packet[begin:begin + first], _CODING, "surrogateescape")
+        return cls(op, pid, flags, a, b, path, str(packet[begin + first:], _CODING, "surrogateescape") if second else "")
 
 
 @dataclass(slots=True)

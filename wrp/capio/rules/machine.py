@@ -42,6 +42,11 @@ class Machine:
 
     # views
 
+    def is_complete(self, path):
+        """True if whoever wants to open this file, or to look at it, needn't wait: it is committed, and its bytes are here (node 0)."""
+        file = self._files.find(path)
+        return file is not None and file.is_committed and (file.is_removed or file.is_whole_on(0))
+
     def who_waits(self):
         """[Waiting], oldest first."""
         found = []

@@ -7,6 +7,7 @@ import struct
 from wrp.capio import wire
 
 _CREDENTIALS = struct.Struct("iII")
+_GO = wire.Reply().pack()
 
 
 class Connection:
@@ -41,9 +42,10 @@ class Connection:
         except OSError:
             return 1
 
-    def send(self, reply):
+    def send(self, reply=_GO):
+        """Answer; without a reply: go on."""
         try:
-            self.socket.send(reply.pack())
+            self.socket.send(reply if reply is _GO else reply.pack())
         except OSError:
             pass                # it has gone, or doesn't read; its end is told by the poll
 

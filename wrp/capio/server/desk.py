@@ -53,7 +53,7 @@ class Desk:
         if request.op == wire.WRITE:
             self._write(asked.connection, request)
         elif action.is_final or request.op == wire.STAT:
-            asked.connection.send(wire.Reply())
+            asked.connection.send()
         else:
             asked.connection.send(self._stream(request))
 
@@ -109,17 +109,20 @@ class Desk:
         return os.path.isdir(folder) or not os.path.lexists(folder)     # below a file there is nothing to wait for
 
     def read(self, connection, request, at):
-        if self.may_wait(connection, request.path):
+        if self.machine.is_complete(request.path):
+            self.account.opened(connection.step, request.path)
+            connection.send()
+        elif self.may_wait(connection, request.path):
             self.account.opened(connection.step, request.path)
             self.want(events.WantOpen, connection, request, at)
         else:
-            connection.send(wire.Reply())
+            connection.send()
 
     def stat(self, connection, request, at):
-        if self.may_wait(connection, request.path):
+        if not self.machine.is_complete(request.path) and self.may_wait(connection, request.path):
             self.want(events.WantStat, connection, request, at)
         else:
-            connection.send(wire.Reply())
+            connection.send()
 
     def write(self, connection, request, at):
         """Opening for writing. Who reads too what another step makes waits as a reader does."""
@@ -130,15 +133,16 @@ class Desk:
             self._write(connection, request)
 
     def _write(self, connection, request):
-        path, plan = request.path, self.workflow.look(request.path)
+        path, plan, what = request.path, self.workflow.look(request.path), 0
         if not request.a:               # 1: a descriptor that the process has had from its start
             if request.flags & os.O_CREAT and not os.path.lexists(path):
                 self.will_vanish(path, plan)
+                what = wire.SILENT if self.watch.knows(os.path.dirname(path)) else 0
             self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC))
         if plan.waits and plan.mode == "no_update":
-            connection.send(wire.Reply(what=wire.STREAM, slot=self.table.slot(path)))
+            connection.send(wire.Reply(what=wire.STREAM | what, slot=self.table.slot(path)))
         else:
-            connection.send(wire.Reply())
+            connection.send(wire.Reply(what=what))
 
     def opened(self, connection, request, at):
         writer = self.writers.waiting(request.path, connection.pid)

@@ -106,6 +106,8 @@ class Server:
                 if request is None:
                     return
                 requests.append((connection, request))
+                if request.op not in wire.TOLD:
+                    return          # it waits for its answer
         except EOFError:
             requests.append((connection, None))
 

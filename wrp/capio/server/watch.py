@@ -11,7 +11,7 @@ MODIFY, CLOSE_WRITE, FROM, TO, CREATE, DELETE, DELETE_SELF = 0x2, 0x8, 0x40, 0x8
 OVERFLOW, IGNORED, _IS_DIRECTORY, _ONLY_DIRECTORY = 0x4000, 0x8000, 0x40000000, 0x01000000
 _FOLDER = CLOSE_WRITE | FROM | TO | CREATE | DELETE | _ONLY_DIRECTORY
 _HEAD = struct.Struct("iIII")
-_ROOM = 1 << 20
+_ROOM, _LONGEST = 1 << 20, 16 + 256       # bytes that are read at once, and of one event
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
@@ -35,6 +35,7 @@ class Watch:
         if self._fd < 0:
             raise StoreError("cannot watch files: this user has too many inotify instances; raise fs.inotify.max_user_instances, "
                              "or end programs that watch files")
+        self._buffer = bytearray(_ROOM)
         self.root, self._paths, self._numbers, self._files = str(root), {}, {}, {}
         self.add_tree(self.root)
 
@@ -98,18 +99,19 @@ class Watch:
 
     def read(self):
         """All that has happened since the last call: a list of Seen; Seen(OVERFLOW, "") when the kernel lost some."""
-        told = []
-        while True:
+        told, data, length = [], self._buffer, _ROOM
+        while length + _LONGEST > _ROOM:        # else there was room for one more
             try:
-                data = os.read(self._fd, _ROOM)
+                length = os.readv(self._fd, (data,))
             except BlockingIOError:
-                return told
+                break
             at = 0
-            while at < len(data):
+            while at < length:
                 number, mask, cookie, nbytes = _HEAD.unpack_from(data, at)
                 name = data[at + _HEAD.size:at + _HEAD.size + nbytes].rstrip(b"\0")
                 at += _HEAD.size + nbytes
-                self._tell(told, number, mask, cookie, os.fsdecode(name))
+                self._tell(told, number, mask, cookie, os.fsdecode(bytes(name)))
+        return told
 
     def _tell(self, told, number, mask, cookie, name):
         if mask & OVERFLOW:

@@ -33,7 +33,7 @@ static int managed_open(int dirfd, const char *path, const char *full, int flags
     if (answer.what & CAPIO_REDIRECT)
         path = answer.text;
     int fd = REAL(openat64)(dirfd, path, flags, mode);
-    if (writes)
+    if (writes && (fd < 0 || !(answer.what & CAPIO_SILENT)))
         capio_tell(CAPIO_OPENED, flags, fd < 0 ? errno : 0, 0, full, NULL);
     if (fd < 0)
         return fd;

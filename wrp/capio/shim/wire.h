@@ -35,6 +35,7 @@ struct capio_request {
 enum capio_what {
     CAPIO_STREAM = 1,           /* reading: end of file is real only once the slot is no longer open; writing: bump the slot */
     CAPIO_REDIRECT = 2,         /* open the text instead of the path */
+    CAPIO_SILENT = 4,           /* writing: OPENED is wanted of an open that fails only; the kernel tells of a file that is made */
 };
 
 struct capio_reply {
