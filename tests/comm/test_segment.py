@@ -7,7 +7,7 @@ import sys
 import numpy as np
 import pytest
 
-from wrp.comm import atomics, names
+from wrp.comm import atomics, mapping, names
 from wrp.comm import segment as segments
 from wrp.comm.segment import Segment
 from wrp.errors import OutOfSpace, StoreBusy, StoreError, StoreVersion, UsageError
@@ -104,6 +104,21 @@ def test_a_name_whose_maker_was_killed_is_replaced(name, fork):
     with Segment.named(name, 2 * _NBYTES, create=True) as made:
         assert made.nbytes == 2 * _NBYTES and made.place("a", 8)[1]
     assert os.listdir(names.folder()).count(name) == 0
+
+
+def test_what_a_process_killed_inside_the_making_has_left_is_no_segment_and_goes_with_the_next(name, fork):
+    def die(_):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    assert fork(lambda: mapping.create(names.path(name), 1 << 20, die)).join() == -signal.SIGKILL
+    unfinished = [found for found in os.listdir(names.folder()) if found.startswith(name)]
+    assert len(unfinished) == 1 and unfinished[0].endswith(".new")
+    with pytest.raises(StoreError, match="running on this node"):
+        Segment.named(name)
+    with pytest.raises(UsageError, match="aren't complete yet"):
+        Segment.named(unfinished[0])
+    with Segment.named(name, 1 << 20, create=True):
+        assert [found for found in os.listdir(names.folder()) if found.startswith(name)] == [name]
 
 
 def test_a_forked_child_leaves_the_name(name, fork):

@@ -9,8 +9,8 @@ from numba import config
 from numba.core.caching import FunctionCache
 from numba.core.runtime import rtsys
 
-_WAIT_S = 120.0             # longer than any kernel of wrp compiles
-_NAP_S = 0.01
+_WAIT_S = 900.0             # longer than any kernel of wrp compiles on a machine with thirty times as many ranks as cores
+_NAP_S, _LONGEST_NAP_S = 0.01, 0.25     # who waits leaves the cores to the one that compiles
 
 
 class _Turn:
@@ -35,13 +35,14 @@ class _Turn:
             self._fd = None
 
     def _lock(self):
-        deadline = time.monotonic() + _WAIT_S
+        deadline, nap_s = time.monotonic() + _WAIT_S, _NAP_S
         try:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             while not self._try():
                 if time.monotonic() >= deadline:
                     return False
-                time.sleep(_NAP_S)
+                time.sleep(nap_s)
+                nap_s = min(1.25 * nap_s, _LONGEST_NAP_S)
             return True
         except OSError:                 # no locks on this file system
             return False

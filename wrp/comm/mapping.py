@@ -1,10 +1,13 @@
 """Mapped shared memory: an anonymous mapping, or one of a file with a name; no header, no layout (see segment.py)."""
+import contextlib
 import fcntl
 import mmap
 import os
 
 import numpy as np
 
+from wrp.comm import names
+from wrp.comm.lock import is_alive
 from wrp.errors import OutOfSpace, StoreBusy, StoreError
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)     # has a name in Python since 3.11
@@ -79,6 +82,7 @@ def create(path, nbytes, prepare):
 
     StoreBusy if a living process has made it; one whose maker died is replaced.
     """
+    _remove_unfinished(path)
     hidden = f"{path}.{os.getpid()}.new"        # nobody can attach before the header is complete
     _unlink(hidden)
     fd = os.open(hidden, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -97,6 +101,17 @@ def create(path, nbytes, prepare):
         raise
     finally:
         _unlink(hidden)
+
+
+def _remove_unfinished(path):
+    """Remove what processes that were killed while they made this segment have left."""
+    folder, name = os.path.split(path)
+    for found in os.listdir(folder):
+        pid = names.maker_of_unfinished(found)
+        # between making its file and locking it a process that lives has no lock yet
+        if pid and found == f"{name}.{pid}.new" and not is_alive(pid):
+            with contextlib.suppress(StoreBusy):        # a process of another pid namespace
+                _remove_left_behind(os.path.join(folder, found))
 
 
 def _show(hidden, path):

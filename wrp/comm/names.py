@@ -7,6 +7,7 @@ import tempfile
 from wrp.errors import StoreError, UsageError
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+_UNFINISHED = re.compile(r".*\.(\d+)\.new")
 
 
 def folder():
@@ -37,4 +38,12 @@ def path(name):
     if not _NAME.fullmatch(name):
         raise UsageError(f"{name!r} can't name a segment: use letters, digits, '.', '_' and '-', beginning with a "
                          "letter or digit, at most 128.")
+    if maker_of_unfinished(name):
+        raise UsageError(f"{name!r} can't name a segment: names that end in .NUMBER.new are those of segments that aren't complete yet.")
     return os.path.join(folder(), name)
+
+
+def maker_of_unfinished(name):
+    """The pid of the process that makes the segment of this file, or 0 for a file of a segment that is complete."""
+    found = _UNFINISHED.fullmatch(name)
+    return int(found[1]) if found else 0

@@ -123,6 +123,18 @@ def test_doctor_finds_and_removes_what_the_dead_left(running, capsys):
     assert NAME in [left.name for left in leftovers.find()]
 
 
+def test_doctor_removes_what_a_daemon_killed_at_its_start_has_left(capsys):
+    code = ("import os; from wrp.comm import mapping, names\n"
+            "mapping.create(names.path('early'), 1 << 20, lambda _: os.kill(os.getpid(), 9))")
+    killed = subprocess.run([sys.executable, "-c", code], env=job_environment(), timeout=40)
+    assert killed.returncode == -9
+    cli.main(["doctor", "--json"])
+    left = [entry for entry in json.loads(capsys.readouterr().out) if entry["text"].startswith("early.")]
+    assert [(entry["topic"], entry["ok"]) for entry in left] == [("leftover", False)]
+    cli.main(["doctor", "--clean"])
+    assert ".new: removed, " in capsys.readouterr().out and not [found for found in leftovers.find() if found.name.startswith("early")]
+
+
 def test_what_somebody_holds_isnt_removed():
     with Segment.named("held", 1 << 20, create=True):
         left = next(left for left in leftovers.find() if left.name == "held")

@@ -61,6 +61,9 @@ def _look(path, name):
 
 
 def _holder(name):
+    maker = names.maker_of_unfinished(name)
+    if maker:
+        return maker
     try:
         with Segment.named(name) as segment:
             about = About.find(segment)
