@@ -128,3 +128,11 @@ def test_every_call_is_said_to_be_collective_or_local():
             if name.startswith("_") or not callable(getattr(value, "__func__", value)):
                 continue
             assert f"`{kind.__name__}.{name}`" in text or f"`{name}`" in text, f"{kind.__name__}.{name}"
+
+
+def test_calls_of_the_client_are_documented():
+    from wrp.cte.client import Client, Tag
+
+    text = text_of("client.md")
+    for kind in (Client, Tag):
+        assert not [name for name in vars(kind) if not name.startswith("_") and f"`{name}" not in text]

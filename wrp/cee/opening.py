@@ -17,13 +17,13 @@ def store_folder(folder=None, environ=os.environ):
     return os.fspath(folder) if folder is not None else environ.get("WRP_STORE") or DEFAULT_FOLDER
 
 
-def opened(folder=None, write=True, make=True):
+def opened(folder=None, write=True, make=True, config=None):
     """(Store, Ranks) on all ranks of the job. Collective. StoreError when it isn't there and may not be made."""
     path, ranks = store_folder(folder), world()
     with ranks.agreed("look for the store"):
         if ranks.rank == 0 and not (write and make) and not os.path.isdir(path):
             raise no_store(path)
-    return Store.open(path, ranks, write=write), ranks
+    return Store.open(path, ranks, config, write), ranks
 
 
 def no_store(path):
@@ -46,11 +46,14 @@ class Shared:
             self._store, _ = opened(self.path, write=False)
         return self._store
 
-    def writing(self, make=False):
-        """The Store opened for writing, made if it isn't there and `make` is true. Collective."""
+    def writing(self, make=False, config=None):
+        """The Store opened for writing, made if it isn't there and `make` is true. Collective.
+
+        config : of the store, where this call opens it
+        """
         if not self._write:
             self.close()
-            self._store, _ = opened(self.path, make=make)
+            self._store, _ = opened(self.path, make=make, config=config)
             self._write = True
         return self._store
 

@@ -2,7 +2,7 @@
 
 from wrp.cte import opening
 from wrp.cte.batch import Batch
-from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
+from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, TargetInfo, Writing
 from wrp.cte.changes import Changes
 from wrp.cte.direct import Direct
 from wrp.cte.edits import Edits
@@ -14,7 +14,7 @@ from wrp.cte.records import full_name
 from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
 
-__all__ = ["BlobInfo", "Store"]
+__all__ = ["BlobInfo", "Store", "TargetInfo"]
 
 
 class Store(Writing, Editing, Reading, Listing):
@@ -35,7 +35,7 @@ class Store(Writing, Editing, Reading, Listing):
         self._direct = Direct(parts.catalog, parts.tiers, self._changes) if parts.tiers.ram is not None else None
         self._noted = parts.catalog.noted
         self._organizing = Organizing.of(parts, self._moves)
-        self.ranks = parts.ranks
+        self.ranks, self.config = parts.ranks, parts.config
         self.folder = parts.folder.path if parts.folder else None
 
     @classmethod

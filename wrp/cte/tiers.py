@@ -107,6 +107,12 @@ class Tiers:
                 pass
         return self.ram.lease(nbytes)
 
+    def describe(self):
+        """(number, name, kind, capacity, free bytes) of every target that this node gives out space of."""
+        found = [(RAM, "ram")] if self.ram is not None else []
+        found += [(target, f"file{target - 1}") for target in self._owned]
+        return [(target, name, "file" if target else "ram", self.device(target).capacity, self.free(target)) for target, name in found]
+
     def free(self, target):
         """Bytes of the target that this process could still have."""
         return self.device(target).free + (self.blocks.unused if target == RAM else 0)

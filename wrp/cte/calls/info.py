@@ -1,8 +1,9 @@
-"""BlobInfo: what a store says of a blob."""
+"""BlobInfo and TargetInfo: what a store says of a blob and of a target."""
 
 from dataclasses import dataclass
 
 from wrp.cte.records import RAM
+from wrp.cte.telemetry import Counts
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,18 @@ class BlobInfo:
     created: int = 0
     read: int = 0
     reads: int = 0
+
+
+@dataclass(frozen=True)
+class TargetInfo:
+    """One target of a node. kind: ram or file; capacity, remaining: bytes; counts: telemetry.Counts since the store was opened."""
+
+    number: int
+    name: str
+    kind: str
+    capacity: int
+    remaining: int
+    counts: Counts
 
 
 def info_of(record):

@@ -3,9 +3,10 @@
 All of it is read without stopping anyone. The ring and the counters lie in shared memory; statistics and search are pure functions.
 """
 
+from wrp.cte.telemetry.counters import Counts
 from wrp.cte.telemetry.noted import identity
 from wrp.cte.telemetry.ring import Entry, Op, Poll, Telemetry
 from wrp.cte.telemetry.search import Change, changed_between
 from wrp.cte.telemetry.statistics import of_tags, of_targets
 
-__all__ = ["Change", "Entry", "Op", "Poll", "Telemetry", "changed_between", "identity", "of_tags", "of_targets"]
+__all__ = ["Change", "Counts", "Entry", "Op", "Poll", "Telemetry", "changed_between", "identity", "of_tags", "of_targets"]

@@ -8,12 +8,13 @@ from wrp.cte.telemetry.counters import Counts
 
 @dataclass
 class TagStatistics:
-    """blobs: number; nbytes: of them; dirty_nbytes: not in the journal yet; by_target: {target: bytes}; first, last: ns of the
+    """blobs: number; nbytes: of them; dirty, dirty_nbytes: blobs and bytes that aren't in the journal yet; by_target: {target: bytes}; first, last: ns of the
     oldest and newest last change, 0 without blobs; reads: gets of all blobs that are there.
     """
 
     blobs: int = 0
     nbytes: int = 0
+    dirty: int = 0
     dirty_nbytes: int = 0
     reads: int = 0
     first: int = 0
@@ -39,6 +40,7 @@ def of_tags(records):
             continue
         size = record.raw or record.size
         tag.blobs, tag.nbytes, tag.reads = tag.blobs + 1, tag.nbytes + size, tag.reads + record.reads
+        tag.dirty += record.dirty
         tag.dirty_nbytes += size if record.dirty else 0
         tag.first = min(tag.first or record.stamp, record.stamp)
         tag.last = max(tag.last, record.stamp)

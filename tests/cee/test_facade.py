@@ -1,0 +1,92 @@
+"""wrp_cte_core_ext as scripts of the reference use it: in one plain process, beside wrp_cee, after a restart, under mpirun."""
+
+import subprocess
+import sys
+
+from harness.mpirun import job_environment, needs_mpirun, run_python
+
+SCRIPT = r"""
+import wrp_cte_core_ext as cte
+assert cte.chimaera_init(cte.ChimaeraMode.kClient, True) and cte.initialize_cte("", cte.PoolQuery.Dynamic())
+client = cte.get_cte_client()
+tag = cte.Tag("documents")
+binary = bytes(range(256))
+tag.PutBlob("blob", b"Hello, World!"), tag.PutBlob("binary", binary), tag.PutBlob("text", "grüße")
+tag.PutBlob("blob", b"there", 7)
+assert tag.GetBlobSize("blob") == 13 and tag.GetBlob("blob", 13, 0) == b"Hello, there!" and tag.GetBlob("binary", 256) == binary
+assert tag.GetBlob("blob", tag.GetBlobSize("blob")).decode("utf-8").startswith("Hello")
+assert tag.GetBlob("text", 7) == "grüße".encode() and tag.GetBlobScore("blob") == 1.0
+assert tag.GetContainedBlobs() == ["binary", "blob", "text"]
+tag_id = tag.GetTagId()
+assert cte.Tag(tag_id).GetBlob("binary", 2, 255 - 1) == b"\xfe\xff" and not tag_id.IsNull() and tag_id.ToU64() == tag_id.major_ << 32 | tag_id.minor_
+assert tag_id == cte.TagId(tag_id.major_, tag_id.minor_) and cte.UniqueId.GetNull().IsNull() and cte.BlobId() == cte.PoolId(0, 0) and {tag_id: 1}[tag_id]
+assert client.TagQuery("doc.*") == ["documents"] and client.TagQuery("doc", 0, cte.PoolQuery.Broadcast()) == []
+assert client.BlobQuery("documents", "b.*", 0, cte.PoolQuery.Local()) == [("documents", "binary"), ("documents", "blob")]
+assert client.BlobQuery(".*", ".*", 1, cte.PoolQuery.Dynamic(5)) == [("documents", "binary")]
+assert client.RegisterTarget("ram", cte.BdevType.kRam, 1 << 30) == 0 and client.RegisterTarget("new", cte.BdevType.kFile, 1, cte.PoolQuery.Local(), cte.PoolId(700, 0)) == 1
+assert client.ReorganizeBlob(tag_id, "binary", 0.5) is True and client.ReorganizeBlob(tag_id, "no", 0.5) is False and tag.GetBlobScore("binary") == 0.5
+tag.ReorganizeBlob("blob", 0.25)
+assert client.DelBlob(tag_id, "text") is True and client.DelBlob(tag_id, "text") is False
+log = client.PollTelemetryLog(0)
+puts = [entry for entry in log if entry.op_ == cte.CteOp.kPutBlob]
+assert [(entry.off_, entry.size_) for entry in puts] == [(0, 13), (0, 256), (0, 7), (7, 5)] and all(entry.tag_id_ == tag_id for entry in puts)
+assert [entry.logical_time_ for entry in log] == sorted(entry.logical_time_ for entry in log) and puts[0].mod_time_ > 0 and puts[0].read_time_ == 0
+try:
+    tag.GetBlob("blob", 99)
+except ValueError as error:
+    print("refused:", error)
+import wrp_cee
+print(wrp_cee.ContextInterface().context_query("documents", ".*"), tag.GetBlob("blob", 2))
+"""
+
+
+def run(code, folder, **env):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=job_environment({"WRP_STORE": str(folder), **env}))
+
+
+def test_a_script_of_the_reference(tmp_path):
+    done = run(SCRIPT, tmp_path / "store")
+    assert done.returncode == 0, done.stderr
+    refused, shown = done.stdout.splitlines()
+    assert "beyond" in refused and shown == "['binary', 'blob'] b'He'"
+    again = "import clio_cte_core_ext as cte\ntag = cte.Tag('documents')\nprint(tag.GetContainedBlobs(), tag.GetBlob('binary', 3), tag.GetTagId())"
+    first = run(again, tmp_path / "store")
+    assert first.stdout.startswith("['binary', 'blob'] b'\\x00\\x01\\x02' UniqueId("), first.stderr
+    assert run(again, tmp_path / "store").stdout == first.stdout            # the id outlives the process
+
+
+def test_the_configuration_counts(tmp_path):
+    (tmp_path / "conf.yaml").write_text("storage: [{path: 'ram::x', bdev_type: ram, capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 4m}]")
+    code = f"""
+import wrp_cte_core_ext as cte
+assert cte.initialize_cte({str(tmp_path / "conf.yaml")!r}, cte.PoolQuery.Dynamic())
+assert cte.initialize_cte({str(tmp_path / "conf.yaml")!r}) and cte.initialize_cte()
+try:
+    cte.Tag("t").PutBlob("b", bytes(9 << 20))
+except MemoryError:
+    print("no room")
+open({str(tmp_path / "other.yaml")!r}, "w").write("")
+try:
+    cte.initialize_cte({str(tmp_path / "other.yaml")!r})
+except ValueError as error:
+    print(error)
+"""
+    done = run(code, tmp_path / "store")
+    assert done.stdout.startswith("no room\nthe store is open with another configuration"), done.stderr + done.stdout
+
+
+@needs_mpirun
+def test_under_mpirun(tmp_path):
+    code = """
+import wrp_cte_core_ext as cte
+from wrp.comm.ranks import world
+cte.chimaera_init(cte.ChimaeraMode.kClient)
+ranks = world()
+cte.Tag("t").PutBlob(f"of{ranks.rank}", bytes([ranks.rank, 255]))
+ranks.barrier("everybody has put")
+tag = cte.Tag("t")
+assert [tag.GetBlob(name, 2)[0] for name in tag.GetContainedBlobs()] == list(range(ranks.size))
+assert len(set(ranks.gather(tag.GetTagId().ToU64(), "ids"))) == 1
+"""
+    done = run_python(code, 2, env={"WRP_STORE": str(tmp_path / "store")})
+    assert done.returncode == 0, done.stderr

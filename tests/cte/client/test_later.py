@@ -1,0 +1,90 @@
+"""Calls that are answered later: order of ends, errors kept, back-pressure, batches, await, closing."""
+
+import asyncio
+import threading
+
+import pytest
+
+from wrp.cte.client import Client
+from wrp.errors import NoSuchBlob, UsageError, WaitTimeout
+
+
+class Gate:
+    """A writable buffer's provider: calls that use it wait until it is opened."""
+
+    def __init__(self, client):
+        self.entered, self.opened = threading.Event(), threading.Event()
+        client.held = self._hold
+
+    def _hold(self):
+        self.entered.set()
+        assert self.opened.wait(20)
+        return "held"
+
+
+def test_futures_have_results_and_errors(client, tag):
+    puts = [client.later.put_blob(tag, f"b{number}", 0, None, bytes([number]) * 100) for number in range(50)]
+    assert all(put.result() is None and put.is_complete() and put.get_return_code() == 0 for put in puts)
+    gets = [client.later.get_blob(tag, f"b{number}") for number in range(51)]
+    assert [get.result()[0] for get in gets[:50]] == list(range(50))
+    for _ in range(2):                      # an error stays
+        with pytest.raises(NoSuchBlob):
+            gets[50].result()
+    assert gets[50].get_return_code() == 1 and isinstance(gets[50].error(), NoSuchBlob)
+
+
+def test_more_calls_than_fit_wait_for_their_turn(open_store):
+    store = open_store(memory=True)
+    with Client(store, threads=1, depth=2) as client:
+        gate = Gate(client)
+        held, second = client.later.held(), client.later.tag_query(".*")
+        assert gate.entered.wait(20) and not held.is_complete() and not held.wait(0.01)
+        with pytest.raises(UsageError):
+            held.get_return_code()
+        with pytest.raises(WaitTimeout):
+            held.result(0.01)
+        third = []
+        thread = threading.Thread(target=lambda: third.append(client.later.tag_query(".*")))
+        thread.start()
+        thread.join(0.05)
+        assert thread.is_alive() and not third
+        gate.opened.set()
+        thread.join(20)
+        assert held.result() == "held" and second.result() == third[0].result() == ([], 0)
+
+
+def test_a_batch_is_one_future(client, tag):
+    done = client.later.batch([("put_blob", tag, "a", 0, None, b"1"), ("get_blob", tag, "a"), ("get_blob_size", tag, "a")])
+    assert done.result() == [None, b"1", 1] and client.later.batch([]).result() == []
+    failed = client.later.batch([("put_blob", tag, "b", 0, None, b"2"), ("get_blob", tag, "no"), ("del_blob", tag, "b")])
+    with pytest.raises(NoSuchBlob):
+        failed.result()
+    assert client.get_contained_blobs(tag) == ["a", "b"]
+
+
+async def test_futures_can_be_awaited(client, tag):
+    await asyncio.gather(*[_put(client, tag, number) for number in range(20)])
+    assert sorted(client.get_contained_blobs(tag)) == sorted(f"b{number}" for number in range(20))
+    with pytest.raises(NoSuchBlob):
+        await client.later.get_blob(tag, "no")
+
+
+async def _put(client, tag, number):
+    await client.later.put_blob(tag, f"b{number}", 0, None, b"x")
+    assert await client.later.get_blob(tag, f"b{number}") == b"x"
+
+
+def test_closing_waits_for_what_is_under_way(open_store):
+    client = Client(open_store(memory=True))
+    gate = Gate(client)
+    later, held = client.later, client.later.held()
+    assert gate.entered.wait(20)
+    threading.Timer(0.05, gate.opened.set).start()
+    client.close(), client.close()
+    assert held.is_complete() and held.result() == "held"
+    with pytest.raises(UsageError):
+        later.tag_query(".*")
+    with pytest.raises(UsageError):
+        Client(client.store, threads=0).later
+    with pytest.raises(AttributeError):
+        later.no_such_call
