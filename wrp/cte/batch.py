@@ -1,7 +1,7 @@
 """A batch: changes of all ranks that become visible and durable together, or not at all.
 
 Ranks write their blobs to their final place by themselves; one exchange then carries every record to every rank, rank 0 writes one journal
-frame, and the first rank of each node publishes. Nothing is sent per blob.
+frame, and the first rank of each node publishes what belongs there. Nothing is sent per blob.
 """
 
 from contextlib import contextmanager
@@ -31,6 +31,8 @@ class Batch:
     `writing`, `put`, `replace`, `remove` are local; entering, leaving, `commit` and `abandon` through the context manager are collective.
     """
 
+    _in_place = True                # bytes may be written straight into this node's ram
+
     def __init__(self, parts, label):
         self._parts, self._label = parts, label
         self._durable = parts.folder is not None
@@ -43,13 +45,13 @@ class Batch:
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
         _check_names(tag, blob)
-        if self._parts.framing is not None:
-            return self._writing_framed(tag, blob, nbytes)
+        if self._parts.framing is not None or not self._in_place:
+            return self._writing_staged(tag, blob, nbytes)
         return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
                               lambda extents: self._add(tag, blob, extents, nbytes))
 
     @contextmanager
-    def _writing_framed(self, tag, blob, nbytes):
+    def _writing_staged(self, tag, blob, nbytes):
         with self._staging(nbytes) as buffer:
             yield buffer
             self._put(tag, blob, buffer)
@@ -63,7 +65,15 @@ class Batch:
         framing = self._parts.framing
         packed = framing.pack(full_name(tag, blob), tag, view)[0] if framing is not None else None
         data = view if packed is None else packed.data
-        self._add(tag, blob, pieces.write(self._parts.tiers, data, self._durable), len(data), packed)
+        self._add(tag, blob, self._placed(tag, blob, data), len(data), packed)
+
+    def _placed(self, tag, blob, data):
+        """Extents that hold a copy of the blob's bytes."""
+        return pieces.write(self._parts.tiers, data, self._durable)
+
+    def _give_back(self, record):
+        """Give up what `_placed` gave for a blob."""
+        self._parts.tiers.give_back(record.extents)
 
     def create(self, tag):
         """A tag, with or without blobs. Local."""
@@ -82,7 +92,7 @@ class Batch:
         self.create(tag)
         name = full_name(tag, blob)
         if name in self._records:
-            self._parts.tiers.give_back(self._records[name].extents)
+            self._give_back(self._records[name])
         record = Record(name, BLOB, 0, nbytes, combined_crc(extents), 1.0, tuple(extents), (), not self._durable)
         if packed is not None:
             record = record.but(checksum=packed.checksum, raw=packed.raw, codec=packed.codec)
@@ -100,7 +110,7 @@ class Batch:
     def abandon(self):
         """Give back the space of what was written. Local; idempotent."""
         for record in self._records.values():
-            self._parts.tiers.give_back(record.extents)
+            self._give_back(record)
         self._forget()
 
     def _forget(self):
@@ -158,7 +168,11 @@ class Batch:
         """Before the journal has the batch: afterwards nobody may refuse it."""
         if self._parts.ranks.local_rank == 0:
             with self._parts.catalog.changing(f"looking for room for {self._label}"):
-                self._parts.catalog.check_room(records.values())
+                self._parts.catalog.check_room(self._mine(records.values()))
+
+    def _mine(self, records):
+        """Those of the records that belong into this node's catalog."""
+        return records
 
     def _write_down(self, records, removals):
         """One frame of rank 0's journal: the batch has happened, or not."""
@@ -172,9 +186,6 @@ class Batch:
             if not is_common(error):
                 self._forget()      # a rank is gone, and the frame may be written: the space stays taken
             raise
-        if ranks.rank == 0 and ranks.nodes > 1 and removals:
-            # so that no older flush of another node, told later, brings back what is removed
-            parts.told.append({"remove": change["remove"]})
 
     def _stamp(self, count, seen):
         """The stamp before those of at most `count` changes, all above `seen`, the highest stamp of any node."""
@@ -189,7 +200,7 @@ class Batch:
         catalog, tiers = self._parts.catalog, self._parts.tiers
         freed = []
         with catalog.changing(f"publishing {self._label}"):
-            for old in catalog.put_all(records):
+            for old in catalog.put_all(self._mine(records)):
                 freed += _space_of(old, self._durable)
             for name, stamp in removals:
                 freed += _space_of(catalog.remove(name), True)

@@ -1,4 +1,4 @@
-"""Flushing: what a node holds becomes durable, and the nodes of a job tell each other what is. Who may put what is in changes.py.
+"""Flushing: what a node holds becomes durable. Who may put what is in changes.py.
 
 A blob is flushed in steps: its bytes are copied to files; its record promises the copies (they count as `durable`, so that
 nobody who replaces or removes it meanwhile gives them back); files and journal are synced; the record is settled: what the
@@ -8,8 +8,7 @@ journal no longer names is free.
 from contextlib import contextmanager
 
 from wrp.cte import pieces
-from wrp.cte.folder.folder import newest
-from wrp.cte.records import BLOB, RAM, Record, from_plain, to_plain
+from wrp.cte.records import RAM, Record, to_plain
 from wrp.errors import OutOfSpace
 
 _BATCH = 1024                   # records per journal frame at most
@@ -57,10 +56,10 @@ class Flush:
         with self._parts.catalog.flushing():        # another thread of this rank may flush too
             owed = list(self._changes.owed)
             if owed:
-                self._append({"remove": [[name, stamp] for name, stamp, _ in owed]})
+                self._parts.journal.append({"remove": [[name, stamp] for name, stamp, _ in owed]})
                 del self._changes.owed[:len(owed)]
         for _, _, extents in owed:
-            self._release(extents)
+            self._parts.tiers.give_back(extents)
 
     def _write_out(self, names):
         """Those of the names that are still dirty, in one frame. Inside `flushing`."""
@@ -72,7 +71,7 @@ class Flush:
                 self._parts.sync()
                 with self._parts.catalog.changing("ordering the journals"):
                     order = self._parts.catalog.next_stamp()
-                self._append({"put": [to_plain(moved) for _, moved in placed], "order": order})
+                self._parts.journal.append({"put": [to_plain(moved) for _, moved in placed], "order": order})
         except Exception:
             # any other exception may come after the journal was written: the promises stay, the next flush settles them
             for record, moved in placed:
@@ -143,11 +142,6 @@ class Flush:
         """Give back copies that the record doesn't name."""
         self._parts.tiers.give_back([extent for extent in moved.durable if extent not in set(record.extents)])
 
-    def _append(self, change):
-        self._parts.journal.append(change)
-        if self._parts.ranks.nodes > 1:
-            self._parts.told.append(change)
-
     def _settle(self, record, known, obsolete):
         """The journal knows the blob as `known`: the catalog says so, and what is `obsolete` is free.
 
@@ -164,51 +158,7 @@ class Flush:
                 settled = now.but(durable=tuple(extent for extent in now.durable if extent not in obsolete))
             catalog.put(settled)
         held = set(settled.extents)
-        self._release([extent for extent in now.durable if extent in obsolete and extent not in held])
-
-    def _release(self, extents):
-        """Give back what the journal named; other nodes may read it until the next exchange."""
-        if self._parts.ranks.nodes == 1:
-            self._parts.tiers.give_back(extents)
-        else:
-            self._parts.held += extents
-
-    def exchange(self):
-        """Every node learns what the others have made durable. Collective over all ranks; nothing to do on one node."""
-        ranks, catalog = self._parts.ranks, self._parts.catalog
-        if ranks.nodes == 1:
-            return
-        told, self._parts.told = self._parts.told, []
-        everything = ranks.gather((ranks.node, told), "what each rank has flushed")
-        # only the newest change of a name: a removal may be told before the put that it follows
-        state = newest(change for _, changes in everything for change in changes)
-        ours = newest(change for node, changes in everything for change in changes if node == ranks.node)
-        with ranks.agreed("taking over what other nodes have flushed"):
-            if ranks.local_rank == 0:
-                with catalog.changing("taking over what other nodes have flushed"):
-                    for name, (stamp, plain) in state.items():
-                        if ours.get(name, (None,))[0] != stamp:
-                            self._newer(name, stamp, plain and from_plain(plain))
-                    # a node may have destroyed a tag into which another has put
-                    catalog.put_missing_tags(name for name, (_, plain) in state.items() if plain is not None)
-        ranks.barrier("every node knows what is durable")
-        held, self._parts.held = self._parts.held, []
-        self._parts.tiers.give_back(held)
-
-    def _newer(self, name, stamp, record):
-        """Put, or remove, where the catalog knows nothing newer; what that frees on this node's devices goes back."""
-        catalog = self._parts.catalog
-        catalog.seen_stamp(stamp)
-        known = catalog.find(name)
-        if known is not None and known.stamp >= stamp:
-            return
-        if record is not None:
-            catalog.put(record)
-        elif known is not None:
-            catalog.remove(name)
-        if known is not None and known.kind == BLOB:
-            held = record.durable if record is not None else ()
-            self._parts.tiers.give_back([extent for extent in set(known.extents + known.durable) if extent not in held])
+        self._parts.tiers.give_back([extent for extent in now.durable if extent in obsolete and extent not in held])
 
 
 def _portions(dirty):

@@ -1,6 +1,6 @@
 """Opening and closing a store: the folder on rank 0, the runtime on every rank, the catalog on every node. All collective."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -9,6 +9,7 @@ from wrp.cte.capacity import sizes_of
 from wrp.cte.catalog import Catalog
 from wrp.cte.folder import Folder, Journal
 from wrp.cte.locking import cipher_of
+from wrp.cte.nodes.homes import at_home
 from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.tiers import Tiers
 from wrp.errors import UsageError
@@ -29,9 +30,11 @@ class Parts:
     tiers: object = None
     journal: object = None
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
-    told: list = field(default_factory=list)        # changes in journals that other nodes haven't heard of yet
-    held: list = field(default_factory=list)        # extents that other nodes may read until then
-    _closers: list = field(default_factory=list)
+
+    @property
+    def is_spread(self):
+        """True where every node's catalog has the records that are at home there; else each has all of them."""
+        return self.write and self.ranks.nodes > 1
 
     def sync(self):
         """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`."""
@@ -67,8 +70,6 @@ def open_parts(path, ranks, config, write, key=None):
         config = config if config is not None else load()
         if path is None and key is not None:
             raise UsageError("a store in memory isn't encrypted: give it a folder, or leave the key out")
-        if path is None and ranks.nodes > 1:
-            raise UsageError(f"a store in memory spans one node and this job has {ranks.nodes}: give it a folder that all of them see")
     parts = Parts(ranks, write, config)
     try:
         _open(parts, path, key)
@@ -125,18 +126,19 @@ def _open_folder(parts, path):
 
 
 def _fill(parts, known):
-    """Put what the folder holds into the node's catalog, and take its space out of the node's devices."""
-    runs = {}
+    """Put what the folder holds into the node's catalog, where it is at home there, and take its space out of the node's devices."""
+    runs, records = {}, list(map(from_plain, known))
+    belongs = at_home(records, parts.ranks) if parts.is_spread else lambda record: True
     with parts.catalog.changing("loading the catalog"):
-        for plain in known:
-            record = from_plain(plain)
-            parts.catalog.put(record)
+        for record in records:
+            if belongs(record):
+                parts.catalog.put(record)
             parts.catalog.seen_stamp(record.stamp)
             if record.kind == BLOB:
                 for target, offset, nbytes, _ in record.durable:
                     runs.setdefault(target, []).append((offset, nbytes))
         # a job of several nodes may have been killed after one destroyed a tag into which another had put
-        parts.catalog.put_missing_tags(plain[0] for plain in known)
+        parts.catalog.put_missing_tags(record.name for record in records)
     for target, taken in runs.items():
         if parts.write and parts.tiers.owns(target):
             parts.tiers.claim(target, np.array(taken, np.int64))

@@ -6,7 +6,7 @@ import numpy as np
 
 from wrp.comm.checksum import crc32
 from wrp.comm.streaming import address_of, copy_checked
-from wrp.cte.records import RAM
+from wrp.cte.records import RAM, Record
 from wrp.cte.tiers import PIECE
 from wrp.errors import Corrupt, UsageError
 
@@ -38,6 +38,16 @@ def rows_of(data):
     if not isinstance(data, np.ndarray) or data.ndim < 2 or not data.flags.c_contiguous or data.dtype.hasobject or not len(data):
         return None
     return data.reshape(len(data), -1).view(np.uint8)
+
+
+def rows_in(data, nbytes):
+    """The rows of `nbytes` bytes that stand one behind the other in `data`, as such an array."""
+    return np.frombuffer(data, np.uint8).reshape(-1, nbytes)
+
+
+def parcel(extents):
+    """A record without a name, to read extents that are no blob (yet)."""
+    return Record("parcel\0", size=sum(extent[2] for extent in extents), extents=tuple(extents))
 
 
 def write(tiers, data, durable=False):
@@ -89,7 +99,7 @@ def writing(tiers, nbytes, durable, staging, done):
 
 
 def read(tiers, record, offset, out):
-    """Fill `out` (writable, contiguous) with bytes from `offset` of the blob; Corrupt when they don't have their checksum.
+    """Fill `out` (writable, contiguous) with bytes from `offset` of the blob, in `tiers` (or what reads as they do); Corrupt when they don't have their checksum.
 
     A range of a file's extent is checked too, at the price of reading the whole extent; a range of ram is not.
     """
@@ -106,22 +116,13 @@ def read(tiers, record, offset, out):
                 whole = None
             else:
                 whole = memoryview(bytearray(nbytes))
-            if whole is not None and _load(tiers, extent, whole) != extent[3]:
+            if whole is not None and tiers.load(extent, whole) != extent[3]:
                 raise Corrupt(f"blob {record.blob!r} of tag {record.tag!r}: bytes {position} to {position + nbytes} don't have "
                               f"the checksum they were stored with: storage or memory changed them; ingest it again")
             if whole is not None and whole is not part:
                 part[:] = whole[low - position:high - position]
             tiers.counters.note(extent[0], False, high - low)
         position += nbytes
-
-
-def _load(tiers, extent, out):
-    """Copy a whole extent to `out`; the crc32 of what was copied."""
-    target, offset, nbytes, _ = extent
-    if target == RAM:
-        return copy_checked(address_of(out), tiers.ram_address + offset, nbytes)
-    tiers.read(target, offset, out)
-    return crc32(out)
 
 
 def fail(record):

@@ -20,8 +20,8 @@ __all__ = ["BlobInfo", "Store", "TargetInfo"]
 class Store(Writing, Editing, Reading, Listing):
     """Tags of blobs over the tiers of a job. Made by `Store.open`; a context manager.
 
-    Calls are local unless their text says collective. What one rank puts, the ranks of its node see when the
-    call returns, ranks of other nodes after `flush_all` or a batch's commit.
+    Calls are local unless their text says collective. What one rank puts, all ranks see when the call returns. A job of several
+    nodes that writes gets a wrp.cte.nodes.store.NodesStore, which has the same calls.
     """
 
     def __init__(self, parts):
@@ -46,7 +46,12 @@ class Store(Writing, Editing, Reading, Listing):
         key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
         Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.
         """
-        return cls(opening.open_parts(folder, ranks, config, write, key))
+        parts = opening.open_parts(folder, ranks, config, write, key)
+        if not parts.is_spread:
+            return cls(parts)
+        from wrp.cte.nodes.store import NodesStore
+
+        return NodesStore(parts)
 
     def batch(self, label):
         """A transaction of all ranks (see Batch). Collective."""
@@ -54,18 +59,14 @@ class Store(Writing, Editing, Reading, Listing):
         return Batch(self._parts, label)
 
     def flush(self):
-        """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder.
-
-        In a job of several nodes the files' space of what was replaced comes back with the next `flush_all`.
-        """
+        """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder."""
         if self._parts.folder is not None and self._parts.write:
             self._flush.run()
 
     def flush_all(self):
-        """Collective: `flush` on every node, and every node sees what the others have."""
+        """Collective: everything that any rank has put is durable."""
         with self.ranks.agreed("flushing the store"):
             self.flush()
-        self._flush.exchange()
 
     # tiers
 

@@ -6,10 +6,12 @@ Target 0 is the node's ram. Target k >= 1 is data file k-1 of the folder; node n
 
 import errno
 import os
+from collections import deque
 from contextlib import contextmanager
 
+from wrp.comm.checksum import crc32
 from wrp.comm.sizes import format_size
-from wrp.comm.streaming import address_of
+from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.blocks import LARGEST, Blocks
 from wrp.cte.records import RAM
 from wrp.cte.telemetry.counters import Counters
@@ -26,6 +28,7 @@ class Tiers:
         self._folder = folder
         self._readers = {}
         self._owned = {}
+        self.away = deque()                         # extents of other nodes' files that are free now
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
         self.ram = runtime.device("ram", "ram", sizes.ram) if sizes.ram else None
         self.ram_bytes, self.ram_address, self.blocks = None, 0, None
@@ -53,6 +56,10 @@ class Tiers:
     def owns(self, target):
         """True when this node gives out the space of the target."""
         return target == RAM or target in self._owned
+
+    def owner(self, target):
+        """Number of the node that gives out the space of a file."""
+        return (target - 1) % self._runtime.ranks.nodes
 
     def device(self, target):
         return self.ram if target == RAM else self._owned[target]
@@ -123,12 +130,15 @@ class Tiers:
         yield from self._owned.items()
 
     def give_back(self, extents):
-        """Give the space of extents back where this node gives it out; other nodes do so for theirs."""
-        for target, offset, nbytes, _ in extents:
+        """Give the space of extents back; that of other nodes' files waits in `away` for whoever tells them."""
+        for extent in extents:
+            target, offset, nbytes, _ = extent
             if target == RAM and self.blocks.give(offset):
                 continue
             if self.owns(target):
                 self.device(target).give_back(offset, nbytes)
+            else:
+                self.away.append(extent)
 
     def view(self, target, offset, nbytes):
         """The bytes themselves when they lie in ram (writable memoryview), else None."""
@@ -151,6 +161,14 @@ class Tiers:
             if count == 0:
                 raise Corrupt(f"{self._folder.data_path(target - 1)} ends before byte {offset + len(view)}: the store's data file was cut")
             view, offset = view[count:], offset + count
+
+    def load(self, extent, out):
+        """Fill `out` with a whole extent; the crc32 of its bytes."""
+        target, offset, nbytes, _ = extent
+        if target == RAM:
+            return copy_checked(address_of(out), self.ram_address + offset, nbytes)
+        self.read(target, offset, out)
+        return crc32(out)
 
     def _reader(self, target):
         if target not in self._readers:

@@ -1,0 +1,132 @@
+"""Jobs of several nodes that end: reopened by other numbers of ranks, killed, with a node that stands still."""
+
+import textwrap
+
+import pytest
+
+from harness.isolated import Nodes
+from harness.machines import NoNamespaces
+from harness.mpirun import needs_mpirun, run_python
+from wrp.cte import Store
+
+_HEAD = """
+import os, signal, sys, time
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.cte.nodes.homes import home_of
+from wrp.errors import WaitTimeout
+ranks = world()
+def data(number):
+    return bytes([number]) * (1 + 900 * number)
+"""
+
+
+def job(ranks, split, code, env=None, timeout_s=60):
+    return run_python(_HEAD + textwrap.dedent(code), ranks, timeout_s, {"WRP_RANKS_PER_NODE": str(split), "WRP_TIMEOUT_S": "20", **(env or {})})
+
+
+@needs_mpirun
+def test_reopened_by_other_numbers_of_nodes(tmp_path):
+    """Whoever opens it finds every blob at its home of this time, changes it, and gives its space back to whose it is."""
+    change = f"""
+    with Store.open({str(tmp_path / "store")!r}, ranks) as store:
+        before = int(sys.argv[1]) if len(sys.argv) > 1 else BEFORE
+        assert store.list("t") == [f"b{{n}}" for n in range(40)] if before else store.tags() == []
+        for n in range(40):
+            assert not before or store.get("t", f"b{{n}}") == data((n + before) % 200)
+        ranks.barrier("all have looked")
+        for n in range(ranks.rank, 40, ranks.size):
+            store.put("t", f"b{{n}}", data((n + before + 1) % 200))
+        with store.batch("more") as batch:
+            batch.put("batch", f"r{{ranks.rank}}", data(before))
+    """
+    for before, (ranks, split) in enumerate(((3, 1), (1, 1), (4, 2), (2, 1))):
+        done = job(ranks, split, change.replace("BEFORE", str(before)))
+        assert done.returncode == 0, done.stderr
+    with Store.open(tmp_path / "store") as store:
+        assert [store.get("t", f"b{n}") for n in range(40)] == [bytes([n + 4]) * (1 + 900 * (n + 4)) for n in range(40)]
+        assert store.list("batch") == ["r0", "r1", "r2", "r3"]
+
+
+@needs_mpirun
+def test_a_killed_rank_ends_the_job_and_what_was_flushed_anywhere_is_kept(tmp_path):
+    """One rank's flush reaches every home that it has written to: all of the job may die then."""
+    done = job(3, 1, f"""
+    store = Store.open({str(tmp_path / "store")!r}, ranks)
+    if ranks.rank == 0:
+        for n in range(30):
+            store.put("t", f"b{{n}}", data(n))
+        store.delete("t", "b7")
+        store.flush()
+        print("flushed", flush=True)
+    ranks.barrier("flushed")
+    store.put("t", f"lost{{ranks.rank}}", b"x" * 100_000)
+    if ranks.rank == 1:
+        os.kill(os.getpid(), signal.SIGKILL)
+    while True:
+        try:
+            store.get("t", "b1")
+        except WaitTimeout:
+            pass
+    """)
+    assert done.returncode != 0 and "flushed" in done.stdout
+    with Store.open(tmp_path / "store") as store:
+        found = [blob for blob in store.list("t") if blob.startswith("b")]
+        assert found == [f"b{n}" for n in range(30) if n != 7]
+        assert all(store.get("t", blob) == bytes([int(blob[1:])]) * (1 + 900 * int(blob[1:])) for blob in found)
+
+
+@needs_mpirun
+def test_a_node_that_stands_still_is_named_within_the_limit(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking:\n  net_timeout: 1\n")
+    done = job(2, 1, f"""
+    store = Store.open(None, ranks)
+    blob = next(f"b{{n}}" for n in range(1000) if home_of("t", f"b{{n}}", 2) == 1)
+    store.put("t", blob, b"x" * 100)
+    pids = ranks.gather(os.getpid(), "pids")
+    if ranks.rank == 0:
+        os.kill(pids[1], signal.SIGSTOP)
+        began = time.monotonic()
+        for call in (lambda: store.get("t", blob), lambda: store.put("t", blob, b"y"), lambda: store.blobs(".*")):
+            try:
+                call()
+                print("no error")
+            except WaitTimeout as error:
+                print("said:", error)
+        assert time.monotonic() - began < 10
+        os.kill(pids[1], signal.SIGCONT)
+        print("again:", len(store.get("t", blob)), flush=True)
+    ranks.barrier("over")
+    store.close()
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("said: rank 0 waited for node 1 on") == 3 and "again:" in done.stdout, done.stdout + done.stderr
+
+
+@needs_mpirun
+def test_isolated_nodes_over_tcp(tmp_path):
+    """Nothing is shared but the store's folder and the network."""
+    try:
+        nodes = Nodes(2, tmp_path)
+    except NoNamespaces as reason:
+        pytest.skip(str(reason))
+    try:
+        done = nodes.run(1, _HEAD + textwrap.dedent(f"""
+        for folder in (None, {str(tmp_path / "store")!r}):
+            with Store.open(folder, ranks) as store:
+                for n in range(10):
+                    store.put("t", f"r{{ranks.rank}}.{{n}}", data(n) * 20)
+                ranks.barrier("all is put")
+                for rank in range(2):
+                    assert store.get_many("t", [f"r{{rank}}.{{n}}" for n in range(10)]) == [data(n) * 20 for n in range(10)]
+                with store.batch("b") as batch:
+                    batch.put("b", f"r{{ranks.rank}}", data(100))
+                assert store.get("b", "r0") == store.get("b", "r1") == data(100) and len(store.list("t")) == 20
+                ranks.barrier("all have looked")
+        print("done", ranks.rank, flush=True)
+        """), 50)
+        assert done.returncode == 0 and done.stdout.count("done") == 2, done.stdout + done.stderr
+        assert not any(nodes.left().values())
+    finally:
+        nodes.close()

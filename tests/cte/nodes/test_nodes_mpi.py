@@ -1,0 +1,265 @@
+"""A store of all ranks, whatever nodes they form: what one rank does, every rank sees when the call has returned."""
+
+import random
+
+import numpy as np
+import pytest
+
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.cte.nodes.homes import home_of
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, UsageError, WaitTimeout
+from wrp.runtime.config import load
+
+pytestmark = pytest.mark.mpi
+SIZES = (0, 1, 1000, 20_000, 40_000, 5_000_000)      # inside a question, in a block, by themselves, in two extents
+
+
+@pytest.fixture(params=["memory", "folder"])
+def place(request, shared_folder):
+    return None if request.param == "memory" else shared_folder
+
+
+def data(seed, nbytes):
+    return random.Random(seed).randbytes(nbytes)
+
+
+def turns(ranks, function):
+    """Each rank calls `function(rank)` alone, one after the other."""
+    for rank in range(ranks.size):
+        if ranks.rank == rank:
+            function(rank)
+        ranks.barrier(f"the turn of rank {rank}")
+
+
+def test_puts_of_every_size_are_seen_by_everybody(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        turns(ranks, lambda rank: [store.put("t", f"{rank}.{size}", data(rank + size, size), score=0.5) for size in SIZES])
+        out = bytearray(max(SIZES))
+        for rank in range(ranks.size):
+            for size in SIZES:
+                name, wanted = f"{rank}.{size}", data(rank + size, size)
+                assert store.get("t", name) == wanted and bytes(store.view("t", name)) == wanted
+                assert store.get("t", name, out=memoryview(out)[:size]) == size and out[:size] == wanted
+                info = store.info("t", name)
+                assert (info.size, info.score, store.size("t", name)) == (size, 0.5, size)
+                assert store.get("t", name, size // 3, size // 2) == wanted[size // 3:size // 3 + size // 2]
+        ranks.barrier("all have looked")
+
+
+def test_every_call_on_a_blob_of_any_home(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        def calls(rank):
+            for number in range(2 * ranks.nodes):
+                tag, blob = f"t{rank}", f"b{number}"
+                store.put(tag, blob, b"a" * 10)
+                stamp = store.info(tag, blob).stamp
+                store.put(tag, blob, b"b" * 50_000, offset=5)
+                with pytest.raises(Changed):
+                    store.put(tag, blob, b"c", if_generation=stamp)
+                store.append(tag, blob, b"d" * 40_000)
+                store.truncate(tag, blob, 60_000)
+                assert store.score(tag, blob, 0.25) == store.score(tag, blob) == 0.25
+                store.copy(tag, blob, tag, f"copy{number}")
+                store.rename(tag, blob, f"moved{number}")
+                store.move(tag, f"moved{number}", "file")
+                with store.reserve(tag, f"kept{number}", 70_000) as reserved:
+                    reserved.view[:] = b"r" * 70_000
+                with pytest.raises(Changed):
+                    store.rename(tag, f"kept{number}", f"moved{number}")
+                store.put(tag, "short", b"12345")
+                store.delete(tag, "short")
+        turns(ranks, calls)
+        whole = b"a" * 5 + b"b" * 50_000 + b"d" * 9995
+        for rank in range(ranks.size):
+            for number in range(2 * ranks.nodes):
+                assert store.get(f"t{rank}", f"moved{number}") == store.get(f"t{rank}", f"copy{number}") == whole
+                assert store.get(f"t{rank}", f"kept{number}") == b"r" * 70_000
+                assert not store.exists(f"t{rank}", f"b{number}") and not store.exists(f"t{rank}", "short")
+            assert len(store.list(f"t{rank}")) == 6 * ranks.nodes
+        ranks.barrier("all have looked")
+
+
+def test_lists_sizes_and_tags_are_those_of_all_nodes(place):
+    """A tag that only some nodes know, one of which all know, an empty one."""
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        turns(ranks, lambda rank: [store.put("all", f"b{rank}.{number}", b"x" * number) for number in range(12)])
+        if ranks.rank == 0:
+            store.put("one", "b", b"123")
+            store.create("empty")
+        ranks.barrier("all is there")
+        blobs = [f"b{rank}.{number}" for rank in range(ranks.size) for number in range(12)]
+        assert store.tags() == ["all", "empty", "one"] and store.tags("o.*") == ["one"]
+        assert store.list("all") == list(store.infos("all")) == blobs and store.list("all", "b0.1") == ["b0.1", "b0.10", "b0.11"]
+        assert store.blobs(".*") == [("all", blob) for blob in blobs] + [("one", "b")]
+        assert store.blobs("all|one", "b.*", limit=5) == [("all", blob) for blob in blobs[:5]]
+        assert store.tag_size("all") == 66 * ranks.size and store.tag_size("one") == 3 and store.tag_size("empty") == 0
+        assert {change.blob for change in store.changed(pattern="all")} == set(blobs) and len(store.changed(limit=3)) == 3
+        ranks.barrier("all have looked")
+        if ranks.rank == ranks.size - 1:
+            store.destroy("all")
+        ranks.barrier("destroyed")
+        assert store.tags() == ["empty", "one"] and not store.exists("all") and store.exists("empty")
+        with pytest.raises(NoSuchTag):
+            store.tag_size("all")
+        ranks.barrier("all have looked")
+
+
+REFUSALS = [
+    (NoSuchTag, lambda store, blob: store.get("none", blob)), (NoSuchBlob, lambda store, blob: store.get("t", blob + "x")),
+    (NoSuchBlob, lambda store, blob: store.delete("t", blob + "x")), (NoSuchTag, lambda store, blob: store.delete("none", blob)),
+    (NoSuchBlob, lambda store, blob: store.truncate("t", blob + "x", 1)), (NoSuchTag, lambda store, blob: store.destroy("none")),
+    (NoSuchBlob, lambda store, blob: store.get_many("t", [blob, blob + "x"])), (NoSuchTag, lambda store, blob: store.infos("none")),
+    (RangeError, lambda store, blob: store.get("t", blob, 91)), (RangeError, lambda store, blob: store.get("t", blob, 0, 101)),
+    (RangeError, lambda store, blob: store.get("t", blob, out=bytearray(101))), (RangeError, lambda store, blob: store.get("t", blob, 0, 9, bytearray(8))),
+    (UsageError, lambda store, blob: store.put("t", blob, b"x", score=2)), (UsageError, lambda store, blob: store.put("", blob, b"x")),
+    (UsageError, lambda store, blob: store.put("t", blob, b"x", offset=-1)), (UsageError, lambda store, blob: store.tags("(")),
+    (Changed, lambda store, blob: store.snapshot("t", "t")), (Changed, lambda store, blob: store.rename_tag("t", "other")),
+    (WaitTimeout, lambda store, blob: store.wait("t", blob + "x", 0.01)), (UsageError, lambda store, blob: store.move("t", blob, "moon")),
+    (OutOfSpace, lambda store, blob: store.put("t", blob, bytes(40 << 20))),
+]
+
+
+def test_refusals_are_the_same_wherever_the_home_is(tmp_path):
+    ranks = world()
+    path = tmp_path / "conf.yaml"
+    path.write_text("storage:\n  - {path: 'ram::x', bdev_type: ram, capacity_limit: 16m}\n")
+    with Store.open(None, ranks, load(path)) as store:
+        blobs = [next(f"b{n}" for n in range(10**6) if home_of("t", f"b{n}", ranks.nodes) == node) for node in range(ranks.nodes)]
+        if ranks.rank == 0:
+            store.create("other")
+            for blob in blobs:
+                store.put("t", blob, b"x" * 90)
+        ranks.barrier("all is there")
+        for blob in blobs:
+            for number, (kind, call) in enumerate(REFUSALS):
+                with pytest.raises(kind):
+                    call(store, blob)
+                    pytest.fail(f"refusal {number} of blob {blob}")
+            assert store.get("t", blob) == b"x" * 90
+        ranks.barrier("all have looked")
+
+
+def test_many_at_once(place):
+    ranks = world()
+    rows = np.frombuffer(data(1, 200 * 1000), np.uint8).reshape(200, 1000)
+    large = np.frombuffer(data(2, 5 * 100_000), np.uint8).reshape(5, 100_000)
+    with Store.open(place, ranks) as store:
+        if ranks.rank == ranks.size - 1:
+            store.put_many("t", [f"b{n}" for n in range(200)], rows)
+            store.put_many("t", [f"l{n}" for n in range(5)], large)
+            store.put_many("t", ["short", "long"], [b"s", b"l" * 40_000])
+        ranks.barrier("all is put")
+        out = np.zeros((200, 1000), np.uint8)
+        store.get_many("t", [f"b{n}" for n in range(200)], out)
+        assert (out == rows).all()
+        out = np.zeros((5, 100_000), np.uint8)
+        store.get_many("t", [f"l{n}" for n in range(5)], out)
+        assert (out == large).all()
+        assert store.get_many("t", ["short", "long", "b7", "l3"]) == [b"s", b"l" * 40_000, rows[7].tobytes(), large[3].tobytes()]
+        ranks.barrier("all have looked")
+
+
+def test_snapshots_and_renamed_tags(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        if ranks.rank == 0:
+            for number in range(9):
+                store.put("t", f"b{number}", data(number, 3000 * number))
+            store.snapshot("t", "then")
+            store.put("t", "b3", b"new")
+            store.rename_tag("t", "now")
+        ranks.barrier("renamed")
+        assert store.tags() == ["now", "then"] and store.get("now", "b3") == b"new"
+        assert [store.get("then", blob) for blob in store.list("then")] == [data(number, 3000 * number) for number in range(9)]
+        ranks.barrier("all have looked")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_calls_of_random_ranks_are_those_of_a_dictionary(place, seed):
+    """The ranks draw the same calls; each call is made by one of them, then all compare."""
+    ranks = world()
+    made, known = random.Random(seed), {}
+    with Store.open(place, ranks) as store:
+        for turn in range(60):
+            _one_call(store, ranks, made, known)
+            ranks.barrier(f"call {turn}")
+            if turn % 6 == 5:
+                assert store.blobs(".*") == sorted(known, key=lambda name: (name[0], int(name[1])))
+                name = made.choice(sorted(known)) if known else None
+                assert name is None or store.get(*name) == known[name]
+                ranks.barrier("compared")
+        assert {name: store.get(*name) for name in store.blobs(".*")} == known
+        ranks.barrier("all have looked")
+    if place is not None:
+        with Store.open(place, ranks) as store:
+            assert {name: store.get(*name) for name in store.blobs(".*")} == known
+            ranks.barrier("all have looked")
+
+
+def _one_call(store, ranks, made, known):
+    mine = made.randrange(ranks.size) == ranks.rank
+    tag, blob = made.choice("pq"), made.choice("0123456")
+    name, value = (tag, blob), made.randbytes(made.choice(SIZES[:5]))
+    kind = made.choice(("put", "put", "range", "append", "delete", "destroy", "rename", "flush", "batch"))
+    if kind == "put":
+        known[name] = value
+        mine and store.put(tag, blob, value)
+    elif kind == "range":
+        old, start = known.get(name, b""), made.randrange(30_000)
+        known[name] = old[:start].ljust(start, b"\0") + value + old[start + len(value):] if value else old.ljust(start, b"\0")
+        mine and store.put(tag, blob, value, offset=start)
+    elif kind == "append":
+        known[name] = known.get(name, b"") + value
+        mine and store.append(tag, blob, value)
+    elif kind == "delete" and name in known:
+        del known[name]
+        mine and store.delete(tag, blob)
+    elif kind == "destroy" and any(other[0] == tag for other in known):
+        for other in [other for other in known if other[0] == tag]:
+            del known[other]
+        mine and store.destroy(tag)
+    elif kind == "rename" and name in known and (tag, "7") not in known:
+        known[tag, "7"] = known.pop(name)
+        mine and store.rename(tag, blob, "7")
+    elif kind == "flush":
+        mine and store.flush()
+    elif kind == "batch":
+        ranks.barrier("a batch")
+        with store.batch("random") as batch:
+            batch.put(tag, str(10 + ranks.rank), value)
+        known.update({(tag, str(10 + rank)): value for rank in range(ranks.size)})
+
+
+def test_space_comes_back_to_the_node_whose_file_it_is(shared_folder):
+    """Ranks write batches into files of their own nodes; whichever node is the home of a blob gives it back."""
+    from cte.test_races_mpi import assert_all_space_is_free
+    ranks = world()
+    with Store.open(shared_folder, ranks) as store:
+        for _ in range(3):
+            with store.batch("replaced") as batch:
+                for number in range(8):
+                    batch.put("t", f"{ranks.rank}.{number}", bytes([number]) * 30_000)
+        if ranks.rank == 0:
+            for number in range(8):
+                store.put("t", f"{ranks.size - 1}.{number}", b"other")
+        store.flush_all()
+        if ranks.rank == ranks.size - 1:
+            store.destroy("t")
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_a_closed_store_says_so(place):
+    ranks = world()
+    store = Store.open(place, ranks)
+    store.put("t", f"{ranks.rank}", b"x")
+    store.close()
+    for call in (lambda: store.get("t", "0"), lambda: store.put("t", "0", b""), store.tags, lambda: store.exists("t", "0"), lambda: store.exists("t"),
+                 lambda: store.info("t", "1"), store.flush_all if ranks.size == 1 else store.tags):
+        with pytest.raises(UsageError, match="closed"):
+            call()

@@ -1,0 +1,178 @@
+"""Answering: what a home can be asked by other nodes. Values and arguments are what msgpack takes; errors are those of Store.
+
+Everything is done by the home's own Store, as a rank of the node would do it.
+"""
+
+from dataclasses import astuple
+
+from wrp.cte import pieces
+from wrp.cte.nodes.wire import INLINE, extents_of
+from wrp.cte.records import full_name
+from wrp.cte.tiers import PIECE
+from wrp.errors import NoSuchTag
+
+SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed")
+_MOST = 4 << 20                 # bytes of blobs in one answer
+
+
+class Answering:
+    """here: the Store of this rank, which knows this node only; flush: makes its homes durable."""
+
+    def __init__(self, here, parts, flush):
+        self._here, self._parts, self._flush = here, parts, flush
+
+    def table(self):
+        """{name: function} of what can be asked."""
+        own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
+               "blobs", "changed", "lease", "fill", "keep", "give_back", "flush")
+        same = ("delete", "truncate", "score", "move", "exists", "create")
+        return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
+
+    # blobs
+
+    def put(self, tag, blob, data, offset, score, compression, generation):
+        """Store.put of bytes, or of extents that another node has filled here; they are the blob then, or given back."""
+        if not isinstance(data, bytes):
+            extents = extents_of(data)
+            if offset is None and compression is None and self._parts.framing is None:
+                self._here._changes.publish(tag, blob, extents, sum(extent[2] for extent in extents), score, None, generation)
+                return None
+            data = self._taken(extents)
+        outcome = self._here.put(tag, blob, data, offset, score, compression, generation)
+        return outcome and list(outcome)
+
+    def append(self, tag, blob, data):
+        """Store.append, of the same."""
+        self._here.append(tag, blob, data if isinstance(data, bytes) else self._taken(extents_of(data)))
+
+    def _taken(self, extents):
+        """The bytes of extents, which are given back."""
+        try:
+            data = bytearray(sum(extent[2] for extent in extents))
+            pieces.read(self._parts.tiers, pieces.parcel(extents), 0, data)
+            return data
+        finally:
+            self._parts.tiers.give_back(extents)
+
+    def put_many(self, tag, blobs, rows, nbytes, score):
+        """Store.put_many of rows of equal length that stand one behind the other."""
+        self._here.put_many(tag, blobs, pieces.rows_in(rows, nbytes), score)
+
+    def look(self, tag, blob, offset, size):
+        """[None, bytes] of a range where that is short, else [the fields of the record, None]."""
+        record = self._here._record(tag, blob)
+        nbytes = record.raw or record.size
+        wanted = nbytes - offset if size is None else size
+        if offset < 0 or wanted < 0 or offset + wanted > nbytes:
+            return [record, None]           # whoever asks says what is wrong
+        if wanted > INLINE:
+            self._parts.catalog.noted.read(tag, blob, offset, wanted)
+            return [record, None]
+        return [None, self._here.get(tag, blob, offset, size)]
+
+    def still(self, name, stamp, extents):
+        """True while the record of a name is this one."""
+        now = self._parts.catalog.find(name)
+        return now is not None and now.stamp == stamp and now.extents == extents_of(extents)
+
+    def get_many(self, tag, blobs, nbytes):
+        """The first `nbytes` bytes of each blob, all where it is None; None in place of what is too long for an answer."""
+        found, left = [], _MOST
+        for blob in blobs:
+            record = self._here._record(tag, blob)
+            wanted = (record.raw or record.size) if nbytes is None else nbytes
+            if wanted > min(INLINE, left):
+                found.append(None)
+                continue
+            left -= wanted
+            found.append(self._here.get(tag, blob, 0, nbytes))
+        return found
+
+    def info(self, tag, blob):
+        return astuple(self._here.info(tag, blob))
+
+    def rename(self, tag, blob, new_blob, new_tag):
+        """Where the new name is at home here too."""
+        self._here.rename(tag, blob, new_blob, new_tag)
+
+    def delete_still(self, tag, blob, stamp):
+        """Take a blob out if its generation is `stamp`; else False."""
+        name, changes = full_name(tag, blob), self._here._changes
+        with self._parts.catalog.changing(f"removing blob {blob!r}"):
+            now = self._parts.catalog.find(name)
+            gone = changes.take_out([name]) if now is not None and now.stamp == stamp else []
+        for record in gone:
+            changes.retire(record)
+        return bool(gone)
+
+    # tags: of this node's blobs; None where it has none and doesn't know the tag
+
+    def destroy(self, tag):
+        """The highest stamp given out here, when the tag was known; else 0."""
+        try:
+            self._here.destroy(tag)
+        except NoSuchTag:
+            return 0
+        return self._parts.catalog.last_stamp
+
+    def seen(self, stamp):
+        """Give out higher stamps from now on."""
+        with self._parts.catalog.changing("taking over a stamp"):
+            self._parts.catalog.seen_stamp(stamp)
+
+    def sums(self, tag):
+        """Bytes of the tag's blobs."""
+        return _or_none(self._here.tag_size, tag)
+
+    def infos(self, tag):
+        """[(blob, fields of its BlobInfo)]."""
+        found = _or_none(self._here.infos, tag)
+        return found and [(blob, *astuple(info)) for blob, info in found.items()] if found is not None else None
+
+    def list(self, tag, prefix):
+        return _or_none(self._here.list, tag, prefix)
+
+    def tags(self, pattern):
+        return self._here.tags(pattern)
+
+    def blobs(self, tag_pattern, blob_pattern, limit):
+        return self._here.blobs(tag_pattern, blob_pattern, limit)
+
+    def changed(self, since, until, limit, pattern):
+        return self._here.changed(since, until, limit, pattern)
+
+    # space
+
+    def lease(self, nbytes):
+        """Extents without a checksum for so many bytes, which the caller fills."""
+        tiers, extents = self._parts.tiers, []
+        try:
+            for start in range(0, nbytes, PIECE):
+                size = min(PIECE, nbytes - start)
+                extents.append((*tiers.lease(size, False), size, 0))
+        except BaseException:
+            tiers.give_back(extents)
+            raise
+        return extents
+
+    def fill(self, target, offset, data):
+        """Write into a leased extent of a file."""
+        self._parts.tiers.write(target, offset, data)
+
+    def keep(self, data):
+        """Extents that hold the bytes."""
+        return pieces.write(self._parts.tiers, data)
+
+    def give_back(self, extents):
+        self._parts.tiers.give_back(extents_of(extents))
+
+    def flush(self):
+        """What is at home here is durable."""
+        self._flush()
+
+
+def _or_none(function, tag, *args):
+    try:
+        return function(tag, *args)
+    except NoSuchTag:
+        return None

@@ -1,0 +1,112 @@
+"""Asking: questions of this rank to the homes on other nodes. What they mean is in answering.py, who answers in home.py.
+
+A question lies in this node's memory; its task says where, and the home fetches it. The answer lies in the home's memory until the next
+question of the same channel; whoever asked fetches it. So nobody writes into the memory of another node.
+"""
+
+from wrp.cte.nodes.home import ASK, MORE
+from wrp.cte.nodes.wire import PORTION, encode, value_of
+from wrp.errors import WaitTimeout, WrpError
+from wrp.runtime.future import NET_TIMEOUT
+from wrp.runtime.routing import PoolQuery
+
+_LEAST = 4 << 10
+
+
+class Asking:
+    """pool: of the homes; mail: where questions lie (see mail.py). Any thread."""
+
+    def __init__(self, ranks, pool, mail):
+        self._ranks, self._mail = ranks, mail
+        self._pools = [pool.towards(PoolQuery.direct_id(node)) for node in range(ranks.nodes)]
+        self._idle, self._channels = [], 0
+
+    def ask(self, node, call, *args):
+        """The value of `call` (see Answering) at a home on another node; raises what it raised there. Local.
+
+        Raises WaitTimeout when the node doesn't answer within networking.net_timeout: whether the call was made isn't known.
+        """
+        return self.begin(node, call, *args).answer()
+
+    def begin(self, node, call, *args):
+        """The same under way: a Question."""
+        data = encode([call, *args])
+        channel = self._channel(len(data))
+        channel.write(data)
+        return Question(self, node, channel, self.send(node, ASK, channel.ident, channel.at, len(data)))
+
+    def send(self, node, method, *args):
+        return self._pools[node].submit(method, *args)
+
+    def fetch(self, node, offset, out):
+        self._mail.remote.get(node, offset, out)
+
+    def silent(self, node):
+        """What is raised for a node that doesn't answer."""
+        return WaitTimeout(f"rank {self._ranks.rank} waited for node {node} on {self._mail.remote.host(node)}, the home of what it asked for, which "
+                           "hasn't answered for longer than networking.net_timeout: see that its first rank lives; whether the call was made isn't known")
+
+    def done(self, channel):
+        self._idle.append(channel)
+
+    def _channel(self, nbytes):
+        """A Channel that takes so many bytes and that nobody uses."""
+        try:
+            channel = self._idle.pop()
+        except IndexError:
+            self._channels += 1
+            # the node, its rank, and which one: no other channel of the job has this number
+            channel = _Channel(self._mail, self._ranks.node << 48 | self._ranks.local_rank << 24 | self._channels)
+        channel.make_room(nbytes)
+        return channel
+
+
+class _Channel:
+    """A place for one question after the other."""
+
+    def __init__(self, mail, ident):
+        self._mail, self.ident = mail, ident
+        self._place, self._capacity = None, 0
+
+    def make_room(self, nbytes):
+        if nbytes > self._capacity:
+            if self._capacity:
+                self._mail.give_back(self._place, self._capacity)
+            self._capacity = 0
+            capacity = max(_LEAST, 1 << (nbytes - 1).bit_length())
+            self._place, self._capacity = self._mail.lease(capacity), capacity
+
+    @property
+    def at(self):
+        """Offset in the node's segment."""
+        return self._mail.at + self._place
+
+    def write(self, data):
+        self._mail.view(self._place, len(data))[:] = data
+
+
+class Question:
+    """A question under way; `answer` is called once."""
+
+    def __init__(self, asking, node, channel, future):
+        self._asking, self._node, self._channel, self._future = asking, node, channel, future
+
+    def answer(self):
+        """See Asking.ask. After a wait that ended without an answer the channel isn't used again: the home may still look at it."""
+        offset, nbytes, total = self._values(self._future)
+        data = bytearray(total)
+        view = memoryview(data)
+        self._asking.fetch(self._node, offset, view[:nbytes])
+        for start in range(nbytes, total, PORTION):
+            offset, nbytes, _ = self._values(self._asking.send(self._node, MORE, self._channel.ident, start))
+            self._asking.fetch(self._node, offset, view[start:start + nbytes])
+        self._asking.done(self._channel)
+        return value_of(data)
+
+    def _values(self, future):
+        reply = future.wait()
+        if reply.code == NET_TIMEOUT:
+            raise self._asking.silent(self._node)
+        if reply.code:
+            raise WrpError(f"node {self._node} couldn't answer: code {reply.code}, {reply.meaning or 'see the messages of its first rank'}")
+        return reply.values[:3]

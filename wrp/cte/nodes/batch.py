@@ -1,0 +1,40 @@
+"""NodesBatch: the Batch of a job with several nodes. Records go to their homes' catalogs; bytes stay where their rank has written them."""
+
+from contextlib import suppress
+
+from wrp.cte.batch import Batch
+from wrp.cte.nodes.homes import at_home, home_of
+from wrp.errors import WrpError
+
+
+class NodesBatch(Batch):
+    """As Batch. Without a folder the bytes are carried to the blobs' homes as they are put, since ram belongs to the home."""
+
+    def __init__(self, parts, label, net):
+        super().__init__(parts, label)
+        self._net = net
+        self._in_place = self._durable
+
+    def _placed(self, tag, blob, data):
+        far = self._far(tag, blob)
+        return super()._placed(tag, blob, data) if far is None else far.carry(memoryview(data))
+
+    def _give_back(self, record):
+        far = self._far(record.tag, record.blob)
+        if far is None or not record.extents:
+            super()._give_back(record)
+        else:
+            with suppress(WrpError):        # a batch is given up because of an error: that one is to be told
+                far.give_back(record.extents)
+
+    def _far(self, tag, blob):
+        """The Far where the bytes of a blob are, None where they are on this node."""
+        return None if self._durable else self._net.far.get(home_of(tag, blob, self._net.nodes))
+
+    def _mine(self, records):
+        records = list(records)
+        return list(filter(at_home(records, self._parts.ranks), records))
+
+    def _publish(self, records, removals):
+        super()._publish(records, removals)
+        self._net.send_away()

@@ -1,0 +1,87 @@
+"""Edits over several nodes: rename and snapshot of blobs whose names have different homes. Made of puts and deletes under generations."""
+
+from contextlib import suppress
+
+from wrp.cte import names
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag, WaitTimeout
+
+_TRIES = 100
+
+
+class NodesEdits:
+    """store: the NodesStore."""
+
+    def __init__(self, store):
+        self._store = store
+
+    def rename(self, tag, blob, new_tag, new_blob):
+        """The bytes under the new name, then the old one goes; where it has changed meanwhile, again. Changed when the new name is taken."""
+        store, made = self._store, 0
+        for _ in range(_TRIES):
+            try:
+                before = store.info(tag, blob)
+                data = store.get(tag, blob)
+            except (NoSuchBlob, NoSuchTag):
+                if made:
+                    store.delete_still(new_tag, new_blob, made)
+                raise
+            if store.info(tag, blob).stamp != before.stamp:
+                continue
+            store.put(new_tag, new_blob, data, score=before.score, if_generation=made)
+            made = store.info(new_tag, new_blob).stamp
+            if store.delete_still(tag, blob, before.stamp):
+                return
+        raise _no_pause(tag, "renamed")
+
+    def rename_tag(self, tag, new_tag):
+        """Rename all blobs, then the tag, which is empty by then."""
+        store = self._store
+        blobs = store.list(tag)
+        if tag == new_tag or store.exists(new_tag):
+            raise Changed(f"the name {new_tag!r} is taken: delete it first, or choose another")
+        store.create(new_tag)
+        for _ in range(_TRIES):
+            for blob in blobs:
+                store.rename(tag, blob, blob, new_tag)
+            blobs = store.list(tag)
+            if not blobs:
+                store.destroy(tag)
+                return
+        raise _no_pause(tag, "renamed")
+
+    def snapshot(self, tag, new_tag):
+        """Copy blobs until all copies are of one moment: nothing has changed between the end of one look and the begin of the next."""
+        store, copied = self._store, {}
+        stamps = self._stamps(tag)
+        if store.exists(new_tag):
+            raise Changed(f"tag {new_tag!r} is there: a snapshot needs a new name")
+        store.create(new_tag)
+        for _ in range(_TRIES):
+            for blob in sorted(stamps, key=names.natural):
+                if copied.get(blob) != stamps[blob]:
+                    copied[blob] = self._copy(tag, blob, new_tag)
+            for blob in copied.keys() - stamps.keys():
+                with suppress(NoSuchBlob):
+                    store.delete(new_tag, blob)
+                del copied[blob]
+            before, stamps = stamps, self._stamps(tag)
+            if before == stamps == copied:
+                return
+        raise _no_pause(tag, "copied")
+
+    def _stamps(self, tag):
+        return {blob: info.stamp for blob, info in self._store.infos(tag).items()}
+
+    def _copy(self, tag, blob, new_tag):
+        """Copy a blob as it is now: its stamp, 0 when it changed meanwhile or is gone."""
+        store = self._store
+        try:
+            before = store.info(tag, blob)
+            store.put(new_tag, blob, store.get(tag, blob), score=before.score)
+            return before.stamp if store.info(tag, blob).stamp == before.stamp else 0
+        except NoSuchBlob:
+            return 0
+
+
+def _no_pause(tag, what):
+    return WaitTimeout(f"blobs of tag {tag!r} changed {_TRIES} times while they were {what}; their writers don't pause")

@@ -1,0 +1,62 @@
+"""Far: the bytes of another node's extents, read and written from here. Knows no names."""
+
+from wrp.comm.checksum import crc32
+from wrp.cte import pieces
+from wrp.cte.nodes.wire import INLINE, extents_of
+from wrp.cte.records import RAM
+
+_FILLED = 512 << 10             # bytes of a file's extent that one question carries
+
+
+class Far:
+    """One other node; reads as Tiers do. Its ram is reached by one-sided MPI, its files lie in the store's folder.
+
+    base : offset of its ram in its segment; tiers : of this node; asking : its home
+    """
+
+    def __init__(self, node, base, remote, tiers, asking):
+        self.node = node
+        self._base, self._remote, self._tiers, self._asking = base, remote, tiers, asking
+        self.counters = tiers.counters
+
+    def read(self, target, offset, out):
+        """Fill `out` (writable, contiguous)."""
+        if target == RAM:
+            self._remote.get(self.node, self._base + offset, out)
+        else:
+            self._tiers.read(target, offset, out)
+
+    def load(self, extent, out):
+        """Fill `out` with a whole extent; the crc32 of its bytes."""
+        self.read(extent[0], extent[1], out)
+        return crc32(out)
+
+    def carry(self, view):
+        """Extents of the node that hold a copy of `view` (memoryview of bytes): they belong to the caller. Raises OutOfSpace."""
+        if len(view) <= INLINE:
+            return extents_of(self._asking.ask(self.node, "keep", bytes(view)))
+        extents = extents_of(self._asking.ask(self.node, "lease", len(view)))
+        try:
+            return self._filled(extents, view)
+        except BaseException:
+            self.give_back(extents)
+            raise
+
+    def _filled(self, extents, view):
+        """The extents with their checksums, once their bytes are there."""
+        position, to_ram, found = 0, [], []
+        for target, offset, nbytes, _ in extents:
+            part = view[position:position + nbytes]
+            if target == RAM:
+                to_ram.append((self._base + offset, part))
+            else:
+                for start in range(0, nbytes, _FILLED):
+                    self._asking.ask(self.node, "fill", target, offset + start, bytes(part[start:start + _FILLED]))
+            found.append((target, offset, nbytes, crc32(part)))
+            position += nbytes
+        self._remote.put_many(self.node, to_ram)
+        return tuple(found)
+
+    def give_back(self, extents):
+        """Give up what was carried and is of no use."""
+        self._asking.ask(self.node, "give_back", extents)

@@ -1,0 +1,64 @@
+"""Many blobs at once over several nodes: one question for each home, all of them under way together."""
+
+import numpy as np
+
+from wrp.cte import pieces
+from wrp.cte.nodes.wire import INLINE, PORTION
+
+_NAMES = 4096                   # in one question
+
+
+def put_many(store, net, tag, blobs, rows, score):
+    """Put rows under names, each at its home; the other nodes where something was put. For the arguments see Store.put_many."""
+    array, asked, under_way = pieces.rows_of(rows), set(), []
+    try:
+        for home, numbers in _by_home(store, tag, blobs).items():
+            if array is None or array.shape[1] > INLINE:
+                for number in numbers:
+                    store.put(tag, blobs[number], rows[number], score=score)
+            elif home == net.node:
+                net.calls["put_many"](tag, [blobs[number] for number in numbers], array[numbers], array.shape[1], score)
+            else:
+                asked.add(home)
+                for part in _parts(numbers, array.shape[1]):
+                    under_way.append(net.begin(home, "put_many", tag, [blobs[number] for number in part], array[part].tobytes(), array.shape[1], score))
+    finally:
+        net.answers(under_way)
+    return asked
+
+
+def get_many(store, net, tag, blobs, rows):
+    """The bytes of blobs, as a list, or where `rows` (uint8, n x nbytes) are given into them. See Store.get_many."""
+    under_way, nbytes = [], rows.shape[1] if rows is not None else None
+    found = [None] * len(blobs)
+    by_home = _by_home(store, tag, blobs)
+    own = by_home.pop(net.node, ())
+    for home, numbers in by_home.items():
+        for part in _parts(numbers, nbytes or 1):
+            under_way.append((part, net.begin(home, "get_many", tag, [blobs[number] for number in part], nbytes)))
+    answers = net.answers([question for _, question in under_way])
+    for (part, _), answer in zip(under_way, answers):
+        for number, data in zip(part, answer):
+            if rows is None or data is None:
+                found[number] = data
+            else:
+                rows[number] = np.frombuffer(data, np.uint8)
+                found[number] = b""
+    for number in range(len(blobs)):
+        if found[number] is None:
+            found[number] = store.get(tag, blobs[number], out=rows[number] if rows is not None else None)
+    return found
+
+
+def _by_home(store, tag, blobs):
+    """{home: numbers of the blobs}."""
+    found = {}
+    for number, blob in enumerate(blobs):
+        found.setdefault(store.home(tag, blob), []).append(number)
+    return found
+
+
+def _parts(numbers, nbytes):
+    """Lists of numbers, each few enough for one question."""
+    count = max(1, min(_NAMES, PORTION // max(1, nbytes)))
+    return [numbers[start:start + count] for start in range(0, len(numbers), count)]

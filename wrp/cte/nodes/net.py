@@ -1,0 +1,95 @@
+"""Net: all nodes of a store as one rank sees them: calls at a home or everywhere, bytes that lie on other nodes."""
+
+from wrp.cte import pieces
+from wrp.cte.nodes.asking import Asking
+from wrp.cte.nodes.far import Far
+from wrp.cte.nodes.home import MODULE
+from wrp.cte.nodes.mail import Mail, offset_in
+from wrp.cte.nodes.wire import PORTION
+from wrp.cte.records import RAM
+from wrp.errors import Corrupt
+
+_EXTENTS = PORTION // 64        # in one question
+
+
+class Net:
+    """calls: what this node is asked, {name: function}. Made collectively over all ranks; everything else is local.
+
+    far : {node: Far} of the other nodes
+    """
+
+    def __init__(self, parts, calls):
+        ranks, runtime = parts.ranks, parts.runtime
+        self.calls, self._parts = calls, parts
+        self.node, self.nodes = ranks.node, ranks.nodes
+        self.others = frozenset(range(ranks.nodes)) - {ranks.node}
+        mail = Mail(runtime)
+        pool = runtime.pool("wrp_cte", MODULE, mail=mail, calls=calls, limit_s=parts.config.get("networking.net_timeout"))
+        self._asking = Asking(ranks, pool, mail)
+        base = offset_in(runtime.segment, parts.tiers.ram) if parts.tiers.ram is not None else None
+        bases = dict(ranks.gather((ranks.node, base), "where the ram of every node begins"))
+        self.far = {node: Far(node, bases[node], runtime.remote, parts.tiers, self._asking) for node in sorted(self.others)}
+
+    def at(self, node, call, *args):
+        """What a call of Answering gives on a node, which may be this one. Raises what it raises there, WaitTimeout for a silent node."""
+        return self.calls[call](*args) if node == self.node else self._asking.ask(node, call, *args)
+
+    def begin(self, node, call, *args):
+        """A Question to another node."""
+        return self._asking.begin(node, call, *args)
+
+    def answers(self, questions):
+        """The values of questions under way, all of which are waited for; raises the first error of any."""
+        found, first = [], None
+        for question in questions:
+            try:
+                found.append(question.answer())
+            except Exception as error:
+                first = first or error
+        if first is not None:
+            raise first
+        return found
+
+    def everywhere(self, call, *args):
+        """What a call gives on every node, this one's first."""
+        under_way = [self.begin(node, call, *args) for node in sorted(self.others)]
+        try:
+            own = self.calls[call](*args)
+        finally:
+            others = self.answers(under_way)
+        return [own, *others]
+
+    def read(self, node, record, offset, out):
+        """Fill `out` from the extents of another node's record; False when it was replaced meanwhile. Corrupt when it was not, and is damaged."""
+        far = self.far[node]
+        try:
+            if record.raw:
+                self._framing(far).read(record, offset, out)
+            else:
+                pieces.read(far, record, offset, out)
+        except Corrupt:
+            if self._still(node, record):
+                raise
+            return False
+        # a part of an extent in ram has no checksum of its own
+        is_checked = len(out) == record.size or all(extent[0] != RAM for extent in record.extents)
+        return is_checked or self._still(node, record)
+
+    def _still(self, node, record):
+        return self._asking.ask(node, "still", record.name, record.stamp, record.extents)
+
+    def _framing(self, far):
+        from wrp.cte.framing import Framing
+
+        known = self._parts.framing
+        return Framing(far, {}, known.cipher if known is not None else None)
+
+    def send_away(self):
+        """Tell other nodes what of their files is free now."""
+        tiers, by_node = self._parts.tiers, {}
+        while tiers.away:
+            extent = tiers.away.popleft()
+            by_node.setdefault(tiers.owner(extent[0]), []).append(extent)
+        parts = [(node, extents[start:start + _EXTENTS]) for node, extents in by_node.items() for start in range(0, len(extents), _EXTENTS)]
+        for node, extents in parts:
+            self._asking.ask(node, "give_back", extents)

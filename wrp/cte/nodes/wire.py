@@ -1,0 +1,46 @@
+"""How questions, answers and errors are written between nodes: msgpack. Pure."""
+
+import msgpack
+
+from wrp import errors
+from wrp.cte.records import Record
+
+INLINE = 32 << 10               # bytes of a blob that travel inside a question or an answer; more go by themselves
+PORTION = 1 << 20               # bytes of questions, and of what is fetched of an answer at once
+
+encode = msgpack.packb
+
+
+def decode(data):
+    return msgpack.unpackb(data, strict_map_key=False)
+
+
+def answer_of(value):
+    return encode([value])
+
+
+def error_of(error):
+    """The answer of a question that ended with an error."""
+    return encode([type(error).__name__, str(error)])
+
+
+def value_of(data):
+    """What `answer_of` was given; raises the error that `error_of` was."""
+    value, *sentence = decode(data)
+    if sentence:
+        kind = getattr(errors, value, None)
+        if isinstance(kind, type) and issubclass(kind, errors.WrpError):
+            raise kind(*sentence)
+        raise errors.WrpError(f"{value}: {sentence[0]}")
+    return value
+
+
+def extents_of(plain):
+    """Extents as records have them."""
+    return tuple(map(tuple, plain))
+
+
+def record_of(plain):
+    """The Record of its list of fields."""
+    record = Record(*plain)
+    return record.but(extents=extents_of(record.extents), durable=extents_of(record.durable))
