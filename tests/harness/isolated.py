@@ -17,6 +17,9 @@ case $host in
 {cases}
 *) echo "no node $host" >&2; exit 1;;
 esac
+# a folder of its own for what MPI keeps by the numbers of processes, which are the same on every node
+export TMPDIR={folder}/tmp-$host
+mkdir -p "$TMPDIR"
 exec nsenter -t $pid --net --uts --mount --ipc --pid -- sh -c "cd {here} && $*"
 """
 
@@ -29,7 +32,7 @@ class Nodes:
         self.machines = [self._login.neighbour(f"n{number}", f"10.77.0.{number}") for number in range(1, count + 1)]
         self._agent = folder / "agent"
         cases = "\n".join(f"{machine.name}) pid={machine._first};;" for machine in self.machines)
-        self._agent.write_text(_AGENT.format(cases=cases, here=shlex.quote(os.getcwd())))
+        self._agent.write_text(_AGENT.format(cases=cases, folder=shlex.quote(str(folder)), here=shlex.quote(os.getcwd())))
         self._agent.chmod(0o755)
 
     def start(self, ranks_per_node, argv, env=None):
