@@ -11,6 +11,7 @@ import pytest
 import wrp_cee as cee
 from harness.mpirun import job_environment
 from wrp.cee.context import fitting
+from wrp.cte import Store
 from wrp.errors import JobFileError, NoSuchTag, SourceMissing, UsageError
 
 
@@ -102,6 +103,28 @@ def test_splice_copies_in_one_step(interface, raw):
     assert interface.context_splice("other", "nothing", ".*") == 6
     assert interface.context_splice("other", b"a", ".*") == 2 and "context_splice: " in str(interface.last_error)
     assert interface.context_query("other", ".*") == []
+
+
+def test_splice_gives_no_two_blobs_one_name(folder):
+    with Store.open(folder) as store:
+        store.put("a", "b/c", b"1")
+        store.put("a/b", "c", b"2")
+    with cee.ContextInterface(store=folder) as interface:
+        assert interface.context_splice("new", "a.*", ".*") == 2
+        assert "would both be called 'a/b/c'" in str(interface.last_error) and interface.context_query("new", ".*") == []
+
+
+def test_splice_leaves_hdf5_contexts_whole(interface, tmp_path):
+    with h5py.File(tmp_path / "s.h5", "w") as file:
+        file["g/x"] = np.arange(100)
+    interface.context_bundle([cee.AssimilationCtx(f"hdf5::{tmp_path}/s.h5", "iowarp::run/", "hdf5")])
+    for tag in ("run/", "run/g/x"):
+        assert interface.context_splice(tag, "run/", ".*") == 2
+        assert f"{tag!r} belongs to the HDF5 context 'run/'" in str(interface.last_error)
+    # a copy of a context's own blobs has none of its datasets
+    assert interface.context_splice("copy", "run/", ".*") == 0
+    assert interface.context_destroy(["copy"]) == 0
+    assert interface.context_query("run/g/x", ".*") == ["chunk_0", "description"]
 
 
 def test_retrieve_that_leaves_blobs_out_says_so(interface, raw, capfd):

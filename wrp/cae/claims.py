@@ -20,15 +20,15 @@ def check(survey, store):
     for item in survey.items:
         if item.tag != survey.context and of(store, item.tag):
             raise JobFileError(f"the dataset tag {item.tag!r} is an HDF5 context in the store already; {_cure(item.tag)}")
-        for context in _above(item.tag):
+        for context in above(item.tag):
             if context not in claimed:
                 claimed[context] = of(store, context)
             if item.tag in claimed[context]:
                 raise JobFileError(f"the tag {item.tag!r} belongs to the HDF5 context {context!r} in the store; {_cure(context)}")
 
 
-def _above(tag):
-    """The names that a context with this dataset tag can have, which may end with a slash."""
+def above(tag):
+    """The names that a context with this dataset tag can have, shortest first, which may end with a slash."""
     for at, letter in enumerate(tag):
         if letter == "/" and at:
             yield tag[:at]

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 
 from wrp.cee import explore
 from wrp.cee.opening import borrow, give_back, no_store
+from wrp.comm.ranks import world
 from wrp.errors import NoSuchTag, UsageError, WrpError
 
 DEFAULT_MAX_RESULTS = 1024
@@ -86,7 +87,8 @@ class ContextInterface:
     def context_splice(self, new_tag, tag_re, blob_re):
         """Copy the matching blobs into `new_tag`, in one step. 0, or an exit code as `context_bundle`. Collective.
 
-        Blobs keep their names when they come from one tag, else they are called ``tag/blob``.
+        Blobs keep their names when they come from one tag, else they are called ``tag/blob``. UsageError when two would have
+        one name, or `new_tag` belongs to an HDF5 context, which could not be exported any more.
         """
         return self._code(lambda: self._splice(new_tag, tag_re, blob_re))
 
@@ -144,7 +146,7 @@ class ContextInterface:
         self._print(self.last_error)
 
     def _print(self, error):
-        if self._shared is None or self._shared.ranks.rank == 0:
+        if world().rank == 0:
             print(f"wrp: {error}", file=sys.stderr, flush=True)
 
     def _bundle(self, bundle):
@@ -162,12 +164,11 @@ class ContextInterface:
         shared = self._open()
         store, ranks = shared.writing(), shared.ranks
         with ranks.agreed("look for the blobs to splice"):
-            rows = explore.query(store, tag_re, blob_re)
-        one = len({row.tag for row in rows}) == 1
+            _check_free(store, new_tag)
+            named = _named(explore.query(store, tag_re, blob_re))
         with store.batch(f"splice {new_tag}") as batch:
             batch.replace(new_tag)
-            for row in rows[ranks.rank::ranks.size]:
-                name = row.blob if one else f"{row.tag}/{row.blob}"
+            for name, row in named[ranks.rank::ranks.size]:
                 with batch.writing(new_tag, name, row.size) as view:
                     store.get(row.tag, row.blob, out=view)
                 ranks.tick()
@@ -177,6 +178,25 @@ class ContextInterface:
         missing = explore.destroy(shared.writing(), tags, shared.ranks, missing_ok=True)
         if missing:
             raise NoSuchTag(f"no tag {missing[0]!r} in the store: it can't be destroyed")
+
+
+def _check_free(store, tag):
+    """UsageError when the tag is an HDF5 context, or one dataset of it."""
+    context = tag if store.exists(tag, explore.LAYOUT) else explore.context_of(store, tag)
+    if context:
+        raise UsageError(f"context_splice: {tag!r} belongs to the HDF5 context {context!r}: choose another tag, or destroy that context first")
+
+
+def _named(rows):
+    """[(name in a tag made of all of them, BlobRow)]."""
+    one = len({row.tag for row in rows}) == 1
+    named = {}
+    for row in rows:
+        name = row.blob if one else f"{row.tag}/{row.blob}"
+        if name in named:
+            raise UsageError(f"context_splice: {row.blob!r} of {row.tag!r} and {named[name].blob!r} of {named[name].tag!r} would both be called {name!r}")
+        named[name] = row
+    return list(named.items())
 
 
 def _listed(call, items, what):

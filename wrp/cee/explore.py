@@ -3,6 +3,7 @@
 import re
 from dataclasses import dataclass
 
+from wrp.cae import claims
 from wrp.errors import NoSuchTag, NothingMatched
 
 EVERYTHING = ".*"
@@ -81,12 +82,7 @@ def members(store, tag):
 
 def context_of(store, tag):
     """The HDF5 context that `tag` is one dataset of, or None."""
-    parts = tag.split("/")
-    for length in range(len(parts) - 1, 0, -1):
-        context = "/".join(parts[:length])
-        if tag in members(store, context)[1:]:
-            return context
-    return None
+    return next((context for context in claims.above(tag) if tag in members(store, context)[1:]), None)
 
 
 def destroy(store, tags, ranks, missing_ok=False):

@@ -88,10 +88,11 @@ def unpack(data):
 
 
 def dataset_tags(data, tag):
-    """Names of the dataset tags in the `layout` blob of the context `tag`; [] where the blob is somebody else's."""
+    """Names of the dataset tags in the `layout` blob of the context `tag`; [] where the blob is somebody else's, as in a copy."""
     if not bytes(data[:len(_MAGIC)]) == _MAGIC:
         return []
-    return [dataset.tag for dataset in unpack(data).datasets if dataset.tag and dataset.tag != tag]
+    below = tag.rstrip("/") + "/"
+    return [dataset.tag for dataset in unpack(data).datasets if dataset.tag.startswith(below) and dataset.tag != tag]
 
 
 def _plain(value):
