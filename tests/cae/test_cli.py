@@ -42,6 +42,15 @@ def test_json_and_store_from_the_environment(jobs, capsys, monkeypatch, tmp_path
     assert "transfer 1: file::data.bin -> iowarp::t: done, 100 B" in err
 
 
+def test_check_says_what_there_is_and_takes_nothing_in(jobs, capsys, tmp_path):
+    assert cli.main(["jobs.yaml", "--check"]) == 0
+    assert capsys.readouterr().out == "transfer 1: file::data.bin: 1 dataset(s), 100 B\n"
+    assert cli.main(["jobs.yaml", "--check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"transfers": [
+        {"number": 1, "src": "file::data.bin", "dst": "iowarp::t", "datasets": 1, "nbytes": 100}]}
+    assert not (tmp_path / "wrp-store").exists()
+
+
 def test_store_option_wins(jobs, monkeypatch, tmp_path):
     monkeypatch.setenv("WRP_STORE", str(tmp_path / "other"))
     assert cli.main(["jobs.yaml", "--quiet", "--store", "mine"]) == 0

@@ -45,7 +45,7 @@ def _command(args, wrong, ranks):
     if args.check:
         with ranks.agreed(f"checking the transfers of {args.jobs}"):
             if ranks.rank == 0:
-                _check(job)
+                _check(job, args.json)
         return 0
     job = ranks.share(job, f"the job file {args.jobs}")
     folder = args.store or os.environ.get("WRP_STORE") or _FOLDER
@@ -54,12 +54,17 @@ def _command(args, wrong, ranks):
     return 0
 
 
-def _check(job):
+def _check(job, as_json):
     """Look at every source as the job would, and say what it holds."""
+    found = []
     for transfer in plan.order(job.transfers):
         survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
         datasets = sum(item.is_dataset for item in survey.items)
-        print(f"{transfer.label}: {transfer.src}: {datasets} dataset(s), {format_size(survey.nbytes)}", flush=True)
+        found.append({"number": transfer.number, "src": transfer.src, "dst": transfer.dst, "datasets": datasets, "nbytes": survey.nbytes})
+        if not as_json:
+            _say(f"{transfer.label}: {transfer.src}: {datasets} dataset(s), {format_size(survey.nbytes)}")
+    if as_json:
+        _say(json.dumps({"transfers": found}, indent=1))
 
 
 def _ingest(job, store, ranks, args):

@@ -25,6 +25,8 @@ def check_target(path, force):
     folder = os.path.dirname(os.path.abspath(path))
     if not os.path.isdir(folder):
         raise UsageError(f"there is no folder {folder} to write {os.path.basename(path)} into")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"the folder {folder} can't be written: choose another place for {os.path.basename(path)}")
 
 
 @contextmanager

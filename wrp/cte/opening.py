@@ -87,7 +87,8 @@ def _open(parts, path, key):
         sizes = sizes_of(parts.config, path if parts.write else None, len(known))
     sizes = ranks.share(sizes, "sizes of the tiers")
     parts.runtime = Runtime(ranks, parts.config)
-    parts.tiers = Tiers(parts.runtime, parts.folder, sizes)
+    with ranks.agreed("making the tiers"):
+        parts.tiers = Tiers(parts.runtime, parts.folder, sizes)
     parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram, _entries(parts.config))
     parts.tiers.counters = parts.catalog.noted.counters
     parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)

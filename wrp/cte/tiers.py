@@ -18,6 +18,7 @@ from wrp.cte.telemetry.counters import Counters
 from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
 
 PIECE = 4 << 20                 # an extent is at most this long
+_LEAST_FILE = 4096              # a store on a full disk opens too: what it holds can be read and destroyed
 
 
 class Tiers:
@@ -40,7 +41,7 @@ class Tiers:
         mine = [number for number in range(self._folder.header["files"]) if number % ranks.nodes == ranks.node]
         for number in mine:
             path = self._folder.data_path(number)
-            self._owned[number + 1] = self._runtime.device(f"file{number}", "file", capacity // len(mine), path)
+            self._owned[number + 1] = self._runtime.device(f"file{number}", "file", max(capacity // len(mine), _LEAST_FILE), path)
 
     def cut(self, at, timeout_s):
         """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""

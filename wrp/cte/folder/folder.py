@@ -110,7 +110,7 @@ class Folder:
             raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
                              f"name another folder with --store") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"store {self.path}: its STORE file can't be read: {error}") from error
+            raise StoreError(f"store {self.path}: its STORE file can't be read: {getattr(error, 'strerror', None) or error}") from error
         if version not in _READABLE:
             raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats {_READABLE[0]} and {FORMAT}: "
                                f"open it with the wrp that wrote it, or choose another folder with --store")
