@@ -3,17 +3,19 @@
 import compileall
 import os
 import tempfile
+from inspect import signature
 
 import numpy as np
+from numba import types
 
-from wrp.comm import mailbox
+from wrp.comm import ways
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach
 from wrp.runtime.daemon.daemon import Daemon
-from wrp.runtime.postman.postman import post_finish
+from wrp.runtime.postman import quick
 from wrp.runtime.postman.serving import served_new
 from wrp.runtime.runtime import Runtime
 from wrp.runtime.waiting import CoMutex, gather, in_thread, sleep
@@ -50,7 +52,7 @@ def main():
     with tempfile.TemporaryDirectory() as folder:
         with Runtime(Solo(), Config.default()) as runtime:
             _use_runtime(runtime, folder)
-            _use_mail(runtime.node)
+            _compile_mail(runtime.node)
         with Daemon(Solo(), Config.default(), f"warming-{os.getpid()}") as daemon, attach(daemon.name, 0) as attached:
             attached.pool("admin").call(admin.MONITOR)
             attached.pool("admin").submit(admin.MONITOR, deadline_s=60).cancel()
@@ -75,17 +77,13 @@ def _use_runtime(runtime, folder):
         runtime.pool(f"warm.{kind}", "bdev").call(bdev.SYNC)
 
 
-def _use_mail(node):
+def _compile_mail(node):
     """What a postman calls; there is none on one node."""
-    words, found = np.zeros(64, np.int64), np.zeros(2, np.int64)
-    address, free = words.ctypes.data, node.address + node.layout.free
-    mailbox.slot_seal(address, 1)
-    mailbox.slot_take(address, 1, address + 256)
-    mailbox.slots_come(np.array([(address, 1), (address, 2)]), found)
-    mailbox.credit_seal(address, 1)
-    mailbox.credit_read(address, 0)
-    offset = served_new(node.address, free, node.layout.lane(0), 0, 0, admin.MONITOR, 0, 0, 0, 0, 0, 0, 0)
-    post_finish(node.address, free, offset, 0, 0, 0, 0, 0)          # its worker frees the record
+    for kernel in (ways.way_post, ways.way_look, ways.way_drop, ways.way_due, ways.way_owes, ways.way_busy, ways.ways_send, ways.ways_come,
+                   quick.turns, quick.pause, quick.rows_format, quick.sent_end):
+        kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
+    offset = served_new(node.address, node.address + node.layout.free, node.layout.lane(0), 0, 0, admin.MONITOR, 0, 0, 0, 0, 0, 0, 0)
+    quick.post_finish(node.address, node.address + node.layout.free, offset, 0, 0, 0, 0, 0)         # its worker frees the record
 
 
 def _use_tasks(pool):

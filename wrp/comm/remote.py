@@ -7,6 +7,7 @@ import time
 
 import numpy as np
 
+from wrp.comm.onesided import calls_of
 from wrp.comm.ranks.waiting import Naps
 from wrp.errors import RangeError, UsageError, WaitTimeout
 
@@ -23,11 +24,12 @@ class RemoteWindow:
     step, or calls `progress` often, as a runtime's postman does. `get` and `put` see and change bytes as they are: who shares
     them orders the accesses by other means.
     knocker : called with a node now and then while an operation on it lasts, so that it polls
+    calls : for one thread's puts from kernels, see `onesided`; None without several nodes, or where that isn't possible
     """
 
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
-        self.node, self.knocker = ranks.node, None
+        self.node, self.knocker, self.calls = ranks.node, None, None
         self._kept, self._flusher = [], None
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
@@ -39,10 +41,15 @@ class RemoteWindow:
             self._probe = MPI.COMM_SELF.Iprobe
             self._window = MPI.Win.Create(segment.buffer if leads else None, 1, comm=self._comm)
             self._window.Lock_all()
+            self.calls = calls_of(self._window)
 
     def host(self, node):
         """Name of a node's host."""
         return self._nodes[node][1]
+
+    def rank(self, node):
+        """The rank of a node's first rank, whose memory the window is over."""
+        return self._nodes[node][0]
 
     def get(self, node, offset, out, timeout_s=None):
         """Fill `out` (writable contiguous buffer) with the bytes from `offset` on of the node's segment.

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from wrp.comm import atomics
 from wrp.comm.checksum import hash128
+from wrp.comm.jit import kernel
 from wrp.comm.lock import NBYTES as TOKEN_NBYTES
 from wrp.comm.lock import Token
 from wrp.errors import ConfigError, UsageError, WrpError
@@ -24,6 +25,41 @@ _ROUTES, _READY = 1, 2
 ADMIN_KIND, BDEV_KIND, PYTHON_KIND, JITTED_KIND = 1, 2, 3, 4
 IDS = {"admin": (1, 0), "bdev": (301, 0), "wrp_cae_core": (400, 0), "wrp_cte_core": (512, 0)}
 _FIRST_MAJOR = 1000
+
+
+@kernel
+def pool_entry(table, number):
+    """Address of an entry of the table at this address."""
+    return table + _ENTRIES + number * ENTRY
+
+
+@kernel
+def pool_find(table, high, low):
+    """Number of the pool whose name has this hash, if all its containers of this node are made; else -1."""
+    for number in range(atomics.load(table + _COUNT)):
+        entry = pool_entry(table, number)
+        if atomics.load(entry + _NAME + 8) == low and atomics.load(entry + _NAME) == high:
+            return number if atomics.load(entry + _FLAGS) & _READY else -1
+    return -1
+
+
+@kernel
+def pool_key(entry):
+    """The hash of the name of the pool with this entry."""
+    return atomics.load(entry + _NAME), atomics.load(entry + _NAME + 8)
+
+
+@kernel
+def pool_place(entry, container):
+    """(node, shard) of a container of the pool with this entry."""
+    shards = atomics.load(entry + _SHARDS)
+    return (atomics.load(entry + _HOME) >> 32) + container // shards, container % shards
+
+
+@kernel
+def pool_lane(entry):
+    """Number of the lane of the shard with this entry."""
+    return atomics.load(entry + LANE)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,14 @@ import time
 
 import pytest
 
+from wrp.comm import remote
 from wrp.comm.checksum import hash64
 from wrp.comm.jit import kernel
 from wrp.comm.ranks import world
 from wrp.errors import UsageError
 from wrp.runtime import handlers, modules
 from wrp.runtime.config import load
+from wrp.runtime.postman.quick import ROWS
 from wrp.runtime.routing import PoolQuery
 from wrp.runtime.runtime import Runtime
 from wrp.runtime.waiting.coroutines import sleep
@@ -82,10 +84,12 @@ modules.register("place", Place)
 modules.register("asker", Asker)
 
 
-@pytest.fixture(params=[4, 128], ids=["tiny-rings", "rings"])
-def runtime(request, tmp_path):
-    ranks = world()
-    (tmp_path / "c.yaml").write_text(_CONF % request.param)
+@pytest.fixture(params=[(4, True), (128, True), (4, False)], ids=["tiny-rings", "rings", "tiny-rings-in-python"])
+def runtime(request, tmp_path, monkeypatch):
+    ranks, (depth, has_symbols) = world(), request.param
+    if not has_symbols:             # as with a library of MPI in which its functions aren't found
+        monkeypatch.setattr(remote, "calls_of", lambda window: None)
+    (tmp_path / "c.yaml").write_text(_CONF % depth)
     with Runtime(ranks, load(str(tmp_path / "c.yaml"), {})) as runtime:
         yield runtime
 
@@ -132,6 +136,19 @@ def test_many_tasks_in_all_directions(runtime):
     futures = [pool.submit_many(10, [(number,) for number in range(200)], query=f"direct_id:{node}") for node in range(ranks.nodes)]
     for each in futures:
         assert [future.wait().values[1] for future in each] == list(range(200))
+    together(runtime)
+
+
+def test_more_tasks_wait_at_once_than_the_kernel_has_rows(runtime):
+    pool, ranks = runtime.pool("place", "place"), runtime.ranks
+    other = f"direct_id:{(ranks.node + 1) % ranks.nodes}"
+    together(runtime)
+    if ranks.rank == 0:
+        futures = pool.submit_many(11, [(50,)] * (ROWS + 200), query=other)
+        futures[7].cancel()
+        assert futures[7].wait().code in (0, 97)
+        assert {future.wait().values[0] for future in futures[8:]} == {1}
+        assert pool.call(10, 3, query=other).values[1] == 3
     together(runtime)
 
 

@@ -16,10 +16,10 @@ _log = logging.getLogger("wrp.runtime")
 
 
 class Far:
-    """`mail`: Mailboxes; `host(node)`: a node's name; `net_timeout_s`: for tasks that have none of their own."""
+    """`mail`: Mailboxes; `plain`: Plain; `host(node)`: a node's name; `net_timeout_s`: for tasks that have none of their own."""
 
-    def __init__(self, mail, host, net_timeout_s):
-        self._mail, self._host, self._net_timeout_s = mail, host, net_timeout_s
+    def __init__(self, mail, plain, host, net_timeout_s):
+        self._mail, self._plain, self._host, self._net_timeout_s = mail, plain, host, net_timeout_s
         self._numbers, self._tick_at = 0, 0.0
         self._peers = {node: _Peer() for node in mail.nodes}
 
@@ -30,7 +30,7 @@ class Far:
         if peer.is_lost and work.skips:
             sent.end(NET_TIMEOUT, ())
             return sent
-        if not peer.sent:
+        if not peer.sent and not self._plain.flying(node):
             peer.heard_at = time.monotonic()
         peer.sent[sent.number] = sent
         self._post(node, TASKS, sent)
@@ -54,11 +54,14 @@ class Far:
         peer.heard_at = time.monotonic()
         if peer.is_lost:
             peer.is_lost = False
+            self._plain.set_lost(node, False)
             _log.warning("node %d on %s answers again", node, self._host(node))
 
     def take(self, node, words):
         """A letter of the box of replies."""
-        if words[0] == REPLY:
+        if words[0] == REPLY and words[1] < 0:
+            self._plain.end(words[1], words[2], words[3:7])
+        elif words[0] == REPLY:
             sent = self._peers[node].sent.pop(words[1], None)
             if sent is not None:
                 sent.end(words[2], tuple(words[3:7]))
@@ -70,7 +73,11 @@ class Far:
         if not sent.has_left:
             self._end(sent, CANCELLED)
         else:
-            self._post(sent.node, TASKS, (CANCEL, sent.number))
+            self.cancel_number(sent.node, sent.number)
+
+    def cancel_number(self, node, number):
+        """Ask the other node to cancel the task that went with this number."""
+        self._post(node, TASKS, (CANCEL, number))
 
     def turn(self):
         """Put what found no room into the boxes; look at clocks now and then. True if anything went."""
@@ -85,18 +92,19 @@ class Far:
         if now >= self._tick_at:
             self._tick_at = now + _TICK_S
             for node, peer in self._peers.items():
-                if peer.sent:
+                if peer.sent or self._plain.flying(node):
                     self._tick(node, peer, now)
         return worked
 
     @property
-    def is_busy(self):
-        """True while answers are awaited, or letters wait for room."""
-        return any(peer.sent or any(peer.queued) for peer in self._peers.values())
+    def is_calm(self):
+        """True when no letter waits for room."""
+        return not any(any(peer.queued) for peer in self._peers.values())
 
     def end_all(self):
         """The runtime is being closed."""
-        for peer in self._peers.values():
+        for node, peer in self._peers.items():
+            self._plain.end_all(node, CANCELLED)
             for sent in list(peer.sent.values()):
                 self._end(sent, CANCELLED)
 
@@ -115,22 +123,27 @@ class Far:
         return letter.has_left
 
     def _tick(self, node, peer, now):
-        silent_s, now_ns = now - peer.heard_at, time.monotonic_ns()
+        silent_s, now_ns = now - max(peer.heard_at, self._plain.heard_at(node)), time.monotonic_ns()
         for sent in [sent for sent in peer.sent.values() if sent.work.due_ns and now_ns > sent.work.due_ns + _GRACE_NS]:
             self.cancel(sent)
             self._end(sent, DEADLINE)
-        if not peer.sent:
+        flying = self._plain.flying(node)
+        if not peer.sent and not flying:
             return
-        least_s = min(map(self._limit_s, peer.sent.values()))
+        least_s = min([*map(self._limit_s, peer.sent.values()), *[self._net_timeout_s] * (flying > 0)])
         if silent_s >= _PING_PART * least_s and now >= peer.asked_at + _PING_PART * least_s:
             peer.asked_at = now
             self._mail.post(node, TASKS, (PING, 0))         # a full box asks as well
         if silent_s < least_s:
             return
         late = [sent for sent in peer.sent.values() if silent_s >= self._limit_s(sent)]
+        flying = flying if silent_s >= self._net_timeout_s else 0
         peer.is_lost = True
+        self._plain.set_lost(node, True)
         _log.warning("node %d on %s hasn't answered for %.3g s: %d tasks for it end with code %d; see that its first rank lives and isn't "
-                     "stopped, and that the network between the nodes works", node, self._host(node), silent_s, len(late), NET_TIMEOUT)
+                     "stopped, and that the network between the nodes works", node, self._host(node), silent_s, len(late) + flying, NET_TIMEOUT)
+        if flying:
+            self._plain.end_all(node, NET_TIMEOUT)
         for sent in late:
             self._end(sent, NET_TIMEOUT)
 

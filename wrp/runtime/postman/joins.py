@@ -33,6 +33,11 @@ class Joins:
         self._look(name, gathering)
         return each
 
+    @property
+    def is_calm(self):
+        """True when no task waits for others."""
+        return not self._rounds
+
     def turn(self):
         """Look at clocks: True if something began."""
         began = False

@@ -1,13 +1,11 @@
 """Postman: the loop of the thread that moves tasks between this node and the others. For what it has under way see its neighbours."""
 
 import logging
-import os
 import time
 from collections import deque
 from functools import partial
 
 from wrp.comm import atomics
-from wrp.comm.jit import kernel
 from wrp.comm.mailbox import REPLIES, TASKS
 from wrp.runtime import lanes, tasks
 from wrp.runtime.future import NO_POOL
@@ -15,31 +13,19 @@ from wrp.runtime.joint import aggregate_of
 from wrp.runtime.postman.fan import Fan
 from wrp.runtime.postman.far import Far
 from wrp.runtime.postman.joins import Joins
+from wrp.runtime.postman.plain import Plain
+from wrp.runtime.postman.quick import WORKED, post_finish
 from wrp.runtime.postman.serving import Serving
 from wrp.runtime.postman.work import CANCEL, PING, RING, Work
 from wrp.runtime.routing.address import unpack
 
 _AT_ONCE = 64                   # tasks, or letters of a box, taken before something else
 _LOOK_S = 0.002                 # between two looks for a pool that isn't there yet
-_FIRST_NAP_NS = 20_000
-_NAP_PART = 8                   # a nap lasts this part of the time in which nothing has crossed: so much later a letter is seen
 _LISTEN_NS, _KNOCK_NS, _BURST = 200_000, 1_000_000, 50
 _FAILED = 99
 _HEAD = tasks.CANCEL // 8 + 1   # words of a record that are looked at
 _POOL, _METHOD, _COUNT, _ARGS, _DUE, _CANCEL = (word // 8 for word in (tasks.POOL, tasks.METHOD, tasks.COUNT, tasks.ARGS, tasks.DUE, tasks.CANCEL))
 _log = logging.getLogger("wrp.runtime")
-
-
-@kernel
-def post_finish(base, free, offset, code, v0, v1, v2, v3):
-    """Put the results of a task into its record and tell who waits."""
-    task = base + offset
-    tasks.task_value(task, 0, v0)
-    tasks.task_value(task, 1, v1)
-    tasks.task_value(task, 2, v2)
-    tasks.task_value(task, 3, v3)
-    atomics.store(task + tasks.TOOK, atomics.now_ns() - atomics.load(task + tasks.BORN))
-    tasks.task_finish(base, free, offset, code)
 
 
 class Postman:
@@ -52,10 +38,11 @@ class Postman:
         buffer = node.segment.buffer
         self._words = buffer[:len(buffer) // 8 * 8].cast("q")
         self._neighborhood = config.get("networking.neighborhood_size")
-        self._busy_ns, self._longest_ns = (1000 * config.get(f"networking.{key}") for key in ("busy_wait", "longest_nap"))
+        naps = (1000 * config.get(f"networking.{key}") for key in ("busy_wait", "longest_nap"))
         self._net_timeout_s = config.get("networking.net_timeout")
-        self._serving = Serving(node, lane_offset)
-        self._far = Far(mail, window.host, self._net_timeout_s)
+        self._plain = Plain(node, lane_offset, mail, *naps)
+        self._serving = Serving(node, lane_offset, self._plain.finished if self._plain.is_quick else None)
+        self._far = Far(mail, self._plain, window.host, self._net_timeout_s)
         self._joins = Joins(node.number, self.run)
         self._own, self._theirs = {}, {}            # handles of tasks of this node by record, of others by (node, number)
         self._early = deque()                       # tasks for pools that aren't there yet
@@ -64,19 +51,22 @@ class Postman:
         self.on_ring = lambda: None
 
     def __call__(self):
-        active_ns = time.monotonic_ns()
         while True:
             if self._turn():
-                active_ns = time.monotonic_ns()
+                self._plain.touch()
             elif atomics.load(self._lane + lanes.STOP) == 1:
                 break
-            else:
-                self._pause(time.monotonic_ns() - active_ns)
+            elif not (self._plain.is_quick and self._is_calm):      # else the kernel has paused
+                self._plain.slow(self._is_slow)
+                offset = self._plain.pause()
+                if offset >= 0:
+                    self._take(offset)
         self._far.end_all()
 
     def ring(self, node):
         """Have `on_ring` called at another node. Any thread."""
         self._rings.append(node)
+        self._plain.ring()
         lanes.lane_wake(self._lane)
 
     def close(self):
@@ -84,17 +74,41 @@ class Postman:
         self._words.release()
         self._mail.close()
 
-    def _pause(self, quiet_ns):
-        if quiet_ns < self._busy_ns or self._longest_ns == 0:
-            os.sched_yield()
-            return
-        nap_ns = min(max(quiet_ns // _NAP_PART, _FIRST_NAP_NS), self._longest_ns)
-        offset = lanes.lane_next(self._lane, 0, time.monotonic_ns() + nap_ns)
-        if offset >= 0:
-            self._take(offset)
-
     def _turn(self):
         """One look at everything: True if anything was done."""
+        worked, come = self._look_quickly() if self._plain.is_quick else self._look()
+        worked |= self._serving.turn()
+        self._plain.rung()
+        while self._rings:
+            self._far.ring(self._rings.popleft())
+        for node, box in come:
+            worked |= self._read(node, box)
+        self._look_early()
+        worked |= self._joins.turn()
+        worked |= self._far.turn()
+        self._mail.send()
+        return worked
+
+    def _look_quickly(self):
+        """(whether anything was done, where letters are for Python) by the kernel, which stays while nothing here waits."""
+        self._plain.slow(self._is_slow)
+        bits = self._plain.turn(self._is_calm)
+        offset = self._plain.task()
+        if offset >= 0:
+            self._take(offset)
+        return bits & WORKED > 0, self._plain.letters()
+
+    @property
+    def _is_slow(self):
+        """True while something waits here that no plain task may overtake."""
+        return not (self._serving.is_calm and self._far.is_calm) or len(self._early) > 0
+
+    @property
+    def _is_calm(self):
+        """True while nothing here waits for a clock or for room."""
+        return self._joins.is_calm and not self._is_slow
+
+    def _look(self):
         worked = False
         for _ in range(_AT_ONCE):
             offset = lanes.lane_poll(self._lane)
@@ -102,17 +116,7 @@ class Postman:
                 break
             worked = True
             self._take(offset)
-        worked |= self._serving.turn()
-        while self._rings:
-            self._far.ring(self._rings.popleft())
-        worked |= self._progress()
-        for node, box in self._mail.arrived():
-            worked |= self._read(node, box)
-        self._look_early()
-        worked |= self._joins.turn()
-        worked |= self._far.turn()
-        self._mail.send()
-        return worked
+        return worked | self._progress(), self._mail.arrived()
 
     def _progress(self):
         """Let MPI move what others ask of this node: True if one of them has knocked. Who moves many bytes needs MPI called more
@@ -132,8 +136,11 @@ class Postman:
         atomics.add(self._lane + lanes.DONE, 1)     # its way is no work of this node: a flush doesn't wait for other nodes
         if offset & 1:
             own = self._own.get(offset - 1)
+            plain = None if own is not None else self._plain.sent(offset - 1)
             if own is not None:
                 own.cancel()
+            elif plain is not None:
+                self._far.cancel_number(*plain)
             return
         at = offset // 8
         words = self._words[at:at + _HEAD].tolist()
@@ -173,11 +180,18 @@ class Postman:
                 theirs = self._theirs.get((node, words[1]))
                 if theirs is not None:
                     theirs.cancel()
+                else:
+                    self._cancel_plain(node, words[1])
             else:
                 number, work = Work.read(words, node)
                 self._theirs[node, number] = handle = _Handle()
                 handle.attach(self._guarded(work, partial(self._answer, node, number)))
         return count > 0
+
+    def _cancel_plain(self, node, number):
+        offset = self._plain.served(node, number)
+        if offset is not None:
+            self._serving.cancel_record(offset, atomics.load(self._base + offset + tasks.POOL))
 
     def _is_full(self):
         return self._serving.is_full or len(self._early) >= _AT_ONCE

@@ -21,18 +21,24 @@ def served_new(base, free, lane_offset, due, pool, method, count, a0, a1, a2, a3
 
 
 class Serving:
-    """`lane_offset`: of the postman's lane, which is told of their ends."""
+    """`lane_offset`: of the postman's lane, which is told of their ends; `finished()`: offsets of records that are done."""
 
-    def __init__(self, node, lane_offset):
+    def __init__(self, node, lane_offset, finished=None):
         self._node, self._lane_offset = node, lane_offset
         self._base, self._free, self._lane = node.address, node.address + node.layout.free, node.address + lane_offset
         self._running, self._parked, self._words = {}, deque(), deque()
+        self._finished = finished or self._stack
         self._lanes = {}
 
     @property
     def is_full(self):
         """True when tasks wait for room: no more should be taken in."""
         return len(self._parked) >= MOST_PARKED
+
+    @property
+    def is_calm(self):
+        """True when nothing waits for room."""
+        return not self._parked and not self._words
 
     def start(self, work, slot, done):
         """Have a worker run `work` in the shard with this slot's number; `done(code, values)` at its end: a Served."""
@@ -49,9 +55,11 @@ class Serving:
             worked = True
         while self._words and self._tell(*self._words[0]):
             self._words.popleft()
-        if atomics.load(self._lane + lanes.FINISHED):
+        for offset in self._finished():
             worked = True
-            self._take_finished()
+            code, *values = tasks.task_result(self._base + offset)
+            tasks.task_free(self._base, self._free, offset)
+            self._running.pop(offset).end(code, tuple(values))
         return worked
 
     def _hand(self, served):
@@ -80,12 +88,17 @@ class Serving:
         if served.offset is None:
             served.end(tasks.CANCELLED, ())
             return
-        atomics.store(self._base + served.offset + tasks.CANCEL, 1)
-        if not self._tell(served, served.offset):
-            self._words.append((served, served.offset))
+        self.cancel_record(served.offset, served.slot)
 
-    def _tell(self, served, offset):
-        return served.is_over or lanes.lane_push(self._lane_of(served.slot), offset + 1)
+    def cancel_record(self, offset, slot):
+        """Ask the worker of the shard with this slot's number to cancel the task with this record."""
+        atomics.store(self._base + offset + tasks.CANCEL, 1)
+        if not self._tell(offset, slot):
+            self._words.append((offset, slot))
+
+    def _tell(self, offset, slot):
+        # late word of a task that is over does nothing: its record isn't marked any more
+        return lanes.lane_push(self._lane_of(slot), offset + 1)
 
     def _lane_of(self, slot):
         lane = self._lanes.get(slot)
@@ -93,15 +106,15 @@ class Serving:
             lane = self._lanes[slot] = self._base + self._node.layout.lane(self._node.table.slot(slot).lane)
         return lane
 
-    def _take_finished(self):
+    def _stack(self):
+        """The lane's stack of records that are done, the first one first."""
+        if not atomics.load(self._lane + lanes.FINISHED):
+            return ()
         offset, found = atomics.exchange(self._lane + lanes.FINISHED, 0), []
         while offset:
             found.append(offset)
             offset = atomics.load(self._base + offset + tasks.LINK)
-        for offset in reversed(found):                  # the stack has the last one first
-            code, *values = tasks.task_result(self._base + offset)
-            tasks.task_free(self._base, self._free, offset)
-            self._running.pop(offset).end(code, tuple(values))
+        return reversed(found)
 
 
 class Served:

@@ -1,0 +1,122 @@
+"""Plain: what the postman in Python knows of plain tasks, which the kernel of `quick` moves without it."""
+
+import numpy as np
+
+from wrp.comm import atomics
+from wrp.comm.mailbox import WORDS
+from wrp.runtime import lanes, tasks
+from wrp.runtime.postman import quick
+
+_TURNS_NS = 20_000_000      # the kernel comes back to Python this often, for its clocks
+
+
+class Plain:
+    """The memory of one postman's kernel. `is_quick`: False where MPI can't be called from kernels; then nothing is plain.
+
+    mail : Mailboxes; busy_ns, longest_ns: how long it polls, and naps at most
+    """
+
+    def __init__(self, node, lane_offset, mail, busy_ns, longest_ns):
+        self._base, self._names, self._mail = node.address, mail.names, mail
+        self._words = np.zeros(quick.WORDS, np.int64)
+        self._nodes = np.zeros((node.count, quick.NODE_WORDS), np.int64)
+        self._sent, self._served = (np.zeros((quick.ROWS, quick.ROW_WORDS), np.int64) for _ in range(2))
+        self._come, self._letter = np.zeros(mail.count, np.int64), np.zeros(WORDS, np.int64)
+        self.is_quick = mail.calls != 0
+        self.address, layout = self._words.ctypes.data, node.layout
+        for place, word in ((quick.BASE, node.address), (quick.FREE, node.address + layout.free), (quick.LANE, node.address + lane_offset),
+                            (quick.LANE_OFFSET, lane_offset), (quick.LANES, node.address + layout.lane(0)), (quick.LANE_NBYTES, layout.lane_nbytes),
+                            (quick.TABLE, node.table.address), (quick.CALLS, mail.calls), (quick.WAYS, mail.address),
+                            (quick.LETTER, self._letter.ctypes.data), (quick.NODES, self._nodes.ctypes.data), (quick.SENT, self._sent.ctypes.data),
+                            (quick.SERVED, self._served.ctypes.data), (quick.COME, self._come.ctypes.data), (quick.KNOCKS, mail.knocks.ctypes.data),
+                            (quick.HEARD_KNOCKS, mail.heard.ctypes.data), (quick.NODE, node.number), (quick.WAY_COUNT, mail.count),
+                            (quick.RANKS, len(mail.heard)), (quick.BUSY, busy_ns), (quick.LONGEST, longest_ns),
+                            (quick.ACTIVE_AT, atomics.now_ns()), (quick.FOR_PYTHON, -1), (quick.SLOW, not self.is_quick)):
+            self._words[place // 8] = word
+        quick.rows_format(self.address)
+
+    def turn(self, is_calm):
+        """Run the kernel: once, or for a while where nothing waits in Python, `is_calm`. Its bits."""
+        until = atomics.now_ns() + _TURNS_NS if is_calm else 0
+        return quick.turns(self.address, until)
+
+    def touch(self):
+        """Something was done: no naps for a while."""
+        atomics.store(self.address + quick.ACTIVE_AT, atomics.now_ns())
+
+    def pause(self):
+        """Let others have the core. A task of this node for Python, or -1."""
+        return self.task() if quick.pause(self.address) else -1
+
+    def slow(self, is_slow):
+        """Say whether something waits in Python that no plain task may overtake."""
+        self._words[quick.SLOW // 8] = is_slow or not self.is_quick
+
+    def task(self):
+        """A task of this node for Python, or -1; once."""
+        return self._swapped(quick.FOR_PYTHON, -1)
+
+    def letters(self):
+        """[(node, box)] with a letter for Python; once."""
+        found = np.flatnonzero(self._come).tolist()
+        self._come[:] = 0
+        return [self._names[number] for number in found]
+
+    def finished(self):
+        """Offsets of the records of Python's tasks that are done, the first one first; once."""
+        offset, found = self._swapped(quick.LEFT, 0), []
+        while offset:
+            found.append(offset)
+            offset = atomics.load(self._base + offset + tasks.LINK)
+        return reversed(found)
+
+    def ring(self):
+        """Have the kernel come back. Any thread."""
+        atomics.store(self.address + quick.RINGING, 1)
+
+    def rung(self):
+        """Before Python looks at what it was rung for."""
+        atomics.store(self.address + quick.RINGING, 0)
+
+    # other nodes
+
+    def flying(self, node):
+        """Plain tasks that a node has of this one."""
+        return int(self._nodes[node, quick.FLYING // 8])
+
+    def heard_at(self, node):
+        """When the kernel has heard of a node: seconds of the monotonic clock."""
+        return self._nodes[node, quick.HEARD // 8] / 1e9
+
+    def set_lost(self, node, is_lost):
+        """A silent node gets no plain tasks, and Python takes its letters."""
+        self._nodes[node, quick.LOST // 8] = is_lost
+
+    def end_all(self, node, code):
+        """End the plain tasks that a node has."""
+        for number, other in self._sent[:, [quick.NUMBER // 8, quick.OTHER // 8]].tolist():
+            if number and other == node:
+                self.end(number, code, ())
+
+    def end(self, number, code, values):
+        """The end of the task that went with this number."""
+        quick.sent_end(self.address, number, code, *(*values, 0, 0, 0, 0)[:4])
+
+    def sent(self, offset):
+        """(node, number) of the plain task with this record, or None."""
+        for row in self._sent.tolist():
+            if row[quick.NUMBER // 8] and row[quick.OFFSET // 8] == offset:
+                return row[quick.OTHER // 8], row[quick.NUMBER // 8]
+        return None
+
+    def served(self, node, number):
+        """Offset of the record of a node's task that is served, or None."""
+        for row in self._served.tolist():
+            if row[quick.NUMBER // 8] == number and row[quick.OTHER // 8] == node:
+                return row[quick.OFFSET // 8]
+        return None
+
+    def _swapped(self, place, word):
+        found = int(self._words[place // 8])
+        self._words[place // 8] = word
+        return found

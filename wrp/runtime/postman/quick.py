@@ -1,0 +1,347 @@
+"""Quick: the postman's turn as a kernel, for plain tasks of one container. What isn't plain it leaves to the postman in Python.
+
+Plain on this side is a task without deadline, time limit and joining; on the other side any task of one container. One thread
+runs it. A task that goes has a row of `sent`, one that is served a row of `served`; numbers of letters say the row and are
+below 0, those of Python above.
+"""
+
+from wrp.comm import atomics, onesided
+from wrp.comm.jit import kernel
+from wrp.comm.mailbox import REPLIES, TASKS
+from wrp.comm.ways import WAY_NBYTES, way_comes, way_drop, way_look, way_post, ways_send
+from wrp.runtime import lanes, pools, tasks
+from wrp.runtime.postman.serving import served_new
+from wrp.runtime.postman.work import REPLY, TASK
+from wrp.runtime.routing.address import CONTAINER_BITS, SLOT_BITS
+
+ROWS = 1024             # tasks of this side, and of others, under way at once; more go through Python
+_AT_ONCE = 64           # tasks, or letters of a box, taken before something else
+_FIRST_NAP_NS = 20_000
+_NAP_PART = 8           # a nap lasts this part of the time in which nothing has crossed: so much later a letter is seen
+_LISTEN_NS, _KNOCK_NS, _BURST = 200_000, 1_000_000, 50
+
+# Byte offsets of words: where things lie (addresses)
+BASE, FREE, LANE, LANE_OFFSET, LANES, LANE_NBYTES, TABLE, CALLS, WAYS, LETTER, NODES, SENT, SERVED, COME, KNOCKS, HEARD_KNOCKS = (8 * n for n in range(16))
+# and counts, settings, and heads of lists (0: none): rows count from 1
+NODE, WAY_COUNT, RANKS, BUSY, LONGEST, FREE_SENT, FREE_SERVED, BACKLOG, SERIAL, LISTEN_AT, KNOCKED_AT, ACTIVE_AT = (8 * n for n in range(16, 28))
+# between the kernel and Python: SLOW 1: something waits there, nothing may overtake it; TASK: a task for Python, -1: none;
+# LEFT: records that are done, for Python, the last one first; RINGING 1: it has something to do
+SLOW, FOR_PYTHON, LEFT, RINGING = (8 * n for n in range(28, 32))
+WORDS = 32
+
+# of a node
+HEARD, FLYING, LOST = 0, 8, 16          # when it was heard of (ns), plain tasks that it has, 1: it is silent
+NODE_WORDS = 4
+# of a row: the record, the letter's number (0: the row is free), the other node, the next free row
+OFFSET, NUMBER, OTHER, NEXT = 0, 8, 16, 24
+ROW_WORDS = 4
+
+WORKED, PYTHON = 1, 2           # bits of what `turns` gives
+
+
+@kernel
+def post_finish(base, free, offset, code, v0, v1, v2, v3):
+    """Put the results of a task into its record and tell who waits."""
+    task = base + offset
+    tasks.task_value(task, 0, v0)
+    tasks.task_value(task, 1, v1)
+    tasks.task_value(task, 2, v2)
+    tasks.task_value(task, 3, v3)
+    atomics.store(task + tasks.TOOK, atomics.now_ns() - atomics.load(task + tasks.BORN))
+    tasks.task_finish(base, free, offset, code)
+
+
+@kernel
+def turns(quick, until):
+    """Move letters, tasks and replies until something is for Python, or the clock says `until` (ns; 0: one turn): bits."""
+    while True:
+        bits, now = _turn(quick), atomics.now_ns()
+        if bits & WORKED:
+            atomics.store(quick + ACTIVE_AT, now)
+        if bits & PYTHON or until == 0:
+            return bits
+        if not bits and atomics.load(atomics.load(quick + LANE) + lanes.STOP) == 1 or now >= until:
+            return bits
+        if not bits and pause(quick):
+            return WORKED | PYTHON
+
+
+@kernel
+def pause(quick):
+    """Let others have the core: for a moment, or a nap when nothing has crossed for long. True when a task came that is for Python."""
+    now = atomics.now_ns()
+    quiet = now - atomics.load(quick + ACTIVE_AT)
+    if quiet < atomics.load(quick + BUSY) or atomics.load(quick + LONGEST) == 0:
+        atomics.yield_core()
+        return False
+    nap = min(max(quiet // _NAP_PART, _FIRST_NAP_NS), atomics.load(quick + LONGEST))
+    offset = lanes.lane_next(atomics.load(quick + LANE), 0, now + nap)
+    return offset >= 0 and not _take(quick, offset)
+
+
+@kernel
+def _turn(quick):
+    bits, calls, lane = 0, atomics.load(quick + CALLS), atomics.load(quick + LANE)
+    for _ in range(_AT_ONCE):
+        offset = lanes.lane_poll(lane)
+        if offset < 0:
+            break
+        bits |= WORKED
+        if not _take(quick, offset):
+            bits |= PYTHON
+            break
+    bits |= _take_finished(quick, lane)
+    if _listen(quick):
+        bits |= WORKED
+    for number in range(atomics.load(quick + WAY_COUNT)):
+        if way_comes(atomics.load(quick + WAYS) + number * WAY_NBYTES):
+            bits |= _read(quick, number)
+    ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))
+    return bits | (PYTHON if atomics.load(quick + RINGING) else 0)
+
+
+@kernel
+def _listen(quick):
+    """Let MPI move what others ask of this node: True if one of them has knocked. Who moves many bytes needs MPI called more
+    often than everything else is looked at."""
+    now, knocked = atomics.now_ns(), False
+    if now >= atomics.load(quick + LISTEN_AT):
+        atomics.store(quick + LISTEN_AT, now + _LISTEN_NS)
+        for rank in range(atomics.load(quick + RANKS)):
+            count = atomics.load(atomics.load(quick + KNOCKS) + 8 * rank)
+            if count != atomics.load(atomics.load(quick + HEARD_KNOCKS) + 8 * rank):
+                atomics.store(atomics.load(quick + HEARD_KNOCKS) + 8 * rank, count)
+                knocked = True
+        if knocked:
+            atomics.store(quick + KNOCKED_AT, now)
+    onesided.progress(atomics.load(quick + CALLS), _BURST if now - atomics.load(quick + KNOCKED_AT) < _KNOCK_NS else 1)
+    return knocked
+
+
+# rows
+
+@kernel
+def _row(quick, rows, row):
+    return atomics.load(quick + rows) + 8 * ROW_WORDS * (row - 1)
+
+
+@kernel
+def _row_take(quick, rows, free):
+    """Number of a free row, or 0."""
+    row = atomics.load(quick + free)
+    if row:
+        atomics.store(quick + free, atomics.load(_row(quick, rows, row) + NEXT))
+    return row
+
+
+@kernel
+def _row_give(quick, rows, free, row):
+    each = _row(quick, rows, row)
+    atomics.store(each + NUMBER, 0)
+    atomics.store(each + NEXT, atomics.load(quick + free))
+    atomics.store(quick + free, row)
+
+
+@kernel
+def rows_format(quick):
+    """All rows are free."""
+    for row in range(ROWS, 0, -1):
+        _row_give(quick, SENT, FREE_SENT, row)
+        _row_give(quick, SERVED, FREE_SERVED, row)
+
+
+@kernel
+def _node(quick, node):
+    return atomics.load(quick + NODES) + 8 * NODE_WORDS * node
+
+
+@kernel
+def _way(quick, node, box):
+    return atomics.load(quick + WAYS) + (2 * (node - (node > atomics.load(quick + NODE))) + box) * WAY_NBYTES
+
+
+# tasks of this node
+
+@kernel
+def _take(quick, offset):
+    """Send a task that has just come in; False when it isn't plain: then it is for Python."""
+    row = 0
+    if offset & 1 == 0 and atomics.load(quick + SLOW) == 0:
+        row = _row_take(quick, SENT, FREE_SENT)
+    if row and _sent(quick, offset, row):
+        lanes.lane_done(atomics.load(quick + LANE))     # its way is no work of this node: a flush doesn't wait for other nodes
+        return True
+    if row:
+        _row_give(quick, SENT, FREE_SENT, row)
+    atomics.store(quick + FOR_PYTHON, offset)
+    return False
+
+
+@kernel
+def _sent(quick, offset, row):
+    task = atomics.load(quick + BASE) + offset
+    word, mask = atomics.load(task + tasks.POOL), (1 << CONTAINER_BITS) - 1
+    # one container, no time limit of its own
+    if word >> (SLOT_BITS + CONTAINER_BITS) != 1 or atomics.load(task + tasks.DUE) or atomics.load(task + tasks.CANCEL):
+        return False
+    entry, container = pools.pool_entry(atomics.load(quick + TABLE), word & (1 << SLOT_BITS) - 1), word >> SLOT_BITS & mask
+    node, _ = pools.pool_place(entry, container)
+    if node == atomics.load(quick + NODE) or atomics.load(_node(quick, node) + LOST):
+        return False
+    serial, letter = atomics.load(quick + SERIAL) + 1, atomics.load(quick + LETTER)
+    number = -(serial * ROWS + row - 1)
+    high, low = pools.pool_key(entry)
+    for place, value in enumerate((TASK, number, high, low, container, 1, atomics.load(task + tasks.METHOD), atomics.load(task + tasks.COUNT), 0, -1, 0, 0)):
+        atomics.store(letter + 8 * place, value)
+    atomics.copy(letter + 8 * 12, task + tasks.ARGS, 8 * tasks.ARGUMENTS)
+    if not way_post(_way(quick, node, TASKS), letter, 12 + tasks.ARGUMENTS):
+        return False
+    atomics.store(quick + SERIAL, serial)
+    each, other = _row(quick, SENT, row), _node(quick, node)
+    atomics.store(each + OFFSET, offset)
+    atomics.store(each + NUMBER, number)
+    atomics.store(each + OTHER, node)
+    if atomics.load(other + FLYING) == 0:
+        atomics.store(other + HEARD, atomics.now_ns())
+    atomics.store(other + FLYING, atomics.load(other + FLYING) + 1)
+    return True
+
+
+@kernel
+def sent_end(quick, number, code, v0, v1, v2, v3):
+    """The end of the task of this node that went with this number, if it hasn't ended before."""
+    row = -number % ROWS + 1
+    each = _row(quick, SENT, row)
+    if atomics.load(each + NUMBER) != number:
+        return
+    other = _node(quick, atomics.load(each + OTHER))
+    atomics.store(other + FLYING, atomics.load(other + FLYING) - 1)
+    offset = atomics.load(each + OFFSET)
+    _row_give(quick, SENT, FREE_SENT, row)
+    post_finish(atomics.load(quick + BASE), atomics.load(quick + FREE), offset, code, v0, v1, v2, v3)
+
+
+# letters, and tasks of other nodes
+
+@kernel
+def _read(quick, number):
+    """Take letters of a way: bits."""
+    way, letter, box, bits = atomics.load(quick + WAYS) + number * WAY_NBYTES, atomics.load(quick + LETTER), number % 2, 0
+    node = number // 2 + (number // 2 >= atomics.load(quick + NODE))
+    if atomics.load(_node(quick, node) + LOST):
+        atomics.store(atomics.load(quick + COME) + 8 * number, 1)
+        return PYTHON
+    for _ in range(_AT_ONCE):
+        if not way_look(way, letter):
+            break
+        if not (_answered(quick, letter) if box == REPLIES else _serve(quick, node, letter)):
+            atomics.store(atomics.load(quick + COME) + 8 * number, 1)
+            return bits | PYTHON
+        way_drop(way)
+        bits = WORKED
+    if bits:
+        atomics.store(_node(quick, node) + HEARD, atomics.now_ns())
+    return bits
+
+
+@kernel
+def _answered(quick, letter):
+    number = atomics.load(letter + 8)
+    if atomics.load(letter) != REPLY or number >= 0:
+        return False
+    sent_end(quick, number, atomics.load(letter + 16), atomics.load(letter + 24), atomics.load(letter + 32), atomics.load(letter + 40),
+             atomics.load(letter + 48))
+    return True
+
+
+@kernel
+def _serve(quick, node, letter):
+    """Hand a task of another node to its worker; False when that isn't possible, or not the next thing to do."""
+    if atomics.load(letter) != TASK or atomics.load(letter + 40) != 1 or atomics.load(quick + SLOW):
+        return False
+    table = atomics.load(quick + TABLE)
+    slot = pools.pool_find(table, atomics.load(letter + 16), atomics.load(letter + 24))
+    if slot < 0:
+        return False
+    at, shard = pools.pool_place(pools.pool_entry(table, slot), atomics.load(letter + 32))
+    row = _row_take(quick, SERVED, FREE_SERVED) if at == atomics.load(quick + NODE) else 0
+    if row and _handed(quick, node, letter, row, slot + shard):
+        return True
+    if row:
+        _row_give(quick, SERVED, FREE_SERVED, row)
+    return False
+
+
+@kernel
+def _handed(quick, node, letter, row, slot):
+    base, free, left = atomics.load(quick + BASE), atomics.load(quick + FREE), atomics.load(letter + 64)
+    lane = atomics.load(quick + LANES) + pools.pool_lane(pools.pool_entry(atomics.load(quick + TABLE), slot)) * atomics.load(quick + LANE_NBYTES)
+    args = letter + 8 * 12
+    offset = served_new(base, free, atomics.load(quick + LANE_OFFSET), atomics.now_ns() + left if left else 0, slot, atomics.load(letter + 48),
+                        atomics.load(letter + 56), atomics.load(args), atomics.load(args + 8), atomics.load(args + 16), atomics.load(args + 24),
+                        atomics.load(args + 32), atomics.load(args + 40))
+    if offset < 0:
+        return False
+    each = _row(quick, SERVED, row)
+    atomics.store(each + OFFSET, offset)
+    atomics.store(each + NUMBER, atomics.load(letter + 8))
+    atomics.store(each + OTHER, node)
+    atomics.store(base + offset + tasks.WATCHER, row)
+    if lanes.lane_push(lane, offset):
+        return True
+    tasks.task_free(base, free, offset)
+    return False
+
+
+@kernel
+def _take_finished(quick, lane):
+    """Answer for tasks that are done, those first that found no room before; leave those of Python to it: bits."""
+    base, bits = atomics.load(quick + BASE), 0
+    waiting = atomics.load(quick + BACKLOG)
+    atomics.store(quick + BACKLOG, 0)
+    bits |= _answer_all(quick, waiting)
+    if atomics.load(lane + lanes.FINISHED):
+        # the stack has the last one first
+        offset, turned = atomics.exchange(lane + lanes.FINISHED, 0), 0
+        while offset:
+            rest = atomics.load(base + offset + tasks.LINK)
+            atomics.store(base + offset + tasks.LINK, turned)
+            offset, turned = rest, offset
+        bits |= WORKED | _answer_all(quick, turned)
+    return bits
+
+
+@kernel
+def _answer_all(quick, offset):
+    base, bits = atomics.load(quick + BASE), 0
+    while offset:
+        task = base + offset
+        rest = atomics.load(task + tasks.LINK)
+        if atomics.load(task + tasks.WATCHER) == 0:
+            atomics.store(task + tasks.LINK, atomics.load(quick + LEFT))
+            atomics.store(quick + LEFT, offset)
+            bits |= PYTHON
+        elif _answer(quick, offset):
+            bits |= WORKED
+        else:
+            atomics.store(task + tasks.LINK, atomics.load(quick + BACKLOG))
+            atomics.store(quick + BACKLOG, offset)
+        offset = rest
+    return bits
+
+
+@kernel
+def _answer(quick, offset):
+    """Post the reply of a task that is done and free its record; False when there is no room for it."""
+    task, letter = atomics.load(quick + BASE) + offset, atomics.load(quick + LETTER)
+    row = atomics.load(task + tasks.WATCHER)
+    each = _row(quick, SERVED, row)
+    atomics.store(letter, REPLY)
+    atomics.store(letter + 8, atomics.load(each + NUMBER))
+    for place, value in enumerate(tasks.task_result(task)):
+        atomics.store(letter + 16 + 8 * place, value)
+    if not way_post(_way(quick, atomics.load(each + OTHER), REPLIES), letter, 7):
+        return False
+    _row_give(quick, SERVED, FREE_SERVED, row)
+    tasks.task_free(atomics.load(quick + BASE), atomics.load(quick + FREE), offset)
+    return True
