@@ -72,6 +72,11 @@ class Machine:
             return None
         return min(wait.since for wait in self._waits) + self.options.deadline_s
 
+    @property
+    def waits_since(self):
+        """Since when the oldest waiter waits, or None."""
+        return self._waits.oldest
+
     def _failure(self, file):
         return sentences.through(file, self._judge.culprit(file), self._step) if self._judge.is_lost(file) and file.plan.producers else ""
 

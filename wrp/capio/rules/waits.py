@@ -59,6 +59,12 @@ class Waits:
                 del self._by_path[wait.path]
         return wait
 
+    @property
+    def oldest(self):
+        """Since when the first of them waits, or None."""
+        first = next(iter(self._all.values()), None)
+        return first.since if first else None
+
     def of_path(self, path):
         """Waits for one path."""
         return list(self._by_path[path].values()) if path in self._by_path else []

@@ -9,6 +9,11 @@ from wrp.capio.server import endings
 _PID_BITS = 22                  # Linux: pids end below 4 Mi
 
 
+def pid_of(name):
+    """The pid of a process that the rules call so."""
+    return name & (1 << _PID_BITS) - 1
+
+
 @dataclass(slots=True)
 class Person:
     """A process. `name`: what the rules call it, its pid, or one that nobody had before where the pid is used again."""
@@ -36,6 +41,13 @@ class People:
 
     def count(self, step=None):
         return sum(step is None or person.step == step for person in self._by_pid.values())
+
+    def roots(self):
+        """{step: [pid]} of those that have shown themselves."""
+        found = {}
+        for person in self._by_pid.values():
+            found.setdefault(person.step, []).append(person.pid)
+        return found
 
     def joins(self, pid, step, at):
         """A process of a step has shown itself; None when it has ended meanwhile."""

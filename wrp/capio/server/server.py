@@ -12,6 +12,7 @@ import time
 
 from wrp.capio import wire
 from wrp.capio.rules import events
+from wrp.capio.server import endings
 from wrp.capio.server.account import Account
 from wrp.capio.server.connections import Listener
 from wrp.capio.server.control import Control
@@ -19,6 +20,7 @@ from wrp.capio.server.desk import Desk
 from wrp.capio.server.happenings import Happenings
 from wrp.capio.server.people import People
 from wrp.capio.server.place import Place
+from wrp.capio.server.stalls import Stalls
 from wrp.capio.server.table import Table
 from wrp.capio.server.watch import Watch
 
@@ -40,7 +42,7 @@ class Server:
             self._poll = select.epoll()
             self.people = People(workflow.name, self.desk.tell, self._poll)
             self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None)
-            self.control = Control(self)
+            self.control, self._stalls = Control(self), Stalls()
             self._connections, self._is_ending, self._last_seen = {}, False, time.monotonic()
             self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             self._listener = Listener(self.place.socket)
@@ -68,7 +70,8 @@ class Server:
                 signal.signal(number, handler)
 
     def _nap_s(self):
-        moments = [moment for moment in (self.desk.machine.next_deadline, self.desk.next_look) if moment is not None]
+        self._stalls.plan(self.desk.machine.waits_since)
+        moments = [moment for moment in (self.desk.machine.next_deadline, self.desk.next_look, self._stalls.next_look) if moment is not None]
         if self.linger_s is not None:
             moments.append(time.monotonic() + min(1.0, self.linger_s))
         return max(0.0, min(moments) - time.monotonic()) if moments else None
@@ -93,6 +96,17 @@ class Server:
             self.desk.tell(events.Clock(at))
         if self.desk.next_look is not None and at >= self.desk.next_look:
             self.desk.look(at)
+        if self._stalls.next_look is not None and at >= self._stalls.next_look:
+            self._find_stalls(at)
+
+    def _find_stalls(self, at):
+        """Circles among steps whose shells wait for their children are found from outside, when somebody has waited long."""
+        roots = self.people.roots()
+        for connection in self._connections.values():
+            if connection.launches:
+                roots.setdefault(connection.launches, []).extend(endings.children(connection.pid))
+        for step in self._stalls.look(roots, self.desk.machine.who_waits(), at):
+            self.desk.tell(events.Stalled(step, at))
 
     def _accept(self):
         while (connection := self._listener.accept()) is not None:
