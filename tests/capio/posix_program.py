@@ -520,6 +520,165 @@ def the_lowest_descriptor():
     os.close(third)
 
 
+@case
+def the_old_creat():
+    put("f")
+    file = libc.creat(b"f", 0o640)
+    assert file >= 0 and os.fstat(file).st_size == 0
+    refused(errno.EBADF, os.read, file, 1)
+    os.write(file, b"new")
+    os.close(file)
+    assert get("f") == b"new"
+
+
+@case
+def at_what_is_no_directory():
+    put("f")
+    file = os.open("f", os.O_RDONLY)
+    for call in (lambda at: os.open("x", os.O_CREAT | os.O_WRONLY, dir_fd=at), lambda at: os.mkdir("x", dir_fd=at), lambda at: os.stat("x", dir_fd=at),
+                 lambda at: os.unlink("x", dir_fd=at), lambda at: os.rename("f", "x", src_dir_fd=at, dst_dir_fd=at), lambda at: os.rmdir("x", dir_fd=at)):
+        refused(errno.ENOTDIR, call, file)
+        refused(errno.EBADF, call, 9999)
+    os.close(file)
+    assert get(os.path.abspath("f")) == b"0123456789" and os.listdir(".") == ["f"]
+
+
+@case
+def absolute_names_leave_the_directory_aside():
+    os.mkdir("d")
+    put("f")
+    here, path = os.open("d", os.O_RDONLY | os.O_DIRECTORY), os.path.abspath("f")
+    assert os.stat(path, dir_fd=here).st_size == 10 and os.access(path, os.R_OK, dir_fd=here) and not os.access("f", os.F_OK, dir_fd=here)
+    os.rename(path, "g", dst_dir_fd=here)
+    assert get("d/g") == b"0123456789"
+    os.unlink(os.path.abspath("d/g"), dir_fd=here)
+    os.mkdir(os.path.abspath("e"), dir_fd=here)
+    assert sorted(os.listdir(".")) == ["d", "e"] and os.listdir("d") == []
+    os.close(here)
+
+
+@case
+def change_to_an_open_directory():
+    before = os.getcwd()
+    os.mkdir("d")
+    here = os.open("d", os.O_RDONLY)
+    os.fchdir(here)
+    put("f")
+    assert os.getcwd() == before + "/d" and os.listdir(here) == ["f"]
+    refused(errno.EISDIR, os.read, here, 1)
+    os.close(here)
+    os.chdir(before)
+
+
+@case
+def remove_the_wrong_kind():
+    put("f")
+    os.mkdir("d")
+    refused(errno.ENOTDIR, os.rmdir, "f")
+    refused(errno.EISDIR, os.unlink, "d")
+    refused(errno.ENOTDIR, os.rename, "d", "f")
+    refused(errno.ENOTDIR, os.mkdir, "f/x")
+    assert sorted(os.listdir(".")) == ["d", "f"]
+
+
+@case
+def rename_onto_an_open_file():
+    put("f", b"old")
+    put("g", b"new")
+    file = os.open("f", os.O_RDONLY)
+    os.rename("g", "f")
+    assert os.read(file, 9) == b"old" and get("f") == b"new" and not os.path.exists("g")
+    os.close(file)
+
+
+@case
+def rename_with_flags():
+    put("f", b"1")
+    put("g", b"2")
+    assert libc.renameat2(-100, b"f", -100, b"g", 1) == -1 and ctypes.get_errno() in (errno.EEXIST, errno.EINVAL)
+    if libc.renameat2(-100, b"f", -100, b"g", 2) == 0:          # exchange; not every file system can
+        os.rename("f", "h")
+        os.rename("g", "f")
+        os.rename("h", "g")
+    assert get("f") == b"1" and get("g") == b"2"
+
+
+@case
+def duplicates_onto_an_open_one():
+    put("f")
+    put("g", b"other")
+    first, second = os.open("f", os.O_RDONLY), os.open("g", os.O_RDONLY)
+    assert libc.dup3(first, second, os.O_CLOEXEC) == second and fcntl.fcntl(second, fcntl.F_GETFD) & fcntl.FD_CLOEXEC
+    assert os.read(second, 3) == b"012"
+    os.dup2(second, 77, inheritable=True)
+    os.close(first)
+    os.close(second)
+    assert not fcntl.fcntl(77, fcntl.F_GETFD) & fcntl.FD_CLOEXEC and os.read(77, 30) == b"3456789"
+    os.close(77)
+
+
+@case
+def raw_entries():
+    for name in ("a", "b", "c"):
+        put(name)
+    here, room = os.open(".", os.O_RDONLY | os.O_DIRECTORY), ctypes.create_string_buffer(4096)
+    libc.getdents64.restype, names, at = ctypes.c_ssize_t, [], 0
+    count = libc.getdents64(here, room, 4096)
+    while at < count:
+        nbytes = int.from_bytes(room.raw[at + 16:at + 18], "little")
+        names.append(room.raw[at + 19:at + nbytes].split(b"\0")[0])
+        at += nbytes
+    assert sorted(names) == [b".", b"..", b"a", b"b", b"c"] and libc.getdents64(here, room, 4096) == 0
+    assert libc.getdents64(here, room, 8) in (0, -1)
+    os.close(here)
+
+
+@case
+def holes():
+    file = os.open("f", os.O_CREAT | os.O_RDWR)
+    os.ftruncate(file, 1 << 20)
+    os.pwrite(file, b"data", 1 << 19)
+    assert os.lseek(file, 0, os.SEEK_DATA) <= 1 << 19 and os.lseek(file, 1 << 19, os.SEEK_HOLE) > 1 << 19
+    assert os.pread(file, 4, 1 << 19) == b"data" and os.pread(file, 4, 0) == bytes(4)
+    refused(errno.ENXIO, os.lseek, file, 1 << 21, os.SEEK_DATA)
+    os.close(file)
+
+
+@case
+def many_threads():
+    file = os.open("f", os.O_CREAT | os.O_RDWR)
+
+    def work(number):
+        for turn in range(20):
+            os.pwrite(file, bytes([65 + number]) * 10, (turn * 8 + number) * 10)
+            put(f"of-{number}", bytes([turn]))
+            assert get(f"of-{number}") == bytes([turn])
+
+    threads = [threading.Thread(target=work, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    os.close(file)
+    assert get("f") == b"".join(bytes([65 + number]) * 10 for number in range(8)) * 20 and len(os.listdir(".")) == 9
+
+
+@case
+def many_forks():
+    file = os.open("f", os.O_CREAT | os.O_WRONLY | os.O_APPEND)
+    children = []
+    for number in range(12):
+        children.append(os.fork())
+        if not children[-1]:
+            for _ in range(5):
+                os.write(file, bytes([97 + number]) * 7 + b"\n")
+            put(f"of-{number}")
+            os._exit(len(get(f"of-{number}")))
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [10] * 12
+    os.close(file)
+    assert sorted(get("f").split()) == sorted(bytes([97 + number]) * 7 for number in range(12) for _ in range(5))
+
+
 def main():
     failed = 0
     for number, function in enumerate(CASES):
