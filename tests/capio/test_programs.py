@@ -130,6 +130,12 @@ _MORE = {
     "tar": ("tar cf $F -C $(dirname $TEXT) $(basename $TEXT)", "tar xOf $F"),
     "tar z": ("tar czf $F -C $(dirname $TEXT) $(basename $TEXT)", "tar xzOf $F"),
     "split and cat": ("split -n l/2 $TEXT part-; cat part-aa part-ab > $F", "cat $F"),
+    "split": ("split -n l/2 --additional-suffix=.u $TEXT $F-", "cat $F-aa.u $F-ab.u"),
+    "sort in place": ("sort -R $TEXT > $F.part; sort -o $F.part $F.part; mv $F.part $F", "cat $F"),
+    "python mmap": (f"{_PY} -c 'import mmap, os\ntext = open(os.environ[\"TEXT\"], \"rb\").read()\nwith open(os.environ[\"F\"], \"w+b\") as f:\n f.truncate(len(text))\n"
+                    " with mmap.mmap(f.fileno(), 0) as m: m[:] = text'", "cat $F"),
+    "python shutil": (f"{_PY} -c 'import os, shutil\nshutil.copy(os.environ[\"TEXT\"], \"moved\"); shutil.move(\"moved\", os.environ[\"F\"])'",
+                      f"{_PY} -c 'import os, shutil, sys\nshutil.copy2(os.environ[\"F\"], \"copied\"); sys.stdout.write(open(\"copied\").read())'"),
     "sqlite3": (f"{_PY} -c 'import os, sqlite3\nc = sqlite3.connect(\"x.db\"); c.execute(\"create table if not exists t(x)\"); c.execute(\"delete from t\")\n"
                 "c.executemany(\"insert into t values (?)\", [(l,) for l in open(os.environ[\"TEXT\"])]); c.commit(); c.close()\nos.system(\"cp x.db $F\")'",
                 f"{_PY} -c 'import os, sqlite3\nfor x, in sqlite3.connect(os.environ[\"F\"]).execute(\"select x from t order by rowid\"): print(x, end=\"\")'"),
@@ -143,10 +149,39 @@ _MORE = {
 @pytest.mark.parametrize("name", _MORE)
 def test_more_programs(streaming, text, name):
     program = name.split()[0]
-    if program not in ("sqlite3", "h5py") and shutil.which(program) is None:
+    if program not in ("sqlite3", "h5py", "python") and shutil.which(program) is None:
         pytest.skip(f"no {program}")
     writer, reader = _MORE[name]
     assert exchanged(streaming, text, f"m{list(_MORE).index(name)}.u", writer, reader, True) == _TEXT
+
+
+@pytest.mark.skipif(shutil.which("git") is None, reason="no git")
+def test_git_inside(make_flow):
+    """A repository that lies in CAPIO_DIR, and a clone of it that waits for all of it."""
+    flow = make_flow({"name": "flow", "IO_Graph": [
+        {"name": "writer", "output_stream": ["repo"], "streaming": [{"dirname": ["repo"], "committed": "on_termination", "mode": "update"}]},
+        {"name": "reader", "input_stream": ["repo"], "output_stream": ["clone"]}]})
+    me = "git -c user.name=n -c user.email=e"
+    read = flow.start("reader", f"cd $CAPIO_DIR && git clone -q repo clone && cd clone && cat text && {me} commit -q --allow-empty -m three && git log --format=%s")
+    flow.wait_waiting()
+    wrote = flow.start("writer", f"cd $CAPIO_DIR && git init -q repo && cd repo && for n in one two; do echo $n >> text; git add text; {me} commit -q -m $n; done; git gc -q; git fsck")
+    assert ended(wrote)[0] == 0
+    assert ended(read) == (0, b"one\ntwo\nthree\ntwo\none\n", "")
+
+
+def test_forks_and_threads_on_both_sides(streaming):
+    """5 processes of 4 threads each write a file each, and as many read them, started first."""
+    common = ("import os, sys, threading\ndef file(c, t, mode): return open(f'{os.environ[\"CAPIO_DIR\"]}/forks-{c}-{t}.n', mode)\n"
+              "def work(c, t):\n{}\nchildren = []\nfor c in range(5):\n children.append(os.fork())\n if not children[-1]:\n"
+              "  threads = [threading.Thread(target=work, args=(c, t)) for t in range(4)]\n  [x.start() for x in threads]; [x.join() for x in threads]\n"
+              "  os._exit(len(done))\n")
+    read = common.replace("{}", " with file(c, t, 'r') as f: text = f.read()\n if text == f'{c} {t}\\n' * 500: done.append(t)")
+    write = common.replace("{}", " with file(c, t, 'w') as f:\n  for n in range(500): print(c, t, file=f, flush=n % 50 == 0)\n done.append(t)")
+    ends = "print([os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children])"
+    reader = streaming.start("reader", [_PY, "-c", "done = []\n" + read + ends])
+    streaming.wait_waiting(20)
+    for program in (streaming.start("writer", [_PY, "-c", "done = []\n" + write + ends]), reader):
+        assert ended(program) == (0, b"[4, 4, 4, 4, 4]\n", "")
 
 
 def test_map_and_reduce_by_separate_programs(make_flow):

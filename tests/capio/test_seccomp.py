@@ -1,5 +1,6 @@
 """Programs whose calls the kernel holds: also static ones, which no library is loaded into."""
 
+import shutil
 import subprocess
 
 import pytest
@@ -32,15 +33,34 @@ def static(tmp_path_factory):
     return folder / "copy"
 
 
-@pytest.mark.parametrize("mode", ["update", "no_update"])
-@pytest.mark.parametrize("reader", ["cat $CAPIO_DIR/a", "cat < $CAPIO_DIR/a", "cd $CAPIO_DIR; sort a", "stat $CAPIO_DIR/a > /dev/null && tac $CAPIO_DIR/a | tac"])
-def test_reader(make_flow, reader, mode):
-    flow = make_flow(document(**{"a": f"on_close {mode}"}))
-    flow.hold("writer")
-    read = flow.launch("reader", reader, "seccomp")
-    flow.wait_waiting()
-    assert ended(flow.launch("writer", "{ echo 1; sleep 0.1; echo 2; } > $CAPIO_DIR/a", "seccomp"))[0] == 0
-    assert ended(read)[:2] == (0, b"1\n2\n")
+_READERS = ("cat $F", "cat < $F", "cd $(dirname $F); sort $(basename $F)", "stat $F > /dev/null && tac $F | tac")
+
+
+@pytest.mark.parametrize("mode", ["n", "u"])
+@pytest.mark.parametrize("number", range(len(_READERS)))
+def test_reader(streaming, number, mode):
+    """no_update waits as update does."""
+    path = streaming.dir / f"seccomp{number}.{mode}"
+    read = streaming.launch("reader", f"F={path}; {_READERS[number]}", "seccomp")
+    streaming.wait_waiting()
+    wrote = streaming.start("writer", f"{{ echo 1; sleep 0.1; echo 2; }} > {path}", via=None)
+    assert ended(wrote)[0] == 0 and ended(read)[:2] == (0, b"1\n2\n")
+
+
+@pytest.mark.skipif(shutil.which("busybox") is None, reason="no busybox")
+@pytest.mark.parametrize("mode", ["n", "u"])
+def test_busybox_on_both_sides(streaming, mode):
+    """Whether it is linked statically or not: no library is loaded into it."""
+    text = "".join(f"line {number}\n" for number in range(5000))
+    (streaming.folder / "lines").write_text(text)
+    names = " ".join(f"{name}=$CAPIO_DIR/busybox-{name}.{mode}" for name in ("cat", "cp", "sed", "tee"))
+    read = streaming.launch("reader", f"{names}; busybox cat $cat; busybox cp $cp copy-{mode}; busybox cat copy-{mode}; busybox sed '' $sed; busybox wc -c < $tee",
+                            "seccomp")
+    streaming.wait_waiting()
+    wrote = streaming.launch("writer", f"{names}; busybox cat lines > $cat; busybox cp lines $cp; busybox sed '' lines > $sed; "
+                             "busybox sh -c \"busybox cat lines | busybox tee $tee > /dev/null\"", "seccomp")
+    assert ended(wrote)[::2] == (0, "")
+    assert ended(read) == (0, (text * 3 + f"{len(text)}\n").encode(), "")
 
 
 @needs_compiler

@@ -340,7 +340,8 @@ class Machine:
         if is_as_before or file.is_born and self.options.on_failure == "eof":
             return Go(wait.waiter, file.extent_on(wait.node))
         number = errno.EIO if is_failure and self.options.on_failure == "error" else errno.ENOENT
-        return Refuse(wait.waiter, number, sentences.through(file, culprit, self._step))
+        is_missed = is_failure or any(not rule.pattern.is_glob for rule in self.workflow.rules_of(file.path))
+        return Refuse(wait.waiter, number, sentences.through(file, culprit, self._step) if is_missed else "")      # nobody has promised just this name
 
     def _end(self, wait, answer, at):
         self._waits.drop(wait.waiter)
