@@ -10,6 +10,7 @@ from numba import types
 
 from wrp.comm import ways
 from wrp.comm.ranks.solo import Solo
+from wrp.cte.bench import cli as bench
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
@@ -57,6 +58,7 @@ def main():
             attached.pool("admin").call(admin.MONITOR)
             attached.pool("admin").submit(admin.MONITOR, deadline_s=60).cancel()
             attached.pool("admin").submit_many(admin.MONITOR, [(0,)]).wait()
+        bench.measure(Solo(), bench.parse(["PutGet", "1", "2", "4k", "4", "--jitted"]))
         for _ in range(2):              # the second one finds what the first has left
             with Store.open(os.path.join(folder, "store"), Solo(), Config.default()) as store:
                 _use_store(store)

@@ -136,3 +136,8 @@ def test_calls_of_the_client_are_documented():
     text = text_of("client.md")
     for kind in (Client, Tag):
         assert not [name for name in vars(kind) if not name.startswith("_") and f"`{name}" not in text]
+
+
+def test_wrp_cte_bench_options_are_documented():
+    options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cte.bench.cli"))) - {"--help"}
+    assert options and not [option for option in options if f"`{option}" not in text_of("benchmark.md")]

@@ -9,7 +9,7 @@ import pytest
 from docs import documents
 from harness.mpirun import find_mpirun, job_environment
 
-COMMANDS = {"wrp_cae_omni": "wrp.cae.cli", "wrp_cee": "wrp.cee.cli", "wrp-runtime": "wrp.runtime.commands.cli",
+COMMANDS = {"wrp_cae_omni": "wrp.cae.cli", "wrp_cee": "wrp.cee.cli", "wrp-runtime": "wrp.runtime.commands.cli", "wrp_cte_bench": "wrp.cte.bench.cli",
             "capio": "wrp.capio.commands.cli"}
 DOCUMENTS = [path for path in documents.paths() if documents.blocks(path)]
 

@@ -175,9 +175,11 @@ class Tiers:
         if target not in self._readers:
             path = self._folder.data_path(target - 1)
             try:
-                self._readers[target] = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+                opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
                 raise StoreError(f"the store's data file {path} can't be opened: {error.strerror}") from error
+            if self._readers.setdefault(target, opened) != opened:
+                os.close(opened)            # another thread was quicker
         return self._readers[target]
 
     def sync(self):

@@ -28,6 +28,11 @@ class Direct:
         self._catalog, self._tiers, self._changes = catalog, tiers, changes
         self._at, self._ram, self._blocks = catalog.at, tiers.ram_address, tiers.blocks.at
 
+    @property
+    def places(self):
+        """Addresses of the catalog and of the ram, as the kernels of `getting` take them."""
+        return self._at, self._ram
+
     def put(self, tag, blob, data, score):
         """True when `data` is the whole blob now, False when nothing has happened."""
         array = pieces.array_of(data)
