@@ -35,7 +35,8 @@ def held(runtime):
         io._context[own.REQUESTS] = io._queue
         until = time.monotonic() + 20
         while not is_over() and time.monotonic() < until:       # the worker may still push to the other queue
-            while (offset := ring_pop(queue[0][1] + requests.RING)) >= 0:
+            # the worker pushes to this one too by now, and a full one takes nothing
+            while requests.has_room(io._queue) and (offset := ring_pop(queue[0][1] + requests.RING)) >= 0:
                 requests.push(io._queue, offset)
             time.sleep(0.001)
 
