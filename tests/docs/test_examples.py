@@ -16,11 +16,12 @@ DOCUMENTS = [path for path in documents.paths() if documents.blocks(path)]
 
 @pytest.fixture
 def clone(tmp_path):
-    """A folder with the quickstart's input and a bin/ whose commands use this Python."""
+    """A folder with the examples, the quickstart's input and a bin/ whose commands use this Python."""
     quickstart = tmp_path / "examples" / "quickstart"
     quickstart.mkdir(parents=True)
     for name in ("simulate.py", "jobs.yaml"):
         shutil.copy(documents.ROOT / "examples" / "quickstart" / name, quickstart)
+    shutil.copytree(documents.ROOT / "examples" / "streaming", tmp_path / "examples" / "streaming")
     subprocess.run([sys.executable, quickstart / "simulate.py", "--mib", "1"], check=True, timeout=60)
     (tmp_path / "bin").mkdir()
     for name, module in COMMANDS.items():

@@ -104,6 +104,8 @@ def test_status_and_stop(here):
         time.sleep(0.05)
     assert "step 'reader'" in said and "data/a" in said and "'writer' has not started" in said
     assert json.loads(capio(here, "status", "--json").stdout)[0]["waiting"][0]["step"] == "reader"
+    drawn = capio(here, "status", "--dot").stdout
+    assert drawn.startswith('digraph "flow" {') and drawn.count("[shape=box") == 2 and drawn.count("color=red") == 1 and "a\\nexpected, 0 B" in drawn
     assert capio(here, "stop").returncode == 0
     assert b"the workflow has ended" in read.communicate(timeout=10)[1] and read.returncode == 1
     assert server.wait(10) == 0

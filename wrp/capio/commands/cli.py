@@ -41,7 +41,8 @@ def _parser():
     sub = add_workflow(_command(commands, "graph", graph.graph, "Draw which steps of a workflow talk through which files."))
     sub.add_argument("--dot", action="store_true", help="for Graphviz")
     _add_run(_command(commands, "run", run.run, "Run a step of a workflow, or all its steps at once."))
-    _add_workflow_name(_command(commands, "status", state.status, "Say who waits for what."))
+    sub = _add_workflow_name(_command(commands, "status", state.status, "Say who waits for what."))
+    sub.add_argument("--dot", action="store_true", help="for Graphviz: the steps, their files as they stand, who waits")
     _add_workflow_name(_command(commands, "stop", state.stop, "End servers: who waits is told, files that aren't permanent go."))
     _command(commands, "shim", state.shim, "Print the path of the library for LD_PRELOAD; it is compiled when it isn't there.")
     _command(commands, "doctor", doctor.doctor, "Say which ways of seeing a program's calls work here, and why the others don't.")
@@ -60,6 +61,7 @@ def _add_run(sub):
 
 def _add_workflow_name(sub):
     sub.add_argument("--workflow", metavar="NAME", help="one workflow (default: CAPIO_WORKFLOW_NAME, else all that are served here)")
+    return sub
 
 
 def _command(commands, name, work, text):

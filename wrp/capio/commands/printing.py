@@ -1,5 +1,6 @@
 """Reports and states as lines for people."""
 
+import json
 import os
 
 from wrp.comm.sizes import format_size
@@ -42,10 +43,38 @@ def _ending(step):
 def status_lines(status):
     """Who waits for what, and how the files stand."""
     lines = [f"workflow {status['workflow']}: process {status['pid']}, {status['capio_dir']}"]
-    lines += [f"step {step['name']}: {step['state']}, {step['processes']} processes" for step in status["steps"]]
+    lines += [f"step {step['name']}: {step['state']}, {len(step['processes'])} processes" for step in status["steps"]]
     lines += [f"waiting {status['at'] - waiting['since']:.1f} s: {waiting['sentence']}" for waiting in status["waiting"]] or ["nobody waits"]
     for file in status["files"]:
-        state = "failed: " + file["failed"] if file["failed"] else "complete" if file["is_committed"] else "being written" if file["writers"] else \
-            "open" if file["is_born"] else "expected"
-        lines.append(f"file {_short(file['path'], status['capio_dir'])}: {state}, {format_size(file['size'])}")
+        state = f"failed: {file['failed']}" if file["failed"] else _state(file)
+        lines.append(f"file {_short(file['path'], status['capio_dir'])}: {state}, {format_size(file['size'])}, "
+                     f"{_names(file['producers'])} -> {_names(file['consumers'])}")
     return lines + [f"note: {note}" for note in status["notes"]]
+
+
+def status_dot(status):
+    """The running workflow for Graphviz: boxes are steps, ovals are files, red lines are waits."""
+    lines = [f"digraph {_quoted(status['workflow'])} {{", "  rankdir=LR;"]
+    lines += [f"  {_quoted('step ' + step['name'])} [shape=box, label={_quoted(step['name'] + chr(10) + step['state'])}];" for step in status["steps"]]
+    waits = {(waiting["step"], waiting["path"]): waiting["sentence"] for waiting in status["waiting"]}
+    for file in status["files"]:
+        path, short = _quoted(file["path"]), _short(file["path"], status["capio_dir"])
+        label = _quoted(f"{short}\n{'failed' if file['failed'] else _state(file)}, {format_size(file['size'])}")
+        lines.append(f"  {path} [label={label}{', color=red' if file['failed'] else ''}];")
+        lines += [f"  {_quoted('step ' + name)} -> {path};" for name in file["producers"]]
+        for name in file["consumers"]:
+            why = waits.get((name, file["path"]))
+            lines.append(f"  {path} -> {_quoted('step ' + name)}{f' [color=red, tooltip={_quoted(why)}]' if why else ''};")
+    return "\n".join([*lines, "}"])
+
+
+def _state(file):
+    return "complete" if file["is_committed"] else "being written" if file["writers"] else "open" if file["is_born"] else "expected"
+
+
+def _names(steps):
+    return ", ".join(steps) or "nobody"
+
+
+def _quoted(text):
+    return json.dumps(text, ensure_ascii=False)

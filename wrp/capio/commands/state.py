@@ -5,7 +5,7 @@ import os
 
 from wrp.capio import shim as shims
 from wrp.capio.client import Client
-from wrp.capio.commands.printing import status_lines
+from wrp.capio.commands.printing import status_dot, status_lines
 from wrp.capio.server import place
 from wrp.comm.command import say
 from wrp.errors import RuntimeGone
@@ -20,13 +20,15 @@ def _names(args):
 
 
 def status(args):
-    """Who waits for what, in every server of this user on this node, or in one."""
+    """Who waits for what, as text, JSON or Graphviz, in every server of this user on this node, or in one."""
     found = []
     for name in _names(args):
         with Client(name) as client:
             found.append(client.control("status"))
     if args.json:
         say(json.dumps(found, indent=1))
+    elif args.dot:
+        say("\n".join(map(status_dot, found)))
     elif found:
         say("\n".join(line for one in found for line in status_lines(one)))
     else:

@@ -71,9 +71,13 @@ class Control:
         server, machine = self._server, self._server.desk.machine
         return {"workflow": server.workflow.name, "pid": os.getpid(), "capio_dir": server.capio_dir, "at": at,
                 "steps": [dataclasses.asdict(step) for step in machine.steps()],
-                "files": [dataclasses.asdict(file) for file in machine.files()],
+                "files": [dataclasses.asdict(file) | self._steps_of(file.path) for file in machine.files()],
                 "waiting": [dataclasses.asdict(waiting) for waiting in machine.who_waits()],
                 "notes": server.desk.notes}
+
+    def _steps_of(self, path):
+        plan = self._server.workflow.look(path)
+        return {"producers": plan.producers, "consumers": plan.consumers}
 
     def _report(self, connection, asked, at):
         return self._server.account.report(at)
