@@ -14,7 +14,7 @@ from numba.extending import intrinsic
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 
-_RPUT, _TEST, _IPROBE, _BYTE, _WINDOW, _SELF, _SOURCE, _TAG, _FLAG, _STATUS = (8 * number for number in range(10))
+_RPUT, _TEST, _IPROBE, _BYTE, _WINDOW, _COMM, _SOURCE, _TAG, _FLAG, _STATUS = (8 * number for number in range(10))
 _WORDS = 32             # the last ones: room for a status
 _FUNCTIONS = ("MPI_Rput", "MPI_Test", "MPI_Iprobe")
 _INT, _WORD = ir.IntType(32), ir.IntType(64)
@@ -58,23 +58,24 @@ def put_done(calls, request):
 @kernel
 def progress(calls, times):
     """Let MPI move what others ask of this process."""
-    source, tag, own = atomics.load(calls + _SOURCE), atomics.load(calls + _TAG), atomics.load(calls + _SELF)
+    source, tag, comm = atomics.load(calls + _SOURCE), atomics.load(calls + _TAG), atomics.load(calls + _COMM)
     for _ in range(times):
-        _call5(atomics.load(calls + _IPROBE), (source, tag, own, calls + _FLAG, calls + _STATUS))
+        _call5(atomics.load(calls + _IPROBE), (source, tag, comm, calls + _FLAG, calls + _STATUS))
 
 
-def calls_of(window):
-    """The calls, an array of words, for one thread's puts to a window of mpi4py; None where the functions aren't found."""
+def calls_of(window, comm):
+    """The calls, an array of words, for one thread's puts to a window over a communicator, of mpi4py; None where the functions
+    aren't found."""
     if config.DISABLE_JIT:
         return None
     from mpi4py import MPI
     try:
         library = ctypes.CDLL(MPI.__file__)         # looks into the MPI that it was loaded with
         addresses = [ctypes.cast(getattr(library, name), ctypes.c_void_p).value for name in _FUNCTIONS]
-        handles = [MPI._handleof(each) for each in (MPI.BYTE, window, MPI.COMM_SELF)]
+        handles = [MPI._handleof(each) for each in (MPI.BYTE, window, comm)]
     except (OSError, AttributeError):
         return None
     calls = np.zeros(_WORDS, np.int64)
-    for number, word in enumerate((*addresses, *handles, MPI.ANY_SOURCE, MPI.ANY_TAG)):
+    for number, word in enumerate((*addresses, *handles, comm.rank, MPI.ANY_TAG)):
         calls[number] = ctypes.c_int64(word).value
     return calls

@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 import time
+from functools import partial
 
 import numpy as np
 
@@ -38,10 +39,11 @@ class RemoteWindow:
         if len(self._nodes) > 1:
             from mpi4py import MPI
             self._byte, self._comm, self._error = MPI.BYTE, ranks.comm.Dup(), MPI.Exception
-            self._probe = MPI.COMM_SELF.Iprobe
+            # asks for messages of this process alone: others may have died; not on COMM_SELF, for which MPICH moves nothing
+            self._probe = partial(self._comm.Iprobe, self._comm.rank)
             self._window = MPI.Win.Create(segment.buffer if leads else None, 1, comm=self._comm)
             self._window.Lock_all()
-            self.calls = calls_of(self._window)
+            self.calls = calls_of(self._window, self._comm)
 
     def host(self, node):
         """Name of a node's host."""
@@ -107,8 +109,7 @@ class RemoteWindow:
     def progress(self, times=1):
         """Let MPI move what other nodes asked of this one. Local, cheap, any thread."""
         if self._window is not None:
-            self._probe()           # of this process alone: others may have died
-            for _ in range(times - 1):
+            for _ in range(times):
                 self._probe()
 
     def close(self):

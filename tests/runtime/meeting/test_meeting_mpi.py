@@ -75,8 +75,13 @@ def test_refusals(pool):
     key = 3000 + world().rank
     with pytest.raises(WaitTimeout, match="participant 0 of 2 waited 0.1 s in round 0"):
         Meeting(pool, 0, 2, key).barrier(timeout_s=0.1)
+    waiting = pool.submit(MEET, BARRIER, key, 0, 0, 2, 0, query=f"direct_hash:{key}")
     with pytest.raises(UsageError, match="do something else"):
         Meeting(pool, 0, 3, key).barrier()
+    waiting.cancel()
+    assert waiting.wait().code == 97
+    with pytest.raises(WaitTimeout, match="participant 0 of 3"):        # the other round is forgotten with the last one who waited
+        Meeting(pool, 0, 3, key).barrier(timeout_s=0.1)
     with pytest.raises(UsageError, match="no participant 2 among 2"):
         Meeting(pool, 2, 2, key)
     with pytest.raises(UsageError, match="by 'mean'"):

@@ -88,7 +88,7 @@ modules.register("asker", Asker)
 def runtime(request, tmp_path, monkeypatch):
     ranks, (depth, has_symbols) = world(), request.param
     if not has_symbols:             # as with a library of MPI in which its functions aren't found
-        monkeypatch.setattr(remote, "calls_of", lambda window: None)
+        monkeypatch.setattr(remote, "calls_of", lambda window, comm: None)
     (tmp_path / "c.yaml").write_text(_CONF % depth)
     with Runtime(ranks, load(str(tmp_path / "c.yaml"), {})) as runtime:
         yield runtime

@@ -3,6 +3,7 @@
 from wrp.errors import UsageError, WaitTimeout, WrpError
 from wrp.runtime.meeting.point import BARRIER, GATHER, MAX, MEET, MIN, PART, SUM
 from wrp.runtime.routing.query import PoolQuery
+from wrp.runtime.tasks import DEADLINE
 
 _KINDS = {"sum": SUM, "min": MIN, "max": MAX}
 _RESULTS = 4
@@ -44,12 +45,16 @@ class Meeting:
     def _meet(self, kind, value, timeout_s):
         number, self._number = self._number, self._number + 1
         timeout_s = self._pool._node.timeout_s if timeout_s is None else timeout_s
-        future = self._way.submit(MEET, kind, self._key, number, self._participant, self._participants, value)
+        late = WaitTimeout(f"participant {self._participant} of {self._participants} waited {timeout_s:g} s in round {number} of meeting "
+                           f"{self._key} over pool {self._pool.name!r}: not all have come")
+        # the deadline, for the container: a round for which nobody waits any more is forgotten
+        future = self._way.submit(MEET, kind, self._key, number, self._participant, self._participants, value, deadline_s=timeout_s)
         try:
             reply = future.wait(timeout_s)
-        except WaitTimeout as late:
-            raise WaitTimeout(f"participant {self._participant} of {self._participants} waited {timeout_s:g} s in round {number} of meeting "
-                              f"{self._key} over pool {self._pool.name!r}: not all have come") from late
+        except WaitTimeout as error:
+            raise late from error
+        if reply.code == DEADLINE:
+            raise late
         self._check(reply)
         return reply.values[0]
 

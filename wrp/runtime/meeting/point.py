@@ -32,7 +32,12 @@ class MeetingPoint:
                 self._keep(name, [meet.values[each] for each in range(participants)])
             meet.end()
         else:
-            await _Arrival(meet)
+            try:
+                await _Arrival(meet)
+            finally:
+                meet.waits -= 1
+                if meet.waits == 0 and self._rounds.get(name) is meet:      # all gave up
+                    del self._rounds[name]
         return meet.result
 
     def part(self, key, number, start):
@@ -47,11 +52,11 @@ class MeetingPoint:
 
 
 class _Round:
-    """One round while participants are missing. `values` by participant."""
+    """One round while participants are missing. `values` by participant; `waits`: how many of those who have come still wait."""
 
     def __init__(self, kind, participants):
         self.kind, self.participants = kind, participants
-        self.values, self.waiting, self.result = {}, [], 0
+        self.values, self.waiting, self.waits, self.result = {}, [], 0, 0
 
     def come(self, kind, participant, participants, value):
         if (kind, participants) != (self.kind, self.participants) or not 0 <= participant < participants:
@@ -76,6 +81,7 @@ class _Arrival(Wait):
 
     def begin(self, loop, job):
         self._round.waiting.append((loop, self))
+        self._round.waits += 1
 
     def forget(self, loop):
         self.job = None

@@ -127,6 +127,9 @@ class Far:
         for sent in [sent for sent in peer.sent.values() if sent.work.due_ns and now_ns > sent.work.due_ns + _GRACE_NS]:
             self.cancel(sent)
             self._end(sent, DEADLINE)
+        for number in self._plain.late(node, now_ns - _GRACE_NS):
+            self.cancel_number(node, number)
+            self._plain.end(number, DEADLINE, ())
         flying = self._plain.flying(node)
         if not peer.sent and not flying:
             return

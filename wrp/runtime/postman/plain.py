@@ -102,6 +102,12 @@ class Plain:
         """The end of the task that went with this number."""
         quick.sent_end(self.address, number, code, *(*values, 0, 0, 0, 0)[:4])
 
+    def late(self, node, now_ns):
+        """Numbers of the plain tasks that a node has, whose deadline is over."""
+        rows = self._sent
+        numbers, dues = rows[:, quick.NUMBER // 8], rows[:, quick.DUE // 8]
+        return numbers[(numbers != 0) & (rows[:, quick.OTHER // 8] == node) & (dues != 0) & (dues < now_ns)].tolist()
+
     def sent(self, offset):
         """(node, number) of the plain task with this record, or None."""
         for row in self._sent.tolist():

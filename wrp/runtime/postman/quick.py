@@ -1,6 +1,6 @@
 """Quick: the postman's turn as a kernel, for plain tasks of one container. What isn't plain it leaves to the postman in Python.
 
-Plain on this side is a task without deadline, time limit and joining; on the other side any task of one container. One thread
+Plain on this side is a task without a time limit for silent nodes and without joining; on the other side any task of one container. One thread
 runs it. A task that goes has a row of `sent`, one that is served a row of `served`; numbers of letters say the row and are
 below 0, those of Python above.
 """
@@ -32,8 +32,8 @@ WORDS = 32
 # of a node
 HEARD, FLYING, LOST = 0, 8, 16          # when it was heard of (ns), plain tasks that it has, 1: it is silent
 NODE_WORDS = 4
-# of a row: the record, the letter's number (0: the row is free), the other node, the next free row
-OFFSET, NUMBER, OTHER, NEXT = 0, 8, 16, 24
+# of a row: the record, the letter's number (0: the row is free), the other node, the task's deadline (ns); of a free one the next
+OFFSET, NUMBER, OTHER, DUE, NEXT = 0, 8, 16, 24, 24
 ROW_WORDS = 4
 
 WORKED, PYTHON = 1, 2           # bits of what `turns` gives
@@ -91,6 +91,8 @@ def _turn(quick):
             bits |= PYTHON
             break
     bits |= _take_finished(quick, lane)
+    if bits:
+        ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))       # on its way before MPI is called for others
     if _listen(quick):
         bits |= WORKED
     for number in range(atomics.load(quick + WAY_COUNT)):
@@ -181,8 +183,9 @@ def _take(quick, offset):
 def _sent(quick, offset, row):
     task = atomics.load(quick + BASE) + offset
     word, mask = atomics.load(task + tasks.POOL), (1 << CONTAINER_BITS) - 1
+    due, now = atomics.load(task + tasks.DUE), atomics.now_ns()
     # one container, no time limit of its own
-    if word >> (SLOT_BITS + CONTAINER_BITS) != 1 or atomics.load(task + tasks.DUE) or atomics.load(task + tasks.CANCEL):
+    if word >> (SLOT_BITS + CONTAINER_BITS) != 1 or due and now >= due or atomics.load(task + tasks.CANCEL):
         return False
     entry, container = pools.pool_entry(atomics.load(quick + TABLE), word & (1 << SLOT_BITS) - 1), word >> SLOT_BITS & mask
     node, _ = pools.pool_place(entry, container)
@@ -191,7 +194,8 @@ def _sent(quick, offset, row):
     serial, letter = atomics.load(quick + SERIAL) + 1, atomics.load(quick + LETTER)
     number = -(serial * ROWS + row - 1)
     high, low = pools.pool_key(entry)
-    for place, value in enumerate((TASK, number, high, low, container, 1, atomics.load(task + tasks.METHOD), atomics.load(task + tasks.COUNT), 0, -1, 0, 0)):
+    for place, value in enumerate((TASK, number, high, low, container, 1, atomics.load(task + tasks.METHOD), atomics.load(task + tasks.COUNT),
+                                    due - now if due else 0, -1, 0, 0)):
         atomics.store(letter + 8 * place, value)
     atomics.copy(letter + 8 * 12, task + tasks.ARGS, 8 * tasks.ARGUMENTS)
     if not way_post(_way(quick, node, TASKS), letter, 12 + tasks.ARGUMENTS):
@@ -201,8 +205,9 @@ def _sent(quick, offset, row):
     atomics.store(each + OFFSET, offset)
     atomics.store(each + NUMBER, number)
     atomics.store(each + OTHER, node)
+    atomics.store(each + DUE, due)
     if atomics.load(other + FLYING) == 0:
-        atomics.store(other + HEARD, atomics.now_ns())
+        atomics.store(other + HEARD, now)
     atomics.store(other + FLYING, atomics.load(other + FLYING) + 1)
     return True
 
