@@ -28,13 +28,17 @@ class Mapping:
                              "this process (ulimit -v).") from error
         self.address = np.frombuffer(self.memory, dtype=np.uint8).__array_interface__["data"][0]
 
+    def hide(self):
+        """Remove the name, if this process made it: nobody finds the memory any more, it stays for those that have it."""
+        path, self._path = self._path, None
+        if path is not None and self._pid == os.getpid():       # a forked child leaves the name to its parent
+            _unlink(path)
+
     def close(self):
         """Let go of memory, file and name; may be called again. The memory stays mapped while views of it are left."""
         memory, self.memory = self.memory, None
         fd, self.fd = self.fd, None
-        path, self._path = self._path, None
-        if path is not None and self._pid == os.getpid():       # a forked child leaves the name to its parent
-            _unlink(path)
+        self.hide()
         if memory is not None:
             close_quietly(memory.close)
         if fd is not None:

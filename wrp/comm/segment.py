@@ -144,6 +144,10 @@ class Segment:
             raise UsageError(f"Bytes {offset} to {offset + nbytes} lie outside the segment of {self.nbytes} bytes.")
         reserve.reserve(self.address + offset, nbytes, self._fd, offset)
 
+    def hide(self):
+        """Of a named segment that this process made: remove its name before `close`, for a process that may be killed any moment."""
+        self._owner.hide()
+
     def close(self):
         """Let go of the memory; may be called again. Views that others still hold keep the mapping until they go."""
         owner, self._owner = self._owner, None

@@ -4,11 +4,13 @@ import json
 import os
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from harness.mpirun import job_environment
 from wrp.comm.segment import Segment
+from wrp.runtime import bdev
 from wrp.runtime.commands import chimaera, cli
 from wrp.runtime.daemon import attach, leftovers
 
@@ -47,6 +49,7 @@ def test_monitor(answer, running):
     found = json.loads(text)
     assert code == 0 and [worker["kind"] for worker in found["workers"]] == ["jitted", "python"]
     assert {worker["pid"] for worker in found["workers"]} == {running.pid}
+    assert all(pool["containers"] == 1 and pool["lanes"] == [pool["lane"]] for pool in found["pools"])
     composed = next(pool for pool in found["pools"] if pool["name"] == "ram::composed")
     assert (composed["module"], composed["kind"], composed["capacity"], composed["free"]) == ("bdev", "ram", 32 << 20, 32 << 20)
 
@@ -62,6 +65,42 @@ def test_monitor_counts_tasks_between_two_looks(running):
                 rows.append(line.split())
         looking.terminate()
     assert rows[0][6] == "-" and rows[1][6].isdigit()
+
+
+def test_monitor_shows_latencies_of_each_method(answer):
+    with attach(NAME, 10) as attached:
+        pool = attached.pool("ram::composed")
+        number = "%d.%d" % pool.id
+        for _ in range(30):
+            pool.call(bdev.GET_STATS)
+    code, text = answer("monitor", "-o", "-j")
+    mine = next(each for each in json.loads(text)["methods"] if (each["pool"], each["method"]) == (number, bdev.GET_STATS))
+    assert code == 0 and mine["count"] == sum(mine["histogram"]) >= 30
+    assert 0 < mine["p50_ns"] <= mine["p99_ns"] <= mine["p999_ns"] <= mine["max_ns"] and mine["mean_ns"] <= mine["max_ns"]
+    assert f"{number} method {bdev.GET_STATS}  " in answer("monitor", "-o")[1]
+
+
+def test_monitor_writes_a_trace(answer, tmp_path, capsys):
+    path, is_over = tmp_path / "trace.json", threading.Event()
+
+    def keep_busy():
+        with attach(NAME, 10) as attached:
+            pool = attached.pool("ram::composed")
+            while not is_over.is_set():
+                pool.call(bdev.GET_STATS)
+
+    busy = threading.Thread(target=keep_busy)
+    busy.start()
+    try:
+        code, text = answer("monitor", "-i", "0.5", "--trace", str(path), "--json")
+    finally:
+        is_over.set()
+        busy.join()
+    steps = [event for event in json.loads(path.read_text())["traceEvents"] if event["ph"] == "X"]
+    assert code == 0 and json.loads(text) == {"trace": str(path), "steps": len(steps)}
+    assert steps and all(event["name"].endswith(f"method {bdev.GET_STATS}") for event in steps)
+    assert cli.main(["monitor", "--name", NAME, "-i", "0.01", "--trace", str(tmp_path / "no" / "t.json")]) == 2
+    assert "can't be written" in capsys.readouterr().err
 
 
 def test_compose_makes_what_isnt_there(answer, tmp_path):

@@ -7,6 +7,7 @@ import time
 import pytest
 
 from wrp.comm import atomics
+from wrp.comm.shape import shape
 from wrp.errors import ConfigError, OutOfSpace, StoreError, StoreVersion, UsageError
 from wrp.runtime import bdev
 from wrp.runtime.daemon import attach
@@ -176,6 +177,24 @@ def test_daemon_of_another_version_is_refused(daemon):
         finally:
             atomics.store(word, abouts.VERSION)
     attach(daemon.name, 10).close()
+
+
+def test_daemon_whose_records_are_laid_out_differently_is_refused(daemon, monkeypatch):
+    with View(daemon.name) as view:
+        word = view.about.address + abouts.SHAPE_AT
+        atomics.store(word, abouts.SHAPE + 1)
+        try:
+            with pytest.raises(StoreVersion, match="laid out differently"):
+                attach(daemon.name, 0)
+        finally:
+            atomics.store(word, abouts.SHAPE)
+    attach(daemon.name, 10).close()
+    before = shape(*abouts._SHARED)
+    for module in abouts._SHARED:
+        name, number = next((name, value) for name, value in vars(module).items() if name.isupper() and isinstance(value, int) and name != "SHAPE")
+        with monkeypatch.context() as patch:
+            patch.setattr(module, name, number + 8)
+            assert shape(*abouts._SHARED) != before, module.__name__
 
 
 def test_name_comes_from_the_environment(daemon, monkeypatch):

@@ -88,6 +88,7 @@ def _add_views(commands):
     sub = _add_name(_command(commands, "monitor", monitor.monitor, "Show workers, pools and devices, again and again."))
     sub.add_argument("-i", "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
     sub.add_argument("-o", "--once", action="store_true", help="look once")
+    sub.add_argument("--trace", metavar="FILE", help="instead: note every step of the workers for one interval, for Perfetto")
 
 
 def _add_conf(commands):

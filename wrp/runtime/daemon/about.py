@@ -1,29 +1,27 @@
 """About: the record in a daemon's segment that says who it is, how it is and where its tables lie."""
 
 import dataclasses
+import sys
 import time
 
-from wrp.comm import atomics
-from wrp.comm.checksum import hash64
+from wrp.comm import atomics, extents, lock, ring
+from wrp.comm import segment as segments
+from wrp.comm.shape import shape
 from wrp.errors import StoreError, StoreVersion
 from wrp.runtime import bdev, clients, lanes, pools, queues, tasks
 from wrp.runtime.daemon import processes
 from wrp.runtime.clients import READY, STARTING, STOPPING
 from wrp.runtime.layout import Layout
+from wrp.runtime.meter import block, histogram
+from wrp.runtime.waiting import parking
 
 REGION = "about"
 VERSION = 1
 STATES = {0: "starting", STARTING: "starting", READY: "ready", STOPPING: "stopping"}
 MOST_RANKS = 1024
 
-# what two processes must agree on besides the version
-_SHAPE = hash64(repr([(module.__name__, sorted((name, value) for name, value in vars(module).items()
-                                               if name.isupper() and isinstance(value, int)))
-                      for module in (tasks, lanes, pools, bdev, queues, clients)]
-                     + [field.name for field in dataclasses.fields(Layout)]).encode())
-
 # Byte offsets of words
-VERSION_AT, _SHAPE_AT, _STATE, _STARTED, _NAMESPACE, _LEADER = 0, 8, 16, 24, 32, 40
+VERSION_AT, SHAPE_AT, _STATE, _STARTED, _NAMESPACE, _LEADER = 0, 8, 16, 24, 32, 40
 _NODE, _NODES, _SIZE, _LOCAL_SIZE, _CLIENTS, _NAMES = 48, 56, 64, 72, 80, 88
 _BELL, _STOP, _HEARTBEAT, _ORDER = 128, 136, 144, 152
 _LAYOUT = 192                   # the words of a Layout
@@ -35,6 +33,10 @@ NBYTES = TEXT + 8 + TEXT_NBYTES
 _WORDS = {"state": _STATE, "started_ns": _STARTED, "leader": _LEADER, "node": _NODE, "nodes": _NODES, "size": _SIZE,
           "local_size": _LOCAL_SIZE, "clients": _CLIENTS, "names": _NAMES, "stop": _STOP, "heartbeat": _HEARTBEAT,
           "order": _ORDER, "bell": _BELL}
+
+# what two processes must agree on besides the version; whatever is changed in one of these makes another word of it
+_SHARED = (extents, lock, ring, segments, bdev, clients, lanes, pools, queues, tasks, block, histogram, parking, sys.modules[__name__])
+SHAPE = shape(*_SHARED, more=[field.name for field in dataclasses.fields(Layout)])
 
 
 class About:
@@ -61,7 +63,7 @@ class About:
             about.state, about.started_ns, about.leader = STARTING, time.time_ns(), processes.identity()
             about.node, about.nodes, about.size, about.local_size = ranks.node, ranks.nodes, ranks.size, ranks.local_size
             atomics.store(about.address + _NAMESPACE, processes.namespace())
-            atomics.store(about.address + _SHAPE_AT, _SHAPE)
+            atomics.store(about.address + SHAPE_AT, SHAPE)
             atomics.store(about.address + VERSION_AT, VERSION)
         return about
 
@@ -73,8 +75,8 @@ class About:
 
     def check(self, name):
         """Refuse a daemon that this process can't talk to: StoreVersion, StoreError."""
-        version, shape = atomics.load(self.address + VERSION_AT), atomics.load(self.address + _SHAPE_AT)
-        if (version, shape) != (VERSION, _SHAPE):
+        version, shape = atomics.load(self.address + VERSION_AT), atomics.load(self.address + SHAPE_AT)
+        if (version, shape) != (VERSION, SHAPE):
             raise StoreVersion(f"the daemon {name!r} (process {self.pid}) is of another version of wrp (records {version}, here {VERSION}"
                                f"{'' if version != VERSION else ', laid out differently'}): stop it and start this one's, or use its version")
         if atomics.load(self.address + _NAMESPACE) != processes.namespace():

@@ -91,6 +91,8 @@ class Daemon:
         self._look()
         if self.about.stop:
             self.about.state = clients.STOPPING
+            if stopping.is_hasty(self.about.stop):
+                self._made.hide()           # killed at its end, it leaves nothing either
             self._nodes.tell_stop()
             self._give_order(_LEAVE)
             return

@@ -17,6 +17,11 @@ def describe(reason):
     return signal.Signals(reason - _SIGNAL).name if reason > _SIGNAL else _REASONS.get(reason, "?")
 
 
+def is_hasty(reason):
+    """True when whoever ends the job will soon kill its processes: mpirun does a fifth of a second after SIGTERM."""
+    return launcher() is not None and reason not in (ASKED, STOP_TASK)
+
+
 class Signals:
     """Within its `with` block a signal that ends a job is kept for the daemon that is held, or that is still being made.
 

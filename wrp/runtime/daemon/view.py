@@ -2,17 +2,31 @@
 
 import os
 import time
+from typing import NamedTuple
 
 from wrp.comm import atomics, names
 from wrp.comm.extents import extents_free
+from wrp.comm.segment import Segment
 from wrp.runtime import bdev, clients, lanes, pools, queues
 from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.about import STATES, About
 from wrp.runtime.daemon.stopping import ASKED
 from wrp.runtime.devices.spec import KINDS, noted
+from wrp.runtime.layout import Layout
+from wrp.runtime.meter.reading import Meter
 from wrp.errors import RuntimeGone, StoreError
 
 _MODULES = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "python", pools.JITTED_KIND: "jitted"}
+
+
+_PERCENTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
+
+
+class _Seen(NamedTuple):
+    """What a Meter looks at."""
+
+    segment: Segment
+    layout: Layout
 
 
 class View:
@@ -72,8 +86,20 @@ class View:
                 "waiting": lanes.lane_waiting(lane) + queued, "done": atomics.load(lane + lanes.DONE),
                 "wakeups": atomics.load(lane + lanes.WAKEUPS)}
 
+    def methods(self):
+        """A dictionary per method of which tasks have ended: how many, and their nanoseconds from submission to end."""
+        if not self._has_tables():
+            return []
+        return [{"pool": pool, "method": method, "count": found.count, "mean_ns": found.total_ns // max(found.count, 1),
+                 **{f"{name}_ns": found.percentile(part) for name, part in _PERCENTILES.items()}, "max_ns": found.most_ns, "histogram": list(found.buckets)}
+                for (pool, method), found in sorted(self.meter().latencies().items())]
+
+    def meter(self):
+        """The Meter of its workers, which also switches their traces."""
+        return Meter(_Seen(self.segment, self.about.layout()))
+
     def pools(self):
-        """A dictionary per pool; a bdev's with its device."""
+        """A dictionary per pool, with its containers over all nodes and the lanes of those on this one; a bdev's with its device."""
         if not self._has_tables():
             return []
         table = pools.PoolTable(self.segment.address + self.about.layout().pools, 1.0)
@@ -84,7 +110,9 @@ class View:
             if named is None:           # a shard of the pool before it, or nothing
                 continue
             slot = table.slot(number)
-            entry = {"name": named[0], "id": f"{slot.id[0]}.{slot.id[1]}", "module": _MODULES.get(slot.kind, "?"), "lane": slot.lane}
+            entry = {"name": named[0], "id": f"{slot.id[0]}.{slot.id[1]}", "module": _MODULES.get(slot.kind, "?"), "lane": slot.lane,
+                     "containers": slot.containers.size, "first_node": slot.containers.first_node, "nodes": slot.containers.nodes,
+                     "lanes": [table.slot(number + shard).lane for shard in range(slot.containers.shards)]}
             found.append({**entry, **(self._device(slot.params) if slot.kind == pools.BDEV_KIND else {})})
         return found
 

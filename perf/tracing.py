@@ -1,0 +1,61 @@
+"""What the trace of the workers costs: tasks of one process with it and without, by turns.
+
+    python perf/tracing.py [--seconds S] [--out FILE]
+
+The ratio is of medians: time with the trace / time without. The bar is 1.03.
+"""
+
+import argparse
+import statistics
+import time
+
+from timing import setting, write
+from wrp.comm.ranks.solo import Solo
+from wrp.runtime import admin
+from wrp.runtime.config import Config
+from wrp.runtime.meter.reading import Meter
+from wrp.runtime.runtime import Runtime
+
+_CALLS, _BATCHES, _BATCH = 200, 20, 64
+_BAR = 1.03
+
+
+def compared(work, tasks, meter, seconds):
+    """{ns of a task without and with the trace, their ratio, rounds} of `work()`, which runs `tasks` tasks."""
+    taken, until = {False: [], True: []}, time.perf_counter() + seconds
+    while time.perf_counter() < until or len(taken[True]) < 5:
+        for is_on in (False, True) if len(taken[True]) % 2 else (True, False):       # neither is always the first
+            (meter.start_trace if is_on else meter.stop_trace)()
+            began = time.perf_counter()
+            work()
+            taken[is_on].append(time.perf_counter() - began)
+    meter.stop_trace()
+    off, on = (statistics.median(taken[is_on]) / tasks * 1e9 for is_on in (False, True))
+    return {"off_ns": round(off), "on_ns": round(on), "ratio": round(on / off, 4), "bar": f"<= {_BAR}", "met": on <= _BAR * off, "rounds": len(taken[True])}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--seconds", type=float, default=10.0, help="seconds of each comparison")
+    parser.add_argument("--out", help="JSON file to write (default: print)")
+    arguments = parser.parse_args()
+    before = setting()
+    with Runtime(Solo(), Config.default()) as runtime:
+        pool, meter = runtime.pool("admin", "admin"), Meter(runtime.node)
+
+        def calls():
+            for _ in range(_CALLS):
+                pool.call(admin.MONITOR)
+
+        def batches():
+            for _ in range(_BATCHES):
+                pool.submit_many(admin.MONITOR, [(0,)] * _BATCH).wait()
+
+        batches()
+        found = {"call": compared(calls, _CALLS, meter, arguments.seconds),
+                 f"{_BATCH} at once": compared(batches, _BATCHES * _BATCH, meter, arguments.seconds)}
+    write(arguments.out, {"setting": before, "compared": found})
+
+
+if __name__ == "__main__":
+    main()
