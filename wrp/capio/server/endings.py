@@ -36,11 +36,6 @@ def parent(pid):
     return int(fields[1]) if fields else 0
 
 
-def children(pid):
-    """Pids of a process's children."""
-    return [int(name) for name in os.listdir("/proc") if name.isdigit() and parent(int(name)) == pid]
-
-
 def how(pid, pidfd):
     """(exit code, signal) of a process that has ended: one of them None; both None when the kernel doesn't tell."""
     fields = _fields(pid)

@@ -12,7 +12,6 @@ import time
 
 from wrp.capio import wire
 from wrp.capio.rules import events
-from wrp.capio.server import endings
 from wrp.capio.server.account import Account
 from wrp.capio.server.connections import Listener
 from wrp.capio.server.control import Control
@@ -101,11 +100,8 @@ class Server:
 
     def _find_stalls(self, at):
         """Circles among steps whose shells wait for their children are found from outside, when somebody has waited long."""
-        roots = self.people.roots()
-        for connection in self._connections.values():
-            if connection.launches:
-                roots.setdefault(connection.launches, []).extend(endings.children(connection.pid))
-        for step in self._stalls.look(roots, self.desk.machine.who_waits(), at):
+        launchers = [(connection.launches, connection.pid) for connection in self._connections.values() if connection.launches]
+        for step in self._stalls.look(self.people.roots(), launchers, self.desk.machine.who_waits(), at):
             self.desk.tell(events.Stalled(step, at))
 
     def _accept(self):

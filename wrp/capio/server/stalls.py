@@ -24,12 +24,14 @@ class Stalls:
         elif self.next_look is None:
             self.next_look = oldest + FIRST_S
 
-    def look(self, roots, waits, at):
-        """Names of the steps that are stalled. roots: {step: pids whose descendants, they included, are its processes}; waits:
-        [Waiting]; at: now."""
+    def look(self, roots, launchers, waits, at):
+        """Names of the steps that are stalled. roots: {step: pids whose descendants, they included, are its processes}; launchers:
+        [(step, pid)] whose descendants are, without themselves; waits: [Waiting]; at: now."""
         oldest = min((wait.since for wait in waits), default=at)
         self.next_look = at + min(max(FIRST_S, (at - oldest) / 4), MOST_S)
         seen, children = {}, _children()
+        for step, pid in launchers:
+            roots.setdefault(step, []).extend(children.get(pid, ()))
         for step, pids in roots.items():
             asked = [pid_of(wait.process) for wait in waits if wait.step == step and wait.process is not None]
             found = _sleep(_family(pids, children), asked) if asked else None
