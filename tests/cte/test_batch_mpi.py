@@ -101,6 +101,6 @@ def test_single_puts_of_every_rank(shared_folder):
 
 def test_opening_with_a_bad_configuration_fails_on_every_rank(shared_folder, tmp_path):
     path = tmp_path / "conf.yaml"
-    path.write_text("storage:\n  - {path: x, bdev_type: noop, capacity_limit: 1m}\n")
+    path.write_text("storage:\n  - {path: 'ram::x', capacity_limit: 1m, persistence_level: long_term}\n")
     with pytest.raises(WrpError):
         Store.open(shared_folder, config=load(path))

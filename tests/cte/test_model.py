@@ -28,12 +28,13 @@ class StoreModel(RuleBasedStateMachine):
     def begin(self):
         self.root = tempfile.mkdtemp()
         with open(os.path.join(self.root, "conf.yaml"), "w", encoding="utf-8") as file:
-            file.write(CONFIG)
+            file.write(self.configuration)
         self.config = load(os.path.join(self.root, "conf.yaml"))
         self.now = {}
         self.open()
 
     key = None
+    configuration = CONFIG
 
     def open(self):
         self.store = Store.open(os.path.join(self.root, "store"), config=self.config, key=self.key)
@@ -183,6 +184,18 @@ class StoreModel(RuleBasedStateMachine):
             shutil.rmtree(self.root)
 
 
+class ThreeTargets(StoreModel):
+    """The same with two rams and a file, among which blobs are dealt out."""
+
+    configuration = ("storage:\n  - {path: 'ram::a', bdev_type: ram, capacity_limit: 4m}\n  - {path: 'ram::b', bdev_type: ram, capacity_limit: 4m}\n"
+                     "  - {path: data, bdev_type: file, capacity_limit: 16m}\ndpe: {dpe_type: round_robin}\n")
+
+    @rule(tag=TAGS, blob=BLOBS, where=st.sampled_from(["ram::a", "ram::b", "file"]))
+    def move_between(self, tag, blob, where):
+        if blob in self.now.get(tag, {}):
+            self.store.move(tag, blob, where)
+
+
 class EncryptedStoreModel(StoreModel):
     """The same in an encrypted store."""
 
@@ -194,3 +207,5 @@ TestModel.settings = settings(max_examples=int(os.environ.get("WRP_EXAMPLES", 12
                               suppress_health_check=list(HealthCheck))
 TestEncryptedModel = EncryptedStoreModel.TestCase
 TestEncryptedModel.settings = settings(TestModel.settings, max_examples=int(os.environ.get("WRP_EXAMPLES", 6)))
+TestThreeTargets = ThreeTargets.TestCase
+TestThreeTargets.settings = settings(TestModel.settings, max_examples=int(os.environ.get("WRP_EXAMPLES", 6)))

@@ -246,7 +246,7 @@ def test_move_by_the_caller(store):
     assert store.move("t", "a", "ram") and store.info("t", "a").tiers == ("file", "ram")
     with pytest.raises(NoSuchTag):
         store.move("nobody", "a", "ram")
-    with pytest.raises(UsageError, match="'ram' or 'file', not 'tape'"):
+    with pytest.raises(UsageError, match="'ram' or 'file', or to .* not 'tape'"):
         store.move("t", "a", "tape")
 
 

@@ -24,7 +24,7 @@ def whole(blob):
 def assert_all_space_is_free(store, ranks):
     """Collective: what the ranks of every node haven't leased and what lies unused in their leases is all there is."""
     tiers = store._parts.tiers
-    for target in (0, *tiers._owned):
+    for target in tiers._devices:
         device = tiers.device(target)
         leased = ranks.on_node.gather(device._leases.free, "free bytes in leases")
         in_blocks = tiers.blocks.unused if target == 0 else 0

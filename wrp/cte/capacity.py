@@ -1,10 +1,12 @@
-"""How large the tiers and the catalog of a store are, from the configuration and what the machine has free."""
+"""Which targets a store has, and how large its catalog is, from the configuration and what the machine has free."""
 
 import os
 import shutil
+import uuid
 from dataclasses import dataclass
 
-from wrp.errors import ConfigError
+from wrp.cte.targets.speed import with_speed
+from wrp.cte.targets.wanted import wanted_of
 
 _RAM_SHARE = 4                  # by default a quarter of the memory that is free, at most half of free shared memory
 _LEAST_SLOTS = 1 << 16
@@ -13,27 +15,23 @@ _KEPT_FREE = 16 << 20           # of a disk
 
 @dataclass(frozen=True)
 class Sizes:
-    """ram, file: bytes of the node's tiers; slots: names the catalog can hold."""
+    """targets: a targets.Wanted for each of a node, the first ram first; slots: names the catalog can hold;
+    token: what the names of the job's scratch files have in them."""
 
-    ram: int
-    file: int
+    targets: tuple
     slots: int
+    token: str
+
+    @property
+    def ram(self):
+        """Bytes of the first ram."""
+        return self.targets[0].capacity
 
 
-def sizes_of(config, folder, known):
-    """Sizes for this node. `known`: names that the folder already holds. Raises ConfigError."""
-    ram, file = None, None
-    for number, entry in enumerate(config.get("storage")):
-        if entry["bdev_type"] == "ram":
-            ram = (ram or 0) + entry["capacity_limit"]
-        elif entry["bdev_type"] == "file":
-            file = (file or 0) + entry["capacity_limit"]
-        else:
-            raise ConfigError(f"storage[{number}]: bdev_type {entry['bdev_type']!r} can't hold a store: use ram or file")
-    ram = _default_ram() if ram is None else ram
-    if folder is not None and file is None:
-        file = _default_file(folder)
-    return Sizes(ram // 4096 * 4096, (file or 0) // 4096 * 4096, _slots(config, known))
+def sizes_of(config, folder, known, nodes=1):
+    """Sizes for a node. `folder`: None when nothing is to be written there; `known`: names that it already holds. Raises ConfigError."""
+    wanted = wanted_of(config, folder is not None, nodes, _default_ram, lambda: _default_file(folder))
+    return Sizes(tuple(with_speed(each, folder) for each in wanted), _slots(config, known), uuid.uuid4().hex[:12])
 
 
 def _slots(config, known):

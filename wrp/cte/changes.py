@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
+from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
 from wrp.errors import Changed, Corrupt, OutOfSpace, UsageError, WaitTimeout
 
@@ -60,7 +61,7 @@ class Changes:
         if offset is not None and offset < 0:
             raise UsageError(f"offset {offset} of blob {blob!r} is negative")
         return self._edit(tag, blob, score, generation, (offset, len(data)),
-                          lambda old: self._spliced(old, data, offset if offset is not None else old.size if old else 0))
+                          lambda old: self._spliced(old, data, offset if offset is not None else old.size if old else 0, score))
 
     def cut(self, tag, blob, nbytes):
         """The blob, which is there, ends after `nbytes` bytes; what it had less is zeros. False as above."""
@@ -165,9 +166,9 @@ class Changes:
             position += extent[2]
         rest = bytearray(nbytes - position)
         pieces.read(self._tiers, old, position, rest)
-        return tuple(kept) + pieces.write(self._tiers, rest), tuple(kept)
+        return tuple(kept) + pieces.write(self._tiers, rest, wish=Wish(old.score)), tuple(kept)
 
-    def _spliced(self, old, data, offset):
+    def _spliced(self, old, data, offset, score=1.0):
         """(extents of the blob with `data` at `offset`, those of them that are the old record's)."""
         before = old.extents if old else ()
         size = old.size if old else 0
@@ -189,7 +190,7 @@ class Changes:
         if covered > 0:
             pieces.read(self._tiers, old, low, memoryview(middle)[:covered])
         middle[offset - low:end - low] = data
-        fresh = pieces.write(self._tiers, middle)
+        fresh = pieces.write(self._tiers, middle, wish=Wish(old.score if old else score))
         return tuple(head) + fresh + tuple(tail), tuple(head + tail)
 
     @contextmanager

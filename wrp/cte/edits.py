@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from wrp.cte import pieces
 from wrp.cte.changes import same
 from wrp.cte.records import BLOB, TAG, Record, full_name
+from wrp.cte.targets import Wish
 from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
 
 _TRIES = 100
@@ -118,7 +119,7 @@ class Edits:
             if self._catalog.still(record):
                 raise
             # replaced meanwhile: whoever uses the copy sees that
-        return pieces.write(self._tiers, data)
+        return pieces.write(self._tiers, data, wish=Wish(record.score))
 
     def _check_names_free(self, records):
         """An encrypted blob can be read under its own name only."""

@@ -1,6 +1,6 @@
 """Eviction: blobs that files hold too give up their copy in ram when a put needs the room, oldest change first."""
 
-from wrp.cte.moving import leaves_ram
+from wrp.cte.moving import in_ram, is_spare
 from wrp.cte.records import BLOB, RAM
 
 _LEAST = 16                     # evict at least this fraction of the ram at a time, so that a scan is worth its price
@@ -15,7 +15,7 @@ class Eviction:
     def run(self, nbytes):
         """Give back at least `nbytes` of ram where that is possible; True when some came back."""
         wanted = max(nbytes, self._tiers.ram.capacity // _LEAST)
-        candidates = [record for record in self._catalog.scan(kind=BLOB, dirty=False) if leaves_ram(record)]
+        candidates = [record for record in self._catalog.scan(kind=BLOB, dirty=False) if is_spare(record) and in_ram(record)]
         freed = 0
         for record in sorted(candidates, key=lambda record: record.stamp):
             if freed >= wanted:

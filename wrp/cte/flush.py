@@ -8,7 +8,9 @@ journal no longer names is free.
 from contextlib import contextmanager
 
 from wrp.cte import pieces
-from wrp.cte.records import RAM, Record, to_plain
+from wrp.cte.records import Record, to_plain
+from wrp.cte.targetnumbers import is_durable, kind_of
+from wrp.cte.targets import Wish
 from wrp.errors import OutOfSpace
 
 _BATCH = 1024                   # records per journal frame at most
@@ -84,7 +86,7 @@ class Flush:
         """[(record, record with the extents that the journal shall name)], promised; [] when it isn't dirty any more."""
         catalog = self._parts.catalog
         record = catalog.find(name)
-        if record is None or not record.dirty:
+        if record is None or not record.dirty or any(kind_of(extent[0]) == "noop" for extent in record.extents):
             return []
         moved = self._copied(record)
         if moved is not None:
@@ -118,10 +120,10 @@ class Flush:
         durable = []
         with self._undone_on_error(record, record.but(durable=durable)):
             for extent in record.extents:
-                if extent[0] != RAM:
+                if is_durable(extent[0]):
                     durable.append(extent)
                     continue
-                copied = pieces.write(tiers, tiers.view(*extent[:3]), durable=True)
+                copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score))
                 durable.extend(copied)
                 if copied[0][3] != extent[3]:
                     if self._parts.catalog.still(record):

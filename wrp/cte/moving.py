@@ -1,4 +1,4 @@
-"""Moves of single blobs between the ram and the files of a node, each under the blob's generation. Which ones: not decided here.
+"""Moves of single blobs between the targets of a node, each under the blob's generation. Which ones: not decided here.
 
 A blob that leaves the ram is in a file before: one that is dirty is flushed first. A blob that comes into ram keeps its place in the
 file. The record changes in one step, and only if the blob is still the one that was copied; its stamp stays, because its bytes do. So a
@@ -7,6 +7,7 @@ reader sees the old place or the new one, and one that copied from the old place
 
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, RAM
+from wrp.cte.targets import Wish
 from wrp.errors import Corrupt, OutOfSpace
 
 
@@ -17,50 +18,56 @@ class Moves:
         self._catalog, self._tiers, self._flush = catalog, tiers, flush
 
     def move(self, name, to_ram, score=None):
-        """Take the blob of a full name to ram or out of it, and give it a score, unless that is None; True when it moved.
+        """Take the blob of a full name to the first ram, or to where only files hold it; see `to`."""
+        record = self._catalog.find(name)
+        if record is None or record.kind != BLOB or in_ram(record) == to_ram and (to_ram or record.extents == record.durable):
+            return False
+        return self.to(name, RAM if to_ram else None, score)
+
+    def to(self, name, target, score=None):
+        """Take the blob of a full name to a target that isn't a data file, None: to files; and give it a score, unless that is None. True when it moved.
 
         Raises OutOfSpace when no file has room for one that must be flushed, StoreError when it can't be flushed.
         """
         record = self._catalog.find(name)
-        if record is None or record.kind != BLOB or not record.size or in_ram(record) == to_ram:
+        if record is None or record.kind != BLOB or not record.size or all(extent[0] == target for extent in record.extents):
             return False
-        if record.dirty:
+        if record.dirty and self._tiers.has_files:
             self._flush.some([name])
             record = self._catalog.find(name)
-            if record is None or record.dirty or in_ram(record) == to_ram:
+            if record is None or record.dirty:
                 return False
-        return self._up(record, score) if to_ram else self.down(record, score)
+        return self.down(record, score) if target is None else self._up(record, score, target)
 
     def down(self, record, score=None):
-        """Give up the copy in ram of a clean blob that nobody views; True when it was."""
-        with self._catalog.changing(f"moving blob {record.blob!r} out of ram"):
+        """Give up the copy outside of files of a clean blob that nobody views; True when it was."""
+        with self._catalog.changing(f"moving blob {record.blob!r} to files"):
             now = self._catalog.find(record.name)
-            if now is None or now.stamp != record.stamp or not leaves_ram(now):
+            if now is None or now.stamp != record.stamp or not is_spare(now):
                 return False
             self._catalog.put(_scored(now.but(extents=now.durable), score))
         self._tiers.give_back([extent for extent in now.extents if extent not in now.durable])
         return True
 
-    def _up(self, record, score):
-        if record.size > self._tiers.free(RAM):
+    def _up(self, record, score, target):
+        if record.size > self._tiers.free(target):
             return False
-        extents = self._copied(record)
+        extents = self._copied(record, target)
         if extents is None:
             return False
-        done = False
+        unused = extents
         try:
-            with self._catalog.changing(f"moving blob {record.blob!r} into ram"):
+            with self._catalog.changing(f"moving blob {record.blob!r}"):
                 now = self._catalog.find(record.name)
-                if now is not None and (now.stamp, now.extents, now.dirty) == (record.stamp, record.extents, False):
+                if now is not None and not now.pinned and (now.stamp, now.extents, now.dirty) == (record.stamp, record.extents, record.dirty):
                     self._catalog.put(_scored(now.but(extents=extents), score))
-                    done = True
+                    unused = [extent for extent in now.extents if extent not in now.durable]
         finally:
-            if not done:
-                self._tiers.give_back(extents)
-        return done
+            self._tiers.give_back(unused)
+        return unused is not extents
 
-    def _copied(self, record):
-        """Extents in ram that hold the bytes of the record; None when there is no room, or it was replaced meanwhile."""
+    def _copied(self, record, target):
+        """Extents on the target that hold the bytes of the record; None when there is no room, or it was replaced meanwhile."""
         data = bytearray(record.size)
         try:
             pieces.read(self._tiers, record, 0, data)
@@ -69,23 +76,19 @@ class Moves:
                 raise
             return None
         try:
-            extents = pieces.write(self._tiers, data)
+            return pieces.write(self._tiers, data, wish=Wish(record.score, target=target))
         except OutOfSpace:
             return None
-        if all(extent[0] == RAM for extent in extents):
-            return extents
-        self._tiers.give_back(extents)          # others took the room first
-        return None
 
 
 def in_ram(record):
-    """True when some of the blob's bytes are read from ram."""
+    """True when some of the blob's bytes are read from the first ram."""
     return any(extent[0] == RAM for extent in record.extents)
 
 
-def leaves_ram(record):
-    """True when a file holds the blob too and nobody views it."""
-    return bool(record.durable) and not record.dirty and not record.pinned and in_ram(record)
+def is_spare(record):
+    """True when files hold all of the blob too, and nobody views the copy elsewhere."""
+    return bool(record.durable) and not record.dirty and not record.pinned and record.extents != record.durable
 
 
 def _scored(record, score):

@@ -11,6 +11,7 @@ from wrp.cte.folder import Folder, Journal
 from wrp.cte.locking import cipher_of
 from wrp.cte.nodes.homes import at_home
 from wrp.cte.records import BLOB, from_plain, to_plain
+from wrp.cte.targets import places_of
 from wrp.cte.tiers import Tiers
 from wrp.errors import UsageError
 from wrp.runtime.config import load
@@ -84,11 +85,12 @@ def _open(parts, path, key):
     known = _open_folder(parts, path) if path is not None else []
     cipher = cipher_of(parts.folder, ranks, key, parts.write and not known) if path is not None else None
     with ranks.agreed("sizing the tiers"):
-        sizes = sizes_of(parts.config, path if parts.write else None, len(known))
+        sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known), ranks.nodes)
     sizes = ranks.share(sizes, "sizes of the tiers")
     parts.runtime = Runtime(ranks, parts.config)
     with ranks.agreed("making the tiers"):
-        parts.tiers = Tiers(parts.runtime, parts.folder, sizes)
+        parts.tiers = Tiers(parts.runtime, parts.folder, sizes, _tags_by_target(known) if ranks.local_rank == 0 else {})
+    parts.tiers.place_by(parts.config.get("dpe.dpe_type"), parts.config.get("performance.stat_targets_period_ms") / 1000)
     parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram, _entries(parts.config))
     parts.tiers.counters = parts.catalog.noted.counters
     parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)
@@ -101,6 +103,15 @@ def _open(parts, path, key):
         if ranks.local_rank == 0:
             _fill(parts, known)
     ranks.barrier("the store is open")
+
+
+def _tags_by_target(known):
+    """{target: names of tags with bytes there}."""
+    found = {}
+    for record in map(from_plain, known):
+        for extent in record.durable:
+            found.setdefault(extent[0], set()).add(record.tag)
+    return found
 
 
 def _entries(config):
@@ -116,7 +127,7 @@ def _open_folder(parts, path):
     shared = None
     with ranks.agreed(f"opening store {folder.path}"):
         if ranks.rank == 0:
-            found = folder.open(ranks.nodes)
+            found = folder.open(ranks.nodes, places_of(parts.config))
             shared = (folder.header, [to_plain(record) for record in found.values()])
     header, known = ranks.share(shared, "the records of the store")
     with ranks.agreed(f"joining store {folder.path}"):

@@ -7,6 +7,7 @@ import numpy as np
 from wrp.comm.checksum import crc32
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.records import RAM, Record
+from wrp.cte.targets.placing import Wish
 from wrp.cte.tiers import PIECE
 from wrp.errors import Corrupt, UsageError
 
@@ -50,14 +51,14 @@ def parcel(extents):
     return Record("parcel\0", size=sum(extent[2] for extent in extents), extents=tuple(extents))
 
 
-def write(tiers, data, durable=False):
-    """Extents that hold a copy of `data` (bytes-like, contiguous). On an error the space is given back."""
+def write(tiers, data, durable=False, wish=Wish()):
+    """Extents that hold a copy of `data` (bytes-like, contiguous), where it is wished. On an error the space is given back."""
     view = bytes_of(data)
     extents, source = [], address_of(view) if len(view) else 0
     try:
         for start in range(0, len(view), PIECE):
             nbytes = min(PIECE, len(view) - start)
-            target, offset = tiers.lease(nbytes, durable)
+            target, offset = tiers.lease(nbytes, durable, wish)
             extents.append((target, offset, nbytes, 0))
             if target == RAM:
                 crc = copy_checked(tiers.ram_address + offset, source + start, nbytes)

@@ -14,9 +14,9 @@ import numpy as np
 from wrp.comm.checksum import crc32_combine, hash128
 from wrp.cte import layout
 from wrp.cte.layout import BLOB_KIND, DIRTY, JOURNALED, PINNED, TAG_KIND, TRANSFORMED
+from wrp.cte.targetnumbers import RAM
 
 TAG, BLOB = TAG_KIND, BLOB_KIND
-RAM = 0                     # target number of the node's ram; files count from 1
 
 _HEAD = struct.Struct("<7qd7q")
 _SEPARATOR = "\0"

@@ -2,7 +2,7 @@
 
 from wrp.cte import opening
 from wrp.cte.batch import Batch
-from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, TargetInfo, Writing
+from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
 from wrp.cte.changes import Changes
 from wrp.cte.direct import Direct
 from wrp.cte.edits import Edits
@@ -11,6 +11,7 @@ from wrp.cte.flush import Flush
 from wrp.cte.moving import Moves
 from wrp.cte.organizing import Organizing
 from wrp.cte.records import full_name
+from wrp.cte.targets import TargetInfo
 from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
 
@@ -70,19 +71,21 @@ class Store(Writing, Editing, Reading, Listing):
 
     # tiers
 
-    def move(self, tag, blob, tier):
-        """Take a blob into "ram" or out of it, into the "file" tier; True when it moved. Local.
+    def targets(self):
+        """[TargetInfo] of the targets of this node: first ram, data files, others. What remains is exact, whoever has put or deleted."""
+        return self._tiers.infos()
 
-        One that is there already, is empty or viewed, or for which ram has no room, stays. Readers see the old place or the new one.
+    def move(self, tag, blob, target):
+        """Take a blob to a target; True when it moved. Local.
+
+        target : the name of one that isn't a data file, "ram" for the first ram, or "file": files hold it, and only they
+        One that is there already, is empty or viewed, or for which the target has no room, stays. Readers see the old place or the new one.
         Raises NoSuchBlob.
         """
         self._writable()
-        if tier not in ("ram", "file"):
-            raise UsageError(f"blobs move to the tier 'ram' or 'file', not {tier!r}")
         self._record(tag, blob)
-        if self._tiers.ram is None or not self._tiers.has_files:
-            return False
-        moved = self._moves.move(full_name(tag, blob), tier == "ram")
+        number = self._tiers.number_of(target)
+        moved = (number is not None or self._tiers.has_files) and self._moves.to(full_name(tag, blob), number)
         if moved:
             self._noted.note(Op.MOVE_BLOB, tag, blob)
         return moved

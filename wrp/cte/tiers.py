@@ -1,7 +1,6 @@
-"""The tiers of a store on one node: its ram over its data files, and where new bytes go. No names and no records here.
+"""The targets of a store on one node as devices, and where new bytes go. No names of blobs and no records here.
 
-Target 0 is the node's ram. Target k >= 1 is data file k-1 of the folder; node n of a job allocates in the files k with
-(k-1) % nodes == n, and reads all of them.
+How targets are numbered says targetnumbers.py. Node n of a job allocates in the data files k (from 0) with k % nodes == n, and reads all of them.
 """
 
 import errno
@@ -13,38 +12,113 @@ from wrp.comm.checksum import crc32
 from wrp.comm.sizes import format_size
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.blocks import LARGEST, Blocks
+from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import RAM
+from wrp.cte.targetnumbers import extra_number, is_durable, kind_of
+from wrp.cte.targets import Placing, TargetInfo, Wish
+from wrp.cte.targets.wanted import LEVELS
 from wrp.cte.telemetry.counters import Counters
-from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
+from wrp.errors import Corrupt, OutOfSpace, StoreError, UsageError, WrpError
 
 PIECE = 4 << 20                 # an extent is at most this long
 _LEAST_FILE = 4096              # a store on a full disk opens too: what it holds can be read and destroyed
 
 
 class Tiers:
-    """Devices by target number. Making and closing it is collective over the ranks of the node."""
+    """Devices by target number. Making and closing it is collective over the ranks of the node.
 
-    def __init__(self, runtime, folder, sizes):
+    used : {target: names of tags} that have bytes in data files, on the first rank of the node
+    Raises StoreError when such a file isn't there.
+    """
+
+    def __init__(self, runtime, folder, sizes, used=()):
         self._runtime = runtime
         self._folder = folder
         self._readers = {}
-        self._owned = {}
         self.away = deque()                         # extents of other nodes' files that are free now
+        self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
-        self.ram = runtime.device("ram", "ram", sizes.ram) if sizes.ram else None
         self.ram_bytes, self.ram_address, self.blocks = None, 0, None
         self.counters = Counters(0, 0)              # set at opening: counts what pieces.py reads and writes
+        writes = folder is None or folder.write
+        for place, wanted in enumerate(sizes.targets):
+            if not wanted.is_durable and wanted.capacity and (writes or not place):
+                self._add(RAM if not place else extra_number(wanted.kind, place), wanted, sizes.token)
+        self.ram = self._devices.get(RAM)
         if folder is not None and folder.write:
-            self._own_files(runtime.ranks, sizes.file)
+            self._own_files(runtime.ranks, [wanted for wanted in sizes.targets if wanted.is_durable], used)
 
-    def _own_files(self, ranks, capacity):
+    def _add(self, number, wanted, token):
+        """A target that doesn't outlast the job. Scratch files have no name once every rank has them open: nothing is left of them."""
+        path = None
+        if wanted.kind == "file":
+            path = f"{wanted.place}-{token}-{number & 0xFF}"
+        self._devices[number] = self._runtime.device("ram" if number == RAM else f"{wanted.kind}{number}", wanted.kind, wanted.capacity, path,
+                                                     persistence=LEVELS[wanted.persistence], metrics=_metrics(wanted))
+        self._wanted[number] = wanted
+        if path is not None:
+            self._runtime.ranks.on_node.barrier("every rank has the scratch file open")
+            if self._runtime.ranks.local_rank == 0:
+                os.unlink(path)
+
+    def _own_files(self, ranks, wanted, used):
         mine = [number for number in range(self._folder.header["files"]) if number % ranks.nodes == ranks.node]
+        with ranks.agreed("looking for the store's data files"):
+            for number in mine:
+                self._check_there(number, used)
+        shares = _shares(mine, wanted, self._folder.place)
         for number in mine:
-            path = self._folder.data_path(number)
-            self._owned[number + 1] = self._runtime.device(f"file{number}", "file", max(capacity // len(mine), _LEAST_FILE), path)
+            path, share = self._folder.data_path(number), shares.get(number)
+            nbytes = os.path.getsize(path) if os.path.exists(path) else 0
+            capacity = max(share.capacity, _LEAST_FILE) if share else -(-ranks.on_node.share(nbytes, "size of a data file") // 4096) * 4096
+            if not capacity:
+                continue
+            target = number + 1
+            self._devices[target] = self._runtime.device(f"file{number}", "file", capacity, path, metrics=_metrics(share))
+            if share:
+                self._wanted[target] = share
+
+    def _check_there(self, number, used):
+        path = self._folder.data_path(number)
+        if number + 1 in used and not os.path.exists(path):
+            tags = sorted(used[number + 1])
+            names = ", ".join(map(repr, tags[:3])) + (f" and {len(tags) - 3} more" if len(tags) > 3 else "")
+            raise StoreError(f"store {self._folder.path}: its data file {path} isn't there, and blobs of the tags {names} have bytes in it: "
+                             f"run where it is, or bring it back to this path")
+
+    def place_by(self, policy, keep_s):
+        """Let this policy of `placement` decide where new bytes go."""
+        self.placing = Placing(policy, self._runtime.ranks.rank, list(self._wanted.items()), self.free, keep_s)
+
+    def number_of(self, name):
+        """Number of the target of this name that isn't a data file, "ram": the first; None for "file"."""
+        if name == "file":
+            return None
+        found = {"ram": RAM, **{wanted.name: number for number, wanted in self._wanted.items() if not is_durable(number)}}
+        if name not in found:
+            raise UsageError(f"blobs move to 'ram' or 'file', or to one of {', '.join(map(repr, sorted(found)))}, not {name!r}")
+        return found[name]
+
+    def infos(self):
+        """[TargetInfo] of the targets that this node gives space out of, by number."""
+        counts = self.counters.read()
+        by_number = {target.number: target for target in self.placing.targets}
+        return [self._info(number, by_number.get(number), counts) for number in sorted(self._devices)]
+
+    def _info(self, number, target, counts):
+        device, wanted = self._devices[number], self._wanted.get(number)
+        path = getattr(device, "path", "")
+        name = wanted.name if wanted else path
+        if wanted and sum(other.name == name for other in self._wanted.values()) > 1:
+            name = f"{name}#{number}"
+        remaining = device.remaining + (self.blocks.unused if number == RAM else 0)
+        speed = (target.score, device.capacity, remaining, LEVELS[target.persistence], target.write_mbps, target.read_mbps, target.latency_us) \
+            if target else (0.0, device.capacity, 0, LEVELS[LONG_TERM], 0.0, 0.0, 0.0)
+        return TargetInfo(number, name, kind_of(number), path, *speed, counts.get(number) or TargetInfo.counts)
 
     def cut(self, at, timeout_s):
         """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""
+        self.counters.extra = [number for number in self._devices if number != RAM and not is_durable(number)]
         if self.ram is not None:
             self.ram_bytes = self.ram.view(0, self.ram.capacity)
             self.ram_address = address_of(self.ram_bytes)
@@ -52,33 +126,33 @@ class Tiers:
 
     @property
     def has_files(self):
-        return bool(self._owned)
+        return any(map(is_durable, self._wanted))
 
     def owns(self, target):
         """True when this node gives out the space of the target."""
-        return target == RAM or target in self._owned
+        return target in self._devices
 
     def owner(self, target):
         """Number of the node that gives out the space of a file."""
         return (target - 1) % self._runtime.ranks.nodes
 
     def device(self, target):
-        return self.ram if target == RAM else self._owned[target]
+        return self._devices[target]
 
     def claim(self, target, runs):
         """Take runs, int64 array (n, 2) of (offset, nbytes), out of the target's free space. Once, before any lease."""
         self.device(target).claim(runs)
 
-    def lease(self, nbytes, durable):
-        """(target, offset) of new space: ram first, or a file when it must be durable or ram is full.
+    def lease(self, nbytes, durable, wish=Wish()):
+        """(target, offset) of new space where the policy wants it, or on the next target that has room; on one in files when it must be durable.
 
-        Raises OutOfSpace naming every tier that has no room.
+        Raises OutOfSpace naming every target that has no room.
         """
         refusals = []
-        for target, device in self._candidates(durable):
+        for target in self.placing.order(nbytes, wish, durable):
             try:
                 with self._named_errors():
-                    return target, self._lease(target, device, nbytes)
+                    return target, self._lease(target, self._devices[target], nbytes)
             except OutOfSpace as error:
                 refusals.append(str(error))
         where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
@@ -115,20 +189,9 @@ class Tiers:
                 pass
         return self.ram.lease(nbytes)
 
-    def describe(self):
-        """(number, name, kind, capacity, free bytes) of every target that this node gives out space of."""
-        found = [(RAM, "ram")] if self.ram is not None else []
-        found += [(target, f"file{target - 1}") for target in self._owned]
-        return [(target, name, "file" if target else "ram", self.device(target).capacity, self.free(target)) for target, name in found]
-
     def free(self, target):
         """Bytes of the target that this process could still have."""
         return self.device(target).free + (self.blocks.unused if target == RAM else 0)
-
-    def _candidates(self, durable):
-        if self.ram is not None and not durable:
-            yield RAM, self.ram
-        yield from self._owned.items()
 
     def give_back(self, extents):
         """Give the space of extents back; that of other nodes' files waits in `away` for whoever tells them."""
@@ -145,15 +208,29 @@ class Tiers:
         """The bytes themselves when they lie in ram (writable memoryview), else None."""
         return self.ram.view(offset, nbytes) if target == RAM else None
 
+    def content(self, extent):
+        """The bytes of an extent that isn't in a data file: those in ram themselves, others copied."""
+        target, offset, nbytes, _ = extent
+        if kind_of(target) == "ram":
+            return self.device(target).view(offset, nbytes)
+        found = bytearray(nbytes)
+        self.read(target, offset, found)
+        return memoryview(found)
+
     def write(self, target, offset, data):
         """Raises OutOfSpace when the disk has no room after all, StoreError when it can't be written."""
         with self._named_errors():
             self.device(target).write(offset, data)
 
     def read(self, target, offset, out):
-        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say."""
-        if target == RAM:
-            self.ram.read(offset, out)
+        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say.
+
+        StoreError for a target that keeps nothing.
+        """
+        if not is_durable(target):
+            if kind_of(target) == "noop":
+                raise StoreError(f"these bytes were put to the target {self._wanted[target].name!r} of kind noop, which forgets what it is given")
+            self.device(target).read(offset, out)
             return
         view = memoryview(out).cast("B")
         descriptor = self._reader(target)
@@ -172,21 +249,24 @@ class Tiers:
         return crc32(out)
 
     def _reader(self, target):
-        if target not in self._readers:
+        found = self._readers.get(target)
+        if found is None:
             path = self._folder.data_path(target - 1)
             try:
                 opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
             except OSError as error:
                 raise StoreError(f"the store's data file {path} can't be opened: {error.strerror}") from error
-            if self._readers.setdefault(target, opened) != opened:
-                os.close(opened)            # another thread was quicker
-        return self._readers[target]
+            found = self._readers.setdefault(target, opened)
+            if found != opened:             # another thread was quicker
+                os.close(opened)
+        return found
 
     def sync(self):
         """What was written to this node's files is durable when it returns."""
         with self._named_errors():
-            for device in self._owned.values():
-                device.sync()
+            for target, device in self._devices.items():
+                if is_durable(target):
+                    device.sync()
 
     @contextmanager
     def _named_errors(self):
@@ -197,7 +277,8 @@ class Tiers:
             if isinstance(error, WrpError):
                 raise
             kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-            raise kind(f"store {self._folder.path}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept") from error
+            where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
+            raise kind(f"{where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept") from error
 
     def close(self):
         """Close the reading side and let go of the ram; the runtime closes the devices."""
@@ -205,3 +286,20 @@ class Tiers:
         for descriptor in self._readers.values():
             os.close(descriptor)
         self._readers.clear()
+
+
+def _metrics(wanted):
+    return {"write_bandwidth_mbps": wanted.write_mbps, "read_bandwidth_mbps": wanted.read_mbps, "write_latency_us": wanted.latency_us} if wanted else {}
+
+
+def _shares(numbers, wanted, place_of):
+    """{number: Wanted with the capacity of this file} of data files in the places that are wanted; the more files a target has, the less each holds."""
+    files = [[] for _ in wanted]
+    turns = {}
+    for number in numbers:
+        place = place_of(number)
+        fitting = [position for position, each in enumerate(wanted) if each.place == place]
+        if fitting:
+            turn = turns[place] = turns.get(place, -1) + 1
+            files[fitting[turn % len(fitting)]].append(number)
+    return {number: each._replace(capacity=each.capacity // len(found) // 4096 * 4096) for each, found in zip(wanted, files) for number in found}

@@ -32,6 +32,7 @@ KIND, CAPACITY, EXTENTS, BASE, WRITTEN, READ_BYTES, ALIGN, BACKED = 0, 8, 16, 24
 FACTS_NBYTES = 128
 IO_DEPTH, DIRECT_ALIGN, PERSISTENCE = 0, 8, 16          # DIRECT_ALIGN: of buffers, places and sizes past the page cache, 0: none goes there
 READ_MBPS, WRITE_MBPS, READ_US, WRITE_US, IOPS = 24, 32, 40, 48, 56
+USED = 64               # bytes leased by the processes of the node, see Device.remaining
 VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
 
 DIRECT = pools.MOST     # descriptor of pool p past the page cache: fds[DIRECT + p]

@@ -87,7 +87,7 @@ REFUSALS = [(2, "put_blob", ("t", "b", 0, 0, b"x")), (2, "put_blob", ("t", "b", 
             (1, "get_blob", ("t", "there", 0, 0)), (1, "get_blob", ("t", "")), (1, "get_blob", ("t", "no")), (1, "get_blob", ("t", "there", 0, 99)),
             (3, "reorganize_blob", ("t", "no", 0.1)), (1, "reorganize_blob", ("t", "there", 1.1)), (1, "del_blob", ("t", "no")), (1, "del_tag", ("no",)),
             (1, "get_tag_size", ("no",)), (1, "get_contained_blobs", ("no",)), (1, "get_blob_score", ("t", "no")), (1, "get_blob_size", ("t", "no")),
-            (2, "get_target_info", ("no",)), (1, "register_target", ("new", "ram", 1 << 20)), (1, "unregister_target", ("ram",))]
+            (2, "get_target_info", ("no",)), (1, "register_target", ("new", "ram", 1 << 20)), (1, "unregister_target", ("ram::test",))]
 
 
 @pytest.mark.parametrize("code, call, args", REFUSALS, ids=[f"{call} {code} {number}" for number, (code, call, _) in enumerate(REFUSALS)])
@@ -195,12 +195,12 @@ def test_the_tag_wrapper(client):
 
 
 def test_targets_are_those_of_the_configuration(client, tag):
-    client.register_target("ram", "ram", 1 << 20)
-    ram = client.get_target_info("ram")
+    client.register_target("ram::test", "ram", 1 << 20)
+    ram = client.get_target_info("ram::test")
     client.put_blob(tag, "b", 0, None, bytes(1 << 20))
     client.get_blob(tag, "b")
-    after = client.get_target_info("ram")
-    assert client.list_targets()[0] == "ram" and len(client.list_targets()) >= 2 and client.stat_targets(period_ms=50)[0] == after
+    after = client.get_target_info("ram::test")
+    assert client.list_targets()[0] == "ram::test" and len(client.list_targets()) >= 2 and client.stat_targets(period_ms=50)[0] == after
     assert ram.remaining_space - after.remaining_space >= 1 << 20 and after.bytes_written - ram.bytes_written == 1 << 20
     assert after.bytes_read - ram.bytes_read == 1 << 20 and (after.ops_read, after.score) == (ram.ops_read + 1, 1.0)
 

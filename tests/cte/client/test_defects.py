@@ -33,7 +33,7 @@ def test_b_overwriting_and_deleting_gives_space_back(open_client, nbytes):
         for size in (nbytes, nbytes + 77, nbytes // 2, 1):
             client.put_blob(tag, "b", 0, None, bytes(size))
         client.put_blob(tag, "other", 0, None, bytes(nbytes)), client.del_blob(tag, "other")
-        return client.get_target_info("ram").remaining_space
+        return client.get_target_info("ram::test").remaining_space
     first = turn()
     assert {turn() for _ in range(100)} == {first} and client.get_tag_size(tag) == 1
 
@@ -49,7 +49,7 @@ def test_c_puts_at_once_promise_no_more_than_there_is(open_client):
                 client.put_blob(tag, f"{name}{number}", 0, None, data)
                 kept.append((f"{name}{number}", data))
             except OutOfSpace:
-                assert client.get_target_info("ram").remaining_space >= 0
+                assert client.get_target_info("ram::test").remaining_space >= 0
     threads = [threading.Thread(target=fill, args=(name,)) for name in "abc"]
     [thread.start() for thread in threads], [thread.join() for thread in threads]
     assert 20 < len(kept) < 120 and sum(len(data) for _, data in kept) == client.get_tag_size(tag) <= 8 * MIB

@@ -1,9 +1,8 @@
-"""BlobInfo and TargetInfo: what a store says of a blob and of a target."""
+"""BlobInfo: what a store says of a blob."""
 
 from dataclasses import dataclass
 
-from wrp.cte.records import RAM
-from wrp.cte.telemetry import Counts
+from wrp.cte.targetnumbers import kind_of
 
 
 @dataclass(frozen=True)
@@ -26,22 +25,10 @@ class BlobInfo:
     reads: int = 0
 
 
-@dataclass(frozen=True)
-class TargetInfo:
-    """One target of a node. kind: ram or file; capacity, remaining: bytes; counts: telemetry.Counts since the store was opened."""
-
-    number: int
-    name: str
-    kind: str
-    capacity: int
-    remaining: int
-    counts: Counts
-
-
 def info_of(record):
     # durable extents of a dirty record hold older bytes
     places = record.extents if record.dirty else record.extents + record.durable
-    tiers = tuple(sorted({"ram" if extent[0] == RAM else "file" for extent in places}))
+    tiers = tuple(sorted({kind_of(extent[0]) for extent in places}))
     times = record.created, record.read, record.reads
     if not record.raw:
         return BlobInfo(record.size, record.checksum, record.score, record.stamp, tiers, record.size, "none", *times)

@@ -2,9 +2,9 @@
 
 from wrp.cte import names
 from wrp.cte.calls.base import Calls, no_tag
-from wrp.cte.calls.info import TargetInfo, info_of
+from wrp.cte.calls.info import info_of
 from wrp.cte.records import BLOB, TAG, full_name
-from wrp.cte.telemetry import Counts, Op, changed_between, of_tags, of_targets
+from wrp.cte.telemetry import Op, changed_between, of_tags, of_targets
 
 
 class Listing(Calls):
@@ -53,12 +53,6 @@ class Listing(Calls):
     def extents(self, tag, blob):
         """[(target, offset, nbytes)] of the bytes stored of a blob, in their order; target 0 is the node's ram, files count from 1."""
         return [extent[:3] for extent in self._record(tag, blob).extents]
-
-    def targets(self):
-        """[TargetInfo] of this node: its ram, then the files in which it gives out space. Counts as in `statistics`."""
-        counts = self._noted.counters.read()
-        return [TargetInfo(number, name, kind, capacity, free, counts.get(number, Counts()))
-                for number, name, kind, capacity, free in self._tiers.describe()]
 
     def tags(self, pattern=".*"):
         """Names of the tags that match entirely, in natural order."""

@@ -6,13 +6,15 @@ from wrp.cte.calls.base import READS, Calls, busy
 from wrp.cte.changes import check_generation
 from wrp.cte.records import full_name
 from wrp.cte.reservation import Reservation
+from wrp.cte.targets import Wish
+from wrp.cte.targets.wanted import LEVELS
 from wrp.errors import UsageError
 
 
 class Writing(Calls):
     """See store.Store."""
 
-    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None):
+    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None, min_persistence="volatile"):
         """Store `data` (bytes-like or contiguous array) as the whole blob, or, with an offset, as that range of it.
 
         A range beyond the end extends the blob, zero-filled; it never shrinks. Atomic: readers see all of it or nothing.
@@ -20,22 +22,31 @@ class Writing(Calls):
 
         compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back
         if_generation : Changed, and nothing has happened, unless the blob's `stamp` is this one (0: it isn't there)
+        min_persistence : "volatile", "temporary" or "long_term": a whole blob goes to such targets only; not with a compression or an offset
         """
         self._writable()
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
-        if compression is not None or self._parts.framing is not None:
+        if min_persistence != "volatile":
+            self._check_persistence(min_persistence, offset, compression)
+        elif compression is not None or self._parts.framing is not None:
             return self._put_framed(tag, blob, data, offset, score, compression, if_generation)
-        if offset is None and if_generation is None and self._direct is not None and self._direct.put(tag, blob, data, score):
+        if offset is None and if_generation is None and self._direct is not None and min_persistence == "volatile" and self._direct.put(tag, blob, data, score):
             return None
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
         if offset is None:
-            extents = pieces.write(self._tiers, view)
+            extents = pieces.write(self._tiers, view, wish=Wish(score, LEVELS.index(min_persistence)))
             self._changes.publish(tag, blob, extents, len(view), score, None, if_generation)
         elif not self._changes.modify(tag, blob, view, offset, score, if_generation):
             self._modify_framed(tag, blob, view, offset, score, None, if_generation)
         return None
+
+    def _check_persistence(self, level, offset, compression):
+        if level not in LEVELS:
+            raise UsageError(f"min_persistence {level!r} is none of {', '.join(LEVELS)}")
+        if offset is not None or compression is not None or self._parts.framing is not None:
+            raise UsageError("min_persistence is for whole blobs that are stored as they are: leave out offset and compression")
 
     def _put_framed(self, tag, blob, data, offset, score, compression, generation=None):
         """A put whose bytes may become a frame: what was asked for, else the tag's compression, and encryption."""
@@ -46,7 +57,8 @@ class Writing(Calls):
         else:
             packed, outcome = self._framing().pack(full_name(tag, blob), tag, view, compression)
             stored = view if packed is None else packed.data
-            self._changes.publish(tag, blob, pieces.write(self._tiers, stored), len(stored), score, packed, generation)
+            extents = pieces.write(self._tiers, stored, wish=Wish(score))
+            self._changes.publish(tag, blob, extents, len(stored), score, packed, generation)
         return outcome if compression is not None else None
 
     def _modify_framed(self, tag, blob, view, offset, score, compression, generation=None):
@@ -73,7 +85,8 @@ class Writing(Calls):
             edited(whole)
             packed, outcome = self._framing().pack(name, tag, whole, compression)
             stored = whole if packed is None else packed.data
-            if self._changes.exchange(tag, blob, old, pieces.write(self._tiers, stored), len(stored), score, packed):
+            if self._changes.exchange(tag, blob, old, pieces.write(self._tiers, stored, wish=Wish(old.score if old else score)), len(stored), score,
+                                      packed):
                 return outcome
         raise busy(tag, blob)
 
@@ -86,7 +99,8 @@ class Writing(Calls):
         if len(blobs) != len(rows):
             raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
         array = pieces.rows_of(rows)
-        if array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST:
+        if (array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST
+                or not self._direct.takes(array.shape[1], score)):
             for blob, row in zip(blobs, rows):
                 self.put(tag, blob, row, score=score)
             return

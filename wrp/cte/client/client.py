@@ -14,7 +14,6 @@ from wrp.runtime.routing import PoolQuery
 
 REPLACE, PARTIAL = 1, 2         # flags of a put: the blob ends where the put ends; the rest of the blob stays
 _KEEP = -1.0
-_SCORES = {"ram": 1.0, "file": 0.0}
 
 
 class Client:
@@ -306,4 +305,4 @@ def _count(name, value):
 
 def _target_state(target):
     counts = target.counts
-    return TargetState(target.name, _SCORES[target.kind], target.remaining, counts.read_nbytes, counts.written_nbytes, counts.reads, counts.writes)
+    return TargetState(target.name, target.score, target.remaining, counts.read_nbytes, counts.written_nbytes, counts.reads, counts.writes)

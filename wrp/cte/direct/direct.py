@@ -14,6 +14,7 @@ from wrp.cte.direct.getting import direct_get_array, direct_look, direct_pin, di
 from wrp.cte.direct.many import direct_get_many, direct_put_many
 from wrp.cte.direct.putting import MOST, NO_BLOCK, OLD, SCRATCH_NBYTES, STORED, direct_publish, direct_put_array
 from wrp.cte.records import RAM, combined_crc, encoded, full_name
+from wrp.cte.targets import Wish
 from wrp.errors import OutOfSpace
 
 _CACHED = 1 << 14
@@ -38,7 +39,7 @@ class Direct:
         array = pieces.array_of(data)
         if array is None or not array.size:
             return False
-        if array.size > LARGEST:
+        if array.size > LARGEST or not self.takes(array.size, score):
             return self._put_long(tag, blob, data, score)
         _, name, nbytes, tag_nbytes = _placed(tag, blob)
         buffer, scratch = self._catalog.scratch(SCRATCH_NBYTES)
@@ -46,6 +47,10 @@ class Direct:
         if code == NO_BLOCK:
             return self._put_long(tag, blob, data, score)
         return self._finish(tag, blob, array.size, score, buffer, code)
+
+    def takes(self, nbytes, score):
+        """True when bytes of a blob with this score belong into the ram that the kernels know."""
+        return self._tiers.placing.ram_first(nbytes, score)
 
     def _finish(self, tag, blob, size, score, buffer, code):
         """What a kernel left to do of a put: True when that is done."""
@@ -94,7 +99,7 @@ class Direct:
     def _put_long(self, tag, blob, data, score):
         """Bytes first, then the record: in ram, or where ram is full in a file."""
         array, name, nbytes, tag_nbytes = _placed(tag, blob)
-        extents = pieces.write(self._tiers, data)
+        extents = pieces.write(self._tiers, data, wish=Wish(score))
         size = sum(extent[2] for extent in extents)
         code = -1
         if len(extents) <= MOST and not any(extent[0] for extent in extents):

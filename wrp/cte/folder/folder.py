@@ -4,7 +4,7 @@
     lock, members              see lock.py
     snapshot                   frames: the records that were durable when it was written
     journal/<epoch>-<rank>     frames: changes since; the newest stamp of a name wins
-    data/<number>              the bytes (the file tier)
+    data/<number>              the bytes, unless STORE has another path for the number under `places`
 """
 
 import json
@@ -20,7 +20,8 @@ from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
 FORMAT = 2                      # 2 added times of blobs; 1 is read too, and is 2 from the next opening for writing on
-_READABLE = (1, FORMAT)
+PLACED = 3                      # of a store with data files elsewhere
+_READABLE = (1, FORMAT, PLACED)
 
 
 class Folder:
@@ -32,10 +33,11 @@ class Folder:
         self.header = None
         self._lock = FolderLock(self.path)
 
-    def open(self, data_files):
+    def open(self, nodes, places=(None,)):
         """Make or recognise the folder, lock it, and return its records by name. Rank 0 only.
 
-        data_files : number of data files that the job wants to write to
+        nodes : number of nodes of the job, each of which writes to data files of its own
+        places : for each target in files what the names of its files begin with (an absolute path), None: they lie in the folder
         Raises StoreError and its kinds.
         """
         if self.write:
@@ -48,7 +50,7 @@ class Folder:
         try:
             records, stale = self._load()
             if self.write:
-                self._begin_epoch(data_files)
+                self._begin_epoch(nodes, places)
                 if stale:
                     self.write_snapshot(records)
                     self._drop(stale)
@@ -68,7 +70,11 @@ class Folder:
 
     def data_path(self, number):
         """Path of data file `number` (from 0)."""
-        return os.path.join(self.path, "data", str(number))
+        return self.header.get("places", {}).get(str(number), {}).get("path") or os.path.join(self.path, "data", str(number))
+
+    def place(self, number):
+        """The place that data file `number` was made for, None: the folder."""
+        return self.header.get("places", {}).get(str(number), {}).get("place")
 
     def journal_path(self, rank):
         return os.path.join(self.path, "journal", f"{self.header['epoch']}-{rank}")
@@ -135,10 +141,35 @@ class Folder:
         except OSError as error:
             raise StoreError(f"store {self.path} can't be made or written: {error.strerror}") from error
 
-    def _begin_epoch(self, data_files):
-        header = dict(self.header, format=FORMAT, epoch=self.header["epoch"] + 1, files=max(self.header["files"], data_files))
+    def _begin_epoch(self, nodes, wanted):
+        files, places = self._numbered(nodes, wanted)
+        header = dict(self.header, format=PLACED if places else FORMAT, epoch=self.header["epoch"] + 1, files=files)
+        if places:
+            header["places"] = places
         self._write_header(header)
         self.header = header
+
+    def _numbered(self, nodes, wanted):
+        """(number of data files, {number: where it lies} of those elsewhere), so that every node has its file in every place.
+
+        Node n has the files k with k % nodes == n.
+        """
+        files, places = self.header["files"], dict(self.header.get("places", {}))
+        taken = {}
+        for number in range(files):
+            taken.setdefault((places.get(str(number), {}).get("place"), number % nodes), []).append(number)
+        for place in wanted:
+            for node in range(nodes):
+                if taken.get((place, node)):
+                    taken[place, node].pop()
+                    continue
+                number = files + (node - files) % nodes
+                for skipped in range(files, number):
+                    taken.setdefault((None, skipped % nodes), []).append(skipped)
+                files = number + 1
+                if place is not None:
+                    places[str(number)] = {"place": place, "path": f"{place}-{self.header['id'][:12]}-{number}"}
+        return files, places
 
     def _write_header(self, header):
         replace(os.path.join(self.path, "STORE"), json.dumps(header, indent=1).encode() + b"\n")

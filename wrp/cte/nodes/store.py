@@ -78,11 +78,13 @@ class NodesStore(Store):
 
     # writing
 
-    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None):
+    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None, min_persistence="volatile"):
         """As Store.put."""
         self._writable()
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        if min_persistence != "volatile":
+            raise UsageError("min_persistence is for jobs of one node: leave it out, and flush")
         names.checked("tag", tag), names.checked("blob", blob)
         home = self.home(tag, blob)
         if home == self._node:

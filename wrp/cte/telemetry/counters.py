@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
+from wrp.cte.targetnumbers import place_of
 
 _READS, _READ, _WRITES, _WRITTEN = 0, 8, 16, 24
 _LINE = 64                  # a cache line per target
@@ -28,10 +29,12 @@ def count_io(counters, target, is_write, nbytes):
 
 
 class Counters:
-    """The counters at an address, in zeroed and backed memory; for targets 0 to `count` - 1."""
+    """The counters at an address, in zeroed and backed memory: `count` lines, of which a quarter is for targets that aren't files or the first ram."""
 
     def __init__(self, address, count):
         self.address, self._count = address, count
+        self._files = count * 3 // 4
+        self.extra = ()             # numbers of the targets that are neither the first ram nor data files
 
     @staticmethod
     def nbytes(count):
@@ -39,14 +42,18 @@ class Counters:
 
     def note(self, target, is_write, nbytes):
         """Count one operation."""
-        if 0 <= target < self._count:
-            count_io(self.address, target, is_write, nbytes)
+        place = place_of(target)
+        line = target if place is None else self._files + place
+        if line < self._count and (place is not None or target < self._files):
+            count_io(self.address, line, is_write, nbytes)
 
     def read(self):
         """{target: Counts} of the targets that were used."""
         found = {}
-        for target in range(self._count):
-            line = self.address + target * _LINE
+        for target, number in [*((target, target) for target in range(self._files)), *((extra, self._files + place_of(extra)) for extra in self.extra)]:
+            if number >= self._count:
+                continue
+            line = self.address + number * _LINE
             counts = Counts(*(atomics.load(line + word) for word in (_READS, _READ, _WRITES, _WRITTEN)))
             if any(counts):
                 found[target] = counts

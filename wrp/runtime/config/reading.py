@@ -122,7 +122,7 @@ class Reader:
         """bdev_type from the path, or refused where the two differ."""
         is_ram = entry[name].startswith("ram::")
         kind = entry["bdev_type"] or ("ram" if is_ram else "file")
-        if name == "path" and is_ram != (kind == "ram"):
+        if name == "path" and kind in ("ram", "file") and is_ram != (kind == "ram"):
             raise ConfigError(f"{where}: path {entry[name]!r} doesn't fit bdev_type {kind}: a path of ram is ram::NAME, others are files")
         entry["bdev_type"] = kind
 

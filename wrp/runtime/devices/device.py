@@ -38,6 +38,7 @@ class Device:
         self.align = atomics.load(params + bdev.ALIGN)
         self._extents = node.address + atomics.load(params + bdev.EXTENTS)
         self.facts = noted(self._extents - bdev.FACTS_NBYTES)
+        self._used = self._extents - bdev.FACTS_NBYTES + bdev.USED
         # a power of two, so that the pieces of the store fill it
         share = 1 << (self.capacity // (_SHARES * node.ranks.size)).bit_length() >> 1
         self._most = max(self.align, min(self.unit, share))
@@ -52,6 +53,12 @@ class Device:
         self._check_open()
         return extents_free(self._extents) + self._leases.free
 
+    @property
+    def remaining(self):
+        """Bytes that no process of the node has leased."""
+        self._check_open()
+        return self.capacity - atomics.load(self._used)
+
     def lease(self, nbytes):
         """Offset of nbytes, backed by memory or storage, that nobody else has. Raises OutOfSpace; nothing has changed then."""
         self._check_open()
@@ -62,6 +69,7 @@ class Device:
             offset = self._leases.take(size)
             if offset < 0:
                 offset = self._lease_more(size)
+        atomics.add(self._used, size)
         return offset
 
     def _lease_more(self, size):
@@ -133,6 +141,7 @@ class Device:
                 raise self._double(offset, size)
             elif self._leases.whole > _WHOLE_KEPT:
                 self._free_run(*self._leases.pop_whole())
+        atomics.add(self._used, -size)
 
     def _free_run(self, offset, nbytes):
         """Give a run back to the node."""
@@ -156,6 +165,7 @@ class Device:
         gaps = self._gaps(np.asarray(runs, np.int64).reshape(-1, 2))
         if extents_free(self._extents) != self.capacity or extents_claim(self._extents, 0, self.capacity):
             raise WrpError(f"device {self.name!r} can't take over runs in use: some of its space is leased already")
+        atomics.store(self._used, self.capacity - int(gaps[:, 1].sum()))
         for offset, nbytes in gaps.tolist():
             extents_give(self._extents, offset, nbytes)
 

@@ -1,0 +1,74 @@
+"""The targets that a configuration asks for, before there is a device. Sizes that it doesn't give come from the machine."""
+
+import os
+from typing import NamedTuple
+
+from wrp.cte.placement.contract import LONG_TERM, VOLATILE
+from wrp.errors import ConfigError
+
+LEVELS = ("volatile", "temporary", "long_term")
+
+
+class Wanted(NamedTuple):
+    """One target of every node. place: the absolute path that a file's name begins with, None: the store's folder.
+
+    capacity: bytes; score: -1 for automatic; bandwidths in MB/s and latency in us: 0 for measured
+    """
+
+    name: str
+    kind: str
+    capacity: int
+    place: str = None
+    score: float = -1.0
+    persistence: int = VOLATILE
+    write_mbps: float = 0.0
+    read_mbps: float = 0.0
+    latency_us: float = 0.0
+
+    @property
+    def is_durable(self):
+        return self.kind == "file" and self.persistence == LONG_TERM
+
+
+def places_of(config):
+    """Where the data files of a store are to lie, one place for each target in files that lasts; None: in the store's folder."""
+    return tuple(wanted.place for wanted in map(_of_entry, *_entries(config)) if wanted.is_durable) or (None,)
+
+
+def _entries(config):
+    entries = config.get("storage")
+    return range(len(entries)), entries
+
+
+def wanted_of(config, in_folder, nodes, default_ram, default_file):
+    """The Wanted of each node, the first ram first. Raises ConfigError.
+
+    in_folder : False when nothing is to be written to files that last
+    default_ram, default_file : functions that say how many bytes such a target has where none is configured
+    """
+    found = [wanted for wanted in map(_of_entry, *_entries(config)) if in_folder or not wanted.is_durable]
+    rams = [wanted for wanted in found if wanted.kind == "ram"]
+    if nodes > 1:
+        strange = next((wanted for wanted in found if wanted.kind != "ram" and not wanted.is_durable), None)
+        if strange is not None:
+            raise ConfigError(f"storage {strange.name!r}: a job of {nodes} nodes stores in ram and in files that are long_term, not in {strange.kind} "
+                              f"that is {LEVELS[strange.persistence]}: leave it out, or run on one node")
+        rams = [rams[0]._replace(capacity=sum(wanted.capacity for wanted in rams))] if rams else []
+    rams = rams or [Wanted("ram", "ram", default_ram())]
+    others = [wanted for wanted in found if wanted.kind != "ram"]
+    if in_folder and not any(wanted.is_durable for wanted in others):
+        others.append(Wanted("data", "file", default_file(), persistence=LONG_TERM))
+    return tuple(wanted._replace(capacity=wanted.capacity // 4096 * 4096) for wanted in (*rams, *others))
+
+
+def _of_entry(number, entry):
+    kind, path = entry["bdev_type"], entry["path"]
+    level = LEVELS.index(entry["persistence_level"] or ("long_term" if kind == "file" else "volatile"))
+    if level == LONG_TERM and kind != "file":
+        raise ConfigError(f"storage[{number}]: {kind} is never long_term: what it holds is gone after the job")
+    place = path if kind == "file" and os.path.isabs(path) else None
+    if kind == "file" and level != LONG_TERM and place is None:
+        raise ConfigError(f"storage[{number}]: a file that is {LEVELS[level]} is no part of the store's folder: give it an absolute path, not {path!r}")
+    speed = {key: entry[f"perf_metrics.{name}"] for key, name in (("write_mbps", "write_bandwidth_mbps"), ("read_mbps", "read_bandwidth_mbps"),
+                                                                  ("latency_us", "write_latency_us"))}
+    return Wanted(path, kind, entry["capacity_limit"], place, entry["score"], level, **speed)
