@@ -2,13 +2,16 @@
 
 import argparse
 import sys
+import time
 
 from wrp.capio.commands import settings
 from wrp.capio.language import graph
 from wrp.capio.rules import Options
 from wrp.capio.server import place
 from wrp.capio.server.server import Server
-from wrp.errors import UsageError, WrpError
+from wrp.comm.ranks import run
+from wrp.comm.ranks.launcher import launcher
+from wrp.errors import RuntimeGone, UsageError, WrpError
 
 
 class _Parser(argparse.ArgumentParser):
@@ -19,7 +22,10 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments=None):
     """Run the command; returns its exit code (see wrp.errors)."""
     try:
-        return serve(_parser().parse_args(arguments))
+        args, started = _parser().parse_args(arguments), launcher()
+        if started is not None and started.size != 1:
+            return run(lambda ranks: over_nodes(args, ranks))
+        return serve(args)
     except WrpError as error:
         settings.say(error)
         return error.exit_code
@@ -32,7 +38,7 @@ def _parser():
     rules.add_argument("--no-config", action="store_true", help="no rules: nobody waits for anything")
     parser.add_argument("-r", "--resolve-prefix", "--prefix", metavar="PATH", help="what relative paths of the file are relative to (default: CAPIO_DIR)")
     parser.add_argument("--dir", metavar="DIR", help="the directory of the workflow's files (default: CAPIO_DIR)")
-    parser.add_argument("-b", "--backend", default="none", metavar="NAME", help="none: one node")
+    parser.add_argument("-b", "--backend", default="none", metavar="NAME", help="none or mpi; several nodes are served whenever mpirun or srun starts one server on each")
     parser.add_argument("-d", "--log-dir", metavar="DIR", help="taken, without meaning")
     parser.add_argument("-l", "--log", metavar="NAME", help="taken, without meaning")
     parser.add_argument("-m", "--mem-only", "--mem", action="store_true", help="taken, without meaning: put CAPIO_DIR on a file system in memory")
@@ -49,10 +55,32 @@ def add_rules(parser):
     parser.add_argument("--deadline", type=float, metavar="S", help="end every wait with EIO after S seconds (default: none)")
 
 
-def serve(args):
+def over_nodes(args, ranks):
+    """Serve as one of the servers of several nodes. Collective."""
+    if ranks.size == 1:
+        return serve(args)
+    if ranks.size != ranks.nodes:
+        raise UsageError(f"{ranks.size} servers on {ranks.nodes} nodes: start one on each, e.g. mpirun --map-by ppr:1:node capio_server ..., srun -N 2 "
+                         "--ntasks-per-node=1 capio_server ...")
+    if args.linger is not None:
+        raise UsageError("--linger is for one node: the servers of several end with capio stop, or their job")
+    from wrp.capio.nodes.links import Links     # numpy and MPI, which one node doesn't want
+    links = Links(ranks, settings.silent_s())
+    try:
+        code = serve(args, links)
+    finally:
+        links.close()
+    while links.is_out:
+        time.sleep(1)           # an end of this process would end the others, which go on
+    if links.is_silent:
+        raise RuntimeGone(f"nodes {', '.join(map(str, sorted(links.is_silent)))} are silent: the job of the servers ends")
+    return code
+
+
+def serve(args, links=None):
     """Serve until SIGTERM, SIGINT, `capio stop` or the end of all steps."""
-    if args.backend != "none":
-        raise UsageError(f"--backend {args.backend}: this server serves one node; use --backend none")
+    if args.backend not in ("none", "mpi"):
+        raise UsageError(f"--backend {args.backend}: there are none and mpi, which is taken whenever mpirun or srun starts servers on several nodes")
     if args.config == "dynamic":
         raise UsageError("-c dynamic: rules that come while the workflow runs aren't taken; write them into a file")
     for option, is_given in (("--log-dir", args.log_dir), ("--log", args.log), ("--continue-on-error", args.continue_on_error),
@@ -67,7 +95,7 @@ def serve(args):
         settings.say(note)
     for path in place.tidy_all():
         settings.say(f"removed {path}, which a server that was killed had left")
-    server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger)
+    server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger, links)
     try:
         for path in server.place.left:
             settings.say(f"removed {path}, which a server that was killed had left")

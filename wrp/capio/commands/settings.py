@@ -49,6 +49,14 @@ def capio_dir(given=None):
     return path
 
 
+def silent_s(environ=os.environ):
+    """Seconds without a sign of life after which a node counts as dead (CAPIO_SILENT_S)."""
+    try:
+        return float(environ.get("CAPIO_SILENT_S") or 15)
+    except ValueError:
+        raise UsageError(f"CAPIO_SILENT_S: {environ['CAPIO_SILENT_S']} isn't a number of seconds") from None
+
+
 def workflow_of(config, directory, prefix=None, name=None):
     """The Workflow of a file, or one without rules when `config` is None."""
     if config is None:

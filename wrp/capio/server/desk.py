@@ -1,5 +1,6 @@
 """Answers requests: what a program asks becomes an event of the rules, the rules' actions become replies and changes of the table."""
 
+import errno
 import itertools
 import os
 import sys
@@ -34,12 +35,19 @@ class Desk:
         self._vanishing = set()
         self._followed = {}             # waiter: the path that is watched for growth
         self.next_look = None
+        self.nodes = None               # nodes.Nodes where there are several
 
     # events and actions
 
     def tell(self, event):
         """Tell the rules of an event and do what they say."""
+        if self.nodes is not None:
+            self.nodes.before(event)
         for action in self.machine.handle(event):
+            self.do(action)
+
+    def do(self, action):
+        if self.nodes is None or not self.nodes.take_action(action):
             _DO[type(action)](self, action)
 
     def _go(self, action):
@@ -78,7 +86,8 @@ class Desk:
             asked.connection.send(wire.Reply(error=action.errno, text=action.sentence))
 
     def _committed(self, action):
-        self.table.commit(action.path)
+        if self.nodes is None or self.nodes.completed(action.path):
+            self.table.commit(action.path)
         self.account.committed(action.path, action.size)
 
     def _delete(self, action):
@@ -127,7 +136,9 @@ class Desk:
     def write(self, connection, request, at):
         """Opening for writing. Who reads too what another step makes waits as a reader does."""
         reads = request.flags & os.O_ACCMODE == os.O_RDWR and not request.flags & os.O_TRUNC
-        if reads and self.may_wait(connection, request.path):
+        if self.is_elsewhere(request.path):
+            connection.send(wire.Reply(error=errno.EROFS, text=f"{request.path} is written on another node: steps that write one file run on one node"))
+        elif reads and self.may_wait(connection, request.path):
             self.want(events.WantOpen, connection, request, at)
         else:
             self._write(connection, request)
@@ -167,17 +178,27 @@ class Desk:
             return
         self.grown(path, at)
         waiter = self.want(events.WantBytes, connection, request, at, upto=request.a)
-        if waiter in self._asked:
+        if waiter in self._asked and not self.is_elsewhere(path):
             self.watch.follow(path)
             self._followed[waiter] = path
             self.grown(path, at)        # between the two looks
             self.next_look = at + _LATE_MODIFY_S
 
     def grown(self, path, at):
+        if self.is_elsewhere(path):
+            return
         try:
-            self.tell(events.Grown(path, os.stat(path).st_size, at))
+            # copies are whole when they have all of the size that the file has now
+            kind = events.Grown if self.nodes is None else events.Truncated
+            self.tell(kind(path, os.stat(path).st_size, at))
         except OSError:
-            pass                        # it is gone; the kernel tells that too
+            return                      # it is gone; the kernel tells that too
+        if self.nodes is not None:
+            self.nodes.grown()
+
+    def is_elsewhere(self, path):
+        """True for a copy of another node's file."""
+        return self.nodes is not None and self.nodes.has_copy(path)
 
     def look(self, at):
         """Look at the files that somebody waits for: not every way of writing is told."""
@@ -211,6 +232,19 @@ class Desk:
         if path not in self._vanishing and (plan.producers or plan.consumers) and not plan.permanent and not plan.excluded:
             self._vanishing.add(path)
             self.place.will_vanish(path)
+
+    def is_copy(self, path):
+        """Write down a copy of another node's file, which goes with the run whatever it is."""
+        if path not in self._vanishing:
+            self._vanishing.add(path)
+            self.place.will_vanish(path)
+
+    def end_of_node(self):
+        """Here, where other nodes serve too, the run has ended: who waits is told, what isn't permanent goes."""
+        for waiter in list(self._asked):
+            self._refuse(actions.Refuse(waiter, errno.EIO, "the workflow has ended"))
+        for path in sorted(self._vanishing, reverse=True):
+            places.remove(path)
 
 
 _DO = {actions.Go: Desk._go, actions.Refuse: Desk._refuse, actions.Committed: Desk._committed, actions.Delete: Desk._delete,

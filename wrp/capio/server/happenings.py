@@ -16,7 +16,10 @@ class Happenings:
     def take(self, seen, at):
         """One batch of what the kernel saw, in its order."""
         for one in seen:
-            _TAKE[one.what](self, one, at)
+            if not self._desk.is_elsewhere(one.path):
+                _TAKE[one.what](self, one, at)
+            elif one.what == watch.DELETE:
+                self._desk.nodes.forget(one.path)
         for path in self._from.values():        # moved out of the tree
             self._desk.table.forget(path)
             self._desk.tell(events.Removed(path, at))

@@ -11,6 +11,7 @@ import signal
 import time
 
 from wrp.capio import wire
+from wrp.capio.nodes.nodes import Nodes
 from wrp.capio.rules import events
 from wrp.capio.server.account import Account
 from wrp.capio.server.connections import Listener
@@ -30,8 +31,11 @@ _QUICK = 64                     # packets that are taken from one connection in 
 class Server:
     """One node's server of a workflow. `run` returns when it is told to end; `close` always leaves nothing behind."""
 
-    def __init__(self, workflow, capio_dir, options, linger_s=None):
-        """linger_s : end by itself when all steps have ended, or nobody has been there for so long; None: never"""
+    def __init__(self, workflow, capio_dir, options, linger_s=None, links=None):
+        """
+        linger_s : end by itself when all steps have ended, or nobody has been there for so long; None: never
+        links : nodes.Links to the servers of other nodes
+        """
         self.workflow, self.capio_dir, self.linger_s = workflow, os.path.realpath(capio_dir), linger_s
         self.place = Place(workflow.name, self.capio_dir)
         try:
@@ -42,9 +46,12 @@ class Server:
             self.people = People(workflow.name, self.desk.tell, self._poll)
             self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None)
             self.control, self._stalls = Control(self), Stalls()
+            self.nodes = Nodes(links, self) if links is not None else None
             self._connections, self._is_ending, self._last_seen = {}, False, time.monotonic()
             self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
             self._listener = Listener(self.place.socket)
+            if self.nodes is not None:
+                self._poll.register(self.nodes.fileno(), select.EPOLLIN)
             for fd in (self._wake[0], self._watch.fileno(), self._listener.fileno()):
                 self._poll.register(fd, select.EPOLLIN)
         except BaseException:
@@ -65,11 +72,13 @@ class Server:
                 self._round(self._poll.poll(self._nap_s()))
                 self._is_ending |= self._is_over()
         finally:
+            if self.nodes is not None:
+                self.nodes.end_all()
             for number, handler in before:
                 signal.signal(number, handler)
 
     def _nap_s(self):
-        self._stalls.plan(self.desk.machine.waits_since)
+        self._stalls.plan(self.desk.machine.waits_since if self.nodes is None else None)     # processes elsewhere can't be looked at
         moments = [moment for moment in (self.desk.machine.next_deadline, self.desk.next_look, self._stalls.next_look) if moment is not None]
         if self.linger_s is not None:
             moments.append(time.monotonic() + min(1.0, self.linger_s))
@@ -87,6 +96,8 @@ class Server:
                 ended.append(person)
         at = time.monotonic()
         self._happenings.take(self._watch.read(), at)
+        if self.nodes is not None:
+            self.nodes.take(at)
         for connection, request in requests:
             self._serve(connection, request, at)
         for person in ended:
@@ -204,6 +215,9 @@ class Server:
         at = time.monotonic()
         self._happenings.take(self._watch.read(), at)
         self.desk.tell(events.WorkflowEnded(at))
+        if self.nodes is not None:
+            self.desk.end_of_node()
+            self.nodes.close()
         for connection in self._connections.values():
             connection.close()
         self._listener.close()

@@ -1,0 +1,279 @@
+"""One node's part in a workflow over several: who is told what, and when bytes go where. Runs in the server's thread."""
+
+import os
+import time
+
+from wrp.capio.language.plan import NO_UPDATE
+from wrp.capio.nodes import names
+from wrp.capio.nodes.receiving import Receiver
+from wrp.capio.nodes.sending import Sender
+from wrp.capio.rules import actions, events
+
+_TO_ONE, _TO_ALL = (actions.Go, actions.Refuse), (actions.Committed,)
+
+
+class Far:
+    """The rules as a node that hasn't got them sees them: events go there, answers come as messages."""
+
+    next_deadline = None
+
+    def __init__(self, nodes):
+        self._nodes = nodes
+
+    def handle(self, event):
+        nodes = self._nodes
+        if not isinstance(event, (events.WorkflowEnded, events.Clock)):
+            nodes.links.send(0, "event", names.packed(event, nodes.node, nodes.folder))
+        return ()
+
+    def steps(self):
+        return []
+
+    files = who_waits = steps
+
+    def is_complete(self, path):
+        """Node 0 knows."""
+        return False
+
+
+class Nodes:
+    """Joined to a Server: `server.nodes`. `end_all()` ends the servers of all nodes."""
+
+    def __init__(self, links, server):
+        self.links, self._server, self._desk, self.node = links, server, server.desk, links.node
+        self.folder, self._listed, self._people, self._fetched = server.capio_dir, {}, {}, {}
+        self._sender, self._receiver = Sender(links), Receiver(links, self._has_come)
+        self._followed, self._launched = [], {}
+        self._desk.nodes = self
+        if self.node:
+            self._desk.machine = Far(self)
+
+    def fileno(self):
+        return self.links.bell
+
+    def has_copy(self, path):
+        """True when the file, or directory, is here because another node made it."""
+        return self._receiver.has(path)
+
+    def _path(self, name):
+        return names.absolute(name, self.folder)
+
+    def _name(self, path):
+        return names.relative(path, self.folder)
+
+    # what this node's server tells
+
+    def take_action(self, action):
+        """True when an action of the rules is another node's alone."""
+        if self.node:
+            return False
+        if isinstance(action, _TO_ONE):
+            node, waiter = names.split(action.waiter)
+            if node:
+                more = (action.size, action.is_final) if isinstance(action, actions.Go) else (action.errno, action.sentence)
+                self.links.send(node, type(action).__name__, waiter, *more)
+            return bool(node)
+        if isinstance(action, _TO_ALL):
+            self.links.tell_all("Committed", self._name(action.path), action.size)
+        elif isinstance(action, actions.Fetch):
+            self._fetch(action)
+            return True
+        return False
+
+    def before(self, event):
+        """What other nodes are told before the rules answer: entries of directories that they list, new names of their copies."""
+        if self.node:
+            return
+        if isinstance(event, (events.WantOpen, events.WantStat, events.WantEntries)) and event.node and event.path not in self._listed.get(event.node, ()):
+            if self._desk.workflow.look(event.path).is_directory:
+                self._listed.setdefault(event.node, set()).add(event.path)
+                self.links.send(event.node, "folder", self._name(event.path))
+                for file in self._desk.machine.files():
+                    if os.path.dirname(file.path) == event.path and file.is_born:
+                        self._entry(event.node, file.path, file.home, file.is_directory)
+        elif isinstance(event, events.Renamed):
+            self.links.tell_all("renamed", self._name(event.source), self._name(event.path))
+        if isinstance(event, (events.Created, events.Renamed)):
+            for node, folders in self._listed.items():
+                if os.path.dirname(event.path) in folders:
+                    self._entry(node, event.path, event.node, getattr(event, "is_directory", False))
+        elif isinstance(event, events.ProcessJoined):
+            self._people[event.process] = names.split(event.process)[0]
+
+    def _entry(self, node, path, home, is_directory):
+        if node != home and self._desk.workflow.look(path).waits and not is_directory:
+            self.links.send(node, "entry", self._name(path))
+
+    def _fetch(self, action):
+        """Node 0: have the node that made a file send it to one that reads it."""
+        self._fetched[action.path, action.node] = action.home
+        if action.home in self.links.is_silent:
+            self._lost(action.path, action.node, action.home)
+        elif action.home == 0:
+            self._send(action.path, action.node)
+        else:
+            self.links.send(action.home, "fetch", self._name(action.path), action.node)
+
+    def _lost(self, path, node, home):
+        self._desk.tell(events.CopyLost(path, node, f"node {home} ({self.links.host(home)}), which made it, is silent", time.monotonic()))
+
+    def _send(self, path, node):
+        is_updated = self._desk.workflow.look(path).mode != NO_UPDATE
+        self._desk.watch.follow(path)
+        self._followed.append(path)
+        try:
+            self._sender.begin(path, self._name(path), node, is_updated)
+        except OSError as error:
+            self._tell(events.CopyLost(path, node, f"it can't be read where it was made: {error.strerror}", time.monotonic()))
+            return
+        if path in self._desk.account.files:
+            self._sender.completed(path)
+
+    def _tell(self, event):
+        """An event whose node is said in it already."""
+        if self.node:
+            kind, fields = events.to_record(event)
+            self.links.send(0, "event", [kind, dict(fields, path=self._name(event.path))])
+        else:
+            self._desk.tell(event)
+
+    def grown(self):
+        """Some file of this node has more bytes."""
+        self._sender.grown()
+
+    def completed(self, path):
+        """A file is complete: True when it is this node's own, so that its readers here may see its end now."""
+        self._sender.completed(path)
+        while path in self._followed:
+            self._followed.remove(path)
+            self._desk.watch.unfollow(path)
+        return not self._receiver.has(path)
+
+    def _has_come(self, copy, found):
+        """The receiver's thread: so many bytes of a copy are here, or an error."""
+        self.links.inbox.append((self.node, ["came", copy, found]))
+        os.eventfd_write(self.links.bell, 1)
+
+    # what other nodes tell
+
+    def take(self, at):
+        """Do what the messages say that have come."""
+        try:
+            os.eventfd_read(self.links.bell)
+        except BlockingIOError:
+            return
+        while self.links.inbox:
+            node, (what, *more) = self.links.inbox.popleft()
+            _TAKE[what](self, node, at, *more)
+
+    def _event(self, node, at, record):
+        event = names.unpacked(record, self.folder, at)
+        if isinstance(event, events.StepStarted):
+            self._launched.setdefault(node, []).append(event.step)
+        elif isinstance(event, events.StepEnded) and event.step in self._launched.get(node, ()):
+            self._launched[node].remove(event.step)
+        self._desk.tell(event)
+
+    def _go(self, node, at, waiter, size, is_final):
+        self._desk.do(actions.Go(waiter, size, is_final))
+
+    def _refuse(self, node, at, waiter, errno, sentence):
+        self._desk.do(actions.Refuse(waiter, errno, sentence))
+
+    def _committed(self, node, at, name, size):
+        self._desk.do(actions.Committed(self._path(name), size))
+
+    def _fetch_here(self, node, at, name, to):
+        self._send(self._path(name), to)
+
+    def _begin(self, node, at, number, name, mode):
+        self._make(self._path(name), (node, number), mode)
+
+    def _entry_here(self, node, at, name):
+        path = self._path(name)
+        if not os.path.lexists(path):
+            self._make(path, None, 0o600)
+        self._desk.table.bump(os.path.dirname(path))
+
+    def _folder_here(self, node, at, name):
+        path = self._path(name)
+        if not os.path.isdir(path):
+            self._make(f"{path}/", None, 0)
+
+    def _make(self, path, key, mode):
+        """Make a copy; what is made for it is written down before, so that it goes with the run."""
+        if os.path.lexists(path) and not self._receiver.has(path):
+            self._tell(events.CopyLost(path, self.node, f"another file of this name lies on {self.links.host(self.node)}: remove it", time.monotonic()))
+            return
+        try:
+            for folder in self._receiver.missing(path):
+                self._desk.is_copy(folder)
+                self._receiver.make_folder(folder)
+            if not path.endswith("/"):
+                self._desk.is_copy(path)
+                self._receiver.begin(path, key, mode)
+        except OSError as error:
+            self._tell(events.CopyLost(path, self.node, f"it can't be written there: {error.strerror}", time.monotonic()))
+
+    def _came_here(self, node, at, copy, found):
+        if isinstance(found, OSError):
+            self._tell(events.CopyLost(copy.path, self.node, f"it can't be written there: {found.strerror}", at))
+            return
+        if not copy.is_whole and self._desk.workflow.look(copy.path).mode != NO_UPDATE:
+            return                      # what has come may change until the file is complete
+        if copy.is_whole:
+            self._desk.table.commit(copy.path)
+        else:
+            self._desk.table.bump(copy.path)
+        self._tell(events.Arrived(copy.path, self.node, found, at))
+
+    def _renamed(self, node, at, source, name):
+        if source:
+            self._sender.renamed(self._path(source), self._path(name))
+            self._receiver.renamed(self._path(source), self._path(name))
+
+    def forget(self, path):
+        """A copy is gone from here; True when it was one."""
+        return self._receiver.forget(path)
+
+    def _silent(self, node, at):
+        """A node doesn't answer any more."""
+        self._sender.lost(node)
+        if self.node and node == 0:
+            self._desk.do(actions.Note(f"node 0 ({self.links.host(0)}), which has the rules of the workflow, is silent"))
+            self._server.end()
+        elif not self.node:
+            self._desk.do(actions.Note(f"node {node} ({self.links.host(node)}) is silent: its processes count as killed"))
+            for (path, to), home in list(self._fetched.items()):
+                if home == node:
+                    self._lost(path, to, home)
+            for process, home in list(self._people.items()):
+                if home == node:
+                    del self._people[process]
+                    self._desk.tell(events.ProcessLeft(process, None, 9, at))
+            for step in self._launched.pop(node, ()):
+                self._desk.tell(events.StepEnded(step, None, 9, at))
+
+    def _end(self, node, at):
+        self._server.end()
+
+    def _out(self, node, at):
+        """The others have given this node up, and go on without it."""
+        self.links.is_out = True
+        self.links.is_silent.update(self.links.others())
+        self._desk.do(actions.Note(f"node {node} hasn't heard of this one for too long, and goes on without it"))
+        self._server.end()
+
+    def end_all(self):
+        """The servers of all nodes end."""
+        self.links.tell_all("end")
+
+    def close(self):
+        """Stop sending and receiving; local."""
+        self._sender.close()
+        self._receiver.close()
+
+
+_TAKE = {"event": Nodes._event, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
+         "begin": Nodes._begin, "entry": Nodes._entry_here, "folder": Nodes._folder_here, "came": Nodes._came_here, "renamed": Nodes._renamed,
+         "silent": Nodes._silent, "end": Nodes._end, "out": Nodes._out}
