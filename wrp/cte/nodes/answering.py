@@ -25,7 +25,7 @@ class Answering:
         """{name: function} of what can be asked."""
         own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
                "blobs", "changed", "lease", "fill", "keep", "give_back", "flush")
-        same = ("delete", "truncate", "score", "move", "exists", "create")
+        same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
     # blobs

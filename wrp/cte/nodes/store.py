@@ -192,10 +192,14 @@ class NodesStore(Store):
         # clocks of nodes differ: who makes the tag again must not be older in the journals than this
         self._change(self.home(tag), "seen", max(stamps))
 
-    def move(self, tag, blob, tier):
+    def targets(self):
+        """As Store.targets: of this node."""
+        return self._here.targets()
+
+    def move(self, tag, blob, target):
         """As Store.move: at the blob's home."""
         self._writable()
-        return self._named(self._change, tag, blob, "move", tag, blob, tier)
+        return self._named(self._change, tag, blob, "move", tag, blob, target)
 
     def organize(self):
         """As Store.organize."""
@@ -316,6 +320,21 @@ class NodesStore(Store):
     def list(self, tag, prefix=""):
         """As Store.list, over all nodes."""
         return sorted((blob for part in self._of_tag(tag, "list", prefix) for blob in part), key=names.natural)
+
+    def tag_stamp(self, tag):
+        """As Store.tag_stamp: as the tag's home says, which learns of it here if only homes of its blobs knew it."""
+        home = self.home(names.checked("tag", tag))
+        try:
+            return self._look(home, "tag_stamp", tag)
+        except NoSuchTag:
+            if not self.exists(tag):
+                raise
+            self.create(tag)
+            return self._look(home, "tag_stamp", tag)
+
+    def extents(self, tag, blob):
+        """As Store.extents: on the blob's home, whose ram is target 0."""
+        return [tuple(extent) for extent in self._named(self._look, tag, blob, "extents", tag, blob)]
 
     def tags(self, pattern=".*"):
         """As Store.tags, over all nodes."""
