@@ -61,6 +61,7 @@ class Store(Writing, Editing, Reading, Listing):
 
     def flush(self):
         """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder."""
+        self._check_open()
         if self._parts.folder is not None and self._parts.write:
             self._flush.run()
 

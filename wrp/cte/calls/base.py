@@ -26,9 +26,12 @@ class Calls:
             raise no_tag(tag)
         return self._catalog.scan(kind=BLOB, tag=tag)
 
-    def _writable(self):
+    def _check_open(self):
         if self._parts is None:
             raise UsageError("the store was closed")
+
+    def _writable(self):
+        self._check_open()
         if not self._parts.write:
             raise UsageError(f"store {self.folder} was opened for reading only")
 

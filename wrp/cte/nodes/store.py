@@ -208,6 +208,7 @@ class NodesStore(Store):
 
     def flush(self):
         """What this rank has put anywhere, and what has its home on this node, is durable when it returns. Local; no effect without a folder."""
+        self._check_open()
         if self._parts.folder is None or not self._parts.write:
             return
         nodes, self._changed_at = self._changed_at, set()
@@ -225,6 +226,7 @@ class NodesStore(Store):
 
     def flush_all(self):
         """Collective: everything that any rank has put is durable."""
+        self._check_open()
         # what a rank has changed on another node is flushed there by the ranks of that node: not before it has come here
         self.ranks.barrier("every rank flushes the store")
         with self.ranks.agreed("flushing the store"):
