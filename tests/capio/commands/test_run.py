@@ -133,7 +133,7 @@ def test_refusals(here, arguments, sentence):
 
 
 @pytest.mark.parametrize("options, sentence", [
-    (["-c", "wf.json", "-b", "mpi"], "this server serves one node"), (["-c", "dynamic"], "aren't taken"), ([], "required"),
+    (["-c", "wf.json", "-b", "mtcl"], "there are none and mpi"), (["-c", "dynamic"], "aren't taken"), ([], "required"),
     (["-c", "wf.json", "--no-config"], "not allowed")])
 def test_what_the_server_refuses(here, options, sentence):
     done = capio(here, *options, module="serve", CAPIO_DIR="data")
