@@ -67,6 +67,7 @@ def test_a_killed_producer_is_an_error(make_flow):
     wrote = flow.start("writer", [_PY, "-c", "import os, time\nf = open(os.environ['CAPIO_DIR'] + '/a', 'w')\nprint(1, file=f, flush=True)\ntime.sleep(60)"], via="python")
     read = flow.start("reader", [_PY, "-c", "import os\nprint(open(os.environ['CAPIO_DIR'] + '/a').read())"], via="python")
     flow.wait_waiting()
+    flow.wait_for(lambda _: (flow.dir / "a").exists())      # the reader may be there first: a writer that isn't known yet leaves nothing behind
     killed(wrote)
     code, _, said = ended(read)
     assert code == 1 and "SIGKILL" in said and "Input/output error" in said
