@@ -148,6 +148,11 @@ class Tiers:
 
         Raises OutOfSpace naming every target that has no room.
         """
+        if not durable and wish.wants_any and self.placing.ram_first(nbytes, wish.score, exact=True):
+            try:
+                return RAM, self._lease_ram(nbytes)
+            except OutOfSpace:
+                pass                # the list says what is next, and who is to make room
         refusals = []
         for target in self.placing.order(nbytes, wish, durable):
             try:
@@ -197,7 +202,7 @@ class Tiers:
         """Give the space of extents back; that of other nodes' files waits in `away` for whoever tells them."""
         for extent in extents:
             target, offset, nbytes, _ = extent
-            if target == RAM and self.blocks.give(offset):
+            if target == RAM and nbytes <= LARGEST and self.blocks.give(offset):
                 continue
             if self.owns(target):
                 self.device(target).give_back(offset, nbytes)

@@ -8,6 +8,8 @@ from threading import get_native_id
 import numpy as np
 
 from wrp.comm.checksum import crc32
+from wrp.comm.fresh import fresh_bytes
+from wrp.comm.streaming import copy_checked
 from wrp.cte import names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.getting import direct_get_array, direct_look, direct_pin, direct_still
@@ -18,6 +20,7 @@ from wrp.cte.targets import Wish
 from wrp.errors import OutOfSpace
 
 _CACHED = 1 << 14
+_FUSED = 64 << 10               # from here on a get takes one pass for copy and checksum
 _WORDS = struct.Struct("<qqq")
 _FOUND = struct.Struct("<qqq")
 
@@ -124,8 +127,11 @@ class Direct:
         if found is None:
             return None
         offset, nbytes, crc = _FOUND.unpack_from(found[0])
-        data = bytes(self._tiers.ram_bytes[offset:offset + nbytes])
-        return data if direct_still(self._at, found[1]) and crc32(data) == crc else None
+        if nbytes < _FUSED:
+            data = bytes(self._tiers.ram_bytes[offset:offset + nbytes])
+            return data if direct_still(self._at, found[1]) and crc32(data) == crc else None
+        data, place = fresh_bytes(nbytes)
+        return data if copy_checked(place, self._ram + offset, nbytes) == crc and direct_still(self._at, found[1]) else None
 
     def get_into(self, tag, blob, offset, out):
         """Fill `out` (uint8 array) from the blob's byte `offset`: True, or False for the long way."""

@@ -18,6 +18,11 @@ class Wish(NamedTuple):
     persistence: int = VOLATILE
     target: int = None
 
+    @property
+    def wants_any(self):
+        """True when only the score says where."""
+        return self.target is None and self.persistence == VOLATILE
+
 
 class Placing:
     """The placing of one rank. `targets`: [(number, Wanted)]; `room(number)`: bytes that this process could have there.
@@ -49,11 +54,14 @@ class Placing:
         # blobs that files hold too leave the ram for new ones
         return max(left, nbytes) if target.number == RAM and nbytes <= target.capacity else left
 
-    def ram_first(self, nbytes, score):
-        """True when the first ram is where bytes of such a blob go, as long as it has room. Cheap; False when that isn't known beforehand."""
+    def ram_first(self, nbytes, score, exact=False):
+        """True when the first ram is where bytes of such a blob go, as long as it has room. Cheap; False when that isn't known beforehand.
+
+        exact : no answer that was right only a moment ago
+        """
         if self._is_ram_alone:
             return True
-        if not self._is_steady:
+        if not self._is_steady or exact and self._weighs_room:
             return False
         if self._weighs_room and time.monotonic() > self._until:
             self._firsts.clear()
