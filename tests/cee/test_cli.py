@@ -16,6 +16,7 @@ from harness.mpirun import job_environment
 from wrp.cee import export
 from wrp.cee.cli import main
 from wrp.cte import Store
+from wrp.runtime.config import load
 
 
 @pytest.fixture
@@ -62,6 +63,26 @@ def test_stat(filled, capfdbinary):
     rows = answer(capfdbinary, "stat", "run", "chunk_2", "--store", filled)
     assert [(row["blob"], row["size"], row["checksum"]) for row in rows] == [("chunk_2", 3, f"{zlib.crc32(bytes([2] * 3)):08x}")]
     assert len(answer(capfdbinary, "stat", "run/a", "--store", filled)) == 11
+
+
+def test_stat_says_how_a_blob_is_stored(tmp_path, capfdbinary):
+    elsewhere = tmp_path / "disk"
+    conf = tmp_path / "conf.yaml"
+    conf.write_text(f"storage: [{{path: 'ram::r', capacity_limit: 1m}}, {{path: {elsewhere}, bdev_type: file, capacity_limit: 32m}}]\n")
+    with Store.open(tmp_path / "s", config=load(conf)) as store:
+        store.put("t", "empty", b"")
+        store.put("t", "long", os.urandom((5 << 20) + 1))
+        store.put("t", "packed", bytes(100_000), compression="zlib")
+        stored = store.info("t", "packed").stored
+    rows = {row["blob"]: row for row in answer(capfdbinary, "stat", "t", "--store", tmp_path / "s")}
+    (name,) = rows["long"]["targets"]
+    assert name.startswith(f"{elsewhere}-") and os.path.getsize(name) > 5 << 20
+    assert {blob: (row["stored"], row["codec"], row["targets"], row["tiers"]) for blob, row in rows.items()} == {
+        "empty": (0, "none", {}, []), "long": ((5 << 20) + 1, "none", {name: (5 << 20) + 1}, ["file"]), "packed": (stored, "zlib", {name: stored}, ["file"])}
+    assert rows["packed"]["size"] == 100_000 > stored > 0
+    lines = run(capfdbinary, "stat", "t", "packed", "--store", tmp_path / "s")[1].decode().split("\n")
+    assert lines[0].split() == ["blob", "bytes", "crc32", "score", "changed", "stored", "codec", "targets"]
+    assert lines[1].split()[-3:] == [str(stored), "zlib", name]
 
 
 def test_retrieve(filled, capfdbinary, tmp_path):

@@ -93,7 +93,7 @@ def _parser():
     sub.add_argument("blob_re", nargs="?", default=".*", help="regular expression for whole blob names (default: all)")
     sub.add_argument("--limit", type=int, default=0, metavar="N", help="at most N blobs (default: 0 = all)")
 
-    sub = command("stat", _stat, "Show size, checksum, score, last change and tiers of a tag's blobs.")
+    sub = command("stat", _stat, "Show size, checksum, score, last change of a tag's blobs, and how they are stored: bytes, codec, targets.")
     sub.add_argument("tag")
     sub.add_argument("blob", nargs="?", help="one blob (default: all of the tag)")
 
@@ -138,10 +138,10 @@ def _matching(args, store, ranks):
 def _stat(args, store, ranks):
     with ranks.agreed(f"looking at {args.tag}"):
         rows = explore.stat(store, args.tag, args.blob)
-    lines = [(row.blob, row.size, checksum(row.checksum), f"{row.score:g}", moment(row.stamp), ",".join(map(str, row.tiers)))
+    lines = [(row.blob, row.size, checksum(row.checksum), f"{row.score:g}", moment(row.stamp), row.stored, row.codec, ",".join(row.targets))
              for row in rows]
     answer = [dict(plain, checksum=checksum(plain["checksum"])) for plain in _plain(rows)]
-    return answer, table(("blob", "bytes", "crc32", "score", "changed", "tiers"), lines)
+    return answer, table(("blob", "bytes", "crc32", "score", "changed", "stored", "codec", "targets"), lines)
 
 
 def _retrieve(args, store, ranks):

@@ -30,7 +30,11 @@ class BlobRow:
 
 @dataclass(frozen=True)
 class BlobStat:
-    """All that the store says about a blob; ``checksum`` is the crc32 of its bytes, ``tiers`` where they lie."""
+    """All that the store says about a blob; ``checksum`` is the crc32 of its bytes, ``tiers`` where they lie.
+
+    stored: bytes that they take; codec: what made them fewer, "none": they lie as they are, or encrypted only
+    targets: {name of a target: bytes that are read from there}, data files as paths
+    """
 
     tag: str
     blob: str
@@ -39,6 +43,9 @@ class BlobStat:
     score: float
     stamp: int
     tiers: tuple
+    stored: int
+    codec: str
+    targets: dict
 
 
 def ls(store, pattern=EVERYTHING):
@@ -67,7 +74,7 @@ def stat(store, tag, blob=None):
     if not store.exists(tag):
         raise NoSuchTag(f"no tag {tag!r} in the store; wrp_cee ls shows what there is")
     names = [blob for _, blob in store.blobs(re.escape(tag))] if blob is None else [blob]
-    return [_stat(tag, name, store.info(tag, name)) for name in names]
+    return [_stat(store, tag, name) for name in names]
 
 
 def members(store, tag):
@@ -108,5 +115,9 @@ def _some(rows, sentence):
     return rows
 
 
-def _stat(tag, blob, info):
-    return BlobStat(tag, blob, info.size, info.checksum, info.score, info.stamp, tuple(info.tiers))
+def _stat(store, tag, blob):
+    info, targets = store.info(tag, blob), {}
+    for number, _, nbytes in store.extents(tag, blob):
+        name = store.target_name(number)
+        targets[name] = targets.get(name, 0) + nbytes
+    return BlobStat(tag, blob, info.size, info.checksum, info.score, info.stamp, tuple(info.tiers), info.stored, info.codec, targets)

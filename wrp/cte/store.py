@@ -76,6 +76,11 @@ class Store(Writing, Editing, Reading, Listing):
         """[TargetInfo] of the targets of this node: first ram, data files, others. What remains is exact, whoever has put or deleted."""
         return self._tiers.infos()
 
+    def target_name(self, number):
+        """Name of the target of this number, as `extents` gives it; of a data file its path, below the store's folder where it lies there. Local."""
+        self._check_open()
+        return self._tiers.said(number)
+
     def move(self, tag, blob, target):
         """Take a blob to a target; True when it moved. Local.
 

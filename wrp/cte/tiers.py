@@ -99,6 +99,13 @@ class Tiers:
             raise UsageError(f"blobs move to 'ram' or 'file', or to one of {', '.join(map(repr, sorted(found)))}, not {name!r}")
         return found[name]
 
+    def said(self, number):
+        """What people call a target: of a data file its path, below the store's folder where it lies there; of another its name."""
+        if is_durable(number):
+            path, inside = self._folder.data_path(number - 1), self._folder.path + os.sep
+            return path[len(inside):] if path.startswith(inside) else path
+        return self._wanted[number].name if number in self._wanted else kind_of(number)
+
     def infos(self):
         """[TargetInfo] of the targets that this node gives space out of, by number."""
         counts = self.counters.read()
