@@ -1,0 +1,150 @@
+"""Streaming between programs with the shim, against the plain file system: bytes, small files, single calls, starts of processes.
+
+    python perf/capio.py [--nbytes 1g] [--busy 4] [--files 10000] [--calls 5000] [--rounds 3] [--folder DIR] [--out FILE]
+
+Contenders take turns on a file system in memory and on one on a disk (--folder). What is plain runs without the shim where no server watches.
+Unmanaged calls are those that don't concern CAPIO_DIR, and "open and close" is the mean of the two.
+"""
+
+import argparse
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+from capio_flow import Flow, finish
+from timing import setting, write
+from wrp.capio import shim
+from wrp.comm.sizes import format_size, parse_size
+
+PROGRAM = [sys.executable, "-I", str(Path(__file__).with_name("capio_program.py"))]
+MEMORY = "/dev/shm"
+
+
+def pairs(nbytes):
+    """{name: (words of the writer, words of the reader)} of a path."""
+    count = nbytes >> 20
+    return {"python": (lambda path: [*PROGRAM, "write", path, nbytes, 0.0], lambda path: [*PROGRAM, "read", path, nbytes, 0.0]),
+            "dd": (lambda path: ["dd", "if=/dev/zero", f"of={path}", "bs=1M", f"count={count}", "status=none"],
+                   lambda path: ["dd", f"if={path}", "of=/dev/null", "bs=1M", "status=none"])}
+
+
+def taken(flow, writer, reader, name):
+    """Seconds of writer and reader alone, one after the other, and of both at once through the server."""
+    plain, managed = flow.plain / name, flow.managed / name
+    found = {"writer": flow.seconds((None, *writer(plain))), "reader": flow.seconds((None, *reader(plain)))}
+    remove(plain)
+    found["at_once"] = flow.seconds(("writer", *writer(managed)), ("reader", *reader(managed)))
+    remove(managed)
+    return found
+
+
+def remove(path):
+    shutil.rmtree(path) if path.is_dir() else path.unlink()
+
+
+def medians(rounds):
+    return {name: round(statistics.median(one[name] for one in rounds), 4) for name in rounds[0]}
+
+
+def streams(flow, arguments):
+    """{program: medians of seconds}, without and (once) with computing."""
+    nbytes, busy = parse_size(arguments.nbytes), float(arguments.busy)
+    found = {program: medians([taken(flow, *both, f"f-{program}-{turn}") for turn in range(arguments.rounds)])
+             for program, both in pairs(nbytes).items()}
+    found["python, computing"] = medians([taken(flow, lambda path: [*PROGRAM, "write", path, nbytes, busy],
+                                                lambda path: [*PROGRAM, "read", path, nbytes, busy], "f-computing")])
+    return found
+
+
+def small_files(flow, arguments):
+    """Seconds of many files of 4 KiB through a folder."""
+    count = arguments.files
+    return medians([taken(flow, lambda path: [*PROGRAM, "fill", path, count, 4096], lambda path: [*PROGRAM, "drain", path, count],
+                          f"many-{turn}") for turn in range(arguments.rounds)])
+
+
+def calls(flow, folder, count, rounds):
+    """{call: {plain, shim}} in ns: what no server need know of (the fastest batch), opens below CAPIO_DIR and a read that has its bytes (medians)."""
+    program, found = compiled(folder), {}
+    outside = flow.plain / "outside"
+    outside.write_bytes(bytes(4096))
+    for call in ("read", "write", "stat", "open and close"):
+        found[f"unmanaged {call}"] = by_turns(flow, "least_ns", rounds, lambda turn, _: (program, call, outside, count))
+    for call, step in (("open-write", "writer"), ("open-read", "reader")):
+        found[call] = by_turns(flow, "median_ns", rounds, lambda turn, base: (program, call, base / f"f-{turn}-", count), step)
+    growing = flow.managed / "f-growing"
+    holder = flow.start("writer", *PROGRAM, "hold", growing, 4096, stdin=subprocess.PIPE)
+    found["read of a growing file"] = by_turns(flow, "least_ns", rounds, lambda turn, _: (program, "read", growing, count))
+    holder.stdin.close()
+    finish(holder)
+    return found
+
+
+def by_turns(flow, figure, rounds, words, step="reader"):
+    """{plain, shim}: medians over rounds; words(turn, the folder to be in)."""
+    plain, managed = [], []
+    for turn in range(rounds):
+        managed.append(flow.figures(step, *words(turn, flow.managed))[figure])
+        plain.append(flow.figures(None, *words(turn, flow.plain))[figure])
+    return {"plain": statistics.median(plain), "shim": statistics.median(managed)}
+
+
+def compiled(folder):
+    program = Path(folder, "calls")
+    subprocess.run([shim.compiler(), "-O2", "-o", program, Path(__file__).with_name("capio_calls.c")], check=True, timeout=120)
+    return program
+
+
+def starts(flow, count):
+    """{plain, shim}: median ms from the start to the end of a program that does nothing."""
+    both = [(flow.seconds((None, "/bin/true")), flow.seconds(("reader", "/bin/true"))) for _ in range(count)]
+    return {name: round(1e3 * statistics.median(values), 3) for name, values in zip(("plain", "shim"), zip(*both))}
+
+
+def compared(places, call, start):
+    """{what: {value, bar, met}}."""
+    found = {}
+    for place, parts in places.items():
+        for program, took in parts["streams"].items():
+            alone = took["writer"] + took["reader"] if "computing" in program else max(took["writer"], took["reader"])
+            what = "one after the other" if "computing" in program else "the slower alone"
+            found[f"{program}, {place}: at once / {what}"] = (took["at_once"] / alone, "<=", 0.6 if "computing" in program else 1.15)
+        took = parts["small_files"]
+        found[f"small files, {place}: plain, one after the other / at once"] = ((took["writer"] + took["reader"]) / took["at_once"], ">=", 0.5)
+    extra = {name: one["shim"] - one["plain"] for name, one in call.items()}
+    found["unmanaged call, more by the shim, ns"] = (max(value for name, value in extra.items() if "unmanaged" in name), "<=", 50)
+    found["managed open for reading, us"] = (call["open-read"]["shim"] / 1e3, "<=", 40)
+    found["managed open for writing, us"] = (call["open-write"]["shim"] / 1e3, "<=", 40)
+    found["managed read that needn't wait, more by the shim, us"] = (extra["read of a growing file"] / 1e3, "<=", 1)
+    found["start of a program, more by the shim, ms"] = (start["shim"] - start["plain"], "<=", 5)
+    return {name: {"value": round(value, 3), "bar": f"{sign} {bar}", "met": value <= bar if sign == "<=" else value >= bar}
+            for name, (value, sign, bar) in found.items()}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("--nbytes", default="1g", help="size of the streamed file, whole MiB (default 1g)")
+    parser.add_argument("--busy", type=float, default=4, help="seconds of computing on each side (default 4)")
+    parser.add_argument("--files", type=int, default=10000, help="small files through a folder (default 10000)")
+    parser.add_argument("--calls", type=int, default=5000, help="calls, or batches of 200 of them (default 5000)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of every contender (default 3)")
+    parser.add_argument("--folder", help="a folder on a disk (default: a temporary one)")
+    parser.add_argument("--out", help="JSON file to write (default: print)")
+    arguments = parser.parse_args()
+    before, places = setting(), {}
+    if shim.compiler() is None:
+        return write(arguments.out, {"setting": before, "skipped": "there is no C compiler, so no shim"})
+    for place, parent in (("memory", MEMORY), ("disk", arguments.folder)):
+        with tempfile.TemporaryDirectory(prefix="wrp-perf-", dir=parent) as folder, Flow(folder, arguments.files) as flow:
+            places[place] = {"streams": streams(flow, arguments), "small_files": small_files(flow, arguments)}
+            if place == "memory":
+                call, start = calls(flow, folder, arguments.calls, arguments.rounds), starts(flow, 20 * arguments.rounds)
+    write(arguments.out, {"setting": before, "nbytes": format_size(parse_size(arguments.nbytes)), "files": arguments.files,
+                          "compared": compared(places, call, start), "seconds": places, "call_ns": call, "start_ms": start})
+
+
+if __name__ == "__main__":
+    main()
