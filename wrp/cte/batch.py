@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from wrp.comm.ranks.agreement import is_common
 from wrp.cte import names, pieces
+from wrp.cte.compacting import compact
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.errors import UsageError
 
@@ -142,6 +143,8 @@ class Batch:
             raise error
         if self._durable:
             self._parts.sync()
+            if self._parts.ranks.rank == 0:
+                compact(self._parts)        # not after the commit: then nothing may fail any more
         return list(self._records.values()), self._replaced, self._removed, self._parts.catalog.last_stamp
 
     def _planned(self, gathered, records):

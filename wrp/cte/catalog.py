@@ -141,22 +141,22 @@ class Catalog:
     def scan(self, kind=None, tag=None, dirty=None):
         """List of Records, in no order: of a kind, of one tag's name, dirty or clean. Holds the token: a scan misses nothing."""
         with self.changing("listing the catalog"):
-            return self.scan_held(kind, tag, dirty)
+            parts = self._scanned(kind, tag, dirty)
+        return _unpacked(parts, dirty)
 
     def scan_held(self, kind=None, tag=None, dirty=None):
         """The same, inside `changing`."""
+        return _unpacked(self._scanned(kind, tag, dirty), dirty)
+
+    def _scanned(self, kind, tag, dirty):
+        """The bytes of the records, part by part; those of a tag dirty or not."""
         if tag is not None:
-            return [record for record in self._blobs(tag) if dirty in (None, record.dirty)]
+            number = self._number(tag)
+            return list(self._parts(lambda *rest: entry_list(self.at, number, False, *rest))) if number > 0 else []
         if dirty and not atomics.load(self.at + layout.DIRTY_COUNT):
             return []
         wanted = -1 if dirty is None else int(dirty)
-        return [record for part in self._parts(lambda *rest: entry_scan(self.at, kind or 0, wanted, *rest)) for record in unpack_all(part)]
-
-    def _blobs(self, tag):
-        number = self._number(tag)
-        if number <= 0:
-            return []
-        return [record for part in self._parts(lambda *rest: entry_list(self.at, number, False, *rest)) for record in unpack_all(part)]
+        return list(self._parts(lambda *rest: entry_scan(self.at, kind or 0, wanted, *rest)))
 
     def names(self, tag):
         """Names of a tag's blobs, in no order."""
@@ -305,3 +305,8 @@ class Catalog:
         if upto > backed:
             self._segment.reserve(self._heap + backed, upto - backed)
             atomics.store(self.at + layout.BACKED, upto)
+
+
+def _unpacked(parts, dirty):
+    # what lasts long with many records is done when others may have the token again
+    return [record for part in parts for record in unpack_all(part) if dirty in (None, record.dirty)]

@@ -8,6 +8,8 @@ journal no longer names is free.
 from contextlib import contextmanager
 
 from wrp.cte import pieces
+from wrp.cte.compacting import compact
+from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of
 from wrp.cte.targets import Wish
@@ -23,20 +25,22 @@ class Flush:
     def __init__(self, parts, changes):
         self._parts, self._changes = parts, changes
 
-    def run(self):
+    def run(self, least=LONG_TERM):
         """Bytes to files, then records to this rank's journal, then the space of what they replaced back. Local.
 
         The order is the promise: a record reaches the journal after its bytes reached storage, and a tag no later than its blobs.
+        least : blobs whose bytes lie on targets of this persistence, or a better one, are left out, unless they lie in files that last
         """
         try:
-            self._write_dirty()
+            self._write_dirty(least)
         except OutOfSpace:
             if not self._changes.owed:
                 raise
             # what was removed to make room is room only when the journal knows it
-            self._write_removals()
-            self._write_dirty()
-        self._write_removals()
+            self.write_removals()
+            self._write_dirty(least)
+        self.write_removals()
+        compact(self._parts)
 
     def some(self, names):
         """These blobs (full names), and their tags, are durable when it returns. Local."""
@@ -46,13 +50,18 @@ class Flush:
             with self._parts.catalog.flushing():
                 self._write_out(part)
 
-    def _write_dirty(self):
-        dirty = sorted(self._parts.catalog.scan(dirty=True), key=lambda record: record.kind)
+    def _write_dirty(self, least):
+        dirty = sorted((record for record in self._parts.catalog.scan(dirty=True) if self._lacks(record, least)), key=lambda record: record.kind)
         for names in _portions(dirty):
             with self._parts.catalog.flushing():
                 self._write_out(names)
 
-    def _write_removals(self):
+    def _lacks(self, record, least):
+        levels = [self._parts.tiers.level(extent[0]) for extent in record.extents if not is_durable(extent[0])]
+        return not levels or min(levels) < least
+
+    def write_removals(self):
+        """What this rank has removed is in its journal. Local."""
         if not self._changes.owed:
             return
         with self._parts.catalog.flushing():        # another thread of this rank may flush too

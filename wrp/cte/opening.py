@@ -31,6 +31,7 @@ class Parts:
     tiers: object = None
     journal: object = None
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
+    failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
 
     @property
     def is_spread(self):
@@ -41,6 +42,12 @@ class Parts:
         """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`."""
         if self.config.get("performance.fsync_mode") == "durable":
             self.tiers.sync()
+
+    def raise_failure(self):
+        """Raise, once, what a flush that nobody waited for couldn't do."""
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            raise failure
 
     def close(self):
         """Collective: let go of everything, the folder's lock last."""
@@ -133,7 +140,8 @@ def _open_folder(parts, path):
     with ranks.agreed(f"joining store {folder.path}"):
         folder.member(header)
         if parts.write:
-            parts.journal = Journal(folder.journal_path(ranks.rank), parts.config.get("performance.fsync_mode") == "durable")
+            parts.journal = Journal(folder.journal_path(ranks.rank), parts.config.get("performance.fsync_mode") == "durable",
+                                    parts.config.get("performance.transaction_log_capacity"))
     return known
 
 

@@ -10,6 +10,7 @@ from wrp.cte.eviction import Eviction
 from wrp.cte.flush import Flush
 from wrp.cte.moving import Moves
 from wrp.cte.organizing import Organizing
+from wrp.cte.periodic import Periodic
 from wrp.cte.records import full_name
 from wrp.cte.targets import TargetInfo
 from wrp.cte.telemetry import Op
@@ -36,6 +37,7 @@ class Store(Writing, Editing, Reading, Listing):
         self._direct = Direct(parts.catalog, parts.tiers, self._changes) if parts.tiers.ram is not None else None
         self._noted = parts.catalog.noted
         self._organizing = Organizing.of(parts, self._moves)
+        self._periodic = Periodic.of(parts, self._flush)
         self.ranks, self.config = parts.ranks, parts.config
         self.folder = parts.folder.path if parts.folder else None
 
@@ -64,6 +66,7 @@ class Store(Writing, Editing, Reading, Listing):
         self._check_open()
         if self._parts.folder is not None and self._parts.write:
             self._flush.run()
+            self._parts.raise_failure()
 
     def flush_all(self):
         """Collective: everything that any rank has put is durable."""
@@ -113,14 +116,20 @@ class Store(Writing, Editing, Reading, Listing):
         if self._parts is None:
             return
         parts = self._parts
-        self._organizing.stop()
+        self._stop()
         try:
             if parts.write and parts.folder is not None:
                 with parts.ranks.agreed("flushing the store before it is closed"):
                     self._flush.run()
+                    parts.raise_failure()
         finally:
             self._let_go()
             parts.close()
+
+    def _stop(self):
+        """End the threads that work by themselves."""
+        self._organizing.stop()
+        self._periodic.stop()
 
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
@@ -138,7 +147,7 @@ class Store(Writing, Editing, Reading, Listing):
 
     def _leave(self, together):
         """After an error: flush nothing. Close if every rank has the same error, else let go of what is this process's own."""
-        self._organizing.stop()
+        self._stop()
         parts = self._parts
         self._let_go()
         parts.close() if together else parts.drop()

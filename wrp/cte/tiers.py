@@ -131,6 +131,10 @@ class Tiers:
             self.ram_address = address_of(self.ram_bytes)
             self.blocks = Blocks(at, self.ram, timeout_s)
 
+    def level(self, target):
+        """The persistence of a target."""
+        return LONG_TERM if is_durable(target) else self._wanted[target].persistence
+
     @property
     def has_files(self):
         return any(map(is_durable, self._wanted))

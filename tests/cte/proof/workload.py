@@ -14,6 +14,7 @@ CONFIG = """
 storage:
   - {path: "ram::proof", bdev_type: ram, capacity_limit: 2m}
   - {path: data, bdev_type: file, capacity_limit: 24m}
+performance: {transaction_log_capacity: 1k}
 """
 _KINDS = ("put", "put", "put", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "reopen")
 

@@ -11,7 +11,7 @@ class Calls:
 
     ranks = folder = None
     _parts = _catalog = _tiers = _noted = None
-    _changes = _edits = _flush = _moves = _direct = _organizing = None
+    _changes = _edits = _flush = _moves = _direct = _organizing = _periodic = None
 
     def _record(self, tag, blob):
         record = self._catalog.find(full_name(tag, blob))
@@ -32,8 +32,11 @@ class Calls:
 
     def _writable(self):
         self._check_open()
-        if not self._parts.write:
+        parts = self._parts
+        if not parts.write:
             raise UsageError(f"store {self.folder} was opened for reading only")
+        if parts.failure is not None:
+            parts.raise_failure()
 
     def _framing(self):
         """The store's Framing; one without settings where it has none."""

@@ -250,7 +250,7 @@ class Client:
         if kind not in ("local", "dynamic") and self.store.ranks.nodes > 1:
             raise UsageError(f"a flush of {kind} wants all ranks: call Store.flush_all on every one of them")
         if period_us:
-            raise UsageError("a flush happens once: call it again when it is wanted again")
+            raise UsageError("a flush happens once: call it again when it is wanted again, or set performance.flush_data_period_ms for the store")
         if self.store.folder is None:
             return Flushed(0, 0)
         before = self.store.statistics()[0].values()

@@ -15,6 +15,7 @@ from wrp.cte.folder import frames
 from wrp.cte.folder.checking import checked
 from wrp.cte.folder.files import replace, sync_folder
 from wrp.cte.folder.lock import FolderLock
+from wrp.cte.folder.replay import newest, read_changes
 from wrp.cte.folder.trim import trim
 from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
@@ -86,20 +87,30 @@ class Folder:
 
     def _load(self):
         """(live records by name, journal files that a snapshot would replace)."""
-        changes = _read_frames(os.path.join(self.path, "snapshot"), whole=True)
+        changes = read_changes(os.path.join(self.path, "snapshot"), whole=True)
         # older journals are in the snapshot; whoever wrote it died before all of them were gone, and removals may be missing
         first = changes[-1].get("epoch", 0) if changes else 0
         journal = os.path.join(self.path, "journal")
         files = sorted(os.path.join(journal, name) for name in os.listdir(journal))
         for path in files:
-            if int(os.path.basename(path).partition("-")[0]) >= first:
-                changes += _read_frames(path, whole=False)
+            # one that was being rewritten doesn't count: the journal itself is there
+            if not path.endswith(".new") and int(os.path.basename(path).partition("-")[0]) >= first:
+                changes += read_changes(path, whole=False)
         return self._records(changes), files
+
+    def names_beside(self, path):
+        """Names in the snapshot and in journals other than `path`, whatever they say of them. StoreError for damage."""
+        journal = os.path.join(self.path, "journal")
+        others = [os.path.join(journal, name) for name in os.listdir(journal) if not name.endswith(".new")]
+        changes = read_changes(os.path.join(self.path, "snapshot"), whole=True)
+        for other in others:
+            changes += read_changes(other, whole=False) if other != path else []
+        return set(newest(changes))
 
     def _records(self, changes):
         """Live records by name. StoreError for changes that no wrp wrote."""
         try:
-            return {name: from_plain(checked(plain, self.header["files"])) for name, (_, plain) in newest(changes).items() if plain is not None}
+            return {name: from_plain(checked(plain, self.header["files"])) for name, (_, _, plain) in newest(changes).items() if plain is not None}
         except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise StoreError(f"store {self.path}: its journals hold a change that wrp doesn't write ({error}): "
                              f"restore the folder from a copy") from error
@@ -201,39 +212,6 @@ class Folder:
         for path in paths:
             os.unlink(path)
         sync_folder(os.path.join(self.path, "journal"))
-
-
-def newest(changes):
-    """{name: (stamp, plain record or None)} of changes in any order: the newest stamp wins, a removal is a change too.
-
-    Bytes may be written to files twice under one stamp, and then only the last place is theirs: a change's `order` decides.
-    """
-    state, orders = {}, {}
-    for change in changes:
-        order = change.get("order", 0)
-        found = [(plain[0], plain[2], plain) for plain in change.get("put", ())] + [(name, stamp, None) for name, stamp in change.get("remove", ())]
-        for name, stamp, plain in found:
-            if name not in state or (stamp, order) >= (state[name][0], orders[name]):
-                state[name], orders[name] = (stamp, plain), order
-    return state
-
-
-def _read_frames(path, whole):
-    """Values of a file's frames. A journal may end in a torn frame, a snapshot (`whole`) may not."""
-    try:
-        with open(path, "rb") as file:
-            data = file.read()
-    except FileNotFoundError:
-        return []
-    try:
-        values, end = frames.decode_all(data)
-    except ValueError as error:
-        raise StoreError(f"{path} has a frame that wrp doesn't write ({error}): restore the file from a copy") from error
-    torn = end != len(data)
-    if whole and (torn or not values or "end" not in values[-1]) or torn and frames.follows(data, end):
-        raise StoreError(f"{path} is damaged at byte {end}: the store can't be opened without losing records; "
-                         f"restore the file from a copy")
-    return values
 
 
 def _mounted_read_only(path):

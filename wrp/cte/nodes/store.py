@@ -373,12 +373,15 @@ class NodesStore(Store):
         if self._parts is None:
             return
         parts = self._parts
-        self._organizing.stop()
+        self._stop()
         try:
             self.flush_all()
         finally:
             self._let_go()
             parts.close()
+
+    def _stop(self):
+        self._here._stop()
 
     @property
     def _organizing(self):

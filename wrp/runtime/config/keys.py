@@ -116,11 +116,14 @@ _STORE = (
     Key("performance.max_concurrent_operations", "int", 64, "most blobs that the organizer moves at one look", 1, 1024),
     Key("performance.score_threshold", "number", 0.7, "score from which on frecency moves a blob up", 0, 1),
     Key("performance.score_difference_threshold", "number", 0.05, "least difference of scores for which frecency moves a blob", 0, 1),
-    _compatible("performance.flush_metadata_period_ms", "int", 5000, "milliseconds between flushes of metadata", 0),
+    Key("performance.flush_metadata_period_ms", "int", 0, "milliseconds after which a store writes down by itself what needs no bytes moved: tags, removals, blobs "
+        "whose bytes lie in files; 0: never", 0, 86_400_000),
     _compatible("performance.metadata_log_path", "text", "", "file of the metadata log; empty: none"),
-    _compatible("performance.flush_data_period_ms", "int", 10000, "milliseconds between flushes of data", 0),
-    _compatible("performance.flush_data_min_persistence", "int", 1, "least persistence that data is flushed to", 0),
-    _compatible("performance.transaction_log_capacity", "size", 32 * _MEBI, "bytes of the transaction log", 0),
+    Key("performance.flush_data_period_ms", "int", 0, "milliseconds after which a store flushes by itself, bytes included; 0: never", 0, 86_400_000),
+    Key("performance.flush_data_min_persistence", "int", 1, "such a flush leaves bytes where they are on targets of this persistence: 1 temporary ones, 2 none, 0 all",
+        0, 2),
+    Key("performance.transaction_log_capacity", "size", 32 * _MEBI, "bytes of a rank's journal above which it is written anew with what counts of it; 0: never",
+        0, _LARGEST),
     _compatible("config_env_var", "text", "", "name of the variable with the path of a configuration"),
 )
 

@@ -1,0 +1,64 @@
+"""Changes read from snapshots and journals: which one of a name counts, and the fewest changes that say the same. Writes nothing."""
+
+from typing import NamedTuple
+
+from wrp.cte.folder import frames
+from wrp.errors import StoreError
+
+_BATCH = 4096                   # changes per frame of `fewest`
+
+
+class Newest(NamedTuple):
+    """The change of a name that counts; plain: its record, None: it was removed."""
+
+    stamp: int
+    order: int
+    plain: list
+
+
+def newest(changes):
+    """{name: Newest} of changes in any order: the newest stamp wins, a removal is a change too.
+
+    Bytes may be written to files twice under one stamp, and then only the last place is theirs: a change's `order` decides.
+    """
+    state = {}
+    for change in changes:
+        order = change.get("order", 0)
+        found = [(plain[0], plain[2], plain) for plain in change.get("put", ())] + [(name, stamp, None) for name, stamp in change.get("remove", ())]
+        for name, stamp, plain in found:
+            known = state.get(name)
+            if known is None or (stamp, order) >= (known.stamp, known.order):
+                state[name] = Newest(stamp, order, plain)
+    return state
+
+
+def fewest(changes, kept):
+    """Changes that say what `changes` say, one for each name; a removal only where `kept`({name: stamp} of removals) has its name."""
+    state = newest(changes)
+    needed = kept({name: each.stamp for name, each in state.items() if each.plain is None})
+    by_order, removals = {}, []
+    for name, each in state.items():
+        if each.plain is not None:
+            by_order.setdefault(each.order, []).append(each.plain)
+        elif name in needed:
+            removals.append([name, each.stamp])
+    found = [{"put": plain[start:start + _BATCH], "order": order} for order, plain in sorted(by_order.items()) for start in range(0, len(plain), _BATCH)]
+    return found + [{"remove": removals[start:start + _BATCH]} for start in range(0, len(removals), _BATCH)]
+
+
+def read_changes(path, whole):
+    """Changes of a file, [] where there is none. A journal may end in a torn frame, a snapshot (`whole`) may not. StoreError for damage."""
+    try:
+        with open(path, "rb") as file:
+            data = file.read()
+    except FileNotFoundError:
+        return []
+    try:
+        values, end = frames.decode_all(data)
+    except ValueError as error:
+        raise StoreError(f"{path} has a frame that wrp doesn't write ({error}): restore the file from a copy") from error
+    torn = end != len(data)
+    if whole and (torn or not values or "end" not in values[-1]) or torn and frames.follows(data, end):
+        raise StoreError(f"{path} is damaged at byte {end}: the store can't be opened without losing records; "
+                         f"restore the file from a copy")
+    return values
