@@ -2,6 +2,7 @@
 
 import compileall
 import os
+import re
 import tempfile
 from inspect import signature
 
@@ -9,12 +10,13 @@ import numpy as np
 from numba import types
 
 from wrp.comm import ways
+from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.bench import cli as bench
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
-from wrp.runtime.daemon import attach
+from wrp.runtime.daemon import attach, leftovers
 from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.postman import quick
 from wrp.runtime.postman.serving import served_new
@@ -23,6 +25,7 @@ from wrp.runtime.waiting import CoMutex, gather, in_thread, sleep
 
 _CAPACITY = 8 << 20
 _NBYTES = 128 << 10
+_SEGMENT = re.compile(r"warming-(\d+)(\.\d+\.new)?")
 
 
 class _Echo:
@@ -49,6 +52,7 @@ def main():
     """Run every kind of call once, in this process alone."""
     # whoever keeps Python from writing bytecode would have every rank of every job compile it
     compileall.compile_dir(os.path.dirname(__file__), quiet=2)
+    _remove_left()
     modules.register("warm", _Echo)
     with tempfile.TemporaryDirectory() as folder:
         with Runtime(Solo(), Config.default()) as runtime:
@@ -62,6 +66,15 @@ def main():
         for _ in range(2):              # the second one finds what the first has left
             with Store.open(os.path.join(folder, "store"), Solo(), Config.default()) as store:
                 _use_store(store)
+
+
+def _remove_left():
+    """Remove the segments of those that were killed in their work."""
+    for left in leftovers.find():
+        found = _SEGMENT.fullmatch(left.name)
+        # between making its file and locking it a process that lives has no lock yet
+        if found and not (found[2] and is_alive(int(found[1]))):
+            leftovers.remove(left)
 
 
 def _use_runtime(runtime, folder):

@@ -1,7 +1,23 @@
-"""Warming up leaves nothing for the first tasks to compile."""
+"""Warming up leaves nothing for the first tasks to compile, and removes what one that was killed in its work has left."""
 
+import signal
 import subprocess
 import sys
+from pathlib import Path
+
+from harness.mpirun import job_environment
+from wrp.comm import names
+from wrp.runtime.daemon import leftovers
+
+LAST_PID = 4_194_304         # no process has it: they end below
+
+# while its daemon is there; what comes next in its work isn't reached
+KILLED = """
+import os, signal
+from wrp import warm
+warm.attach = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+warm.main()
+"""
 
 # in a process of its own: kernels that call these with constants compile them once more for those
 CHECK = """
@@ -17,6 +33,14 @@ for kernel in (tasks.task_submit, tasks.task_wait, tasks.task_free, pythonworker
 """
 
 
-def test_it_runs_and_compiles_what_tasks_need():
-    done = subprocess.run([sys.executable, "-c", CHECK], capture_output=True, text=True, timeout=50)
+def test_it_runs_and_compiles_what_tasks_need_and_removes_what_a_killed_one_has_left(tmp_path):
+    # what it keeps on the disk goes with the test's folder
+    env = job_environment({"TMPDIR": str(tmp_path)})
+    killed = subprocess.run([sys.executable, "-c", KILLED], env=env, timeout=50)
+    assert killed.returncode == -signal.SIGKILL
+    unfinished = Path(names.folder(), f"warming-{LAST_PID}.{LAST_PID}.new")
+    unfinished.write_bytes(b"")
+    assert [left.pid for left in leftovers.find() if left.name.startswith("warming-")] == [0, 0]
+    done = subprocess.run([sys.executable, "-c", CHECK], env=env, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
+    assert not [left for left in leftovers.find() if left.name.startswith("warming-")]
