@@ -8,6 +8,7 @@ import sys
 import time
 
 import pytest
+from harness.bound import bound
 from wrp.capio import shim
 from wrp.capio.client import Client
 from wrp.capio.commands import ways
@@ -36,8 +37,8 @@ class Flow:
         self.name, self.started = workflow["name"], []
         (folder / "workflow.json").write_text(json.dumps(workflow))
         self._log = open(folder / "server.log", "w+")
-        self.server = subprocess.Popen([sys.executable, "-m", "wrp.capio.commands.serve", "-c", str(folder / "workflow.json"), "--dir", str(self.dir),
-                                        *options], stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
+        self.server = subprocess.Popen(bound([sys.executable, "-m", "wrp.capio.commands.serve", "-c", folder / "workflow.json", "--dir", self.dir,
+                                              *options]), stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log)
         self._launchers = {}
         try:
             self.client = Client(self.name, wait_s=LIMIT_S)

@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from harness.bound import bound
 from harness.mpirun import find_mpirun, job_environment
 from wrp.errors import WrpError
 from wrp.runtime.daemon.view import View
@@ -27,7 +28,7 @@ class Running:
         self.name, self.lines, self._until_not = name, [], until_not
         launch = [find_mpirun(), "-n", str(ranks)] if ranks else []
         call = [*launch, sys.executable, "-m", "wrp.runtime.commands.cli", command, "--name", name, "--conf", str(conf)]
-        self.process = subprocess.Popen(call, env=job_environment(env), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+        self.process = subprocess.Popen(bound(call), env=job_environment(env), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         self._wait()
 

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 
+from harness.bound import bound
 from harness.machines import Isolated
 from harness.mpirun import find_mpirun, job_environment
 
@@ -43,7 +44,7 @@ class Nodes:
         settings = job_environment({"OMPI_MCA_btl_tcp_if_include": "10.77.0.0/24", **(env or {})})
         # the launcher sees processes as they are here, so that its agent can enter the nodes
         enter = ["nsenter", "-t", str(self._login._first), "--net", "--uts"]
-        return subprocess.Popen([*enter, *launch, *argv], env=settings, text=True, errors="replace", start_new_session=True,
+        return subprocess.Popen(bound([*enter, *launch, *argv]), env=settings, text=True, errors="replace", start_new_session=True,
                                 stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
 
     def run(self, ranks_per_node, code, timeout_s, env=None):

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 import wrp
+from harness.bound import bound
 from wrp.comm.ranks.launcher import without_launcher
 
 _SETTINGS = {
@@ -37,7 +38,7 @@ def mpirun(n, argv, timeout_s=60, env=None):
     Raises subprocess.TimeoutExpired with what was printed so far, after ending every process of the job.
     """
     command = [find_mpirun(), "-n", str(n), *map(str, argv)]
-    process = subprocess.Popen(command, env=job_environment(env), text=True, errors="replace", start_new_session=True,
+    process = subprocess.Popen(bound(command), env=job_environment(env), text=True, errors="replace", start_new_session=True,
                                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:
         out, err = process.communicate(timeout=timeout_s)

@@ -1,16 +1,34 @@
-"""The harness itself: failing ranks don't hang a job, leaks are found."""
+"""The harness itself: failing ranks don't hang a job, leaks are found, what tests start ends with a run that is killed."""
 
 import os
 import subprocess
 import sys
 import threading
+import time
 from pathlib import Path
 
 from harness import leaks
-from harness.mpirun import mpirun, needs_mpirun
+from harness.bound import bound
+from harness.mpirun import job_environment, mpirun, needs_mpirun
+from wrp.runtime.daemon import processes
 
 _SAMPLE = Path(__file__).with_name("sample_failures.py")
 _PYTEST = [sys.executable, "-m", "pytest", "-m", "mpi", "-p", "no:cacheprovider", str(_SAMPLE)]
+
+# starts a daemon, one of two ranks, and a server of a workflow, as tests do; says their processes and waits
+_RUN = """
+import sys
+from pathlib import Path
+from capio.served import Flow, document
+from harness.daemons import Running
+from wrp.runtime.daemon import processes
+folder = Path(sys.argv[1])
+(folder / "conf.yaml").write_text("runtime: {timeout_s: 20, segment_capacity: 64m}")
+alone, job = (Running(f"bound-{ranks}", folder / "conf.yaml", ranks) for ranks in (0, 2))
+flow = Flow(folder, document())
+print(*map(processes.identity, (alone.pid, job.process.pid, job.pid, flow.server.pid)), flush=True)
+input()
+"""
 
 
 def _pytest_job(name, n=2):
@@ -52,3 +70,23 @@ def test_leaks_are_found():
     assert "left-thread" in found and f"child processes left behind: {child.pid}" in found
     assert str(name) in found and "file descriptors left behind" in found
     assert leaks.leaks(before) == []
+
+
+@needs_mpirun
+def test_daemons_end_with_a_run_that_is_killed(tmp_path):
+    env = job_environment({"PYTHONPATH": str(Path(__file__).parent.parent)})
+    with subprocess.Popen([sys.executable, "-c", _RUN, str(tmp_path)], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        started = [int(word) for word in run.stdout.readline().split()]
+        assert len(started) == 4 and all(map(processes.lives, started))
+        run.kill()
+    until = time.monotonic() + 20
+    while any(map(processes.lives, started)):
+        assert time.monotonic() < until, [processes.pid_of(word) for word in started if processes.lives(word)]
+        time.sleep(0.05)
+
+
+def test_a_bound_command_is_what_it_would_be_alone(tmp_path):
+    assert subprocess.run(bound(["sh", "-c", "echo $PPID $1; exit 5", "sh", "a b"]), capture_output=True, text=True).stdout == f"{os.getpid()} a b\n"
+    assert subprocess.run(bound(["sh", "-c", "exit 5"])).returncode == 5
+    missing = subprocess.run(bound([tmp_path / "none"]), capture_output=True, text=True)
+    assert missing.returncode == 1 and missing.stderr == f"{tmp_path}/none: No such file or directory\n"

@@ -10,6 +10,7 @@ import time
 import pytest
 
 from capio.served import document, needs_compiler
+from harness.bound import bound
 from wrp.capio.commands import settings, steps
 from wrp.capio.server import place
 from wrp.errors import JobFileError
@@ -95,7 +96,7 @@ def test_a_killed_run_leaves_no_server(here):
 
 def test_status_and_stop(here):
     assert "no CAPIO server" in capio(here, "status").stdout and capio(here, "stop").returncode != 0
-    server = subprocess.Popen([sys.executable, "-m", "wrp.capio.commands.serve", "-c", "wf.json", "--dir", "data"], cwd=here, stderr=subprocess.DEVNULL)
+    server = subprocess.Popen(bound([sys.executable, "-m", "wrp.capio.commands.serve", "-c", "wf.json", "--dir", "data"]), cwd=here, stderr=subprocess.DEVNULL)
     while not place.running():
         time.sleep(0.02)
     env = {"CAPIO_DIR": str(here / "data"), "CAPIO_WORKFLOW_NAME": "flow", "CAPIO_APP_NAME": "reader", "LD_PRELOAD": capio(here, "shim").stdout.strip()}
@@ -141,7 +142,7 @@ def test_what_the_server_refuses(here, options, sentence):
 
 
 def test_what_has_no_meaning_is_said(here):
-    done = subprocess.Popen([sys.executable, "-m", "wrp.capio.commands.serve", "--no-config", "--dir", "data", "-d", "logs", "--mem-only"], cwd=here, text=True,
+    done = subprocess.Popen(bound([sys.executable, "-m", "wrp.capio.commands.serve", "--no-config", "--dir", "data", "-d", "logs", "--mem-only"]), cwd=here, text=True,
                             stderr=subprocess.PIPE, env=os.environ | {name: "1" for name in settings.WITHOUT_MEANING})
     while not place.running():
         time.sleep(0.02)

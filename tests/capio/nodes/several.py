@@ -8,6 +8,7 @@ import sys
 import time
 
 from capio.served import LIMIT_S, ended, killed
+from harness.bound import bound
 from harness.mpirun import find_mpirun, job_environment
 from wrp.capio.client import Client
 from wrp.capio.commands import ways
@@ -37,7 +38,7 @@ class Several:
         self.folder, self.name, self.count, self.started, self._held = folder, workflow["name"], count, [], []
         self._log = open(folder / "log", "w+")
         argv = [find_mpirun(), "-n", str(count), "--oversubscribe", "--bind-to", "none", *make_folders(folder, count, workflow)]
-        self.job = subprocess.Popen(argv, env=job_environment({"WRP_RANKS_PER_NODE": "1", **env}), stdin=subprocess.DEVNULL, stdout=self._log,
+        self.job = subprocess.Popen(bound(argv), env=job_environment({"WRP_RANKS_PER_NODE": "1", **env}), stdin=subprocess.DEVNULL, stdout=self._log,
                                     stderr=self._log, start_new_session=True)
         try:
             for node in range(count):
