@@ -18,6 +18,7 @@ from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach, leftovers
 from wrp.runtime.daemon.daemon import Daemon
+from wrp.runtime.meeting import Meeting, rooms
 from wrp.runtime.postman import quick
 from wrp.runtime.postman.serving import served_new
 from wrp.runtime.runtime import Runtime
@@ -81,6 +82,9 @@ def _use_runtime(runtime, folder):
     for method in (admin.MONITOR, admin.FLUSH):
         runtime.pool("admin", "admin").call(method)
     _use_tasks(runtime.pool("warm", "warm"))
+    Meeting(runtime.pool("warm.meetings", "meeting"), 0, 1).barrier()
+    for kernel in (rooms.come, rooms.wait, rooms.give_up):          # of those who come late
+        kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
     for kind in ("ram", "file"):
         device = runtime.device(f"warm.{kind}", kind, _CAPACITY, os.path.join(folder, "data"))
         device.claim(np.array([(0, 4096)]))

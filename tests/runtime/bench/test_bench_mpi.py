@@ -34,6 +34,9 @@ def test_clients_of_all_ranks_are_counted(case, small):
         apart, plain = result["nodes_apart"], result["plain"]
         assert min(apart["remote_trip_ns"]["p50"], apart["remote_call_ns"]["p50"], plain["put_get_ns"]["p50"], plain["mpi_barrier_ns"]["p50"]) > 0
         assert result["ratios"]["remote_get_to_mpi_get"] == apart["remote_get_MB_per_s"] / plain["mpi_get_MB_per_s"]
+    if ranks.size > 1:
+        found = result.get("meetings") or result["nodes_apart"]
+        assert result["ratios"]["meeting_barrier_to_mpi_barrier"] == found["meeting_barrier_ns"]["p50"] / result["plain"]["mpi_barrier_ns"]["p50"] > 0
     ranks.barrier("the benchmark has ended everywhere")
     assert not folder.exists()
 

@@ -8,6 +8,7 @@ from harness.daemons import Running
 from wrp.comm.ranks import world
 from wrp.runtime import bdev
 from wrp.runtime.daemon import attach
+from wrp.runtime.meeting import Meeting
 
 pytestmark = pytest.mark.mpi
 _CONF = "runtime: {timeout_s: 20, segment_capacity: 64m}\ncompose: [{mod_name: bdev, pool_name: 'ram::job', capacity: 32m}]"
@@ -45,3 +46,13 @@ def test_ranks_of_a_job_lease_disjoint_space_of_a_daemon(name):
         device.close()
         ranks.barrier("all have closed their device")
         assert attached.pool("ram::job").call(bdev.GET_STATS).values[1] == 32 << 20
+
+
+def test_ranks_of_a_job_meet_in_the_memory_of_a_daemon(name):
+    ranks = world()
+    with attach(name, 20) as attached:
+        meeting = Meeting(attached.pool("meetings", "meeting"), ranks.rank, ranks.size)
+        for number in range(30):
+            assert meeting.reduce(ranks.rank + number, "max") == ranks.size - 1 + number
+            assert meeting.gather(ranks.rank) == list(range(ranks.size))
+        meeting.barrier()

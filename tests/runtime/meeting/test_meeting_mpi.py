@@ -1,15 +1,22 @@
 """Meetings of ranks and of threads over a pool. Holds for any number of ranks."""
 
+import os
+import subprocess
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 
+from wrp.comm import atomics
 from wrp.comm.ranks import world
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime.config import load
 from wrp.runtime.meeting import Meeting
-from wrp.runtime.meeting.point import BARRIER, MEET
+from wrp.runtime.meeting import rooms
+from wrp.runtime.meeting.point import MEET, table_of
+from wrp.runtime.meeting.rooms import BARRIER
 from wrp.runtime.runtime import Runtime
 
 pytestmark = pytest.mark.mpi
@@ -71,19 +78,85 @@ def test_threads_meet(pool):
     world().barrier("threads have met everywhere")
 
 
+def test_a_participant_that_comes_twice_counts_once(pool):
+    key = 4000 + world().rank
+    with ThreadPoolExecutor(2) as threads:
+        twice = [threads.submit(Meeting(pool, 0, 2, key).reduce, 5, timeout_s=20) for _ in range(2)]
+        time.sleep(0.05)
+        assert not any(future.done() for future in twice)
+        assert Meeting(pool, 1, 2, key).reduce(2) == 7
+        assert [future.result() for future in twice] == [7, 7]
+    world().barrier("all have met themselves")
+
+
+def test_many_rounds_are_open_at_once(pool):
+    """More than the table has room for near their places; each is found again."""
+    first = 5000 + 100 * world().rank
+    with ThreadPoolExecutor(48) as threads:
+        waiting = [threads.submit(Meeting(pool, 0, 2, first + number).reduce, number, timeout_s=20) for number in range(48)]
+        assert [Meeting(pool, 1, 2, first + number).reduce(1) for number in range(48)] == list(range(1, 49))
+        assert [future.result() for future in waiting] == list(range(1, 49))
+    world().barrier("all rounds have ended")
+
+
+def test_a_participant_killed_inside_holds_up_nobody(pool):
+    if pool._node.count > 1:
+        pytest.skip("participants of several nodes meet in a container")
+    gone = subprocess.Popen(["true"])
+    gone.wait()
+    table, ranks = table_of(pool), world()
+    ranks.barrier("nobody is in the table")
+    if ranks.rank == 0:
+        atomics.store(table, gone.pid << 32 | 1)        # it has died with the token of the rooms
+    ranks.barrier("the token is held")
+    assert Meeting(pool, ranks.rank, ranks.size, 8).reduce(1) == ranks.size
+    if ranks.rank == 0:                                 # one that has died while it waited: its round is forgotten after its deadline
+        words = asked(table, 9)
+        assert rooms.meet(words.ctypes.data, BARRIER, 0) == rooms.OPEN
+        time.sleep(1.2)
+        with pytest.raises(WaitTimeout):
+            Meeting(pool, 1, 2, 9).barrier(timeout_s=0.05)
+    ranks.barrier("the dead are forgotten")
+
+
+def asked(table, key):
+    """What participant 0 of 2 asks with that waits for 10 ms."""
+    words = np.zeros(rooms.WORDS, np.int64)
+    words[[rooms.TABLE, rooms.HOLDER, rooms.KEY, rooms.PARTICIPANTS]] = table, os.getpid() << 32 | 77, key, 2
+    words[[rooms.SLICE, rooms.TIMEOUT, rooms.NUMBER]] = 10_000, 10_000_000, -1
+    return words
+
+
 def test_refusals(pool):
     key = 3000 + world().rank
     with pytest.raises(WaitTimeout, match="participant 0 of 2 waited 0.1 s in round 0"):
         Meeting(pool, 0, 2, key).barrier(timeout_s=0.1)
-    waiting = pool.submit(MEET, BARRIER, key, 0, 0, 2, 0, query=f"direct_hash:{key}")
-    with pytest.raises(UsageError, match="do something else"):
-        Meeting(pool, 0, 3, key).barrier()
-    waiting.cancel()
-    assert waiting.wait().code == 97
+    with ThreadPoolExecutor(1) as threads:
+        waiting = threads.submit(Meeting(pool, 0, 2, key).barrier, timeout_s=0.5)
+        time.sleep(0.1)
+        with pytest.raises(UsageError, match="do something else"):
+            Meeting(pool, 0, 3, key).barrier()
+        with pytest.raises(UsageError, match="do something else"):
+            Meeting(pool, 1, 2, key).reduce(1)
+        with pytest.raises(WaitTimeout):
+            waiting.result()
     with pytest.raises(WaitTimeout, match="participant 0 of 3"):        # the other round is forgotten with the last one who waited
         Meeting(pool, 0, 3, key).barrier(timeout_s=0.1)
     with pytest.raises(UsageError, match="no participant 2 among 2"):
         Meeting(pool, 2, 2, key)
     with pytest.raises(UsageError, match="by 'mean'"):
         Meeting(pool, 0, 1, key).reduce(1, "mean")
+    with pytest.raises(UsageError, match="64 bits"):
+        Meeting(pool, 0, 1, key).reduce(1 << 63)
+    with pytest.raises(UsageError, match="integer"):
+        Meeting(pool, 0, 1, key).reduce(1.5)
     world().barrier("all were refused")
+
+
+def test_more_participants_than_a_room_has_places_for(pool):
+    key, count = 6000 + world().rank, rooms.MOST + 1
+    way = pool.towards(f"direct_hash:{key}")
+    others = [way.submit(MEET, BARRIER, key, 0, number, count, 0) for number in range(1, count)]
+    Meeting(pool, 0, count, key).barrier()
+    assert {future.wait().values[0] for future in others} == {count}
+    world().barrier("all have met")

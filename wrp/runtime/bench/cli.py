@@ -8,7 +8,7 @@ import sys
 from wrp.comm.ranks import run
 from wrp.comm.sizes import parse_size
 from wrp.errors import UsageError, WrpError
-from wrp.runtime.bench import client, loops, nodes, plain, report
+from wrp.runtime.bench import client, loops, meetings, nodes, plain, report
 from wrp.runtime.bench.stage import Stage, check
 
 _POLICIES = ("map_by_pid_tid", "round_robin", "random")
@@ -36,7 +36,8 @@ def measure(ranks, options):
     Raises WrpError when no operation went well, and what making the runtime raises.
     """
     crosses = ranks.nodes > 1 and options.attach is None
-    between = nodes.plain(ranks, _aside_s(options)) if crosses else {}
+    meets = ranks.size > 1 and not crosses and options.attach is None
+    between = nodes.plain(ranks, _aside_s(options)) if crosses else ranks.share(meetings.plain(ranks), "MPI's barriers") if meets else {}
     with Stage(ranks, options) as stage:
         aside = {**_plain(stage), **between}
         parts = ranks.gather(report.part(_clients(stage)), "results of the clients")
@@ -44,6 +45,9 @@ def measure(ranks, options):
         if crosses:
             result["nodes_apart"] = nodes.measured(stage, _aside_s(options))
             result["ratios"].update(nodes.ratios(result["nodes_apart"], aside))
+        if meets:
+            result["meetings"] = ranks.share(meetings.measured(stage), "barriers over a pool")
+            result["ratios"].update(meetings.ratios(result["meetings"], aside))
     if not result["together"]["operations"]:
         raise WrpError(f"no operation of {options.test_case} went well, {result['together']['failed']} failed: "
                        "is --max-file-size large enough for a block per thread, and is there room on the device?")

@@ -6,11 +6,10 @@ import numpy as np
 
 from wrp.comm import yardstick
 from wrp.errors import WrpError
-from wrp.runtime.bench import client, loops, ways
+from wrp.runtime.bench import client, loops, meetings, ways
+from wrp.runtime.bench.meetings import timed
 from wrp.runtime.bench.samples import Samples
-from wrp.runtime.meeting import Meeting
 
-_BARRIERS = 300
 _LARGE, _GETS = 64 << 20, 5
 _ALL = 1 << 20
 _WARM_UP_S = 0.05
@@ -19,15 +18,13 @@ _WARM_UP_S = 0.05
 def plain(ranks, seconds):
     """What MPI takes, before there is a runtime whose postmen also call it: {name: ...}, the same on all ranks."""
     trips, gets = yardstick.put_get(ranks, seconds), yardstick.large_gets(ranks, _LARGE, _GETS)
-    found = {"put_get_ns": Samples.of(trips).summary(), "mpi_barrier_ns": Samples.of(yardstick.barriers(ranks, _BARRIERS)).summary(),
-             "mpi_get_MB_per_s": _rate(gets)}
+    found = {"put_get_ns": Samples.of(trips).summary(), **meetings.plain(ranks), "mpi_get_MB_per_s": _rate(gets)}
     return ranks.share(found, "what MPI takes between nodes")
 
 
 def measured(stage, seconds):
     """What the runtime takes: {name: ...}, the same on all ranks."""
     ranks, runtime, found = stage.ranks, stage.runtime, {}
-    meeting = Meeting(runtime.pool("wrp_benchmark_meetings", "meeting"), ranks.rank, ranks.size)
     place, _ = runtime.segment.place("wrp_benchmark", _LARGE)
     with ranks.agreed("backing the bytes that cross nodes"):
         if ranks.local_rank == 0:
@@ -36,22 +33,20 @@ def measured(stage, seconds):
         if ranks.rank == 0:
             found = _tasks(stage, seconds)
     ranks.barrier("tasks have crossed")
-    waits = [_timed(meeting.barrier) for _ in range(_BARRIERS)]
+    barriers = meetings.measured(stage)
     places = ranks.gather((ranks.node, place), "where the bytes lie")
     with ranks.agreed("reading another node's bytes"):
         if ranks.rank == 0:
             out = np.zeros(_LARGE, np.uint8)
-            found["remote_get_MB_per_s"] = _rate([_timed(lambda: runtime.remote.get(1, dict(places)[1], out)) for _ in range(_GETS)])
-    found["meeting_barrier_ns"] = Samples.of(waits).summary()
-    return ranks.share(found, "what crosses nodes")
+            found["remote_get_MB_per_s"] = _rate([timed(lambda: runtime.remote.get(1, dict(places)[1], out)) for _ in range(_GETS)])
+    return ranks.share({**found, **barriers}, "what crosses nodes")
 
 
 def ratios(found, aside):
     """The runtime against MPI, in one run."""
     return {"remote_call_to_put_get": found["remote_call_ns"]["p50"] / aside["put_get_ns"]["p50"],
             "remote_round_trip_to_put_get": found["remote_trip_ns"]["p50"] / aside["put_get_ns"]["p50"],
-            "meeting_barrier_to_mpi_barrier": found["meeting_barrier_ns"]["p50"] / aside["mpi_barrier_ns"]["p50"],
-            "remote_get_to_mpi_get": found["remote_get_MB_per_s"] / aside["mpi_get_MB_per_s"]}
+            "remote_get_to_mpi_get": found["remote_get_MB_per_s"] / aside["mpi_get_MB_per_s"], **meetings.ratios(found, aside)}
 
 
 def _tasks(stage, seconds):
@@ -72,8 +67,3 @@ def _rate(durations_ns):
     """Of the quickest one."""
     return _LARGE / min(durations_ns) * 1e3 if durations_ns else None
 
-
-def _timed(call):
-    before = time.perf_counter_ns()
-    call()
-    return time.perf_counter_ns() - before

@@ -53,7 +53,7 @@ def lines(result, verbose):
     for name, found in (*result.get("nodes_apart", {}).items(), *result["plain"].items()):
         if name.endswith("_per_s") and found:
             yield f"  {name.replace('_', ' ')}: {found:,.0f}"
-    for name, found in result.get("nodes_apart", {}).items():
+    for name, found in (*result.get("meetings", {}).items(), *result.get("nodes_apart", {}).items()):
         if name.endswith("_ns"):
             yield f"  {name[:-3].replace('_', ' ')}: {_latency(found)}"
     for name, found in result["plain"].items():

@@ -12,6 +12,7 @@ from wrp.runtime import bdev, clients, lanes, pools, queues, tasks
 from wrp.runtime.daemon import processes
 from wrp.runtime.clients import READY, STARTING, STOPPING
 from wrp.runtime.layout import Layout
+from wrp.runtime.meeting import rooms
 from wrp.runtime.meter import block, histogram
 from wrp.runtime.waiting import parking
 
@@ -35,7 +36,7 @@ _WORDS = {"state": _STATE, "started_ns": _STARTED, "leader": _LEADER, "node": _N
           "order": _ORDER, "bell": _BELL}
 
 # what two processes must agree on besides the version; whatever is changed in one of these makes another word of it
-_SHARED = (extents, lock, ring, segments, bdev, clients, lanes, pools, queues, tasks, block, histogram, parking, sys.modules[__name__])
+_SHARED = (extents, lock, ring, segments, bdev, clients, lanes, pools, queues, tasks, rooms, block, histogram, parking, sys.modules[__name__])
 SHAPE = shape(*_SHARED, more=[field.name for field in dataclasses.fields(Layout)])
 
 

@@ -1,12 +1,17 @@
-"""Meeting: what one participant of meetings calls. The waiting is done in a container, see `point`."""
+"""Meeting: what one participant of meetings calls. Who shares a node's memory meets there, see `inside`; others by tasks, see `across`."""
 
-from wrp.errors import UsageError, WaitTimeout, WrpError
-from wrp.runtime.meeting.point import BARRIER, GATHER, MAX, MEET, MIN, PART, SUM
-from wrp.runtime.routing.query import PoolQuery
-from wrp.runtime.tasks import DEADLINE
+from operator import index
+
+from wrp.errors import UsageError
+from wrp.runtime.meeting import rooms
+from wrp.runtime.meeting.across import Across
+from wrp.runtime.meeting.inside import Inside
+from wrp.runtime.meeting.point import table_of
+from wrp.runtime.meeting.rooms import BARRIER, GATHER, MAX, MIN, SUM
+from wrp.runtime.meeting.who import Who
 
 _KINDS = {"sum": SUM, "min": MIN, "max": MAX}
-_RESULTS = 4
+_LIMIT = 1 << 63
 
 
 class Meeting:
@@ -20,47 +25,31 @@ class Meeting:
     def __init__(self, pool, participant, participants, key=0):
         if not 0 <= participant < participants:
             raise UsageError(f"there is no participant {participant} among {participants}")
-        self._pool, self._participant, self._participants, self._key = pool, participant, participants, key
-        self._number, self._query = 0, PoolQuery.direct_hash(key)
-        self._way = pool.towards(self._query)
+        who = Who(pool, _word(key), participant, participants)
+        table = table_of(pool) if pool._node.count == 1 and participants <= rooms.MOST else None
+        self._way = Across(who) if table is None else Inside(who, table)
 
     def barrier(self, timeout_s=None):
         """Return when all participants have come."""
-        self._meet(BARRIER, 0, timeout_s)
+        self._way.meet(BARRIER, 0, timeout_s)
 
     def reduce(self, value, how="sum", timeout_s=None):
         """The sum, min or max of all participants' values, for all of them."""
         if how not in _KINDS:
             raise UsageError(f"a reduction by {how!r}: give one of {', '.join(_KINDS)}")
-        return self._meet(_KINDS[how], value, timeout_s)
+        return self._way.meet(_KINDS[how], _word(value), timeout_s)
 
     def gather(self, value, timeout_s=None):
         """List of all participants' values, for all of them."""
-        self._meet(GATHER, value, timeout_s)
-        rows = [(self._key, self._number - 1, start) for start in range(0, self._participants, _RESULTS)]
-        replies = [future.wait(timeout_s) for future in self._way.submit_many(PART, rows)]
-        self._check(next((reply for reply in replies if reply.code), replies[0]))
-        return [value for reply in replies for value in reply.values][:self._participants]
+        return self._way.meet(GATHER, _word(value), timeout_s)
 
-    def _meet(self, kind, value, timeout_s):
-        number, self._number = self._number, self._number + 1
-        timeout_s = self._pool._node.timeout_s if timeout_s is None else timeout_s
-        late = WaitTimeout(f"participant {self._participant} of {self._participants} waited {timeout_s:g} s in round {number} of meeting "
-                           f"{self._key} over pool {self._pool.name!r}: not all have come")
-        # the deadline, for the container: a round for which nobody waits any more is forgotten
-        future = self._way.submit(MEET, kind, self._key, number, self._participant, self._participants, value, deadline_s=timeout_s)
-        try:
-            reply = future.wait(timeout_s)
-        except WaitTimeout as error:
-            raise late from error
-        if reply.code == DEADLINE:
-            raise late
-        self._check(reply)
-        return reply.values[0]
 
-    def _check(self, reply):
-        if reply.code == 99:
-            raise UsageError(f"round {self._number - 1} of meeting {self._key} over pool {self._pool.name!r}: other participants do something "
-                             "else, or are of another number")
-        if reply.code:
-            raise WrpError(f"a meeting over pool {self._pool.name!r} ended with code {reply.code}: {reply.meaning}")
+def _word(value):
+    """A plain integer: a kernel is compiled again for every other type."""
+    try:
+        word = index(value)
+    except TypeError as error:
+        raise UsageError(f"{value!r} for a meeting is no integer: {error}") from error
+    if not -_LIMIT <= word < _LIMIT:
+        raise UsageError(f"{value!r} for a meeting doesn't fit into 64 bits")
+    return word

@@ -1,14 +1,22 @@
-"""MeetingPoint: the module `meeting`, whose containers let participants wait for each other. Knows no nodes."""
+"""MeetingPoint: the module `meeting`, whose containers let participants of several nodes wait for each other. For those of one node see `rooms`."""
 
 from collections import OrderedDict
 
 from wrp.errors import UsageError
+from wrp.runtime.meeting import rooms
+from wrp.runtime.meeting.rooms import GATHER, MAX, MIN, SUM
 from wrp.runtime.waiting.coroutines import Wait
 
-BARRIER, SUM, MIN, MAX, GATHER = range(5)
 MEET, PART = 10, 11
 _MOST_KEPT = 256                # gathered rounds that wait to be fetched: those of participants that died go some time
 _RESULTS = 4
+
+
+def table_of(pool):
+    """Address of the rooms of a pool in its node's memory, or None."""
+    segment = pool._node.segment
+    found = segment.find(f"runtime.rooms.{pool._slot.number}")
+    return segment.address + found[0] if found else None
 
 
 class MeetingPoint:
@@ -18,6 +26,14 @@ class MeetingPoint:
 
     def __init__(self, pool_name):
         self._rounds, self._gathered = {}, OrderedDict()
+
+    def started(self, pool):
+        """Where all participants are on one node they meet in its memory."""
+        if pool._node.count == 1:
+            segment, name = pool._node.segment, f"runtime.rooms.{pool._slot.number}"
+            with segment.placing(name, rooms.NBYTES) as (offset, created):
+                if created:
+                    segment.reserve(offset, rooms.NBYTES)
 
     async def meet(self, kind, key, number, participant, participants, value):
         """Wait until all have come to round `number` of `key`: the result of the round (kind GATHER: fetch it by `part`)."""

@@ -1,0 +1,78 @@
+"""Inside: how a participant meets others who share its node's memory. What happens there is in `rooms`."""
+
+import itertools
+import os
+import time
+
+import numpy as np
+
+from wrp.comm import atomics
+from wrp.comm.lock import is_alive
+from wrp.errors import UsageError
+from wrp.runtime import lanes
+from wrp.runtime.future import Watch
+from wrp.runtime.meeting import rooms
+from wrp.runtime.meeting.point import MEET
+
+_NAP_S = 200e-6
+_BARRIER, _ENDED = rooms.BARRIER, rooms.ENDED
+_serials = itertools.count(1)
+
+
+class Inside:
+    """The rounds of one participant, a Who. `table`: address of the rooms."""
+
+    def __init__(self, who, table):
+        self._who, self._node, self._limit_s = who, who.pool._node, None
+        self._values, self._words = np.zeros(who.participants, np.int64), np.zeros(rooms.WORDS, np.int64)
+        self._ask, self._address = memoryview(self._words), self._words.ctypes.data
+        holder = os.getpid() << 32 | next(_serials) & 0x7FFFFFFF
+        for place, word in ((rooms.TABLE, table), (rooms.HOLDER, holder), (rooms.KEY, who.key), (rooms.PARTICIPANT, who.participant), (rooms.NUMBER, -1),
+                            (rooms.PARTICIPANTS, who.participants), (rooms.SPIN, self._node.spin_ns), (rooms.OUT, self._values.ctypes.data)):
+            self._ask[place] = word
+
+    def meet(self, kind, value, timeout_s):
+        """Come to the next round and wait for its end: its result, of a gathering the list of all values."""
+        # every line here is paid for by each barrier
+        if timeout_s is None:
+            timeout_s = self._node.timeout_s
+        if timeout_s != self._limit_s:
+            self._set_limit(timeout_s)
+        if not self._node.is_open:
+            self._node.check_open()
+        code = rooms.meet(self._address, kind, value)
+        if code != _ENDED:
+            self._go_on(code)
+        if kind == _BARRIER:
+            return None
+        return self._values.tolist() if kind == rooms.GATHER else self._ask[rooms.RESULT]
+
+    def _set_limit(self, timeout_s):
+        self._limit_s = timeout_s
+        self._ask[rooms.TIMEOUT] = int(timeout_s * 1e9)
+        self._ask[rooms.SLICE] = max(0, min(lanes.SLICE_US, int(timeout_s * 1e6)))
+
+    def _go_on(self, code):
+        """Wait on until the round has ended, or raise why it doesn't."""
+        watch, number = Watch(self._limit_s), self._ask[rooms.NUMBER]
+        while code in (rooms.LOCKED, rooms.NO_ROOM):
+            self._let_go(code)
+            if watch.is_over():
+                raise self._who.no_room(number, self._limit_s)
+            time.sleep(_NAP_S)
+            code = rooms.come(self._address)
+        while code in (rooms.OPEN, rooms.LOCKED):
+            self._node.check_open()
+            if watch.is_due():
+                self._who.pool._check_worker(MEET)
+            self._let_go(code)
+            code = rooms.give_up(self._address) if watch.is_over() else rooms.wait(self._address, 0)
+        if code == rooms.LATE:
+            raise self._who.late(number, self._limit_s)
+        if code == rooms.MISMATCH:
+            raise self._who.other(number)
+
+    def _let_go(self, code):
+        """Free the token of a participant that was killed while it had it."""
+        if code == rooms.LOCKED and not is_alive(self._ask[rooms.SEEN] >> 32):
+            atomics.swap(self._ask[rooms.TABLE], self._ask[rooms.SEEN], 0)

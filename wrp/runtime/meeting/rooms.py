@@ -1,0 +1,227 @@
+"""Rooms: meetings of participants who share a node's memory. One kernel call enters a round and waits for its end. Knows no tasks.
+
+A round that is open has a room: it is found by its name, a key and a number, and is free again when the last of those who came has
+left it. What is changed in several steps is changed by the holder of the table's token alone; a participant that was killed inside has
+changed nothing that keeps others from going on. Those who come later than the spinning of others find them asleep on the room's word.
+"""
+
+from wrp.comm import atomics
+from wrp.comm.jit import kernel
+from wrp.comm.lock import token_give, token_take
+
+MOST = 256                      # participants of a room
+BARRIER, SUM, MIN, MAX, GATHER = range(5)
+ENDED, OPEN, LOCKED, NO_ROOM, MISMATCH, LATE = range(6)
+
+_ROOMS = 256
+_NEAR = 8                       # rooms where a round is looked for first, from a place that its name says
+_PAUSES, _YIELDS = 64, 200
+_GRACE_NS = 1_000_000_000
+
+# Byte offsets in the table: the token, how many rooms are taken that aren't near the place of their name, the rooms
+_ASTRAY, _FIRST = 64, 128
+# and in a room. DONE is a futex: 1 when all have come. UNTIL: nobody waits any longer than that (ns, monotonic). TICKET: counts its rounds
+_TAKEN, _KEY, _NUMBER, _KIND, _COUNT, _CAME, _UNTIL, _TICKET = (8 * n for n in range(8))
+_DONE, _SLEEPERS, _WAITS, _RESULT = 64, 72, 80, 88
+_HERE = 128                     # a word for each participant: 1 when he has come
+_VALUES = _HERE + 8 * MOST
+_NBYTES = _VALUES + 8 * MOST
+NBYTES = _FIRST + _ROOMS * _NBYTES
+
+# Places of the words that a participant asks with, OUT: address for the values of a gathering, or 0; and of those that it gets
+(TABLE, HOLDER, WHICH, KEY, NUMBER, PARTICIPANT, PARTICIPANTS, VALUE, SPIN, SLICE, TIMEOUT, OUT) = range(12)
+DUE, ROOM, TICKET, RESULT, SEEN = range(12, 17)
+WORDS = 17
+
+
+@kernel
+def meet(ask, kind, value):
+    """Come to the next round of the words at `ask`, as `come`."""
+    atomics.store(ask + 8 * NUMBER, atomics.load(ask + 8 * NUMBER) + 1)
+    atomics.store(ask + 8 * WHICH, kind)
+    atomics.store(ask + 8 * VALUE, value)
+    return come(ask)
+
+
+@kernel
+def come(ask):
+    """Come to the round that the words at `ask` name and wait for its end: ENDED; OPEN after one sleep, then `wait` goes on;
+    LOCKED (SEEN: by whom), NO_ROOM, MISMATCH: nothing was done."""
+    table, holder = atomics.load(ask + 8 * TABLE), atomics.load(ask + 8 * HOLDER)
+    seen = token_take(table, holder)
+    for _ in range(_YIELDS):
+        if seen == 0:
+            break
+        atomics.yield_core()                # the holder may need this core
+        seen = token_take(table, holder)
+    if seen:
+        atomics.store(ask + 8 * SEEN, seen)
+        return LOCKED
+    atomics.store(ask + 8 * DUE, atomics.now_ns() + atomics.load(ask + 8 * TIMEOUT))
+    code = _enter(ask)
+    token_give(table)
+    return wait(ask, atomics.load(ask + 8 * SPIN)) if code == OPEN else code
+
+
+@kernel
+def wait(ask, spin_ns):
+    """Wait for the end of the round: ENDED; OPEN after spinning and one sleep; LATE when the others have forgotten this one."""
+    room, until = atomics.load(ask + 8 * ROOM), atomics.now_ns() + spin_ns
+    while not atomics.load(room + _DONE):
+        for _ in range(_PAUSES):
+            if atomics.load(room + _DONE):
+                break
+            atomics.pause()
+        if atomics.now_ns() >= until:
+            break
+        atomics.yield_core()                # the others may need this core
+    if not atomics.load(room + _DONE):
+        atomics.add(room + _SLEEPERS, 1)    # a full barrier: who ends the round sees it, or the word is 1 already
+        atomics.futex_wait(room + _DONE, 0, atomics.load(ask + 8 * SLICE))
+        atomics.add(room + _SLEEPERS, -1)
+    if not atomics.load(room + _DONE):
+        return OPEN
+    return _leave(ask, room) if atomics.load(room + _TICKET) == atomics.load(ask + 8 * TICKET) else LATE
+
+
+@kernel
+def give_up(ask):
+    """Wait no longer: LATE; ENDED when the round has ended meanwhile; LOCKED."""
+    table, room = atomics.load(ask + 8 * TABLE), atomics.load(ask + 8 * ROOM)
+    seen = token_take(table, atomics.load(ask + 8 * HOLDER))
+    if seen:
+        atomics.store(ask + 8 * SEEN, seen)
+        return LOCKED
+    code = LATE
+    if atomics.load(room + _TICKET) == atomics.load(ask + 8 * TICKET):
+        code = _given_up(ask, table, room)
+    token_give(table)
+    return code
+
+
+@kernel
+def _given_up(ask, table, room):
+    if atomics.load(room + _DONE):
+        return _leave(ask, room)
+    if atomics.add(room + _WAITS, -1) == 1:       # all gave up: the round is forgotten
+        _free(table, room)
+    return LATE
+
+
+@kernel
+def _enter(ask):
+    """With the token: OPEN in a room, or what refuses it."""
+    table = atomics.load(ask + 8 * TABLE)
+    room = _find(ask, table)
+    if room == 0:
+        room = _take(ask, table)
+        if room == 0:
+            return NO_ROOM
+    count, participant = atomics.load(ask + 8 * PARTICIPANTS), atomics.load(ask + 8 * PARTICIPANT)
+    if atomics.load(room + _KIND) != atomics.load(ask + 8 * WHICH) or atomics.load(room + _COUNT) != count:
+        return MISMATCH
+    atomics.store(ask + 8 * ROOM, room)
+    atomics.store(ask + 8 * TICKET, atomics.load(room + _TICKET))
+    atomics.add(room + _WAITS, 1)
+    if atomics.load(ask + 8 * DUE) > atomics.load(room + _UNTIL):
+        atomics.store(room + _UNTIL, atomics.load(ask + 8 * DUE))
+    here = room + _HERE + 8 * participant
+    if atomics.load(here) == 0:             # once, however often it comes
+        atomics.store(room + _VALUES + 8 * participant, atomics.load(ask + 8 * VALUE))
+        atomics.store(here, 1)
+        atomics.store(room + _CAME, atomics.load(room + _CAME) + 1)
+    if atomics.load(room + _CAME) == count:
+        atomics.store(room + _RESULT, _result(room, count))
+        atomics.exchange(room + _DONE, 1)
+        if atomics.load(room + _SLEEPERS) > 0:
+            atomics.futex_wake(room + _DONE, 1 << 30)
+    return OPEN
+
+
+@kernel
+def _result(room, count):
+    kind, result = atomics.load(room + _KIND), atomics.load(room + _VALUES)
+    if kind == BARRIER or kind == GATHER:
+        return count
+    for number in range(1, count):
+        value = atomics.load(room + _VALUES + 8 * number)
+        if kind == SUM:
+            result += value
+        elif kind == MIN:
+            result = min(result, value)
+        else:
+            result = max(result, value)
+    return result
+
+
+@kernel
+def _leave(ask, room):
+    """Take the results along; the last one frees the room."""
+    atomics.store(ask + 8 * RESULT, atomics.load(room + _RESULT))
+    if atomics.load(ask + 8 * OUT) != 0:
+        atomics.copy(atomics.load(ask + 8 * OUT), room + _VALUES, 8 * atomics.load(ask + 8 * PARTICIPANTS))
+    if atomics.add(room + _WAITS, -1) == 1:
+        _free(atomics.load(ask + 8 * TABLE), room)
+    return ENDED
+
+
+# which room
+
+@kernel
+def _place(key, number):
+    # two rooms by turns, which stay in the caches: the next round may begin before the last one has left
+    return (key * 40503 + (number & 1)) & (_ROOMS - 1)
+
+
+@kernel
+def _room(table, number):
+    return table + _FIRST + (number & (_ROOMS - 1)) * _NBYTES
+
+
+@kernel
+def _find(ask, table):
+    """The room of this open round, or 0. Those in which nobody waits any more are forgotten."""
+    first = _place(atomics.load(ask + 8 * KEY), atomics.load(ask + 8 * NUMBER))
+    for number in range(_ROOMS if atomics.load(table + _ASTRAY) > 0 else _NEAR):
+        room = _room(table, first + number)
+        if (atomics.load(room + _TAKEN) and atomics.load(room + _KEY) == atomics.load(ask + 8 * KEY) and not atomics.load(room + _DONE)
+                and atomics.load(room + _NUMBER) == atomics.load(ask + 8 * NUMBER) and not _is_dead(room)):
+            return room
+    return 0
+
+
+@kernel
+def _is_dead(room):
+    """True when those who waited here have been killed: they would have given up long ago."""
+    return atomics.now_ns() > atomics.load(room + _UNTIL) + _GRACE_NS
+
+
+@kernel
+def _take(ask, table):
+    """A room for a new round, or 0."""
+    first = _place(atomics.load(ask + 8 * KEY), atomics.load(ask + 8 * NUMBER))
+    for number in range(_ROOMS):
+        room = _room(table, first + number)
+        if atomics.load(room + _TAKEN) and not _is_dead(room):
+            continue
+        if atomics.load(room + _TAKEN):
+            _free(table, room)
+        if number >= _NEAR:
+            atomics.add(table + _ASTRAY, 1)
+        atomics.clear(room + _HERE, 8 * atomics.load(ask + 8 * PARTICIPANTS))
+        for place in (_CAME, _DONE, _SLEEPERS, _WAITS):
+            atomics.store(room + place, 0)
+        for place, word in ((_KEY, KEY), (_NUMBER, NUMBER), (_KIND, WHICH), (_COUNT, PARTICIPANTS), (_UNTIL, DUE)):
+            atomics.store(room + place, atomics.load(ask + 8 * word))
+        atomics.store(room + _TICKET, atomics.load(room + _TICKET) + 1)
+        atomics.store(room + _TAKEN, 1)
+        return room
+    return 0
+
+
+@kernel
+def _free(table, room):
+    near = _room(table, _place(atomics.load(room + _KEY), atomics.load(room + _NUMBER)))
+    if (room - near) // _NBYTES % _ROOMS >= _NEAR:
+        atomics.add(table + _ASTRAY, -1)
+    atomics.store(room + _TAKEN, 0)
