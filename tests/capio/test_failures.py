@@ -1,6 +1,8 @@
 """What becomes of readers, and of files, when a program or the server dies."""
 
 import os
+import select
+import signal
 import socket
 import subprocess
 import sys
@@ -10,7 +12,7 @@ import pytest
 
 from capio.served import Flow, document, ended, killed, needs_compiler
 from wrp.capio import wire
-from wrp.capio.server import place
+from wrp.capio.server import endings, place
 from wrp.errors import WrpError
 
 pytestmark = needs_compiler
@@ -50,6 +52,33 @@ def test_a_producer_that_ends_without_writing(make_flow):
     flow.run("writer", "exit 3")
     code, _, said = ended(read)
     assert code == 1 and "writer" in said and "Input/output error" in said
+
+
+@pytest.mark.parametrize("command", ["exit 3", "kill -9 $$", "true"])
+def test_a_producer_that_is_gone_before_the_server_has_heard_of_it(make_flow, command):
+    flow = make_flow(document(**{"a": "on_close update"}))
+    read = flow.start("reader", "cat $CAPIO_DIR/a")
+    flow.wait_waiting()
+    flow.server.send_signal(signal.SIGSTOP)
+    flow.run("writer", command)
+    flow.server.send_signal(signal.SIGCONT)
+    code, _, said = ended(read)
+    assert code == 1 and "'writer'" in said, said
+
+
+def test_how_a_process_ended_that_nobody_can_tell_of():
+    ended_before = subprocess.Popen(["true"])
+    ended_before.wait()
+    assert endings.descriptor(ended_before.pid) is None
+    with socket.socket() as peer:           # no socket of this machine's own: the kernel knows no process at its end
+        ready = endings.descriptor(ended_before.pid, peer)
+    try:
+        poll = select.epoll()
+        poll.register(ready)
+        assert [fd for fd, _ in poll.poll(5)] == [ready] and endings.how(ended_before.pid, ready) == (None, None)
+        poll.close()
+    finally:
+        os.close(ready)
 
 
 @pytest.mark.parametrize("command", ["cat $CAPIO_DIR/a", "cat $CAPIO_DIR/n"])

@@ -2,12 +2,14 @@
 
 import fcntl
 import os
+import socket
 import struct
 
 _EXITING = 0x4                  # PF_EXITING among the flags of /proc/PID/stat
 _INFO_EXIT = 1 << 3
 _INFO_NBYTES, _EXIT_CODE_AT = 64, 60
 _GET_INFO = 3 << 30 | _INFO_NBYTES << 16 | 0xFF << 8 | 11       # PIDFD_GET_INFO of Linux 6.15
+_PEER_PIDFD = 77               # SO_PEERPIDFD of Linux 6.5
 
 
 def _fields(pid):
@@ -34,6 +36,23 @@ def is_ending(pid):
 def parent(pid):
     fields = _fields(pid)
     return int(fields[1]) if fields else 0
+
+
+def descriptor(pid, peer=None):
+    """A descriptor that is ready when the process has ended. None where it has already, unless `peer`, the socket that it spoke by, is given."""
+    try:
+        return os.pidfd_open(pid)
+    except ProcessLookupError:
+        return None if peer is None else _of_ended(peer)
+
+
+def _of_ended(peer):
+    try:                        # how it ended is known by this one
+        return struct.unpack("i", peer.getsockopt(socket.SOL_SOCKET, _PEER_PIDFD, struct.calcsize("i")))[0]
+    except OSError:             # an older kernel doesn't give it of one that has ended
+        ready, other = os.pipe2(os.O_CLOEXEC)
+        os.close(other)
+        return ready
 
 
 def how(pid, pidfd):

@@ -49,14 +49,13 @@ class People:
             found.setdefault(person.step, []).append(person.pid)
         return found
 
-    def joins(self, pid, step, at):
-        """A process of a step has shown itself; None when it has ended meanwhile."""
+    def joins(self, pid, step, at, peer=None):
+        """A process of a step has shown itself. One that has ended meanwhile joins only by `peer`, the socket that it spoke by, and leaves soon; else None."""
         known = self._by_pid.get(pid)
         if known is not None:
             return known
-        try:
-            pidfd = os.pidfd_open(pid)
-        except ProcessLookupError:
+        pidfd = endings.descriptor(pid, peer)
+        if pidfd is None:
             return None
         uses = self._uses[pid] = self._uses.get(pid, -1) + 1
         person = Person(pid, pid + (uses << _PID_BITS), step, pidfd)

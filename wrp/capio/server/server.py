@@ -144,10 +144,12 @@ class Server:
 
     def _hello(self, connection, request, at):
         connection.step = request.path
-        if request.a == _BEHALF:
+        is_own = request.a != _BEHALF
+        if not is_own:
             connection.pid = request.pid
         if request.path:                # "": a command
-            person = self.people.joins(connection.pid, request.path, at)
+            # one that is too short to be met alive was there: who waits for its step is told of its end
+            person = self.people.joins(connection.pid, request.path, at, connection.socket if is_own else None)
             connection.process = person.name if person else None
             self.account.step_began(request.path, at)
 
