@@ -24,6 +24,8 @@ assert client.TagQuery("doc.*") == ["documents"] and client.TagQuery("doc", 0, c
 assert client.BlobQuery("documents", "b.*", 0, cte.PoolQuery.Local()) == [("documents", "binary"), ("documents", "blob")]
 assert client.BlobQuery(".*", ".*", 1, cte.PoolQuery.Dynamic(5)) == [("documents", "binary")]
 assert client.RegisterTarget("ram", cte.BdevType.kRam, 1 << 30) == 0 and client.RegisterTarget("new", cte.BdevType.kFile, 1, cte.PoolQuery.Local(), cte.PoolId(700, 0)) == 1
+assert client.RegisterTarget("more", cte.BdevType.kRam, 1 << 20) == 0 and client.ListTargets()[-1] == "more"
+assert client.UnregisterTarget("more") == 0 and client.UnregisterTarget("more") == 1 and "more" not in client.ListTargets()
 assert client.ReorganizeBlob(tag_id, "binary", 0.5) is True and client.ReorganizeBlob(tag_id, "no", 0.5) is False and tag.GetBlobScore("binary") == 0.5
 tag.ReorganizeBlob("blob", 0.25)
 assert client.DelBlob(tag_id, "text") is True and client.DelBlob(tag_id, "text") is False

@@ -133,8 +133,16 @@ class Client:
         return list(zip(found.tag_names, found.blob_names))
 
     def RegisterTarget(self, target_name, bdev_type, total_size, target_query=PoolQuery.Local(), bdev_id=UniqueId()):
-        """0 for a target that the store has, else 1: targets are those of `storage` in the configuration."""
+        """0 for a target that the store has, or that is added for as long as it is open; else 1. A file is scratch space, its name an absolute path. Collective."""
         return _code("register_target", target_name, "ram" if bdev_type == BdevType.kRam else "file", total_size)
+
+    def UnregisterTarget(self, target_name):
+        """0 when a target that was added is gone, and its blobs have moved to others; else 1, and nothing has changed. Collective."""
+        return _code("unregister_target", target_name)
+
+    def ListTargets(self):
+        """[name] of this node's targets."""
+        return _client().list_targets()
 
     def DelBlob(self, tag_id, blob_name):
         return _code("del_blob", _plain(tag_id), blob_name) == 0

@@ -53,18 +53,21 @@ class Moves:
         if record.size > self._tiers.free(target):
             return False
         extents = self._copied(record, target)
-        if extents is None:
-            return False
-        unused = extents
+        return extents is not None and self.switch(record, extents, score)
+
+    def switch(self, record, extents, score=None):
+        """Let the blob's bytes be read from `extents`, which hold them; True when it was still as in the record. What isn't needed is given back."""
+        unused = set(extents) - set(record.extents) - set(record.durable)
+        done = False
         try:
             with self._catalog.changing(f"moving blob {record.blob!r}"):
                 now = self._catalog.find(record.name)
                 if now is not None and not now.pinned and (now.stamp, now.extents, now.dirty) == (record.stamp, record.extents, record.dirty):
-                    self._catalog.put(_scored(now.but(extents=extents), score))
-                    unused = [extent for extent in now.extents if extent not in now.durable]
+                    self._catalog.put(_scored(now.but(extents=tuple(extents)), score))
+                    unused, done = set(now.extents) - set(now.durable) - set(extents), True
         finally:
             self._tiers.give_back(unused)
-        return unused is not extents
+        return done
 
     def _copied(self, record, target):
         """Extents on the target that hold the bytes of the record; None when there is no room, or it was replaced meanwhile."""

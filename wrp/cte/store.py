@@ -6,13 +6,14 @@ from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
 from wrp.cte.changes import Changes
 from wrp.cte.direct import Direct
 from wrp.cte.edits import Edits
+from wrp.cte.emptying import empty
 from wrp.cte.eviction import Eviction
 from wrp.cte.flush import Flush
 from wrp.cte.moving import Moves
 from wrp.cte.organizing import Organizing
 from wrp.cte.periodic import Periodic
 from wrp.cte.records import full_name
-from wrp.cte.targets import TargetInfo
+from wrp.cte.targets import TargetInfo, removable, wanted_later, with_speed
 from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
 
@@ -78,6 +79,46 @@ class Store(Writing, Editing, Reading, Listing):
     def targets(self):
         """[TargetInfo] of the targets of this node: first ram, data files, others. What remains is exact, whoever has put or deleted."""
         return self._tiers.infos()
+
+    def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
+        """Another target of the node for as long as the store is open; its TargetInfo. Collective.
+
+        kind : "ram", "file" (scratch space; `name` is an absolute path, which its file's name begins with), "noop" or "gpu"
+        capacity : bytes; score : 0 to 1, -1: by its speed; persistence : "volatile" or, the default of a file, "temporary"
+        Raises UsageError, OutOfSpace, StoreError: there is no such target then.
+        """
+        with self.ranks.agreed(f"adding target {name!r}"):
+            self._check_one_node(f"adding target {name!r}")
+            wanted = wanted_later(name, kind, capacity, score, persistence)
+            if any(target.name == name for target in self.targets()):
+                raise UsageError(f"there is a target {name!r} in the store")
+        wanted = self.ranks.share_of(lambda: with_speed(wanted, self.folder), f"measuring target {name!r}")
+        self._tiers.add(wanted)
+        return next(target for target in self.targets() if target.name == name)
+
+    def remove_target(self, name):
+        """Take a target out that isn't the first ram or a file that lasts, after its blobs have moved to others. Collective.
+
+        It takes no new bytes from the begin of the call on. Raises UsageError, OutOfSpace when the others have no room for its blobs: it stays, and
+        every blob where it was; WaitTimeout when a batch that is under way has bytes there: it stays. Its memory goes back when the store is closed.
+        """
+        with self.ranks.agreed(f"removing target {name!r}"):
+            self._check_one_node(f"removing target {name!r}")
+            number = removable(self.targets(), name)
+            self._tiers.leave(number)
+        try:
+            with self.ranks.agreed(f"moving the blobs of target {name!r}"):
+                if self.ranks.local_rank == 0:
+                    empty(self._parts, self._moves, number)
+        except BaseException:
+            self._tiers.stay(number)
+            raise
+        self._tiers.drop(number)
+
+    def _check_one_node(self, what):
+        self._writable()
+        if self.ranks.nodes > 1:
+            raise UsageError(f"{what}: a job of {self.ranks.nodes} nodes has the targets that it was opened with, those of `storage` in the configuration")
 
     def target_name(self, number):
         """Name of the target of this number, as `extents` gives it; of a data file its path, below the store's folder where it lies there. Local."""

@@ -6,7 +6,7 @@ How targets are numbered says targetnumbers.py. Node n of a job allocates in the
 import errno
 import os
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from wrp.comm.checksum import crc32
 from wrp.comm.sizes import format_size
@@ -37,6 +37,8 @@ class Tiers:
         self._readers = {}
         self.away = deque()                         # extents of other nodes' files that are free now
         self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
+        self._leaving, self._gone = set(), set()    # numbers: take no new bytes any more; and hold none, whoever still has an old record
+        self._next, self._token = len(sizes.targets), sizes.token
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
         self.ram_bytes, self.ram_address, self.blocks = None, 0, None
         self.counters = Counters(0, 0)              # set at opening: counts what pieces.py reads and writes
@@ -50,16 +52,67 @@ class Tiers:
 
     def _add(self, number, wanted, token):
         """A target that doesn't outlast the job. Scratch files have no name once every rank has them open: nothing is left of them."""
-        path = None
-        if wanted.kind == "file":
-            path = f"{wanted.place}-{token}-{number & 0xFF}"
-        self._devices[number] = self._runtime.device("ram" if number == RAM else f"{wanted.kind}{number}", wanted.kind, wanted.capacity, path,
-                                                     persistence=LEVELS[wanted.persistence], metrics=_metrics(wanted))
-        self._wanted[number] = wanted
+        path = self._scratch_path(number, wanted, token) if wanted.kind == "file" else None
+        device = self._runtime.device("ram" if number == RAM else f"{wanted.kind}{number}", wanted.kind, wanted.capacity, path,
+                                      persistence=LEVELS[wanted.persistence], metrics=_metrics(wanted))
+        # other threads may be looking through what there was
+        self._devices, self._wanted = {**self._devices, number: device}, {**self._wanted, number: wanted}
         if path is not None:
             self._runtime.ranks.on_node.barrier("every rank has the scratch file open")
             if self._runtime.ranks.local_rank == 0:
                 os.unlink(path)
+
+    @staticmethod
+    def _scratch_path(number, wanted, token):
+        return f"{wanted.place}-{token}-{number & 0xFF}"
+
+    # while the store is open
+
+    def add(self, wanted):
+        """Another target that doesn't outlast the job. Collective over the node. Raises OutOfSpace, StoreError; then there is none."""
+        number = extra_number(wanted.kind, self._next)
+        self._next += 1
+        try:
+            self._add(number, wanted, self._token)
+        except WrpError:
+            if wanted.kind == "file" and self._runtime.ranks.local_rank == 0:
+                with suppress(OSError):
+                    os.unlink(self._scratch_path(number, wanted, self._token))
+            raise
+        self._changed()
+
+    def leave(self, number):
+        """A target takes no new bytes from this process."""
+        self._leaving.add(number)
+        self._changed()
+
+    def stay(self, number):
+        """It does again."""
+        self._leaving.discard(number)
+        self._changed()
+
+    def used(self, number):
+        """Bytes of a target that some process of the node has."""
+        device = self.device(number)
+        return device.capacity - device.remaining
+
+    def drop(self, number):
+        """A target that leaves, and holds nothing: it isn't there any more. Who reads it by an old record finds other bytes, and looks again."""
+        self._gone.add(number)
+        self._changed()
+
+    def clear(self, number):
+        """Give the disk back what a target that is empty took of it; the memory of others goes back with the job. On one rank of the node."""
+        device = self.device(number)
+        if device.kind == "file":
+            os.ftruncate(device.descriptor, 0)
+
+    def _changed(self):
+        self.place_by(*self._placed_by)
+        self._count()
+
+    def _count(self):
+        self.counters.extra = [number for number in self._devices if number != RAM and not is_durable(number)]
 
     def _own_files(self, ranks, wanted, used):
         mine = [number for number in range(self._folder.header["files"]) if number % ranks.nodes == ranks.node]
@@ -88,13 +141,15 @@ class Tiers:
 
     def place_by(self, policy, keep_s):
         """Let this policy of `placement` decide where new bytes go."""
-        self.placing = Placing(policy, self._runtime.ranks.rank, list(self._wanted.items()), self.free, keep_s)
+        self._placed_by = policy, keep_s
+        takes = [(number, wanted) for number, wanted in self._wanted.items() if number not in self._leaving]
+        self.placing = Placing(policy, self._runtime.ranks.rank, takes, self.free, keep_s)
 
     def number_of(self, name):
         """Number of the target of this name that isn't a data file, "ram": the first; None for "file"."""
         if name == "file":
             return None
-        found = {"ram": RAM, **{wanted.name: number for number, wanted in self._wanted.items() if not is_durable(number)}}
+        found = {"ram": RAM, **{wanted.name: number for number, wanted in self._wanted.items() if not is_durable(number) and number not in self._leaving}}
         if name not in found:
             raise UsageError(f"blobs move to 'ram' or 'file', or to one of {', '.join(map(repr, sorted(found)))}, not {name!r}")
         return found[name]
@@ -110,13 +165,13 @@ class Tiers:
         """[TargetInfo] of the targets that this node gives space out of, by number."""
         counts = self.counters.read()
         by_number = {target.number: target for target in self.placing.targets}
-        return [self._info(number, by_number.get(number), counts) for number in sorted(self._devices)]
+        return [self._info(number, by_number.get(number), counts) for number in sorted(self._devices) if number not in self._gone]
 
     def _info(self, number, target, counts):
         device, wanted = self._devices[number], self._wanted.get(number)
         path = getattr(device, "path", "")
         name = wanted.name if wanted else path
-        if wanted and sum(other.name == name for other in self._wanted.values()) > 1:
+        if wanted and sum(other.name == name for each, other in self._wanted.items() if each not in self._gone) > 1:
             name = f"{name}#{number}"
         remaining = device.remaining + (self.blocks.unused if number == RAM else 0)
         speed = (target.score, device.capacity, remaining, LEVELS[target.persistence], target.write_mbps, target.read_mbps, target.latency_us) \
@@ -125,7 +180,7 @@ class Tiers:
 
     def cut(self, at, timeout_s):
         """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""
-        self.counters.extra = [number for number in self._devices if number != RAM and not is_durable(number)]
+        self._count()
         if self.ram is not None:
             self.ram_bytes = self.ram.view(0, self.ram.capacity)
             self.ram_address = address_of(self.ram_bytes)
@@ -168,9 +223,14 @@ class Tiers:
         for target in self.placing.order(nbytes, wish, durable):
             try:
                 with self._named_errors():
-                    return target, self._lease(target, self._devices[target], nbytes)
+                    offset = self._lease(target, self._devices[target], nbytes)
             except OutOfSpace as error:
                 refusals.append(str(error))
+                continue
+            if target not in self._leaving:
+                return target, offset
+            # it began to leave after the policy was asked; who empties it waits until this is given back
+            self._devices[target].give_back(offset, nbytes)
         where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
         advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
         raise OutOfSpace(f"{where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
@@ -246,7 +306,7 @@ class Tiers:
         if not is_durable(target):
             if kind_of(target) == "noop":
                 raise StoreError(f"these bytes were put to the target {self._wanted[target].name!r} of kind noop, which forgets what it is given")
-            self.device(target).read(offset, out)
+            self._read_scratch(target, offset, out)
             return
         view = memoryview(out).cast("B")
         descriptor = self._reader(target)
@@ -255,6 +315,14 @@ class Tiers:
             if count == 0:
                 raise Corrupt(f"{self._folder.data_path(target - 1)} ends before byte {offset + len(view)}: the store's data file was cut")
             view, offset = view[count:], offset + count
+
+    def _read_scratch(self, target, offset, out):
+        try:
+            self.device(target).read(offset, out)
+        except OSError as error:
+            if target in self._gone:
+                raise Corrupt(f"these bytes lay on the target {self._wanted[target].name!r}, which was removed") from error
+            raise
 
     def load(self, extent, out):
         """Fill `out` with a whole extent; the crc32 of its bytes."""

@@ -87,7 +87,8 @@ REFUSALS = [(2, "put_blob", ("t", "b", 0, 0, b"x")), (2, "put_blob", ("t", "b", 
             (1, "get_blob", ("t", "there", 0, 0)), (1, "get_blob", ("t", "")), (1, "get_blob", ("t", "no")), (1, "get_blob", ("t", "there", 0, 99)),
             (3, "reorganize_blob", ("t", "no", 0.1)), (1, "reorganize_blob", ("t", "there", 1.1)), (1, "del_blob", ("t", "no")), (1, "del_tag", ("no",)),
             (1, "get_tag_size", ("no",)), (1, "get_contained_blobs", ("no",)), (1, "get_blob_score", ("t", "no")), (1, "get_blob_size", ("t", "no")),
-            (2, "get_target_info", ("no",)), (1, "register_target", ("new", "ram", 1 << 20)), (1, "unregister_target", ("ram::test",))]
+            (2, "get_target_info", ("no",)), (1, "register_target", ("new", "tape", 1 << 20)), (1, "register_target", ("ram::test", "file", 1 << 20)), (1, "unregister_target", ("ram::test",)),
+            (1, "unregister_target", ("no",))]
 
 
 @pytest.mark.parametrize("code, call, args", REFUSALS, ids=[f"{call} {code} {number}" for number, (code, call, _) in enumerate(REFUSALS)])
@@ -203,6 +204,15 @@ def test_targets_are_those_of_the_configuration(client, tag):
     assert client.list_targets()[0] == "ram::test" and len(client.list_targets()) >= 2 and client.stat_targets(period_ms=50)[0] == after
     assert ram.remaining_space - after.remaining_space >= 1 << 20 and after.bytes_written - ram.bytes_written == 1 << 20
     assert after.bytes_read - ram.bytes_read == 1 << 20 and (after.ops_read, after.score) == (ram.ops_read + 1, 1.0)
+
+
+def test_targets_come_and_go(client, tag):
+    client.put_blob(tag, "b", 0, None, b"x" * 1000)
+    client.register_target("ram::more", "ram", 1 << 20), client.register_target("ram::more", "ram", 1 << 20)
+    assert client.list_targets().count("ram::more") == 1 and client.store.move(client.get_tag_name(tag), "b", "ram::more")
+    assert client.get_target_info("ram::more").remaining_space < 1 << 20
+    client.unregister_target("ram::more")
+    assert "ram::more" not in client.list_targets() and client.get_blob(tag, "b") == b"x" * 1000
 
 
 def test_flushes_say_what_is_durable_now(client, tag):

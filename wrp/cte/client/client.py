@@ -30,15 +30,19 @@ class Client:
     # targets
 
     def register_target(self, target_name, bdev_type, total_size, target_query="local", bdev_id=None, pool_query="dynamic"):
-        """Get the target of that name. The targets of a store are made when it is opened, as `storage` in its configuration says: another is refused."""
-        found = self._target(target_name)
-        if bdev_type != found.kind:
+        """Add a target for as long as the store is open, as Store.add_target; one that is there is no change. Collective.
+
+        bdev_type : "ram", "noop", "gpu", or "file": scratch space, whose name is an absolute path
+        """
+        found = next((target for target in self.store.targets() if target.name == target_name), None)
+        if found is None:
+            self.store.add_target(target_name, bdev_type, total_size)
+        elif bdev_type != found.kind:
             raise UsageError(f"target {target_name!r} is of kind {found.kind}, not {bdev_type}")
 
     def unregister_target(self, target_name):
-        """Refused for every target: blobs lie there until the store is closed."""
-        self._target(target_name)
-        raise UsageError(f"target {target_name!r} belongs to the store while it is open: take it out of `storage` in the configuration and open it again")
+        """Take a target out after its blobs have moved to others, as Store.remove_target. Collective."""
+        self.store.remove_target(target_name)
 
     def list_targets(self):
         """Names of this node's targets."""

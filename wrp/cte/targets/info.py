@@ -1,8 +1,10 @@
-"""TargetInfo: what a store says of one of its targets."""
+"""TargetInfo: what a store says of one of its targets, and whether it could do without it."""
 
 from dataclasses import dataclass
 
+from wrp.cte.targetnumbers import RAM, is_durable
 from wrp.cte.telemetry.counters import Counts
+from wrp.errors import UsageError
 
 
 @dataclass(frozen=True)
@@ -28,3 +30,16 @@ class TargetInfo:
     read_mbps: float
     latency_us: float
     counts: Counts = Counts()
+
+
+def removable(targets, name):
+    """Number of the target of this name among the TargetInfo, if an open store can do without it; else UsageError."""
+    found = next((target for target in targets if target.name == name), None)
+    if found is None:
+        raise UsageError(f"there is no target {name!r} in the store: it has {', '.join(target.name for target in targets)}")
+    if found.number == RAM:
+        raise UsageError(f"target {name!r} is the first ram of the store, which has to have one: it can't be removed")
+    if is_durable(found.number):
+        raise UsageError(f"target {name!r} holds what outlasts the job: take it out of `storage` in the configuration, and open the store again; what lies "
+                         "there stays readable, and nothing new comes there")
+    return found.number

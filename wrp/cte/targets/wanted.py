@@ -4,9 +4,10 @@ import os
 from typing import NamedTuple
 
 from wrp.cte.placement.contract import LONG_TERM, VOLATILE
-from wrp.errors import ConfigError
+from wrp.errors import ConfigError, UsageError
 
 LEVELS = ("volatile", "temporary", "long_term")
+KINDS = ("ram", "file", "noop", "gpu")
 
 
 class Wanted(NamedTuple):
@@ -59,6 +60,25 @@ def wanted_of(config, in_folder, nodes, default_ram, default_file):
     if in_folder and not any(wanted.is_durable for wanted in others):
         others.append(Wanted("data", "file", default_file(), persistence=LONG_TERM))
     return tuple(wanted._replace(capacity=wanted.capacity // 4096 * 4096) for wanted in (*rams, *others))
+
+
+def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
+    """The Wanted of a target that is added to an open store. UsageError for what can only be there from the beginning, or nowhere."""
+    what = f"target {name!r}"
+    if kind not in KINDS:
+        raise UsageError(f"{what} is of kind {kind!r}, which is none of {', '.join(KINDS)}")
+    level = LEVELS.index(persistence) if persistence in LEVELS else VOLATILE + (kind == "file")
+    if persistence not in (None, *LEVELS):
+        raise UsageError(f"{what}: persistence {persistence!r} is none of {', '.join(LEVELS)}")
+    if level == LONG_TERM:
+        raise UsageError(f"{what} can't be long_term: what is added to an open store ends with it; put it under `storage` in the configuration, and open the store again")
+    if not name or kind == "file" and not os.path.isabs(name):
+        raise UsageError(f"{what} has no place: give a file an absolute path, others a name")
+    if not isinstance(capacity, int) or capacity < 4096:
+        raise UsageError(f"{what} of {capacity!r} bytes: give it at least 4096")
+    if score != -1 and not 0 <= score <= 1:
+        raise UsageError(f"{what}: score {score} is outside 0 to 1")
+    return Wanted(name, kind, capacity // 4096 * 4096, name if kind == "file" else None, score, level)
 
 
 def _of_entry(number, entry):
