@@ -8,7 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { BATCH = 200 };
+enum { BATCH = 200, PAUSE_NS = 200000 };
 static double *taken;
 static char data[4096];
 
@@ -23,11 +23,13 @@ static int by_size(const void *a, const void *b) { return (*(double *)a > *(doub
 
 static int fail(const char *path) { perror(path); return 1; }
 
-/* The files PATH0, PATH1, …, each closed again; a writer leaves a byte in each. */
-static int opens(const char *path, long count, int flags)
+/* The files PATH0, PATH1, …, each closed again; a writer leaves a byte in each. `pause_ns` of computing come before each open. */
+static int opens(const char *path, long count, int flags, double pause_ns)
 {
     char name[4096];
     for (long i = 0; i < count; i++) {
+        for (double until = now() + pause_ns; pause_ns && now() < until;)
+            ;
         snprintf(name, sizeof name, "%s%ld", path, i);
         double begun = now();
         int fd = open(name, flags | O_CLOEXEC, 0600);
@@ -67,7 +69,9 @@ static int opens_and_closes(const char *path, long count)
 
 static int run(const char *mode, const char *path, long count)
 {
-    return strcmp(mode, "open-write") == 0 ? opens(path, count, O_WRONLY | O_CREAT | O_TRUNC) : strcmp(mode, "open-read") == 0 ? opens(path, count, O_RDONLY)
+    int writing = O_WRONLY | O_CREAT | O_TRUNC;
+    return strcmp(mode, "open-write") == 0 ? opens(path, count, writing, PAUSE_NS) : strcmp(mode, "open-write at once") == 0 ? opens(path, count, writing, 0)
+         : strcmp(mode, "open-read") == 0 ? opens(path, count, O_RDONLY, PAUSE_NS) : strcmp(mode, "open-read at once") == 0 ? opens(path, count, O_RDONLY, 0)
          : strcmp(mode, "read") == 0 ? reads(path, count) : strcmp(mode, "write") == 0 ? writes(path, count)
          : strcmp(mode, "stat") == 0 ? stats(path, count) : strcmp(mode, "open and close") == 0 ? opens_and_closes(path, count) : fail(mode);
 }

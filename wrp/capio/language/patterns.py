@@ -36,7 +36,12 @@ class Pattern:
 
     def matches(self, path):
         """True if this is the path, or matches it."""
-        return path == self.text if not self.is_glob else _compiled(self.tokens).match(path) is not None
+        return path == self.text if not self.is_glob else self.test(path) is not None
+
+    @property
+    def test(self):
+        """The quickest test of a path for a glob: true of all that it matches."""
+        return _compiled(self.tokens).match
 
     def overlaps(self, other):
         """True if there can be a path that both match."""

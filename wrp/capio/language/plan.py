@@ -15,7 +15,7 @@ class Home:
     app: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)        # nobody changes it; made for every file, and a frozen one takes three times as long
 class FilePlan:
     """What holds for one path. `closes` counts for on_close, `deps` (absolute paths) for on_file, `n_files` for on_n_files.
 

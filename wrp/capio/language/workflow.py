@@ -55,6 +55,7 @@ class Workflow:
     notes: tuple = ()
     _named: dict = field(default_factory=dict, init=False, repr=False, compare=False)
     _globs: dict = field(default_factory=dict, init=False, repr=False, compare=False)
+    _tests: list = field(default_factory=list, init=False, repr=False, compare=False)          # (pattern, its test of a path), of each in _globs
     _alike: dict = field(default_factory=dict, init=False, repr=False, compare=False)
     _plans: dict = field(default_factory=dict, init=False, repr=False, compare=False)
 
@@ -65,6 +66,7 @@ class Workflow:
                 self._globs.setdefault(rule.pattern, []).append(entry)
             else:
                 self._named.setdefault(rule.pattern.text, []).append(entry)
+        self._tests.extend((pattern, pattern.test) for pattern in self._globs)
 
     def step(self, name):
         """The Step of this name, or None."""
@@ -86,7 +88,7 @@ class Workflow:
         return [rule for _, rule in sorted(found, key=lambda entry: entry[0])]
 
     def _matching(self, path):
-        return tuple(pattern for pattern in self._globs if pattern.text == path or pattern.matches(path))
+        return [pattern for pattern, test in self._tests if pattern.text == path or test(path)]
 
     def _absolute(self, path):
         path = path if path.startswith("/") else f"{self.capio_dir}/{path}"
@@ -97,7 +99,7 @@ class Workflow:
         thousands of files only the first is worked out. Files that others wait for always have a rule that names them."""
         if path in self._named:
             return self._worked_out(path, is_directory)
-        key = self._matching(path), _folder(path), is_directory
+        key = tuple(map(id, self._matching(path))), _folder(path), is_directory         # to hash a pattern takes longer than to match it
         alike = self._alike.get(key)
         if alike is None:
             plan = self._worked_out(path, is_directory)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-_frozen = dataclass(frozen=True, slots=True)
+_frozen = dataclass(slots=True, unsafe_hash=True)          # by agreement, as events are
 
 
 @_frozen

@@ -141,8 +141,13 @@ class Machine:
         file = self._files.get(event.path)
         if event.is_truncated:
             file.size = 0
+        is_known = file.is_born and event.step in file.wrote       # `Created` has told all that there is to tell, as of every new file
         self._files.open(event.description, file, event.step)
-        if event.step in file.plan.producers:
+        if event.step not in file.plan.producers:
+            return
+        if is_known:
+            self._awake(event.step)
+        else:
             self._made(file, event.step, event.node, event.at)
 
     def _made(self, file, step, node, at, is_new=False):

@@ -45,7 +45,7 @@ class Place:
             raise StoreBusy(f"a CAPIO server of the workflow {workflow!r} runs already on this node: {_owner(self.folder)}; join it, or "
                             "end it with: capio stop")
         self.left = _tidy(self.folder)
-        self._made = open(self.folder / "made", "a", encoding="utf-8")
+        self._made = os.open(self.folder / "made", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         about = {"workflow": workflow, "pid": os.getpid(), "capio_dir": str(capio_dir)}
         (self.folder / "about").write_text(json.dumps(about), encoding="utf-8")
 
@@ -55,14 +55,13 @@ class Place:
 
     def will_vanish(self, path):
         """Write down a file that is to go with the workflow, before it is made."""
-        self._made.write(json.dumps(path) + "\n")
-        self._made.flush()
+        os.write(self._made, f"{json.dumps(path)}\n".encode())
 
     def close(self, keep=False):
         """Give the place up; idempotent. `keep`: the files that are to go stay listed, for the next server."""
         if self._lock is None:
             return
-        self._made.close()
+        os.close(self._made)
         if not keep:
             shutil.rmtree(self.folder, ignore_errors=True)
         os.close(self._lock)

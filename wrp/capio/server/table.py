@@ -42,12 +42,13 @@ class Table:
         self._longs[at + 2], self._longs[at + 3] = status.st_dev, status.st_ino
 
     def bump(self, path):
-        """Wake those who wait for more of a file."""
+        """Wake those who wait for more of a file. Who falls asleep at this moment, unseen, wakes by itself: their naps are short."""
         slot = self._slots.get(path)
         if slot is not None:
             word = self._word(slot)
             self._words[word + _COUNTER] = self._words[word + _COUNTER] + 1 & 0xFFFFFFFF
-            futex.wake(self._address + 4 * word)
+            if self._words[word + _WAITERS]:
+                futex.wake(self._address + 4 * word)
 
     def commit(self, path):
         """The file is complete: its end is the end. The slot stays as it is for those who have the file open."""

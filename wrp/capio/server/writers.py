@@ -48,7 +48,10 @@ class Writers:
 
     def waiting(self, path, pid):
         """The announcement of this process whose open hasn't been told yet, or None."""
-        return next((writer for writer in self.of(path) if writer.pid == pid and not writer.is_open), None)
+        for writer in self._by_path.get(path, ()):
+            if writer.pid == pid and not writer.is_open:
+                return writer
+        return None
 
     def drop(self, writer):
         found = self._by_path.get(writer.path, [])

@@ -1,13 +1,17 @@
 /* Directories. One whose entries may be seen as they come (no_update) is read to its end, then again, until it is committed: what
-   has been given out isn't given again, whatever order the file system has. */
+   has been given out isn't given again, whatever order the file system has. Between two looks it rests for some of the time that a
+   look takes: else a reader as quick as the writer looked at all entries for each new one. */
 #include "shim.h"
 #include <dirent.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #define OPEN_FOLDERS 64
-struct listing { DIR *dir; struct capio_fd of; unsigned seen, state; char **names; size_t count, room, entries; };
+#define RESTS 4                         /* times as long as the look took */
+#define LONGEST_REST_NS 100000000
+struct listing { DIR *dir; struct capio_fd of; unsigned seen, state; char **names; size_t count, room, entries; int64_t look_ns; };
 static struct listing listings[OPEN_FOLDERS];
 static int count;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
@@ -134,6 +138,14 @@ static int is_new(struct listing *list, const char *name)
     return 1;
 }
 
+static void rest(struct listing *list)
+{
+    int64_t ns = RESTS * list->look_ns;
+    if (list->state == CAPIO_OPEN && ns > 0)
+        nanosleep(&(struct timespec){0, ns < LONGEST_REST_NS ? ns : LONGEST_REST_NS}, NULL);
+    list->look_ns = 0;
+}
+
 /* The next entry that hasn't been given out; waits at the end of an uncommitted directory. */
 #define NEXT(type, call) \
     struct listing *list = listing_of(dir); \
@@ -142,9 +154,12 @@ static int is_new(struct listing *list, const char *name)
     int kept = errno; \
     for (int64_t waited_ns = 0;;) { \
         type *entry; \
-        while ((entry = REAL(call)(dir))) \
-            if (is_new(list, entry->d_name)) \
-                return entry; \
+        int64_t begun = capio_now_ns(); \
+        while ((entry = REAL(call)(dir)) && !is_new(list, entry->d_name)) \
+            ; \
+        list->look_ns += capio_now_ns() - begun; \
+        if (entry) \
+            return entry; \
         if (list->state != CAPIO_OPEN) { \
             errno = kept; \
             return NULL; \
@@ -153,6 +168,8 @@ static int is_new(struct listing *list, const char *name)
         int rc = capio_wait_more(&list->of, seen, list->entries + 1, 0, &waited_ns); \
         if (rc < 0) \
             return NULL; \
+        list->state |= rc; \
+        rest(list); \
         look(list); \
         list->state |= rc; \
         REAL(rewinddir)(dir); \

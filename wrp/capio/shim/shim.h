@@ -71,6 +71,7 @@ void capio_copied(int from, int to);
 struct capio_slot *capio_slot(int slot);
 unsigned capio_state(int slot);
 void capio_grown(int fd);
+int64_t capio_now_ns(void);
 int capio_still_open(int fd, struct capio_fd *of);
 int capio_wait_more(struct capio_fd *of, unsigned seen, int64_t upto, int hurries, int64_t *waited_ns);
 int capio_wait_committed(int fd);

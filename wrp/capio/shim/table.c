@@ -16,7 +16,7 @@
 struct capio_fd capio_fds[CAPIO_FDS];
 static struct capio_slot *slots;
 
-static int64_t now_ns(void)
+int64_t capio_now_ns(void)
 {
     struct timespec t;
     clock_gettime(CLOCK_MONOTONIC, &t);
@@ -131,7 +131,7 @@ int capio_wait_more(struct capio_fd *of, unsigned seen, int64_t upto, int hurrie
 {
     struct capio_slot *at = capio_slot(of->slot);
     struct capio_answer answer;
-    int64_t begun = now_ns();
+    int64_t begun = capio_now_ns();
     int rc = 0, kept = errno;
 
     if (!at)
@@ -149,7 +149,7 @@ int capio_wait_more(struct capio_fd *of, unsigned seen, int64_t upto, int hurrie
     } else {
         rc = !(answer.what & CAPIO_STREAM);
     }
-    int64_t spent = now_ns() - begun;
+    int64_t spent = capio_now_ns() - begun;
     *waited_ns += spent;
     of->waited_ns += spent;
     if (rc >= 0)
