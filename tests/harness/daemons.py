@@ -24,10 +24,10 @@ compose:
 class Running:
     """A daemon process, or a job of several; `lines` of its output once it has ended."""
 
-    def __init__(self, name, conf, ranks, env=None, command="start", until_not=0):
+    def __init__(self, name, conf, ranks, env=None, command="start", until_not=0, program="cli"):
         self.name, self.lines, self._until_not = name, [], until_not
         launch = [find_mpirun(), "-n", str(ranks)] if ranks else []
-        call = [*launch, sys.executable, "-m", "wrp.runtime.commands.cli", command, "--name", name, "--conf", str(conf)]
+        call = [*launch, sys.executable, "-m", f"wrp.runtime.commands.{program}", *command.split(), "--name", name, "--conf", str(conf)]
         self.process = subprocess.Popen(bound(call), env=job_environment(env), text=True, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                         stderr=subprocess.STDOUT, start_new_session=True)
         self._wait()

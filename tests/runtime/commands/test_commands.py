@@ -1,5 +1,6 @@
 """What `wrp-runtime` and `chimaera` print, as text and as JSON, and what they refuse."""
 
+import argparse
 import json
 import os
 import subprocess
@@ -131,6 +132,44 @@ def test_refusals(running, capsys, tmp_path):
         assert sentence in capsys.readouterr().err
 
 
+def test_stop_as_json(start_daemon, capsys):
+    ending = start_daemon("ending")
+    assert cli.main(["stop", "--name", "ending", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out) == {"stopped": "ending", "pid": ending.pid}
+    assert ending.wait() == 0
+    assert cli.main(["stop", "--name", "ending", "--json"]) == 7
+    said = capsys.readouterr()
+    assert said.out == "" and "no daemon 'ending' runs" in said.err
+
+
+def test_every_command_but_start_answers_in_json():
+    def leaves(parser, words=()):
+        inner = next((action for action in parser._actions if isinstance(action, argparse._SubParsersAction)), None)
+        return [(words, parser)] if inner is None else [leaf for name, sub in inner.choices.items() for leaf in leaves(sub, (*words, name))]
+
+    found = {" ".join(words): "--json" in parser._option_string_actions for words, parser in leaves(cli._parser())}
+    assert found == {"start": False, "restart": False, "stop": True, "compose": True, "status": True, "monitor": True, "doctor": True,
+                     "conf check": True, "conf show": True, "module new": True}
+
+
+def test_the_configuration_is_looked_for_in_order(capsys, tmp_path, monkeypatch):
+    """CHI_SERVER_CONF, WRP_RUNTIME_CONF, home, defaults; each as soon as those before it are gone."""
+    (tmp_path / ".chimaera").mkdir()
+    depths = {"CHI_SERVER_CONF": 64, "WRP_RUNTIME_CONF": 128, "HOME": 256}
+    for variable, depth in depths.items():
+        path = tmp_path / (".chimaera/chimaera.yaml" if variable == "HOME" else f"{variable}.yaml")
+        path.write_text(f"runtime:\n  queue_depth: {depth}\n")
+        monkeypatch.setenv(variable, str(tmp_path if variable == "HOME" else path))
+    for variable, depth in (*depths.items(), (None, 1024)):
+        assert cli.main(["conf", "show", "--origin", "--json"]) == 0
+        shown = json.loads(capsys.readouterr().out)["runtime.queue_depth"]
+        assert shown["value"] == depth and (shown["origin"] == "default") == (variable is None), shown
+        if variable == "HOME":
+            monkeypatch.setenv("HOME", str(tmp_path / "nobody"))
+        elif variable:
+            monkeypatch.setenv(variable, "")
+
+
 def test_conf(capsys, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("runtime:\n  queue_depth: 64\n")
@@ -202,9 +241,10 @@ def test_chimaera_answers_the_same(running, capsys, start_daemon):
     assert ending.wait() == 0 and "stopping (wrp-runtime stop)" in "\n".join(ending.lines)
 
 
-def test_restart_takes_the_place_of_the_one_that_runs(start_daemon):
+@pytest.mark.parametrize("program, command", [("cli", "restart"), ("chimaera", "runtime restart")])
+def test_restart_takes_the_place_of_the_one_that_runs(start_daemon, program, command):
     first = start_daemon("again")
-    second = start_daemon("again", command="restart", until_not=first.pid)
+    second = start_daemon("again", program=program, command=command, until_not=first.pid)
     assert first.wait() == 0 and second.pid != first.pid
     with attach("again", 10) as attached:
         assert attached.about.pid == second.pid

@@ -1,11 +1,14 @@
 """Processes that attach to a daemon, use it and leave."""
 
 import os
+import subprocess
+import sys
 import threading
 import time
 
 import pytest
 
+from harness.mpirun import job_environment
 from wrp.comm import atomics
 from wrp.comm.shape import shape
 from wrp.errors import ConfigError, OutOfSpace, StoreError, StoreVersion, UsageError
@@ -145,6 +148,27 @@ def test_forked_child_has_to_attach_by_itself(attached, daemon):
             os._exit(code)
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
     assert pool.call(bdev.GET_STATS).code == 0
+
+
+_SCRIPT = """
+import sys
+sys.modules["mpi4py"] = None            # isn't there: a script or notebook of a machine without MPI
+from wrp.runtime import bdev
+from wrp.runtime.daemon import attach
+with attach(sys.argv[1], 10) as attached:
+    device = attached.device("ram::composed")
+    offset = device.lease(5)
+    device.write(offset, b"plain")
+    out = bytearray(5)
+    device.read(offset, out)
+    device.give_back(offset, 5)
+    print(bytes(out), attached.pool("ram::composed").call(bdev.GET_STATS).code)
+"""
+
+
+def test_a_plain_script_attaches_without_mpi(daemon):
+    done = subprocess.run([sys.executable, "-c", _SCRIPT, daemon.name], env=job_environment(), capture_output=True, text=True, timeout=40)
+    assert (done.returncode, done.stdout) == (0, "b'plain' 0\n"), done.stderr
 
 
 def test_closed_one_refuses(daemon):

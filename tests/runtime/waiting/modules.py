@@ -187,10 +187,19 @@ def tick(context, task, state, step):
     return 0
 
 
+@kernel
+def busy(context, task, state, step):
+    """Keep the worker busy for some microseconds."""
+    until = atomics.now_ns() + 1000 * argument(task, 0)
+    while atomics.now_ns() < until:
+        atomics.pause()
+    return 0
+
+
 class Steps:
     """The same with jitted handlers."""
 
-    kernels = {0: after, 1: fan_out, 2: locked, 3: gate, 4: outside, 5: tick}
+    kernels = {0: after, 1: fan_out, 2: locked, 3: gate, 4: outside, 5: tick, 6: busy}
     LOCK_MODES = EXCLUSIVE, SHARED
 
     def __init__(self, pool_name):

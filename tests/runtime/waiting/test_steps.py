@@ -1,6 +1,7 @@
 """Jitted handlers that wait: timers, subtasks, locks on one worker, cancelling, deadlines, periods; many at once."""
 
 import threading
+import time
 
 import pytest
 
@@ -8,11 +9,11 @@ from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import ConfigError, WaitTimeout
-from wrp.runtime import admin, layout, modules, records, tasks
+from wrp.runtime import admin, lanes, layout, modules, records, tasks
 from wrp.runtime.handlers import EXCLUSIVE, SHARED
 from wrp.runtime.runtime import Runtime
 
-AFTER, FAN_OUT, LOCKED, GATE, OUTSIDE, TICK = range(6)
+AFTER, FAN_OUT, LOCKED, GATE, OUTSIDE, TICK, BUSY = range(7)
 
 
 def state_of(runtime, pool):
@@ -112,6 +113,40 @@ def test_a_periodic_task(runtime, steps, until):
     code, (runs, _, *_) = future.wait()
     assert code == tasks.CANCELLED
     assert runs == atomics.load(state_of(runtime, steps) + 168) >= 5
+
+
+def test_a_periodic_task_keeps_its_period_while_new_tasks_never_run_out(steps, until):
+    period_s, over, least = 0.005, threading.Event(), []
+
+    def load():
+        """At least a batch of 20 ms is always in the lane."""
+        batches = [steps.submit_many(BUSY, [(200,)] * 100) for _ in range(2)]
+        while not over.is_set():
+            batches.append(steps.submit_many(BUSY, [(200,)] * 100))
+            batches.pop(0).wait()
+        for batch in batches:
+            batch.wait()
+
+    loading = threading.Thread(target=load)
+    loading.start()
+    try:
+        until(lambda: lanes.lane_waiting(steps._lane) > 100)
+        future = steps.submit(TICK, period_s=period_s)
+        until(lambda: future.runs[0])       # the first run waits for its turn: the grid begins with it
+        began = time.monotonic()
+        for number in range(20):            # only a lane that is empty would let them run if they came last
+            until(lambda: future.runs[0] > number)
+            least.append(lanes.lane_waiting(steps._lane))
+        now, seen = time.monotonic(), future.runs[0]
+        until(lambda: future.runs[0] > seen)
+        runs, missed = future.runs
+        assert runs + missed >= (now - began) // period_s       # every time it was due it was run or counted
+        assert sorted(least)[len(least) // 2] > 0
+        future.cancel()
+        assert future.wait().code == tasks.CANCELLED
+    finally:
+        over.set()
+        loading.join()
 
 
 def test_flush_waits_for_tasks_that_wait(runtime, steps):
