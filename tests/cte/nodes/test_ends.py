@@ -49,6 +49,38 @@ def test_reopened_by_other_numbers_of_nodes(tmp_path):
 
 
 @needs_mpirun
+def test_nodes_flush_by_themselves_and_keep_their_targets(tmp_path):
+    """Every home writes down what came there, and every rank what it has removed, without a flush: all of the job may die then."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("storage: [{path: 'ram::r', capacity_limit: 8m}, {path: data, bdev_type: file, capacity_limit: 32m}]\n"
+                    "performance: {flush_data_period_ms: 30, transaction_log_capacity: 1k}\n")
+    done = job(3, 1, f"""
+    from wrp.errors import UsageError
+    store = Store.open({str(tmp_path / "store")!r}, ranks)
+    for call in (lambda: store.add_target("more", "ram", 1 << 20), lambda: store.remove_target("data")):
+        try:
+            call()
+        except UsageError as error:
+            assert "a job of 3 nodes has the targets that it was opened with" in str(error)
+    for n in range(ranks.rank, 60, 3):
+        store.put("t", f"b{{n}}", data(n))
+    ranks.barrier("all have put")
+    if ranks.rank == 0:
+        for n in range(0, 60, 2):
+            store.delete("t", f"b{{n}}")
+    ranks.barrier("half is gone")
+    while store._here._catalog.scan(dirty=True) or store._here._changes.owed:
+        time.sleep(0.01)
+    ranks.barrier("all is written down")
+    os.kill(os.getpid(), signal.SIGKILL)
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode and "Traceback" not in done.stderr, done.stderr
+    with Store.open(tmp_path / "store") as store:
+        assert store.list("t") == [f"b{n}" for n in range(1, 60, 2)]
+        assert all(store.get("t", f"b{n}") == bytes([n]) * (1 + 900 * n) for n in range(1, 60, 2))
+
+
+@needs_mpirun
 def test_a_killed_rank_ends_the_job_and_what_was_flushed_anywhere_is_kept(tmp_path):
     """One rank's flush reaches every home that it has written to: all of the job may die then."""
     done = job(3, 1, f"""
