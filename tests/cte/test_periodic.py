@@ -116,6 +116,31 @@ def test_a_put_and_a_get_go_on_while_it_flushes(tmp_path, folder, monkeypatch):
         until(lambda: not dirty(store))
 
 
+def test_a_blob_that_is_put_again_while_it_is_copied_does_not_make_its_writers_wait(open_store, folder, tmp_path, monkeypatch):
+    """The journal then has what the blob was when the flush came by. A put inside the copy would wait for ever if it waited for the flush."""
+    store, turn = open_store(), []
+    write = store._tiers.write
+    store.put("t", "b", bytes([0]) * 300_000)
+
+    def put_meanwhile(*args):
+        turn.append(len(turn) + 1)
+        store.put("t", "b", bytes([len(turn)]) * 300_000)
+        write(*args)
+    for flushed in range(3):
+        monkeypatch.setattr(store._tiers, "write", put_meanwhile)
+        store.flush()
+        monkeypatch.undo()
+        assert len(turn) == flushed + 1 and store.get("t", "b") == bytes([flushed + 1]) * 300_000 and dirty(store) == ["t/b"]
+        shutil.copytree(folder, tmp_path / f"killed{flushed}")
+        with Store.open(tmp_path / f"killed{flushed}", write=False) as killed:
+            assert killed.get("t", "b") == bytes([flushed]) * 300_000
+    store.flush()
+    assert not dirty(store)
+    store.destroy("t")
+    store.flush()
+    assert [target.capacity for target in store.targets()][1:] == [target.remaining for target in store.targets()][1:]
+
+
 def failing(store, monkeypatch):
     def full(change):
         raise OutOfSpace("the journal has no room")

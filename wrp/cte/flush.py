@@ -2,7 +2,7 @@
 
 A blob is flushed in steps: its bytes are copied to files; its record promises the copies (they count as `durable`, so that
 nobody who replaces or removes it meanwhile gives them back); files and journal are synced; the record is settled: what the
-journal no longer names is free.
+journal no longer names is free. A blob that is put again while it is copied stays dirty; the journal has what it was when the flush came by.
 """
 
 from contextlib import contextmanager
@@ -103,7 +103,7 @@ class Flush:
                 if self._promise(record, moved):
                     return [(record, moved)]
             self._undo(record, moved)
-        # its writers are quicker than the copy: they wait this time
+        # its writers are quicker than the copy, and nothing whole is left of what it was: they wait this time
         with catalog.changing(f"flushing blob {record.blob!r}"):
             record = catalog.find(name)
             if record is None or not record.dirty:
@@ -114,10 +114,10 @@ class Flush:
             return [(record, moved)]
 
     def _promise(self, record, moved):
-        """Name the copies in the record; False when it was replaced or removed. Inside `changing`."""
+        """Name the copies in the record, or in the newer one that replaced it; False when that can't be. Inside `changing`."""
         catalog = self._parts.catalog
         now = catalog.find(record.name)
-        if now is None or now.stamp != record.stamp:
+        if now is None or now.stamp != record.stamp and not _stand_for(moved, record, now):
             return False
         fresh = [extent for extent in moved.durable if extent not in set(record.durable)]
         catalog.put(now.but(durable=now.durable + tuple(fresh), journaled=True))
@@ -170,6 +170,14 @@ class Flush:
             catalog.put(settled)
         held = set(settled.extents)
         self._parts.tiers.give_back([extent for extent in now.durable if extent in obsolete and extent not in held])
+
+
+def _stand_for(moved, record, now):
+    """True when the journal may name the copies although the blob has been put again: they hold what it was when the flush came by.
+
+    The new bytes have to be dirty still, and what is no copy must not have been given back with the old ones.
+    """
+    return now.dirty and set(moved.durable) & set(record.extents) <= set(now.durable)
 
 
 def _portions(dirty):
