@@ -2,6 +2,7 @@
 
 import mmap
 import os
+from collections import deque
 
 from wrp.capio import wire
 from wrp.comm import futex
@@ -10,7 +11,8 @@ _COUNTER, _STATE, _WAITERS, _GENERATION = range(4)      # words of 32 bits in a 
 
 
 class Table:
-    """Slots by path. The server gives them out, marks them committed and wakes those who sleep on them."""
+    """Slots by path. The server gives them out, marks them committed and wakes those who sleep on them. When all are in use, that of the file
+    that was completed first is another's: who still has it sees another generation, and that the end of a complete file is its end."""
 
     def __init__(self, path):
         nbytes = wire.HEAD_NBYTES + wire.SLOTS * wire.SLOT_NBYTES
@@ -22,18 +24,28 @@ class Table:
             os.close(file)
         self._words, self._longs = memoryview(self._map).cast("I"), memoryview(self._map).cast("Q")
         self._address = futex.address_of(self._map)
-        self._slots, self._free = {}, list(range(wire.SLOTS - 1, -1, -1))
+        self._slots, self._free, self._done = {}, deque(range(wire.SLOTS)), deque()
 
     def slot(self, path):
-        """The slot of a path, a fresh one where it had none; -1 when all are in use."""
+        """The slot of a path, a fresh one where it had none; -1 when all are those of files that grow."""
         found = self._slots.get(path)
         if found is None:
-            if not self._free:
+            if self._free:
+                found = self._free.popleft()
+            elif self._done:
+                found = self._reused()
+            else:
                 return -1
-            found = self._slots[path] = self._free.pop()
+            self._slots[path] = found
             word = self._word(found)
-            self._words[word + _STATE] = wire.OPEN
-            self._words[word + _GENERATION] += 1
+            self._words[word + _GENERATION] = self._words[word + _GENERATION] + 1 & 0xFFFFFFFF
+            self._words[word + _STATE] = wire.OPEN         # after the generation: who sees this looks whether the slot is still its own
+        return found
+
+    def _reused(self):
+        path, found = self._done.popleft()
+        if self._slots.get(path) == found:
+            del self._slots[path]
         return found
 
     def know(self, slot, status):
@@ -51,9 +63,11 @@ class Table:
                 futex.wake(self._address + 4 * word)
 
     def commit(self, path):
-        """The file is complete: its end is the end. The slot stays as it is for those who have the file open."""
+        """The file is complete: its end is the end. The slot stays as it is, until all others are taken."""
         slot = self._slots.get(path)
         if slot is not None:
+            if self._words[self._word(slot) + _STATE] == wire.OPEN:
+                self._done.append((path, slot))
             self._words[self._word(slot) + _STATE] = wire.COMMITTED
             self.bump(path)
 

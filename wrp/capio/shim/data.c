@@ -43,8 +43,12 @@ static ssize_t stream(int fd, struct capio_fd *of, mover call, void *with, size_
             continue;
         }
         /* What says that it is over was looked at before the bytes: this is the end */
-        if (over || !capio_still_open(fd, of) || (done && waited_ns >= pause_ns()))
+        if (over || (done && waited_ns >= pause_ns()))
             return done;
+        if (!capio_still_open(fd, of)) {
+            over = 1;
+            continue;
+        }
         off64_t from = offset ? *offset + (off64_t)done : REAL(lseek64)(fd, 0, SEEK_CUR);
         int rc = capio_wait_more(of, seen, from + 1, done > 0, &waited_ns);
         if (rc < 0)

@@ -15,6 +15,7 @@
 
 struct capio_fd capio_fds[CAPIO_FDS];
 static struct capio_slot *slots;
+static struct capio_slot nobody;        /* stands for slot -1, when the server has none left: naps, then asks */
 
 int64_t capio_now_ns(void)
 {
@@ -27,7 +28,7 @@ int64_t capio_now_ns(void)
 struct capio_slot *capio_slot(int slot)
 {
     if (slot < 0 || slot >= CAPIO_SLOTS)
-        return NULL;
+        return slot == -1 ? &nobody : NULL;
     if (unlikely(!slots)) {
         struct capio_answer answer;
         if (capio_ask(CAPIO_CONTROL, 0, 0, "{\"do\": \"table\"}", NULL, &answer))
@@ -56,7 +57,7 @@ int capio_watch(int fd, int kind, int slot, const char *path)
     if (fd < 0 || fd >= CAPIO_FDS)
         return 0;
     struct capio_slot *at = kind == FOLDER ? NULL : capio_slot(slot);
-    if (kind != FOLDER && !at)
+    if (kind != FOLDER && (!at || (kind == WRITING && slot < 0)))
         return 0;
     capio_fds[fd] = (struct capio_fd){.slot = slot, .generation = at ? at->generation : 0, .path = path ? strdup(path) : NULL};
     __atomic_store_n(&capio_fds[fd].kind, (unsigned char)kind, __ATOMIC_RELEASE);
@@ -113,12 +114,15 @@ void capio_grown(int fd)
         syscall(SYS_futex, &at->counter, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
-/* The descriptor may be another file by now: closed and opened again by calls that the shim doesn't see. */
+/* The descriptor may be another file by now, closed and opened again by calls that the shim doesn't see; or its file is complete, and
+   the slot another's. Either way there is nothing to wait for, but bytes that came before: look once more. */
 int capio_still_open(int fd, struct capio_fd *of)
 {
     struct stat found;
     struct capio_slot *at = capio_slot(of->slot);
-    if (at && at->generation == of->generation && fstat(fd, &found) == 0 && found.st_ino == at->inode && found.st_dev == at->device)
+    if (of->slot == -1)
+        return 1;
+    if (at && __atomic_load_n(&at->generation, __ATOMIC_ACQUIRE) == of->generation && fstat(fd, &found) == 0 && found.st_ino == at->inode && found.st_dev == at->device)
         return 1;
     of->kind = NOTHING;
     return 0;
