@@ -63,7 +63,7 @@ def streams(flow, arguments):
 def small_files(flow, arguments):
     """Seconds of many files of 4 KiB through a folder."""
     count = arguments.files
-    return medians([taken(flow, lambda path: [*PROGRAM, "fill", path, count, 4096], lambda path: [*PROGRAM, "drain", path, count],
+    return medians([taken(flow, lambda path: [*PROGRAM, "fill", path, count, 4096], lambda path: [*PROGRAM, "drain", path, count, 4096],
                           f"many-{turn}") for turn in range(arguments.rounds)])
 
 

@@ -1,6 +1,6 @@
 """What the steps of perf/capio.py's workflow run: programs of the standard library that know nothing of capio.
 
-    capio_program.py write PATH NBYTES BUSY_S | read PATH NBYTES BUSY_S | hold PATH NBYTES | fill FOLDER COUNT NBYTES | drain FOLDER COUNT
+    capio_program.py write PATH NBYTES BUSY_S | read PATH NBYTES BUSY_S | hold PATH NBYTES | fill FOLDER COUNT NBYTES | drain FOLDER COUNT NBYTES
 
 BUSY_S: processor seconds of computing, spread over the blocks. `hold` writes and closes when its standard input ends.
 """
@@ -50,15 +50,15 @@ def fill(folder, count, nbytes):
             file.write(data)
 
 
-def drain(folder, count):
+def drain(folder, count, nbytes):
     """Read every file as it comes up in the folder."""
-    found = 0
+    found = read_nbytes = 0
     with os.scandir(folder) as entries:
         for entry in entries:
             with open(entry.path, "rb", buffering=0) as file:
-                file.read()
+                read_nbytes += len(file.read())
             found += 1
-    check(found == count, f"{found} files of {count} in {folder}")
+    check(found == count and read_nbytes == count * nbytes, f"{found} files of {count} in {folder}, {read_nbytes} bytes of {count * nbytes}")
 
 
 def check(is_right, sentence):
