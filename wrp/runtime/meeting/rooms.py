@@ -15,7 +15,7 @@ ENDED, OPEN, LOCKED, NO_ROOM, MISMATCH, LATE = range(6)
 
 _ROOMS = 256
 _NEAR = 8                       # rooms where a round is looked for first, from a place that its name says
-_PAUSES, _YIELDS = 64, 200
+_PAUSES, _YIELDS = 16, 200
 _GRACE_NS = 1_000_000_000
 
 # Byte offsets in the table: the token, how many rooms are taken that aren't near the place of their name, the rooms
