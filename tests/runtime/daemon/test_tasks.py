@@ -3,14 +3,16 @@
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 from harness.packages import make_package
-from wrp.errors import ConfigError, UsageError
+from wrp.errors import ConfigError, UsageError, WaitTimeout
 from wrp.runtime import tasks
 from wrp.runtime.daemon import attach
 from wrp.runtime.daemon.view import View
+from wrp.runtime.meeting import Meeting
 
 _MODULE = '''
 from wrp.runtime.waiting.coroutines import sleep
@@ -94,3 +96,30 @@ def test_tasks_of_a_killed_process_are_cancelled(pool, running):
             assert time.monotonic() < until, view.attached()
             time.sleep(0.02)
     assert pool.call(12).values[0] == 0
+
+
+def test_a_process_killed_in_a_meeting_has_not_come(running):
+    with attach(running.name, 10) as attached, View(running.name) as view:
+        pool = attached.pool("meetings", "meeting")
+        others = set(view.attached())
+        pid = os.fork()
+        if pid == 0:
+            try:
+                Meeting(attach(running.name, 10).pool("meetings"), 0, 2, 5).reduce(1000)
+            finally:
+                os._exit(1)
+        until = time.monotonic() + 10
+        while set(view.attached()) == others:
+            assert time.monotonic() < until
+            time.sleep(0.02)
+        time.sleep(0.3)
+        os.kill(pid, signal.SIGKILL)
+        assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+        while set(view.attached()) != others:
+            assert time.monotonic() < until, view.attached()
+            time.sleep(0.02)
+        with pytest.raises(WaitTimeout, match="participant 1 of 2"):
+            Meeting(pool, 1, 2, 5).barrier(timeout_s=0.2)
+        with ThreadPoolExecutor(1) as threads:
+            again = threads.submit(Meeting(pool, 0, 2, 5).reduce, 1)
+            assert Meeting(pool, 1, 2, 5).reduce(2) == again.result() == 3

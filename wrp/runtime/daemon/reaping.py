@@ -6,6 +6,7 @@ from wrp.comm import atomics
 from wrp.errors import OutOfSpace
 from wrp.runtime import bdev, clients, lanes, queues, tasks
 from wrp.runtime.daemon import processes
+from wrp.runtime.meeting import point
 from wrp.runtime.pool import Pool
 from wrp.runtime.routing.address import is_far
 
@@ -37,6 +38,8 @@ class Reaper:
     def _reclaim(self, number, word):
         """Give the slot out again once no worker has a task of it and what it held is free; else the next sweep tries again."""
         slot = self._table.slot(number)
+        if not point.forget(self._node, processes.pid_of(word)):
+            return
         if self._table.is_prepared(number):
             self._wake_workers(number)
             if clients.client_busy(slot, self._table.lane_count):

@@ -1,8 +1,10 @@
 """MeetingPoint: the module `meeting`, whose containers let participants of several nodes wait for each other. For those of one node see `rooms`."""
 
+import os
 from collections import OrderedDict
 
 from wrp.errors import UsageError
+from wrp.runtime import pools
 from wrp.runtime.meeting import rooms
 from wrp.runtime.meeting.rooms import GATHER, MAX, MIN, SUM
 from wrp.runtime.waiting.coroutines import Wait
@@ -14,8 +16,17 @@ _RESULTS = 4
 
 def table_of(pool):
     """Address of the rooms of a pool in its node's memory, or None."""
-    segment = pool._node.segment
-    found = segment.find(f"runtime.rooms.{pool._slot.number}")
+    return _table(pool._node.segment, pool._slot.number)
+
+
+def forget(node, pid):
+    """A process of the node has died: it doesn't take part in the rounds any more that it waited in. True when that is done."""
+    tables = [_table(node.segment, number) for number in range(pools.MOST)] if node.count == 1 else ()
+    return all([rooms.forget(table, os.getpid() << 32, pid) for table in tables if table is not None])
+
+
+def _table(segment, number):
+    found = segment.find(f"runtime.rooms.{number}")
     return segment.address + found[0] if found else None
 
 

@@ -23,7 +23,8 @@ _ASTRAY, _FIRST = 64, 128
 # and in a room. DONE is a futex: 1 when all have come. UNTIL: nobody waits any longer than that (ns, monotonic). TICKET: counts its rounds
 _TAKEN, _KEY, _NUMBER, _KIND, _COUNT, _CAME, _UNTIL, _TICKET = (8 * n for n in range(8))
 _DONE, _SLEEPERS, _WAITS, _RESULT = 64, 72, 80, 88
-_HERE = 128                     # a word for each participant: 1 when he has come
+_HERE = 128                     # a word for each participant that has come: who waits for him (HOLDER), _GONE once nobody does
+_GONE = 1
 _VALUES = _HERE + 8 * MOST
 _NBYTES = _VALUES + 8 * MOST
 NBYTES = _FIRST + _ROOMS * _NBYTES
@@ -103,9 +104,40 @@ def give_up(ask):
 def _given_up(ask, table, room):
     if atomics.load(room + _DONE):
         return _leave(ask, room)
+    here = room + _HERE + 8 * atomics.load(ask + 8 * PARTICIPANT)
+    if atomics.load(here) == atomics.load(ask + 8 * HOLDER):
+        atomics.store(here, _GONE)
     if atomics.add(room + _WAITS, -1) == 1:       # all gave up: the round is forgotten
         _free(table, room)
     return LATE
+
+
+@kernel
+def forget(table, holder, pid):
+    """A process has died: those of it that wait haven't come. False where the token isn't to be had now."""
+    seen = token_take(table, holder)
+    if seen >> 32 == pid:
+        atomics.swap(table, seen, 0)
+        seen = token_take(table, holder)
+    if seen:
+        return False
+    for number in range(_ROOMS):
+        room = _room(table, number)
+        if atomics.load(room + _TAKEN) and not atomics.load(room + _DONE):
+            _forget(table, room, pid)
+    token_give(table)
+    return True
+
+
+@kernel
+def _forget(table, room, pid):
+    for participant in range(atomics.load(room + _COUNT)):
+        here = room + _HERE + 8 * participant
+        if atomics.load(here) >> 32 == pid:
+            atomics.store(here, 0)
+            atomics.store(room + _CAME, atomics.load(room + _CAME) - 1)
+            if atomics.add(room + _WAITS, -1) == 1:
+                _free(table, room)
 
 
 @kernel
@@ -128,7 +160,7 @@ def _enter(ask):
     here = room + _HERE + 8 * participant
     if atomics.load(here) == 0:             # once, however often it comes
         atomics.store(room + _VALUES + 8 * participant, atomics.load(ask + 8 * VALUE))
-        atomics.store(here, 1)
+        atomics.store(here, atomics.load(ask + 8 * HOLDER))
         atomics.store(room + _CAME, atomics.load(room + _CAME) + 1)
     if atomics.load(room + _CAME) == count:
         atomics.store(room + _RESULT, _result(room, count))
