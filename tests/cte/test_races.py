@@ -53,6 +53,18 @@ def in_the_middle(monkeypatch, owner, method, action):
     monkeypatch.setattr(owner, method, interrupted)
 
 
+def just_after(monkeypatch, owner, method, action):
+    """Do `action` between the next call of the method and its answer."""
+    original = getattr(owner, method)
+
+    def interrupted(*args, **kwargs):
+        monkeypatch.setattr(owner, method, original)
+        answer = original(*args, **kwargs)
+        action()
+        return answer
+    monkeypatch.setattr(owner, method, interrupted)
+
+
 def reopened(open_store, store):
     store.close()
     return open_store()
@@ -341,3 +353,24 @@ def test_range_far_away_is_refused(open_store):
             store.put("t", "b", b"x", offset=offset)
     assert store.get("t", "b") == b"0123"
     assert_nothing_leaks(store)
+
+
+def test_what_wasnt_there_is_refused_though_another_puts_it_before_the_answer(open_store, monkeypatch):
+    store = open_store(memory=True)
+    store.create("t")
+    store.put("t", "old", b"old")
+
+    def put():
+        store.put("t", "b", b"new")
+    just_after(monkeypatch, store._changes, "remove", put)
+    with pytest.raises(NoSuchBlob):
+        store.delete("t", "b")
+    assert store.get("t", "b") == b"new"
+    store.delete("t", "b")
+    just_after(monkeypatch, store._edits, "score", put)
+    with pytest.raises(NoSuchBlob):
+        store.score("t", "b", 0.25)
+    assert store.score("t", "b") == 1 and store.score("t", "b", 0.25) == store.score("t", "b") == 0.25
+    in_the_middle(monkeypatch, store._edits, "rename", lambda: store.delete("t", "b"))
+    with pytest.raises(NoSuchBlob):
+        store.rename("t", "b", "c")

@@ -24,7 +24,7 @@ class Edits:
 
     def rename(self, old_name, new_name):
         """Give a blob another full name. Changed when it is taken; False without the blob."""
-        return self._catalog.has(old_name) and self._rename([old_name], [new_name])
+        return self._catalog.find(old_name) is not None and self._rename([old_name], [new_name])
 
     def _rename(self, old_names, new_names, tags=()):
         for _ in range(_TRIES):

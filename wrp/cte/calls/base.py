@@ -17,9 +17,11 @@ class Calls:
         record = self._catalog.find(full_name(tag, blob))
         if record is not None and record.kind == BLOB:
             return record
-        if self._catalog.find(tag) is None:
-            raise no_tag(tag)
-        raise NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r}")
+        raise self._absent(tag, blob)
+
+    def _absent(self, tag, blob):
+        """The error of a blob that wasn't there a moment ago; another rank may have put it since."""
+        return no_tag(tag) if self._catalog.find(tag) is None else NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r}")
 
     def _of_tag(self, tag):
         if self._catalog.find(tag) is None:

@@ -21,7 +21,7 @@ class Editing(Calls):
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
         if not self._changes.remove([full_name(tag, blob)]):
-            self._record(tag, blob)
+            raise self._absent(tag, blob)
         self._noted.note(Op.DELETE_BLOB, tag, blob)
 
     def destroy(self, tag):
@@ -43,7 +43,7 @@ class Editing(Calls):
         names.checked("tag", new_tag), names.checked("blob", new_blob)
         self._record(tag, blob)
         if not self._edits.rename(full_name(tag, blob), full_name(new_tag, new_blob)):
-            self._record(tag, blob)
+            raise self._absent(tag, blob)
 
     def rename_tag(self, tag, new_tag):
         """Give a tag, with all its blobs, another name. Changed when that is taken."""
@@ -63,7 +63,9 @@ class Editing(Calls):
             self._writable()
             if not 0 <= score <= 1:
                 raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
-            self._edits.score(full_name(tag, blob), score)
+            if not self._edits.score(full_name(tag, blob), score):
+                raise self._absent(tag, blob)
+            return float(score)
         return self._record(tag, blob).score
 
     def set_compression(self, tag, compression):
