@@ -56,6 +56,49 @@ def test_absent_rank_is_named():
     assert "rank 0 on " in done.stderr and "in 'meeting'; not there: rank 1 (pid " in done.stderr
 
 
+_SCRIPT = """
+from mpi4py import MPI
+import sys, time
+import wrp_cee
+from wrp.comm.ranks import speaks, world
+rank = MPI.COMM_WORLD.rank
+context = wrp_cee.ContextInterface("nowhere")
+{0}
+"""
+
+
+def test_an_error_before_the_first_call_ends_all():
+    done = run_python(_SCRIPT.format("if rank: raise ValueError('mine')\nworld()"), 2, timeout_s=30, env={"WRP_TIMEOUT_S": "25"})
+    assert done.returncode == 1 and "ValueError: mine" in done.stderr and "waited" not in done.stderr
+
+
+def test_ranks_that_did_not_meet_are_waited_for_once():
+    body = """
+if rank:
+    time.sleep(8)
+    sys.exit()
+begun = time.monotonic()
+for _ in range(2):
+    try:
+        world()
+    except Exception as error:
+        print(speaks(), error)
+print(time.monotonic() - begun < 5)
+"""
+    done = run_python(_SCRIPT.format(body), 2, timeout_s=30, env={"WRP_TIMEOUT_S": "2"})
+    lines = done.stdout.splitlines()
+    assert lines[0] == lines[1] and lines[0].startswith("True rank 0 on ") and "first call" in lines[0] and lines[2:] == ["True"]
+
+
+def test_different_steps_are_told_apart():
+    done = _job("""
+    if ranks.rank:
+        ranks.share(None, "one step")
+    else:
+        ranks.gather(b"x" * 100_000, "another step")""", WRP_TIMEOUT_S="3")
+    assert done.returncode in (9, 1) and "every rank must take the same steps" in done.stderr and "Traceback" not in done.stderr
+
+
 @pytest.mark.parametrize("ranks_per_node", ["2", "1"])
 def test_ticks_hold_the_deadline_off(ranks_per_node):
     done = _job("[(time.sleep(0.1), ranks.tick()) for _ in range(20 * ranks.rank)]",

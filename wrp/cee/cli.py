@@ -151,6 +151,8 @@ def _retrieve(args, store, ranks):
     else:
         with ranks.agreed("write the retrieved bytes"):
             if ranks.rank == 0:
+                if sys.stdout.isatty():
+                    raise UsageError("bytes of blobs are nothing for a terminal: give --out FILE, or send standard output elsewhere")
                 with speaking():
                     export.print_rows(store, rows)
     lines = [f"{_sum(rows)} written to {visible(args.out)}"] if args.out else []

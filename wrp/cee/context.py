@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 
 from wrp.cee import explore
 from wrp.cee.opening import borrow, give_back, no_store
-from wrp.comm.ranks import world
+from wrp.comm.ranks import speaks, watch
 from wrp.errors import NoSuchTag, UsageError, WrpError
 
 DEFAULT_MAX_RESULTS = 1024
@@ -40,13 +40,14 @@ class ContextInterface:
 
     The store is the folder `store`, else the one named by WRP_STORE, else ``wrp-store`` in the current folder. It
     is opened at the first call, for reading only until a call has to write, and closed by `close`, at the end of a
-    ``with`` block, or when Python ends. Runs in one plain process; under mpirun every rank gets the same answer.
+    ``with`` block, or when Python ends. Runs in one plain process; under mpirun every rank makes each call and gets the same answer.
     """
 
     def __init__(self, store=None):
         self._folder = store
         self._shared = None
         self.last_error = None
+        watch()
 
     def context_bundle(self, bundle):
         """Take in a list of AssimilationCtx. 0, or the error's exit code: ``last_error`` has the error. Collective."""
@@ -146,7 +147,7 @@ class ContextInterface:
         self._print(self.last_error)
 
     def _print(self, error):
-        if world().rank == 0:
+        if speaks():
             print(f"wrp: {error}", file=sys.stderr, flush=True)
 
     def _bundle(self, bundle):

@@ -2,10 +2,11 @@
 
 import atexit
 import os
+import sys
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.errors import StoreError
+from wrp.errors import StoreError, WrpError
 
 DEFAULT_FOLDER = "wrp-store"
 
@@ -85,4 +86,7 @@ def give_back(shared):
 @atexit.register
 def _close_all():
     while _shared:
-        _shared.popitem()[1].close()
+        try:
+            _shared.popitem()[1].close()
+        except WrpError as error:       # Python would add where it came from
+            print(f"wrp: {error}", file=sys.stderr, flush=True)

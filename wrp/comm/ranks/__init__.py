@@ -1,8 +1,8 @@
 """Ranks: the processes of a job and how they act together."""
 
 from wrp.comm.ranks.agreement import is_common
-from wrp.comm.ranks.ending import run
+from wrp.comm.ranks.ending import run, watch
 from wrp.comm.ranks.group import Ranks
-from wrp.comm.ranks.job import world
+from wrp.comm.ranks.job import speaks, world
 
-__all__ = ["Ranks", "is_common", "run", "world"]
+__all__ = ["Ranks", "is_common", "run", "speaks", "watch", "world"]

@@ -17,6 +17,7 @@ from wrp.errors import WaitTimeout, WrpError
 _INTERRUPTED, _TERMINATED = 130, 143
 _GRACE_S = 2.0          # whoever interrupts one rank mostly interrupts all, and ends them soon
 _current = []           # the world that ends with this process
+_watched = []           # the hook that was there before `watch`
 
 
 class Terminated(KeyboardInterrupt):
@@ -54,6 +55,22 @@ def install(ranks):
         atexit.register(_say_goodbye)
         sys.excepthook = partial(_end_job, sys.excepthook)
     _current[:] = [ranks]
+
+
+def watch():
+    """From now on an uncaught exception of this process ends the job also where MPI is up but the ranks haven't met. Local, idempotent."""
+    found = launcher()
+    if found is not None and found.size != 1 and not _watched:
+        _watched.append(sys.excepthook)
+        sys.excepthook = _end_early
+
+
+def _end_early(kind, error, trace):
+    _watched[0](kind, error, trace)
+    mpi = sys.modules.get("mpi4py.MPI")
+    if not _current and mpi is not None and mpi.Is_initialized() and not mpi.Is_finalized() and mpi.COMM_WORLD.Get_size() > 1:
+        flush()
+        mpi.COMM_WORLD.Abort(exit_code(error))
 
 
 def exit_code(error):

@@ -5,16 +5,17 @@ import os
 from wrp.comm.ranks import ending
 from wrp.comm.ranks.launcher import launcher, quiet_open_mpi
 from wrp.comm.ranks.solo import Solo
-from wrp.errors import UsageError
+from wrp.errors import UsageError, WaitTimeout
 
 _world = None
+_apart = None                   # why the ranks haven't met: they can't meet later
 
 
 def world():
     """The Ranks of all processes of this job. The first call, and the first after close(), is collective.
 
     Without a launcher in the environment, or with one that started one process, MPI is not imported.
-    Raises UsageError where the launcher started several processes that MPI doesn't connect.
+    Raises UsageError where the launcher started several processes that MPI doesn't connect, WaitTimeout when not all come.
     """
     global _world
     if _world is None:
@@ -23,6 +24,14 @@ def world():
             return _remember(Solo())
         _remember(_connected(found))
     return _world
+
+
+def speaks():
+    """True on the rank that says what all have to say, also where the ranks haven't met. Local."""
+    if _world is not None:
+        return _world.rank == 0
+    found = launcher()
+    return found is None or found.rank == 0
 
 
 def forget():
@@ -48,10 +57,21 @@ def _connected(found):
             "('srun --mpi=pmi2 ...' for MPICH)")
     if size == 1:
         return Solo()
-    from wrp.comm.ranks.joining import join
-    ranks = join(MPI.COMM_WORLD)
+    ranks = _joined(MPI.COMM_WORLD)
     ending.install(ranks)
     return ranks
+
+
+def _joined(comm):
+    global _apart
+    from wrp.comm.ranks.joining import join
+    if _apart is not None:
+        raise _apart
+    try:
+        return join(comm)
+    except WaitTimeout as error:
+        _apart = error
+        raise
 
 
 def _import_mpi(found):

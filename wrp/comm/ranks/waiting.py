@@ -54,10 +54,17 @@ def poll(test, is_lost, timeout_s, board=None):
 
 def wait(request, ranks, step):
     """Wait for one request of a collective step of `ranks`. Raises WaitTimeout and marks the group broken."""
-    if request.Test():
+    def test():
+        try:
+            return request.Test()
+        except RuntimeError as error:       # MPI's own: messages of two different steps have met
+            return ranks.give_up(request, f"rank {ranks.world_rank} on {ranks.host} is in '{step.what}', and another rank took a different step "
+                                 f"({error}); every rank must take the same steps")
+
+    if test():
         return
     started = time.monotonic()
-    lost = poll(request.Test, lambda: _lost(ranks, step), ranks.timeout_s, ranks.board)
+    lost = poll(test, lambda: _lost(ranks, step), ranks.timeout_s, ranks.board)
     if lost is None:
         return
     waited_s = time.monotonic() - started
@@ -81,7 +88,7 @@ def _lost(ranks, step):
 
 def _absent(ranks, step):
     if ranks.board is None:
-        return "not every rank called wrp.comm.ranks.world(): every rank of the job must"
+        return "not every rank of the job has made its first call of wrp: every one must"
     missing = ranks.board.missing(ranks.world_ranks, step.group, step.number)
     unseen = ranks.board.unseen(ranks.world_ranks)
     cure = "; every rank must take the same steps; a longer deadline is set by WRP_TIMEOUT_S"
