@@ -1,10 +1,16 @@
-"""Two ranks write, or read and check, files through MPI-IO: one in contiguous blocks, one in strides. argv: write | read, folder."""
+"""Two ranks write, or read and check, files through MPI-IO: one in contiguous blocks, one in strides. argv: write | read, folder.
 
+The writers stay until the readers have begun, so that these have to wait.
+"""
+
+import os
 import sys
+import time
 
 import numpy as np
 
 BLOCKS, NUMBERS = 50, 64        # blocks of each rank, numbers in each
+_PATIENCE_S, _HEAD_START_S = 60, 0.5
 
 
 def block(rank, number):
@@ -15,6 +21,9 @@ def main(what, folder):
     from mpi4py import MPI
 
     ranks = MPI.COMM_WORLD
+    begun = f"{folder}/../the readers have begun"
+    if what == "read":
+        open(begun, "w").close()
     mine = np.concatenate([block(ranks.rank, number) for number in range(BLOCKS)])
     for name, strided in (("contiguous", False), ("strided", True)):
         mode = MPI.MODE_CREATE | MPI.MODE_WRONLY if what == "write" else MPI.MODE_RDONLY
@@ -32,6 +41,15 @@ def main(what, folder):
             assert np.array_equal(found, mine), name
             assert file.Get_size() == mine.nbytes * ranks.size
         file.Close()
+    if what == "write":
+        _wait_for(begun)
+
+
+def _wait_for(path):
+    deadline = time.monotonic() + _PATIENCE_S
+    while not os.path.exists(path) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    time.sleep(_HEAD_START_S)
 
 
 if __name__ == "__main__":

@@ -167,6 +167,16 @@ def test_odd_and_long_names(folder, capfdbinary):
     assert long in lines and lines[lines.index(long) + 1].split() == ["chunk_0", "1"]
 
 
+def test_a_terminal_gets_no_bytes(filled):
+    ours, theirs = os.openpty()
+    try:
+        done = subprocess.run([sys.executable, "-m", "wrp.cee.cli", "retrieve", "run", "--store", str(filled)], stdin=subprocess.DEVNULL,
+                              stdout=theirs, stderr=subprocess.PIPE, text=True, timeout=50)
+    finally:
+        os.close(ours), os.close(theirs)
+    assert done.returncode == 2 and "nothing for a terminal: give --out FILE" in done.stderr
+
+
 def test_retrieve_replaces_with_force_only(filled, capfdbinary, tmp_path):
     out = tmp_path / "out"
     out.write_bytes(b"mine")
