@@ -111,6 +111,8 @@ class Flow:
         try:
             return self.server.wait(LIMIT_S)
         finally:
+            if self.server.poll() is None:      # the next test's server may have its name
+                self.kill_server()
             for process in self.started:
                 killed(process)
             self._log.close()

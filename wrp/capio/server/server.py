@@ -70,7 +70,8 @@ class Server:
         try:
             while not self._is_ending:
                 self._round(self._poll.poll(self._nap_s()))
-                self._is_ending |= self._is_over()
+                if self._is_over():         # no |=: a signal in between would be forgotten
+                    self._is_ending = True
         finally:
             if self.nodes is not None:
                 self.nodes.end_all()
