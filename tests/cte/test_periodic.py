@@ -265,6 +265,8 @@ def test_nothing_is_added_to_a_journal_whose_name_may_be_lost(tmp_path, monkeypa
 @pytest.mark.mpi
 def test_what_any_rank_has_put_or_removed_is_written_down(shared_folder, tmp_path):
     ranks = world()
+    if ranks.nodes > 1:
+        pytest.skip("of several nodes: nodes/test_ends.py")
     with Store.open(shared_folder, ranks, config=load(configured(tmp_path, flush_data_period_ms=30, transaction_log_capacity="4k"))) as store:
         for turn in range(40):
             store.put("t", f"{ranks.rank} {turn}", b"x" * 1000)

@@ -235,6 +235,11 @@ def test_all_ranks_add_and_remove_together(shared_folder, tmp_path):
     path = tmp_path / "targets.yaml"
     path.write_text("storage: [{path: 'ram::r', capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 32m}]\n")
     with Store.open(shared_folder, ranks, config=load(path)) as store:
+        if ranks.nodes > 1:
+            for change in (lambda: store.add_target("more", "ram", 4 * MIB), lambda: store.remove_target("ram::r")):
+                with pytest.raises(UsageError, match=f"a job of {ranks.nodes} nodes has the targets that it was opened with"):
+                    change()
+            return
         scratch = ranks.share(str(tmp_path / "scratch"), "where")
         for name, kind in (("more", "ram"), (scratch, "file")):
             assert store.add_target(name, kind, 4 * MIB).name == name
