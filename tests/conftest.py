@@ -1,6 +1,7 @@
 """What every test gets: a time limit, a check for things left behind, and a common end on all ranks of a job."""
 
 import os
+import signal
 
 import pytest
 from harness import job as jobs
@@ -20,6 +21,8 @@ _FAILURE = pytest.StashKey()
 @pytest.hookimpl(tryfirst=True)
 def pytest_configure(config):
     config.stash[_JOB] = None
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)    # of a shell that began us in the background; tests' programs would inherit it
     if launcher() is not None:
         config.option.color = "no"      # mpirun gives rank 0 a terminal that nobody looks at
 
