@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import numpy as np
 
 from blobs import measure
-from timing import setting, write
+from timing import in_turns, setting, write
 from wrp.comm.atomics import load as load_word
 from wrp.comm.ranks.solo import Solo
 from wrp.comm.sizes import format_size
@@ -43,10 +43,21 @@ def ram(seconds):
     phases = _bench("PutGet", 1, 1, "4k", 8192, "--jitted")["phases"]
     get, copy = (phases[name]["latency_ns"]["p50"] for name in ("get", "memcpy"))
     rows["get 4 KiB from a jitted loop, us"] = _at_most(get / 1e3, (3 * copy + 300) / 1e3)
-    rows["puts of 4 KiB in batches of 64, per second"] = _at_least(_bench("Put", 1, 64, "4k", 16384)["phases"]["put"]["operations_per_s"], 700_000)
+    rows["puts of 4 KiB in batches of 64, per second"] = _at_least(_batches(seconds), 700_000)
     for name, ratio in _bench("PutGet", 2, 1, "1m", 64)["ratios"].items():
         rows[f"two clients, 1 MiB: {name.replace('_to_', ' / two ')}s"] = _at_least(ratio, 0.8)
     return rows
+
+
+def _batches(seconds):
+    """Puts per second, into memory that has its pages."""
+    groups, row = [[f"b{number}" for number in range(start, start + 64)] for start in range(0, 16384, 64)], np.zeros((64, 4096), np.uint8)
+    with Store.open(None) as store:
+        def put():
+            for names in groups:
+                store.put_many("t", names, row)
+        put()
+        return 64 * len(groups) / in_turns({"put": put}, seconds)["put"]
 
 
 def files(folder, seconds):
@@ -61,10 +72,10 @@ def files(folder, seconds):
         def pwrite():
             for number in range(count):
                 os.pwrite(plain, data, number * MIB)
-        ours, theirs = _in_turns((put, pwrite), seconds)
-        rows[f"put of {count} x 1 MiB into a file / pwrite"] = _at_least(theirs / ours, 0.9)
-        ours, theirs = _in_turns((lambda: (put(), store.flush()), lambda: (pwrite(), os.fdatasync(plain))), seconds)
-        rows["the same and flushed / pwrite and fdatasync"] = _at_least(theirs / ours, 0.9)
+        taken = in_turns({"ours": put, "theirs": pwrite}, seconds)
+        rows[f"put of {count} x 1 MiB into a file / pwrite"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
+        taken = in_turns({"ours": lambda: (put(), store.flush()), "theirs": lambda: (pwrite(), os.fdatasync(plain))}, seconds)
+        rows["the same and flushed / pwrite and fdatasync"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
     return rows
 
 
@@ -81,8 +92,8 @@ def journal(folder, seconds):
             os.fdatasync(first)
             os.pwrite(second, data[:200], 0)
             os.fdatasync(second)
-        ours, theirs = _in_turns((durable, plain), seconds)
-    return {"durable put of 4 KiB, time / the same two writes and syncs": _at_most(ours / theirs, 1.15)}
+        taken = in_turns({"ours": durable, "theirs": plain}, seconds)
+    return {"durable put of 4 KiB, time / the same two writes and syncs": _at_most(taken["ours"] / taken["theirs"], 1.15)}
 
 
 def many(folder, blobs):
@@ -118,17 +129,6 @@ def _timed(function):
     start = time.perf_counter()
     function()
     return time.perf_counter() - start
-
-
-def _in_turns(functions, seconds):
-    """Median seconds of each."""
-    taken, end = [[] for _ in functions], time.perf_counter() + seconds
-    for function in functions:
-        function()
-    while time.perf_counter() < end or len(taken[0]) < 5:
-        for function, values in zip(functions, taken):
-            values.append(_timed(function))
-    return [statistics.median(values) for values in taken]
 
 
 def _configured(folder, name, text):

@@ -6,33 +6,17 @@ Rank 0 asks, the other node has the blobs. MPI's own get fetches the same bytes 
 """
 
 import argparse
-import statistics
 import sys
-import time
 
 import numpy as np
 
-from timing import setting, write
+from timing import in_turns, setting, write
 from wrp.comm.ranks import run
 from wrp.comm.sizes import parse_size
 from wrp.cte import Store
 from wrp.errors import UsageError
 
 SMALL, MANY, PIECE = 1024, 64, 4 << 20
-
-
-def in_turns(contenders, seconds):
-    """{name: median seconds} of functions that take turns."""
-    taken = {name: [] for name in contenders}
-    for function in contenders.values():
-        function()
-    end = time.perf_counter() + seconds
-    while time.perf_counter() < end or len(next(iter(taken.values()))) < 5:
-        for name, function in contenders.items():
-            start = time.perf_counter()
-            function()
-            taken[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in taken.items()}
 
 
 def measure(ranks, nbytes, seconds):

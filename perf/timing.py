@@ -19,6 +19,20 @@ def per_call(function, seconds=0.5, least=5):
     return statistics.median(taken)
 
 
+def in_turns(contenders, seconds):
+    """{name: median seconds} of functions that take turns."""
+    taken = {name: [] for name in contenders}
+    for function in contenders.values():
+        function()
+    end = time.perf_counter() + seconds
+    while time.perf_counter() < end or len(next(iter(taken.values()))) < 5:
+        for name, function in contenders.items():
+            start = time.perf_counter()
+            function()
+            taken[name].append(time.perf_counter() - start)
+    return {name: statistics.median(values) for name, values in taken.items()}
+
+
 def together(ranks, function):
     """Seconds from a barrier until the last rank has done `function`: the same number on every rank. Collective."""
     ranks.barrier("the start of a measurement")
