@@ -9,6 +9,7 @@ import wrp
 from wrp.cae import ingest, omni, plan, registry, report, url
 from wrp.cae.progress import Silent, progress
 from wrp.cae.resume import Finished
+from wrp.comm.command import Parser
 from wrp.comm.ranks import run
 from wrp.comm.ranks.ending import discard
 from wrp.comm.sizes import format_size
@@ -163,13 +164,8 @@ def _seconds(text):
     raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; wrp_cae_omni --help shows how to call it")
-
-
 def _parser():
-    parser = _Parser(prog="wrp_cae_omni", add_help=False, allow_abbrev=False, epilog=_EXIT_CODES,
+    parser = Parser(prog="wrp_cae_omni", add_help=False, allow_abbrev=False, epilog=_EXIT_CODES,
                      description="Take the files that a job file names into a store, in parallel over the ranks of the job.")
     parser.add_argument("jobs", nargs="?", metavar="jobs.yaml", help="the OMNI job file")
     parser.add_argument("--store", metavar="DIR", help=f"the store's folder (default: WRP_STORE, else {_FOLDER})")

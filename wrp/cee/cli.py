@@ -1,6 +1,5 @@
 """The command ``wrp_cee``: ls, query, stat, retrieve, export, destroy. Rank 0 speaks, every rank ends alike."""
 
-import argparse
 import dataclasses
 import io
 import json
@@ -13,7 +12,7 @@ from wrp import __version__
 from wrp.cee import explore, export
 from wrp.cee.opening import DEFAULT_FOLDER, opened
 from wrp.cee.printing import checksum, count, moment, table, visible
-from wrp.comm.command import say, speaking
+from wrp.comm.command import Parser, say, speaking
 from wrp.comm.ranks import run
 from wrp.comm.sizes import format_size
 from wrp.errors import UsageError
@@ -52,11 +51,6 @@ def _warn(ranks, sentences):
             print(f"wrp: {visible(sentence)}", file=sys.stderr, flush=True)
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
-
-
 def _parsed(arguments):
     """(arguments, None) or (None, UsageError): every rank reads the same line, so the error can wait until the ranks have met."""
     try:
@@ -73,7 +67,7 @@ def _parsed(arguments):
 
 
 def _parser():
-    parser = _Parser(prog="wrp_cee", description="Look into a store, get contexts out of it, destroy them.", allow_abbrev=False)
+    parser = Parser(prog="wrp_cee", description="Look into a store, get contexts out of it, destroy them.", allow_abbrev=False)
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
 

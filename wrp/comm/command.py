@@ -1,10 +1,43 @@
-"""What the commands share: standard output that is written whole, or one sentence why it wasn't."""
+"""What the commands share: arguments refused with a sentence, a main of all ranks, standard output that is written whole or one sentence why it isn't."""
 
+import argparse
+import json
 import sys
 from contextlib import contextmanager
 
-from wrp.comm.ranks.ending import discard
-from wrp.errors import WrpError
+from wrp.comm.ranks.ending import discard, run
+from wrp.errors import UsageError, WrpError
+
+
+class Parser(argparse.ArgumentParser):
+    """An ArgumentParser whose `parse_args` raises UsageError instead of ending the process."""
+
+    def error(self, message):
+        """Raise UsageError."""
+        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
+
+
+def together(parser, parse, work, arguments=None):
+    """The main of a command of all ranks: `work(ranks, options)` with what `parse(arguments)` gives on each. Returns the exit code.
+
+    Collective, except for --help, which needs no ranks. A UsageError of `parse` is told once.
+    """
+    given = sys.argv[1:] if arguments is None else list(arguments)
+    if {"-h", "--help"} & set(given):
+        parser.print_help()
+        return 0
+    return run(lambda ranks: work(ranks, _read(ranks, parse, given)))
+
+
+def _read(ranks, parse, given):
+    with ranks.agreed("reading the options"):
+        return parse(given)
+
+
+def show(ranks, result, as_json, lines):
+    """Rank 0 says the result, which JSON can say, or the `lines` for people. Local."""
+    if ranks.rank == 0:
+        say(json.dumps(result, indent=1) if as_json else "\n".join(lines))
 
 
 def say(text):

@@ -1,13 +1,11 @@
 """The command ``wrp_cte_bench``: puts and gets of blobs by several clients, beside plain copies of the same bytes in the same run."""
 
-import argparse
-import json
 import os
 import sys
 
 import numpy as np
 
-from wrp.comm.ranks import run
+from wrp.comm.command import Parser, show, together
 from wrp.comm.sizes import format_size, parse_size
 from wrp.cte import Store
 from wrp.cte.bench import loops, phase
@@ -20,30 +18,16 @@ _REGION = 64 << 20              # bytes that the plain copies of a thread rotate
 _MOST = 1 << 40
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
-
-
 def main(arguments=None):
     """Run the command; returns its exit code (see wrp.errors). Collective over the ranks of the job."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if {"-h", "--help"} & set(given):
-        _parser().print_help()
-        return 0
-    return run(lambda ranks: _run(ranks, given))
+    return together(_parser(), parse, _run, arguments)
 
 
-def _run(ranks, given):
-    options = None
-    with ranks.agreed("reading the options"):
-        options = parse(given)
+def _run(ranks, options):
     result = measure(ranks, options)
-    if ranks.rank == 0:
-        print(json.dumps(result, indent=1) if options.json else "\n".join(_lines(result)), flush=True)
+    show(ranks, result, options.json, _lines(result))
     if result["wrong"]:
         raise WrpError(f"{result['wrong']} of {result['blobs']} blobs didn't have the bytes that were put")
-    return 0
 
 
 def parse(arguments):
@@ -159,7 +143,7 @@ def _lines(result):
 
 
 def _parser():
-    parser = _Parser(prog="wrp_cte_bench", description="Puts and gets of blobs, and plain copies of the same bytes; collective over the ranks of a job.")
+    parser = Parser(prog="wrp_cte_bench", description="Puts and gets of blobs, and plain copies of the same bytes; collective over the ranks of a job.")
     add = parser.add_argument
     add("test_case", choices=list(_CASES), help="Put, Get (of blobs that are put before, not timed), or PutGet: one after the other")
     add("threads", type=int, help="clients of each rank")

@@ -1,13 +1,11 @@
 """The command ``wrp_run_thrpt_benchmark``: throughput and honest latencies of tasks, beside what the machine does without them."""
 
-import argparse
-import json
 import os
 import sys
 
-from wrp.comm.ranks import run
+from wrp.comm.command import Parser, show, together
 from wrp.comm.sizes import parse_size
-from wrp.errors import UsageError, WrpError
+from wrp.errors import WrpError
 from wrp.runtime.bench import client, loops, meetings, nodes, plain, report
 from wrp.runtime.bench.stage import Stage, check
 
@@ -15,18 +13,14 @@ _POLICIES = ("map_by_pid_tid", "round_robin", "random")
 _ASIDE_S = (0.05, 1.0)          # least and most time of each measurement beside the clients
 
 
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
-
-
 def main(arguments=None):
     """Run the command; returns its exit code (see wrp.errors). Collective over the ranks of the job."""
-    given = sys.argv[1:] if arguments is None else list(arguments)
-    if {"-h", "--help"} & set(given):
-        _parser().print_help()
-        return 0
-    return run(lambda ranks: _run(ranks, given))
+    return together(_parser(), parse, _run, arguments)
+
+
+def _run(ranks, options):
+    result = measure(ranks, options)
+    show(ranks, result, options.json, report.lines(result, options.verbose))
 
 
 def measure(ranks, options):
@@ -60,20 +54,6 @@ def parse(arguments):
     options.io_size, options.max_file_size = parse_size(options.io_size), parse_size(options.max_file_size)
     check(options)
     return options
-
-
-def _run(ranks, given):
-    options = None
-    with ranks.agreed("reading the options"):
-        options = parse(given)
-    result = measure(ranks, options)
-    if ranks.rank == 0:
-        if options.json:
-            print(json.dumps(result, indent=1), flush=True)
-        else:
-            for line in report.lines(result, options.verbose):
-                print(line, flush=True)
-    return 0
 
 
 def _clients(stage):
@@ -155,7 +135,7 @@ def _result(stage, parts, python, aside):
 
 
 def _parser():
-    parser = _Parser(prog="wrp_run_thrpt_benchmark", description="Throughput and latency of the runtime's tasks; collective over the ranks of a job. "
+    parser = Parser(prog="wrp_run_thrpt_benchmark", description="Throughput and latency of the runtime's tasks; collective over the ranks of a job. "
                      "With two ranks or more on a node the first is the worker and the others are clients.")
     add = parser.add_argument
     add("--test-case", choices=list(loops.CASES), default="bdev_io", help="bdev_io: allocate, write, free; bdev_allocation: allocate, free; "

@@ -1,17 +1,12 @@
 """The command ``wrp-runtime``: its arguments, and which function answers. Only `start` and `restart` are collective."""
 
-import argparse
 import sys
 
+from wrp.comm.command import Parser
 from wrp.comm.ranks import run
 from wrp.errors import UsageError, WrpError
 from wrp.runtime.commands import compose, conf, doctor, monitor, new, start, status
 from wrp.runtime.daemon.stopping import Signals
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
 
 
 def main(arguments=None):
@@ -43,7 +38,7 @@ def _told(error):
 
 
 def _parser():
-    parser = _Parser(prog="wrp-runtime", description="Hold a runtime for other jobs of its nodes, and look after it.")
+    parser = Parser(prog="wrp-runtime", description="Hold a runtime for other jobs of its nodes, and look after it.")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     _add_daemon(commands)
     _add_views(commands)
