@@ -14,6 +14,7 @@ from timing import in_turns, setting, write
 from wrp.comm.ranks import run
 from wrp.comm.sizes import parse_size
 from wrp.cte import Store
+from wrp.cte.nodes.homes import home_of
 from wrp.errors import UsageError
 
 SMALL, MANY, PIECE = 1024, 64, 4 << 20
@@ -22,7 +23,7 @@ SMALL, MANY, PIECE = 1024, 64, 4 << 20
 def measure(ranks, nbytes, seconds):
     """Figures on rank 0, None elsewhere. Collective."""
     with Store.open(None, ranks) as store:
-        homed = (f"b{number}" for number in range(1 << 20) if store.home("t", f"b{number}") == 1)
+        homed = (f"b{number}" for number in range(1 << 20) if home_of("t", f"b{number}", ranks.nodes) == 1)
         large, small = next(homed), [next(homed) for _ in range(MANY)]
         place = _region(store._parts.runtime, nbytes)
         ranks.barrier("the memory for MPI's own get is there")

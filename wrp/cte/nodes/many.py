@@ -8,30 +8,29 @@ from wrp.cte.nodes.wire import INLINE, PORTION
 _NAMES = 4096                   # in one question
 
 
-def put_many(store, net, tag, blobs, rows, score):
-    """Put rows under names, each at its home; the other nodes where something was put. For the arguments see Store.put_many."""
-    array, asked, under_way = pieces.rows_of(rows), set(), []
+def put_many(store, routes, tag, blobs, rows, score):
+    """Put rows under names, each at its home. For the arguments see Store.put_many."""
+    array, net, under_way = pieces.rows_of(rows), routes.net, []
     try:
-        for home, numbers in _by_home(store, tag, blobs).items():
+        for home, numbers in _by_home(routes, tag, blobs).items():
             if array is None or array.shape[1] > INLINE:
                 for number in numbers:
                     store.put(tag, blobs[number], rows[number], score=score)
             elif home == net.node:
                 net.calls["put_many"](tag, [blobs[number] for number in numbers], array[numbers], array.shape[1], score)
             else:
-                asked.add(home)
+                routes.changed_at.add(home)
                 for part in _parts(numbers, array.shape[1]):
                     under_way.append(net.begin(home, "put_many", tag, [blobs[number] for number in part], array[part].tobytes(), array.shape[1], score))
     finally:
         net.answers(under_way)
-    return asked
 
 
-def get_many(store, net, tag, blobs, rows):
+def get_many(store, routes, tag, blobs, rows):
     """The bytes of blobs, as a list, or where `rows` (uint8, n x nbytes) are given into them. See Store.get_many."""
-    under_way, nbytes = [], rows.shape[1] if rows is not None else None
+    net, under_way, nbytes = routes.net, [], rows.shape[1] if rows is not None else None
     found = [None] * len(blobs)
-    by_home = _by_home(store, tag, blobs)
+    by_home = _by_home(routes, tag, blobs)
     own = by_home.pop(net.node, ())
     for home, numbers in by_home.items():
         for part in _parts(numbers, nbytes or 1):
@@ -50,11 +49,11 @@ def get_many(store, net, tag, blobs, rows):
     return found
 
 
-def _by_home(store, tag, blobs):
+def _by_home(routes, tag, blobs):
     """{home: numbers of the blobs}."""
     found = {}
     for number, blob in enumerate(blobs):
-        found.setdefault(store.home(tag, blob), []).append(number)
+        found.setdefault(routes.home(tag, blob), []).append(number)
     return found
 
 

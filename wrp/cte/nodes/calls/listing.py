@@ -1,0 +1,87 @@
+"""Calls that say what there is: of a blob its home says it, of a tag every node its part."""
+
+from dataclasses import replace
+
+from wrp.cte import names
+from wrp.cte.calls import BlobInfo
+from wrp.cte.nodes.calls.base import NodesCalls
+from wrp.cte.telemetry import Change
+from wrp.errors import NoSuchTag
+
+
+class NodesListing(NodesCalls):
+    """See store.NodesStore; what calls mean is said in wrp.cte.calls.listing."""
+
+    def list(self, tag, prefix=""):
+        """As Store.list, over all nodes."""
+        return sorted((blob for part in self._routes.of_tag("list", tag, prefix) for blob in part), key=names.natural)
+
+    def exists(self, tag, blob=None):
+        """As Store.exists."""
+        return self._routes.knows(tag) if blob is None else self._routes.net.at(self._routes.home(tag, blob), "exists", tag, blob)
+
+    def size(self, tag, blob):
+        """As Store.size."""
+        return self.info(tag, blob).size
+
+    def tag_size(self, tag):
+        """As Store.tag_size, over all nodes."""
+        return sum(self._routes.of_tag("sums", tag))
+
+    def info(self, tag, blob):
+        """As Store.info."""
+        return _info(self._routes.look("info", tag, blob))
+
+    def infos(self, tag):
+        """As Store.infos, over all nodes."""
+        found = {blob: _info(fields) for part in self._routes.of_tag("infos", tag) for blob, *fields in part}
+        return {blob: found[blob] for blob in sorted(found, key=names.natural)}
+
+    def tag_stamp(self, tag):
+        """As Store.tag_stamp: as the tag's home says, which learns of it here if only homes of its blobs knew it."""
+        home = self._routes.home(names.checked("tag", tag))
+        try:
+            return self._routes.net.at(home, "tag_stamp", tag)
+        except NoSuchTag:
+            if not self.exists(tag):
+                raise
+            self.create(tag)
+            return self._routes.net.at(home, "tag_stamp", tag)
+
+    def extents(self, tag, blob):
+        """As Store.extents: on the blob's home, whose ram is target 0."""
+        return [tuple(extent) for extent in self._routes.look("extents", tag, blob)]
+
+    def tags(self, pattern=".*"):
+        """As Store.tags, over all nodes."""
+        names.matcher("tag", pattern)
+        return sorted({tag for part in self._routes.net.everywhere("tags", pattern) for tag in part}, key=names.natural)
+
+    def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
+        """As Store.blobs, over all nodes."""
+        names.matcher("tag", tag_pattern), names.matcher("blob", blob_pattern)
+        found = [tuple(pair) for part in self._routes.net.everywhere("blobs", tag_pattern, blob_pattern, limit) for pair in part]
+        found.sort(key=lambda pair: tuple(map(names.natural, pair)))
+        return found[:limit] if limit else found
+
+    # observing
+
+    def telemetry(self, minimum=0, limit=0):
+        """As Store.telemetry: of this node, where calls of others on its blobs are noted too."""
+        return self._here.telemetry(minimum, limit)
+
+    def changed(self, since=0, until=None, limit=0, pattern=".*"):
+        """As Store.changed, over all nodes; their clocks differ."""
+        names.matcher("tag", pattern)
+        found = sorted(change for part in self._routes.net.everywhere("changed", since, until, limit, pattern) for change in map(tuple, part))
+        return [Change(*change) for change in (found[:limit] if limit else found)]
+
+    def statistics(self):
+        """As Store.statistics: of this node."""
+        return self._here.statistics()
+
+
+def _info(fields):
+    """The BlobInfo of a list of its fields."""
+    info = BlobInfo(*fields)
+    return replace(info, tiers=tuple(info.tiers))

@@ -1,0 +1,72 @@
+"""Calls that give bytes, wherever the home of their blob is."""
+
+import time
+
+from wrp.cte import names, pieces
+from wrp.cte.calls.base import READS, busy
+from wrp.cte.calls.reading import target_of
+from wrp.cte.nodes.calls.base import NodesCalls
+from wrp.cte.nodes.many import get_many
+from wrp.cte.nodes.wire import record_of
+from wrp.errors import NoSuchTag, RangeError, UsageError, WaitTimeout
+
+_SHORTEST_NAP_S, _LONGEST_NAP_S = 1e-3, 50e-3
+
+
+class NodesReading(NodesCalls):
+    """See store.NodesStore; what calls mean is said in wrp.cte.calls.reading."""
+
+    def get(self, tag, blob, offset=0, size=None, out=None):
+        """As Store.get. The bytes of a blob with another home come straight into `out`."""
+        home = self._routes.home(tag, blob)
+        if home == self._routes.node:
+            try:
+                return self._here.get(tag, blob, offset, size, out)
+            except NoSuchTag:
+                return self._routes.look("look", tag, blob, 0, None)
+        target = pieces.bytes_of(out, writable=True) if out is not None else None
+        if target is not None and size is None:
+            size = len(target)
+        elif target is not None and size > len(target):
+            raise RangeError(f"{size} bytes of blob {blob!r} don't fit into the buffer of {len(target)}")
+        for _ in range(READS):
+            plain, data = self._routes.look("look", tag, blob, offset, size)
+            if data is not None:
+                if target is None:
+                    return data
+                if size:
+                    target[:size] = data
+                return size
+            record = record_of(plain)
+            place = target_of(record, offset, size, out)
+            if self._routes.net.read(home, record, offset, place):
+                return len(place) if out is not None else bytes(place)
+        raise busy(tag, blob)
+
+    def get_many(self, tag, blobs, out=None):
+        """As Store.get_many; one question for each home."""
+        if out is None:
+            return get_many(self, self._routes, tag, blobs, None)
+        rows = pieces.rows_of(out)
+        if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
+            raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
+        names.all_checked("blob", blobs)
+        get_many(self, self._routes, tag, blobs, rows)
+        return None
+
+    def view(self, tag, blob):
+        """As Store.view; a copy where the blob has its home on another node."""
+        if self._routes.home(tag, blob) == self._routes.node and self._here.exists(tag, blob):
+            return self._here.view(tag, blob)
+        return memoryview(self.get(tag, blob)).toreadonly()
+
+    def wait(self, tag, blob, timeout_s=None):
+        """As Store.wait."""
+        timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
+        deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
+        while not self.exists(tag, blob):
+            if time.monotonic() >= deadline:
+                raise WaitTimeout(f"waited {timeout_s:g} s for blob {blob!r} of tag {tag!r}, which nobody has put")
+            time.sleep(nap)
+            nap = min(2 * nap, _LONGEST_NAP_S)
+        return self.info(tag, blob)

@@ -1,0 +1,69 @@
+"""Calls that put bytes, each at the home of its blob."""
+
+from wrp.cte import names, pieces
+from wrp.cte.nodes.calls.base import NodesCalls
+from wrp.cte.nodes.many import put_many
+from wrp.cte.nodes.wire import INLINE
+from wrp.cte.reservation import Reservation
+from wrp.errors import UsageError
+
+
+class NodesWriting(NodesCalls):
+    """See store.NodesStore; what calls mean is said in wrp.cte.calls.writing."""
+
+    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None, min_persistence="volatile"):
+        """As Store.put."""
+        self._writable()
+        if not 0 <= score <= 1:
+            raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        if min_persistence != "volatile":
+            raise UsageError("min_persistence is for jobs of one node: leave it out, and flush")
+        names.checked("tag", tag), names.checked("blob", blob)
+        home = self._routes.home(tag, blob)
+        if home == self._routes.node:
+            return self._here.put(tag, blob, data, offset, score, compression, if_generation)
+        if compression is not None:
+            from wrp.cte.codecs.compression import Compression, Outcome
+
+            config = Compression.of(compression).get_config()
+            return Outcome(*self._routes.change("put", tag, blob, self._sent(home, data), offset, score, config, if_generation))
+        self._routes.change("put", tag, blob, self._sent(home, data), offset, score, None, if_generation)
+        return None
+
+    def _sent(self, home, data):
+        """`data` as an argument of a call: the bytes, or extents of the home that hold them."""
+        view = pieces.bytes_of(data)
+        return bytes(view) if len(view) <= INLINE else self._routes.net.far[home].carry(view)
+
+    def put_many(self, tag, blobs, rows, score=1.0):
+        """As Store.put_many; one question for each home and megabyte."""
+        self._writable()
+        if len(blobs) != len(rows):
+            raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+        names.checked("tag", tag), names.all_checked("blob", blobs)
+        put_many(self, self._routes, tag, blobs, rows, score)
+
+    def append(self, tag, blob, data):
+        """As Store.append."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        home = self._routes.home(tag, blob)
+        if home == self._routes.node:
+            self._here.append(tag, blob, data)
+        else:
+            self._routes.change("append", tag, blob, self._sent(home, data))
+
+    def truncate(self, tag, blob, nbytes):
+        """As Store.truncate."""
+        self._writable()
+        self._routes.change("truncate", tag, blob, nbytes)
+
+    def reserve(self, tag, blob, nbytes, score=1.0):
+        """As Store.reserve; the bytes of a blob with another home are copied there at the commit."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        if self._routes.home(tag, blob) == self._routes.node:
+            return self._here.reserve(tag, blob, nbytes, score)
+        if nbytes < 0 or not 0 <= score <= 1:
+            raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")
+        return Reservation(None, nbytes, None, lambda view: self.put(tag, blob, view, score=score))

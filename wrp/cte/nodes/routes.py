@@ -1,0 +1,53 @@
+"""Routes: where a call of a store of several nodes goes, the home of a name or all nodes. What is called is in calls/."""
+
+from wrp.cte import names
+from wrp.cte.calls.base import no_tag
+from wrp.cte.nodes.homes import home_of
+from wrp.errors import NoSuchBlob, NoSuchTag
+
+
+class Routes:
+    """The routes of one rank over its Net. `changed_at`: other nodes where it has changed something since its last flush."""
+
+    def __init__(self, net):
+        self.net, self.node = net, net.node
+        self.changed_at = set()
+
+    def home(self, tag, blob=None):
+        """Number of the node whose catalog has a blob's or tag's record."""
+        return home_of(tag, blob, self.net.nodes)
+
+    def change(self, call, tag, blob, *args):
+        """What a call of Answering for a blob gives that changes something, at its home, here or there."""
+        return self._named(self.change_at, call, tag, blob, args)
+
+    def look(self, call, tag, blob, *args):
+        """The same of one that changes nothing."""
+        return self._named(self.net.at, call, tag, blob, args)
+
+    def _named(self, function, call, tag, blob, args):
+        """The home of a blob may not know a tag that is there."""
+        names.checked("tag", tag), names.checked("blob", blob)
+        try:
+            return function(self.home(tag, blob), call, tag, blob, *args)
+        except NoSuchTag:
+            if not self.knows(tag):
+                raise
+            raise NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r}") from None
+
+    def change_at(self, node, call, *args):
+        """What a call gives that changes something on a node."""
+        if node != self.node:
+            self.changed_at.add(node)
+        return self.net.at(node, call, *args)
+
+    def knows(self, tag):
+        """True when some node knows the tag."""
+        return self.net.calls["exists"](tag) or any(self.net.everywhere("exists", tag))
+
+    def of_tag(self, call, tag, *args):
+        """What a call gives on every node that knows the tag. NoSuchTag when none does."""
+        found = [part for part in self.net.everywhere(call, names.checked("tag", tag), *args) if part is not None]
+        if not found:
+            raise no_tag(tag)
+        return found
