@@ -14,7 +14,7 @@ from wrp.comm import segment as segments
 from wrp.comm.shape import facts, shape
 
 # of everything that a segment holds or that crosses nodes
-RECORDS = ("comm.extents", "comm.index", "comm.lock", "comm.mailbox", "comm.ranks.board", "comm.ring", "comm.segment", "comm.ways", "cte.layout",
+RECORDS = ("comm.extents", "comm.lock", "comm.mailbox", "comm.ranks.board", "comm.ring", "comm.segment", "comm.ways", "cte.layout",
            "cte.telemetry.ring", "runtime.bdev", "runtime.clients", "runtime.daemon.about", "runtime.lanes", "runtime.meeting.rooms", "runtime.meter.block",
            "runtime.meter.histogram", "runtime.pools", "runtime.postman.work", "runtime.queues", "runtime.tasks", "runtime.waiting.parking")
 

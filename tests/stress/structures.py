@@ -1,8 +1,8 @@
-"""Stress of what processes share: the ring, the index, the extents, the token. Several processes, one of them killed in the middle.
+"""Stress of what processes share: the ring, the catalog, the extents, the token. Several processes, one of them killed in the middle.
 
     python tests/stress/structures.py --minutes M
 
-Every round makes a structure in shared memory, lets processes change it for a moment in jitted loops, kills one of them with
+Every round makes a structure in shared memory (the catalog's names are in names.py), lets processes change it for a moment in jitted loops, kills one of them with
 SIGKILL where asked, and checks what must hold then. A process that dies inside a critical section is found by its pid: what it was
 changing isn't looked at any more, and that is what is checked.
 """
@@ -13,40 +13,26 @@ import random
 import signal
 import sys
 import time
+from contextlib import closing
 
+if __name__ == "__main__":
+    sys.path.insert(0, os.path.join(os.path.dirname(__file__), ".."))
+
+from stress.names import Names
+from stress.turns import next_seed, taken
 from wrp.comm import atomics
 from wrp.comm.extents import Extents, extents_give, extents_take
-from wrp.comm.index import ABSENT, FOUND, Index, index_find, index_insert, index_remove
 from wrp.comm.jit import kernel
 from wrp.comm.lock import NBYTES as TOKEN_NBYTES
-from wrp.comm.lock import DeadHolder, Token, token_give, token_take
+from wrp.comm.lock import DeadHolder, Token, token_give
 from wrp.comm.ring import Ring, ring_pop, ring_push
 from wrp.comm.segment import Segment
 
 _PROCESSES = 4
-_KEYS = 512
 _UNITS = 1024               # of the device whose extents are stressed, each a page
 _UNIT = 4096
 _RUNS = 64                  # that a process holds, at most
 _STATS = 256                # bytes for each process
-
-
-@kernel
-def _next(seed):
-    """A pseudo-random number, the seed of the next (xorshift)."""
-    seed ^= (seed << 13) & 0x7FFFFFFFFFFFFFFF
-    seed ^= seed >> 7
-    return seed ^ ((seed << 17) & 0x7FFFFFFFFFFFFFFF)
-
-
-@kernel
-def _taken(token, holder, until):
-    """True when the token is ours; False at the time."""
-    while token_take(token, holder) != 0:
-        if atomics.now_ns() >= until:
-            return False
-        atomics.yield_core()
-    return True
 
 
 # the ring: two push, two pop
@@ -108,61 +94,26 @@ def ring_holds(arena, killed):
     assert all(atomics.load(arena.stats(popper) + 96) == 0 for popper in (2, 3))
 
 
-# the index: two write, by turns, two read
+# the catalog: two put and remove names, by turns, two read them
 
-@kernel
-def write_loop(index, token, holder, until, seed, stats):
-    """Insert and remove odd keys, replace even ones, which are there all the time; a value is (v, ~v)."""
-    while atomics.now_ns() < until and _taken(token, holder, until):
-        seed = _next(seed)
-        key, value = seed % _KEYS, seed >> 8
-        if key % 2 == 1 and seed & 1024:
-            index_remove(index, key * 7919, key, 0)
-        else:
-            index_insert(index, key * 7919, key, value, ~value, 0)
-        atomics.store(stats, atomics.load(stats) + 1)
-        token_give(token)
-
-
-@kernel
-def read_loop(index, until, seed, stats):
-    """Words of `stats`: found, absent, busy, torn values, even keys that weren't there."""
-    left = _KEYS            # looks that are made though the time is over
-    while atomics.now_ns() < until or left > 0:
-        left -= 1
-        seed = _next(seed)
-        key = seed % _KEYS
-        state = index_find(index, key * 7919, key, stats + 64)
-        if state == FOUND:
-            atomics.add(stats, 1)
-            if atomics.load(stats + 64) != ~atomics.load(stats + 72):
-                atomics.add(stats + 24, 1)
-        elif state == ABSENT:
-            atomics.add(stats + 8, 1)
-            if key % 2 == 0:
-                atomics.add(stats + 32, 1)
-        else:
-            atomics.add(stats + 16, 1)
-
-
-def index(arena, until, number):
+def catalog(arena, until, number):
+    seed, stats = arena.seed + number, arena.stats(number)
     if number < 2:
-        write_loop(arena.place, arena.token.address, _holder(), until, arena.seed + number, arena.stats(number))
+        arena.names.change(_holder(), until, seed, stats)
     else:
-        read_loop(arena.place, until, arena.seed + number, arena.stats(number))
+        arena.names.read(until, seed, stats)
 
 
-def index_holds(arena, killed):
-    """No reader has seen a torn value or missed a key that was there; the table is whole, unless a writer died while it changed it."""
+def catalog_holds(arena, killed):
+    """No reader has seen a torn record or missed a name that was there; the catalog is whole, or says that who changed it has died."""
     for reader in (2, 3):
         assert [atomics.load(arena.stats(reader) + word) for word in (24, 32)] == [0, 0]
         assert reader == killed or atomics.load(arena.stats(reader)) > 0
-    table = Index.attach(arena.segment, arena.offset)
-    if not arena.is_whole():
-        return
-    found = [table.find((key * 7919, key), 1.0) for key in range(_KEYS)]
-    assert all(value is None or value[0] == ~value[1] for value in found) and None not in found[::2]
-    assert len(table) == sum(value is not None for value in found) == len(table.values())
+    assert [atomics.load(arena.stats(writer) + 8) for writer in (0, 1)] == [0, 0]
+    if arena.is_whole():
+        arena.names.are_whole()
+    else:
+        arena.names.say_who_died()
 
 
 # the extents: everybody takes and gives, by turns, and marks what it has
@@ -174,8 +125,8 @@ def extents_loop(extents, token, holder, until, seed, marks, number, mine):
     Gives how often a unit was given to two.
     """
     wrong = 0
-    while atomics.now_ns() < until and _taken(token, holder, until):
-        seed = _next(seed)
+    while atomics.now_ns() < until and taken(token, holder, until):
+        seed = next_seed(seed)
         pair = mine + (seed % _RUNS) * 16
         if atomics.load(pair + 8) == 0:
             units = 1 + (seed >> 20) % 16
@@ -226,7 +177,7 @@ def extents_holds(arena, killed):
 
 @kernel
 def token_loop(token, holder, until, counter, stats):
-    while atomics.now_ns() < until and _taken(token, holder, until):
+    while atomics.now_ns() < until and taken(token, holder, until):
         seen = atomics.load(counter)
         for _ in range(seen % 8):
             atomics.pause()
@@ -246,7 +197,7 @@ def token_holds(arena, killed):
     arena.is_whole()
 
 
-KINDS = {"ring": (ring, ring_holds), "index": (index, index_holds), "extents": (extents, extents_holds), "token": (token, token_holds)}
+KINDS = {"ring": (ring, ring_holds), "catalog": (catalog, catalog_holds), "extents": (extents, extents_holds), "token": (token, token_holds)}
 
 
 def _holder():
@@ -263,8 +214,11 @@ class Arena:
         self.token = Token(segment.address + words, "the structure under stress")
         self._stats = segment.address + words + TOKEN_NBYTES
         self.marks = self._stats + _PROCESSES * (_STATS + 16 * _RUNS)
-        makers = {"ring": (Ring, 256), "index": (Index, 2 * _KEYS), "extents": (Extents, 4096)}
-        if kind in makers:
+        makers = {"ring": (Ring, 256), "extents": (Extents, 4096)}
+        self.names = Names() if kind == "catalog" else None
+        if self.names is not None:
+            self.token, self.offset = self.names.token, 0
+        elif kind in makers:
             cls, count = makers[kind]
             self.offset = segment.place("structure", cls.nbytes(count))[0]
             cls.create(segment, self.offset, *((_UNITS * _UNIT, count) if kind == "extents" else (count,)))
@@ -272,12 +226,13 @@ class Arena:
             self.offset = segment.place("counter", 64)[0]
             segment.reserve(self.offset, 64)
         self.place = segment.address + self.offset
-        if kind == "index":
-            for key in range(0, _KEYS, 2):
-                index_insert(self.place, key * 7919, key, key, ~key, 0)
 
     def stats(self, number):
         return self._stats + number * _STATS
+
+    def close(self):
+        if self.names is not None:
+            self.names.catalog.close()
 
     def is_whole(self):
         """True; False when a process died while it held the token: then that is what everybody is told."""
@@ -293,8 +248,8 @@ def round_of(kind, seconds, seed, kills):
     """One round; raises AssertionError when something doesn't hold."""
     work, holds = KINDS[kind]
     rng = random.Random(seed)
-    with Segment.private(4 << 20) as segment:
-        arena, pids = Arena(segment, kind, seed), []
+    with Segment.private(4 << 20) as segment, closing(Arena(segment, kind, seed)) as arena:
+        pids = []
         until = atomics.now_ns() + int(seconds * 1e9)
         killed = rng.randrange(_PROCESSES) if kills else None
         for number in range(_PROCESSES):        # who is to be killed doesn't end before
@@ -322,8 +277,7 @@ def _forked(work, arena, until, number):
 def prepare():
     """Compile the loops before anybody forks."""
     for kind in KINDS:
-        with Segment.private(4 << 20) as segment:
-            arena = Arena(segment, kind, 1)
+        with Segment.private(4 << 20) as segment, closing(Arena(segment, kind, 1)) as arena:
             for number in range(_PROCESSES):
                 KINDS[kind][0](arena, 1, number)
 

@@ -3,7 +3,7 @@
 An address is an int64. All kernels can be called from Python and from other kernels; none checks its address.
 Memory order: `load` acquires, `store` releases, `add`, `swap` and `exchange` are sequentially consistent. Because every
 `load` acquires and every `store` releases, loads stay in program order among themselves, and stores likewise; the
-generation protocols of `wrp.comm.index` rest on that.
+sequence numbers of the catalog's records (`wrp.cte.layout`) rest on that.
 """
 import platform
 import time

@@ -1,8 +1,16 @@
 """The catalog's table from names' hashes to records: one word for a slot, one writer at a time (who has the token), readers without a lock.
 
-Open addressing with linear probing, at most half full, without wrap-around, as in comm/index.py; but a slot is one word, 32 bits of the
-hash and the record's number, and the key stands in the record: 16 bytes for a name. A search that found nothing counts only if no
-slot was changed or moved meanwhile; a hit always counts.
+Open addressing with linear probing, at most half full, without wrap-around: a tail of spare slots follows the last home. A slot is one
+word, 32 bits of the hash and the record's number; the key stands in the record: 16 bytes for a name.
+
+Why a reader's answer is right:
+
+* A record's sequence number is odd while it is being changed, and another one after. Who finds a key between two equal even ones has it.
+* A new name takes the empty slot that ends its run, and no slot between a name and its home is ever empty. So a reader that meets an
+  empty slot has proof that its name was absent at some moment of its search.
+* Removing moves later names of the run one by one into the gap (Knuth, vol. 3, 6.4 R), so that nothing piles up. Such a name could slip
+  past a reader, and one whose record is replaced too. Therefore the header's word CHANGES is odd meanwhile; a search that found nothing
+  counts only if it was even and the same before and after, else it is done again. A hit always counts.
 """
 
 from wrp.comm.atomics import add, load, pause, store
