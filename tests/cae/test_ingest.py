@@ -1,5 +1,6 @@
 """Whole jobs into a store in memory, in one process: what is there afterwards, and what is not when something fails."""
 
+import os
 import re
 
 import h5py
@@ -95,6 +96,19 @@ def test_a_source_that_changes_while_it_is_read_leaves_nothing(store, tmp_path, 
         ingest.run(job((f"file::{path}", "t")), store, ranks)
     assert store.tags() == []
     put("t", "b", b"usable")
+
+
+def test_what_the_page_cache_has_only_in_part_comes_in_whole(store, tmp_path):
+    data = np.random.default_rng(3).bytes(40 << 20)
+    path = tmp_path / "data"
+    path.write_bytes(data)
+    with open(path, "rb+") as file:
+        os.fsync(file.fileno())
+        os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
+        for start in (0, 1 << 20, 20 << 20, 21 << 20, 39 << 20):
+            os.pread(file.fileno(), 1 << 20, start)
+    ingest.run(job((f"file::{path}", "t")), store, world())
+    assert b"".join(store.get("t", f"chunk_{blob}") for blob in range(40)) == data
 
 
 def test_dependencies_decide_the_order(store, tmp_path):

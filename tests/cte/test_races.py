@@ -284,6 +284,44 @@ def test_batch_details(open_store, memory):
     assert_nothing_leaks(store)
 
 
+def test_a_batch_takes_what_lies_in_the_page_cache(open_store, tmp_path):
+    data = np.random.default_rng(2).bytes(300_000)
+    (tmp_path / "file").write_bytes(data)
+    store, names, sizes = open_store(memory=True), [f"b{number}" for number in range(4)], [100_000, 1000, 99_000, 100_000]
+    with open(tmp_path / "file", "rb") as file, store.batch("what a file holds") as batch:
+        batch.expect(300_000)
+        count = batch.take("t", names, sizes, file.fileno(), 0)
+        assert count in (0, 4)          # 0: the file system can't tell what it has in memory
+        assert batch.take("t", ["beyond"], [200_000], file.fileno(), 200_000) == 0
+        for bad in ("", "a\0b"):
+            with pytest.raises(UsageError):
+                batch.take("t", [bad], [10], file.fileno(), 0)
+    assert [entry.blob for entry in batch.entries if entry.blob] == names[:count]
+    start = 0
+    for name, nbytes in zip(names[:count], sizes):
+        assert store.get("t", name) == data[start:start + nbytes]
+        start += nbytes
+    assert_nothing_leaks(store)
+
+
+def test_a_batch_that_fails_gives_back_what_it_took(open_store, tmp_path):
+    (tmp_path / "file").write_bytes(bytes(300_000))
+    store = open_store(memory=True)
+    with pytest.raises(ZeroDivisionError), open(tmp_path / "file", "rb") as file, store.batch("what fails") as batch:
+        batch.take("t", ["a", "b"], [150_000, 150_000], file.fileno(), 0)
+        raise ZeroDivisionError
+    assert store.tags() == []
+    assert_nothing_leaks(store)
+
+
+def test_a_batch_takes_nothing_for_a_folder(open_store, tmp_path):
+    (tmp_path / "file").write_bytes(bytes(1000))
+    store = open_store()
+    with open(tmp_path / "file", "rb") as file, store.batch("durable") as batch:
+        batch.expect(1000)
+        assert batch.take("t", ["a"], [1000], file.fileno(), 0) == 0
+
+
 def test_batch_without_room_in_the_catalog_never_happened(open_store, monkeypatch):
     store = open_store()
     monkeypatch.setattr(store._catalog, "_slots", 3)

@@ -5,7 +5,11 @@ from typing import Protocol
 
 
 class Reader(Protocol):
-    """An opened byte stream; belongs to one rank."""
+    """An opened byte stream; belongs to one rank.
+
+    One whose bytes lie in a file as they are may also have `whereabouts(start)`: (descriptor, offset in the file) of the bytes from `start`
+    to the stream's end. Then what the page cache has is taken from there, and `read_into` is asked for the rest.
+    """
 
     def read_into(self, buffer, start):
         """Fill the whole writable `buffer` with the stream's bytes from `start`; SourceError when they can't be had."""

@@ -40,10 +40,14 @@ class SpanReader:
         self._span = span
         self._fd = span.stamp.open()
 
-    def read_into(self, buffer, start):
+    def whereabouts(self, start):
         if self._fd is None:
             raise SourceError(f"the reader of {self._span.stamp.path} is closed")
-        source.fill(self._fd, buffer, self._span.offset + start, self._span.stamp.path)
+        return self._fd, self._span.offset + start
+
+    def read_into(self, buffer, start):
+        fd, offset = self.whereabouts(start)
+        source.fill(fd, buffer, offset, self._span.stamp.path)
 
     def close(self):
         fd, self._fd = self._fd, None

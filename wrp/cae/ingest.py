@@ -10,6 +10,7 @@ from wrp.comm.checksum import hash64
 from wrp.errors import SourceError, SourceMissing, WrpError
 
 _DESCRIPTION = "description"
+_AT_ONCE = 16                           # blobs that are taken from the page cache before the others hear of this rank
 _SHOWN = 8                              # numbers of transfers in a sentence
 
 
@@ -108,16 +109,14 @@ def _read(survey, batch, ranks, progress):
     share = split.shares(survey.items, ranks.size)[ranks.rank]
     before = _stamps(survey, share, ranks)
     total = sum(stop - first for _, first, stop in share)
+    batch.expect(sum(_nbytes(survey.items[number], first, stop) for number, first, stop in share))
     done = 0
     for number, first, stop in share:
         item = survey.items[number]
         reader = item.open()
         try:
-            for blob in range(first, stop):
-                start, nbytes = item.extent(blob)
-                with batch.writing(item.tag, f"chunk_{blob}", nbytes) as buffer:
-                    reader.read_into(buffer, start)
-                done += 1
+            for count in _taken(item, reader, first, stop, batch):
+                done += count
                 ranks.tick()
                 progress.advance(done, total)
         except MemoryError as error:
@@ -128,6 +127,35 @@ def _read(survey, batch, ranks, progress):
             reader.close()
     for stamp in before:
         stamp.check()
+
+
+def _nbytes(item, first, stop):
+    start, _ = item.extent(first)
+    return min(stop * item.blob_nbytes, item.nbytes) - start
+
+
+def _taken(item, reader, first, stop, batch):
+    """Take in some blobs of an item; yields how many, again and again."""
+    for low in range(first, stop, _AT_ONCE):
+        high = min(low + _AT_ONCE, stop)
+        count = _from_cache(item, reader, low, high, batch) if hasattr(reader, "whereabouts") else 0
+        if count:
+            yield count
+        for blob in range(low + count, high):
+            start, nbytes = item.extent(blob)
+            with batch.writing(item.tag, _chunk(blob), nbytes) as buffer:
+                reader.read_into(buffer, start)
+            yield 1
+
+
+def _from_cache(item, reader, low, high, batch):
+    """How many blobs, from `low` on, needed no reading."""
+    fd, offset = reader.whereabouts(item.extent(low)[0])
+    return batch.take(item.tag, [_chunk(blob) for blob in range(low, high)], [item.extent(blob)[1] for blob in range(low, high)], fd, offset)
+
+
+def _chunk(blob):
+    return f"chunk_{blob}"
 
 
 def _stamps(survey, share, ranks):

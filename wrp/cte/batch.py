@@ -29,7 +29,7 @@ class Entry:
 class Batch:
     """A transaction of all ranks. A context manager: commits when no rank raised in the block, else every rank raises.
 
-    `writing`, `put`, `replace`, `remove` are local; entering, leaving, `commit` and `abandon` through the context manager are collective.
+    `expect`, `writing`, `take`, `put`, `replace`, `remove` are local; entering, leaving, `commit` and `abandon` through the context manager are collective.
     """
 
     _in_place = True                # bytes may be written straight into this node's ram
@@ -50,6 +50,29 @@ class Batch:
             return self._writing_staged(tag, blob, nbytes)
         return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
                               lambda extents: self._add(tag, blob, extents, nbytes))
+
+    def expect(self, nbytes):
+        """This rank is about to write so many bytes in this batch: their ram is leased in few pieces. Local; promises nothing."""
+        if self._fills_ram:
+            self._parts.tiers.expect(nbytes)
+
+    def take(self, tag, blobs, sizes, fd, offset):
+        """Blobs whose bytes lie one behind the other in an open file from `offset`: how many are in now, counted from the first. Local.
+
+        Only what needs no waiting and no buffer is taken, see `wrp.comm.cached`; `writing` is for the others.
+        """
+        if not self._fills_ram:
+            return 0
+        names.checked("tag", tag), names.all_checked("blob", blobs)
+        extents = pieces.take(self._parts.tiers, sizes, fd, offset)
+        for blob, extent in zip(blobs, extents):
+            self._add(tag, blob, (extent,), extent[2])
+        return len(extents)
+
+    @property
+    def _fills_ram(self):
+        """Whether the bytes of a blob go straight into this node's ram, as they are."""
+        return self._in_place and not self._durable and self._parts.framing is None
 
     @contextmanager
     def _writing_staged(self, tag, blob, nbytes):

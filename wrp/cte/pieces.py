@@ -4,12 +4,13 @@ from contextlib import contextmanager, nullcontext
 
 import numpy as np
 
+from wrp.comm import cached
 from wrp.comm.checksum import crc32
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.records import RAM, Record
 from wrp.cte.targets.placing import Wish
 from wrp.cte.tiers import PIECE
-from wrp.errors import Corrupt, UsageError
+from wrp.errors import Corrupt, OutOfSpace, UsageError
 
 
 def bytes_of(data, writable=False):
@@ -97,6 +98,40 @@ def writing(tiers, nbytes, durable, staging, done):
         tiers.give_back([(target, offset, nbytes, 0)])
         raise
     done((extent,))
+
+
+def take(tiers, sizes, fd, offset):
+    """Extents, one each, of ranges of `sizes` bytes that lie one behind the other in an open file from `offset`.
+
+    As many of them, from the first on, as are in the page cache and find ram in one piece each; the others are to be written as ever.
+    """
+    extents, count = [], 0
+    try:
+        for nbytes in sizes:
+            if nbytes > PIECE or not _lease_ram(tiers, nbytes, extents):
+                break
+        places = tiers.ram_address + np.array([extent[1] for extent in extents], np.int64)
+        crcs = np.empty(len(extents), np.int64)
+        count = cached.take(fd, offset, np.array(sizes[:len(extents)], np.int64), places, crcs)
+    finally:
+        tiers.give_back(extents[count:])
+    taken = [(RAM, place, nbytes, crc) for (_, place, nbytes, _), crc in zip(extents, crcs[:count].tolist())]
+    for extent in taken:
+        tiers.counters.note(RAM, True, extent[2])
+    return taken
+
+
+def _lease_ram(tiers, nbytes, extents):
+    """Add an extent of ram; False when the next bytes belong elsewhere, or nowhere."""
+    try:
+        target, offset = tiers.lease(nbytes, False)
+    except OutOfSpace:
+        return False
+    if target == RAM:
+        extents.append((RAM, offset, nbytes, 0))
+    else:
+        tiers.give_back([(target, offset, nbytes, 0)])
+    return target == RAM
 
 
 def read(tiers, record, offset, out):

@@ -236,6 +236,11 @@ class Tiers:
         raise OutOfSpace(f"{where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
 
+    def expect(self, nbytes):
+        """This process is about to lease so many bytes of ram."""
+        if self.ram is not None:
+            self.ram.expect(nbytes)
+
     def lease_run(self, nbytes):
         """Offset of one run of ram, however long. Raises OutOfSpace."""
         return self._lease(RAM, self.ram, nbytes)

@@ -168,6 +168,23 @@ def test_a_closed_device_gives_its_leases_back(runtime):
         device.lease(1)
 
 
+def test_what_is_expected_is_leased_at_once_and_nothing_else_changes(runtime, monkeypatch):
+    device = runtime.device("m", "ram", 64 << 20)
+    asked = []
+    allocate = device._allocate
+    monkeypatch.setattr(device, "_allocate", lambda *sizes: asked.append(sizes) or allocate(*sizes))
+    device.expect(40 << 20)
+    places = [device.lease(1 << 20) for _ in range(40)]
+    assert len(asked) == 1 and len(set(places)) == 40 and device.remaining == 24 << 20
+    device.expect(1 << 40)
+    more = [device.lease(1 << 20) for _ in range(24)]
+    with pytest.raises(OutOfSpace):
+        device.lease(1 << 20)
+    for offset in places + more:
+        device.give_back(offset, 1 << 20)
+    assert device.free == device.remaining == 64 << 20
+
+
 def test_view_is_the_memory_itself(runtime):
     device = runtime.device("d", "ram", 16 * MIB)
     offset = device.lease(1000)

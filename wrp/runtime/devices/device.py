@@ -14,6 +14,7 @@ from wrp.runtime.devices.spec import noted
 
 TABLE_RUNS = 16384              # most free runs of a device
 _SHARES = 8                     # a lease in bulk is at most this part of a rank's part of the device
+_AHEAD = 512 << 20              # at most so much of what a process expects to need is leased, and backed, at once
 _PART = 4                       # a gap of this part of the usual lease is taken rather than fresh space
 _WHOLE_KEPT = 1                 # leases without a byte in use that a process keeps
 
@@ -43,6 +44,7 @@ class Device:
         share = 1 << (self.capacity // (_SHARES * node.ranks.size)).bit_length() >> 1
         self._most = max(self.align, min(self.unit, share))
         self._unit = min(self.first, self._most)
+        self._expected, self._own_part = 0, self.capacity // node.ranks.size
         self._leases = Leases()
         self._lock = threading.RLock()
         self.is_open = True
@@ -72,10 +74,16 @@ class Device:
         atomics.add(self._used, size)
         return offset
 
+    def expect(self, nbytes):
+        """The process is about to lease so many bytes: it asks the node for many of them at once, rather than often. Promises nothing."""
+        self._check_open()
+        with self._lock:
+            self._expected = min(self._rounded(nbytes) - self._leases.free, self._own_part)
+
     def _lease_more(self, size):
-        """Lease from the node: a good part of a unit, else, when that doesn't fit, just this."""
+        """Lease from the node: a good part of a unit, or of what is expected, else, when that doesn't fit, just this."""
         refusal = None
-        for least, most in ((max(size, self._unit // _PART), max(size, self._unit)), (size, size)):
+        for least, most in ((max(size, self._unit // _PART), max(size, self._unit, min(self._expected, _AHEAD))), (size, size)):
             try:
                 if self._add_lease(least, most):
                     self._unit = min(2 * self._unit, self._most)
@@ -103,6 +111,7 @@ class Device:
             self._free_run(run, nbytes)
             raise
         self._leases.add(run, nbytes)
+        self._expected -= nbytes
         return True
 
     def _full(self, size, refusal):
