@@ -1,8 +1,8 @@
 """Flushes of a store by itself, at the periods of the configuration, in a thread of each rank. What a flush does is in flush.py."""
 
-import threading
 import time
 
+from wrp.cte.background import Background
 from wrp.cte.placement.contract import VOLATILE
 from wrp.errors import StoreError, WrpError
 
@@ -27,24 +27,20 @@ class Periodic:
 
     def __init__(self, parts, flush, periods):
         self._parts, self._flush, self._periods = parts, flush, periods
-        self._stopped, self._thread = threading.Event(), None
+        self._thread = Background("wrp flush")
 
     def start(self):
         """Flush until `stop`, if there is a period."""
         if self._periods:
-            self._thread = threading.Thread(target=self._run, name="wrp flush", daemon=True)
-            self._thread.start()
+            self._thread.start(self._run)
 
     def stop(self):
         """End the thread, after the flush that it is at. Idempotent."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._thread.stop()
 
     def _run(self):
         due = [time.monotonic() + period_s for period_s, _ in self._periods]
-        while not self._stopped.wait(max(0.0, min(due) - time.monotonic())):
+        while self._thread.naps(max(0.0, min(due) - time.monotonic())):
             now = time.monotonic()
             least = max(least for (_, least), moment in zip(self._periods, due) if moment <= now)
             try:

@@ -2,18 +2,18 @@
 
 import errno
 import os
-import weakref
 
 from wrp.comm.streaming import address_of
 from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime.devices.device import Device
+from wrp.runtime.devices.held import HeldDevice
 
 _NO_ROOM = (errno.ENOSPC, errno.EDQUOT)
 _NO_FALLOCATE = (errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL)
 _PIECE = 1 << 30                # one call moves less than 2 GiB
 
 
-class FileDevice(Device):
+class FileDevice(HeldDevice):
     """Every process of the node opens the file itself. Raises StoreError when it can't be opened, OSError naming it later."""
 
     kind = "file"
@@ -30,7 +30,7 @@ class FileDevice(Device):
         except OSError as error:
             raise StoreError(f"file {self.path} of device {name!r} can't be opened: {error.strerror}; check the path and its permissions") from error
         self.direct = self._opened_direct(flags) if self.facts["direct_alignment"] else -1
-        self._closing = weakref.finalize(self, _close, self.descriptor, self.direct)
+        self._hold(_close, self.descriptor, self.direct)
 
     def _opened_direct(self, flags):
         """Descriptor past the page cache, -1 where the file system has no such thing."""
@@ -48,18 +48,17 @@ class FileDevice(Device):
 
     def write(self, offset, data):
         """Write all of `data` (bytes-like, contiguous) at the offset."""
-        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
-        self._check_range(offset, len(view))
-        while view:
-            count = self._tried(os.pwrite, view[:_PIECE], offset, descriptor=self._past_the_cache(view, offset))
-            view, offset = view[count:], offset + count
+        self._move(os.pwrite, memoryview(data).cast("B") if len(data) else memoryview(b""), offset)
 
     def read(self, offset, out):
         """Fill `out` (writable bytes-like, contiguous) from the offset; OSError when the file ends before that."""
-        view = memoryview(out).cast("B") if len(out) else memoryview(bytearray())
+        self._move(_pread, memoryview(out).cast("B") if len(out) else memoryview(bytearray()), offset)
+
+    def _move(self, call, view, offset):
+        """All bytes of the view, by calls (descriptor, piece, offset) -> bytes moved."""
         self._check_range(offset, len(view))
         while view:
-            count = self._tried(os.preadv, [view[:_PIECE]], offset, descriptor=self._past_the_cache(view, offset))
+            count = self._tried(call, view[:_PIECE], offset, descriptor=self._past_the_cache(view, offset))
             if count == 0:
                 raise OSError(errno.EIO, f"the file ends before byte {offset + len(view)}", self.path)
             view, offset = view[count:], offset + count
@@ -69,15 +68,6 @@ class FileDevice(Device):
         self._check_open()
         if not self._read_only and self.facts["persistence_level"] == "long_term":
             self._tried(os.fdatasync)
-
-    def close(self):
-        if self.is_open:
-            try:
-                super().close()
-            finally:
-                self._closing()
-
-    close.__doc__ = Device.close.__doc__
 
     def _past_the_cache(self, view, offset):
         """The descriptor past the page cache where buffer, place and size are aligned for it, else None."""
@@ -103,6 +93,10 @@ class FileDevice(Device):
                 raise OSError(error.errno, os.strerror(error.errno), self.path) from error
             # the leased bytes are ours, so the last of them may be set; cutting the file to a length could lose another rank's
             self._tried(os.pwrite, b"\0", offset + nbytes - 1)
+
+
+def _pread(descriptor, piece, offset):
+    return os.preadv(descriptor, [piece], offset)
 
 
 def _close(*descriptors):

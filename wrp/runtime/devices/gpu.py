@@ -1,13 +1,11 @@
 """A device in the memory of a gpu, through CuPy, which is imported when the first one is made. The first rank of the node has the memory."""
 
-import weakref
-
 import numpy as np
 
 from wrp.comm import atomics
 from wrp.errors import OutOfSpace, UsageError
 from wrp.runtime import bdev
-from wrp.runtime.devices.device import Device
+from wrp.runtime.devices.held import HeldDevice
 
 HANDLE_NBYTES = 64              # by which other processes open the memory
 
@@ -37,7 +35,7 @@ def allocate(name, capacity, words):
     return address
 
 
-class GpuDevice(Device):
+class GpuDevice(HeldDevice):
     """`address`: of the memory in the process that took it; other processes open it by its handle."""
 
     kind = "gpu"
@@ -50,9 +48,9 @@ class GpuDevice(Device):
         if address is None:
             start = atomics.load(pool._slot.params + bdev.BASE)
             address = self._runtime.ipcOpenMemHandle(bytes(node.segment.buffer[start:start + HANDLE_NBYTES]))
-            self._closing = weakref.finalize(self, self._runtime.ipcCloseMemHandle, address)
+            self._hold(self._runtime.ipcCloseMemHandle, address)
         else:
-            self._closing = weakref.finalize(self, self._runtime.free, address)
+            self._hold(self._runtime.free, address)
         self._memory = address
 
     def write(self, offset, data):
@@ -74,15 +72,6 @@ class GpuDevice(Device):
             self._runtime.memcpy(place, address, nbytes, self._runtime.memcpyHostToDevice)
         elif nbytes:
             self._runtime.memcpy(address, place, nbytes, self._runtime.memcpyDeviceToHost)
-
-    def close(self):
-        if self.is_open:
-            try:
-                super().close()
-            finally:
-                self._closing()
-
-    close.__doc__ = Device.close.__doc__
 
     def _back(self, offset, nbytes):
         """The gpu's memory was taken when the device was made."""

@@ -1,0 +1,34 @@
+"""A thread of a rank that does something now and then until it is stopped. What it does is its user's."""
+
+import threading
+
+
+class Background:
+    """At most one thread, begun by `start` and ended by `stop`.
+
+    name : of the thread, as debuggers show it
+    """
+
+    def __init__(self, name):
+        self._name, self._stopped, self._thread = name, threading.Event(), None
+
+    def start(self, work, *args):
+        """Run `work(*args)` in the thread; it returns soon once `naps` is False."""
+        self._thread = threading.Thread(target=work, args=args, name=self._name, daemon=True)
+        self._thread.start()
+
+    def naps(self, seconds):
+        """Sleep: True when the time is over, False as soon as the thread is to end."""
+        return not self._stopped.wait(seconds)
+
+    @property
+    def is_stopped(self):
+        """True once the thread is to end."""
+        return self._stopped.is_set()
+
+    def stop(self):
+        """End the thread, after what it is at. Idempotent."""
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
