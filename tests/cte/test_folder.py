@@ -1,7 +1,9 @@
 """The folder of a store: journals replayed, torn tails cut, damage and other versions refused, one writer at a time."""
 
+import errno
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -81,6 +83,50 @@ def test_torn_tail_is_cut_at_every_length(tmp_path):
     with open(journal, "ab") as file:
         file.write(second[:-1])
     assert list(found_in(path)) == ["t\0a"]
+
+
+def test_a_journal_has_room_behind_its_frames(tmp_path):
+    """A sync of the next frame then writes nothing but its blocks; whoever reads it meanwhile, or after a kill -9, sees the frames."""
+    path = tmp_path / "s"
+    folder, _ = opened(path)
+    journal = Journal(folder.journal_path(0))
+    sizes = set()
+    for stamp in range(1, 100):
+        journal.append({"put": [to_plain(record("t\0a", stamp))]})
+        with open(journal.path, "rb") as file:
+            data = file.read()
+        values, end = frames.decode_all(data)
+        assert len(values) == stamp and not any(data[end:])
+        sizes.add((len(data), os.stat(journal.path).st_blocks))
+    assert len(sizes) == 1 and sizes.pop()[1] * 512 >= len(data)
+    folder.close()
+    shutil.copytree(path, tmp_path / "killed")
+    journal.close()
+    assert os.path.getsize(journal.path) == end
+    for left in (path, tmp_path / "killed"):
+        assert found_in(left) == {"t\0a": record("t\0a", 99)}
+
+
+@pytest.mark.parametrize("cut", [1, 15, 16, 40])
+def test_a_torn_frame_before_zeros_is_cut(tmp_path, cut):
+    first, second = (frames.encode({"put": [to_plain(record("t\0a", stamp))]}) for stamp in (1, 2))
+    journal = written(tmp_path / "s")
+    with open(journal, "wb") as file:
+        file.write(first + second[:cut] + bytes(5000))
+    assert found_in(tmp_path / "s") == {"t\0a": record("t\0a", 1)}
+
+
+def test_a_disk_without_room_for_zeros_takes_frames(tmp_path, monkeypatch):
+    path, original = tmp_path / "s", os.pwrite
+
+    def full(descriptor, data, offset):
+        if len(data) > 4096:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return original(descriptor, data, offset)
+    monkeypatch.setattr(os, "pwrite", full)
+    written(path, *({"put": [to_plain(record("t\0a", stamp))]} for stamp in range(1, 9)))
+    monkeypatch.undo()
+    assert found_in(path) == {"t\0a": record("t\0a", 8)}
 
 
 def test_damage_in_the_middle_is_refused_not_skipped(tmp_path):

@@ -226,7 +226,7 @@ def test_fewest_says_what_all_said():
     assert sum(len(change.get("put", ())) + len(change.get("remove", ())) for change in short) == 3
 
 
-@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+@pytest.mark.parametrize("call", ["open", "pwrite", "fsync", "replace"])
 def test_a_journal_that_can_not_be_written_anew_stays(tmp_path, monkeypatch, call):
     journal = Journal(str(tmp_path / "0-0"), capacity=100)
     for stamp in range(1, 20):
@@ -234,7 +234,7 @@ def test_a_journal_that_can_not_be_written_anew_stays(tmp_path, monkeypatch, cal
     original = getattr(os, call)
 
     def failed(*args, **kwargs):
-        if str(args[0]).endswith(".new") or call in ("write", "fsync"):
+        if str(args[0]).endswith(".new") or call in ("pwrite", "fsync"):
             raise OSError(errno.ENOSPC, "no room")
         return original(*args, **kwargs)
     monkeypatch.setattr(os, call, failed)

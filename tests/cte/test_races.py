@@ -148,16 +148,19 @@ def test_removed_blobs_stay_removed(open_store, size):
     assert reopened(open_store, store).blobs("t") == []
 
 
-def fail_once(monkeypatch, name, error=errno.EIO):
+def fail_once(monkeypatch, name, error=errno.EIO, descriptor=None):
+    """`descriptor`: the one whose next call fails, None: any."""
     original = getattr(os, name)
 
     def failing(*args):
+        if descriptor not in (None, args[0]):
+            return original(*args)
         monkeypatch.setattr(os, name, original)
         raise OSError(error, os.strerror(error))
     monkeypatch.setattr(os, name, failing)
 
 
-@pytest.mark.parametrize("call, error", [("fdatasync", errno.EIO), ("write", errno.ENOSPC)])
+@pytest.mark.parametrize("call, error", [("fdatasync", errno.EIO), ("pwrite", errno.ENOSPC)])
 @pytest.mark.parametrize("removal", [True, False])
 def test_failed_flush_keeps_what_is_owed(open_store, monkeypatch, call, error, removal):
     store = open_store()
@@ -167,7 +170,7 @@ def test_failed_flush_keeps_what_is_owed(open_store, monkeypatch, call, error, r
     store.delete("t", "gone")
     if not removal:
         store.put("t", "b", b"1" * 5000)
-    fail_once(monkeypatch, call, error)
+    fail_once(monkeypatch, call, error, store._parts.journal._descriptor if call == "pwrite" else None)
     with pytest.raises(OSError, match=os.strerror(error)):
         store.flush()
     again = reopened(open_store, store)
@@ -200,13 +203,15 @@ def test_journal_is_whole_after_an_interrupt(open_store, monkeypatch):
     store.put("t", "a", b"a")
     store.flush()
     store.put("t", "b", b"b")
-    original = os.write
+    original, journal = os.pwrite, store._parts.journal
 
-    def torn(descriptor, data):
+    def torn(descriptor, data, offset):
+        if descriptor != journal._descriptor:
+            return original(descriptor, data, offset)
         monkeypatch.undo()
-        original(descriptor, data[:20])
+        original(descriptor, data[:20], offset)
         raise KeyboardInterrupt
-    monkeypatch.setattr(os, "write", torn)
+    monkeypatch.setattr(os, "pwrite", torn)
     with pytest.raises(KeyboardInterrupt):
         store.flush()
     again = reopened(open_store, store)

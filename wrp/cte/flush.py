@@ -133,6 +133,7 @@ class Flush:
                     durable.append(extent)
                     continue
                 copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score))
+                self._parts.begin_sync(copied)
                 durable.extend(copied)
                 if copied[0][3] != extent[3]:
                     if self._parts.catalog.still(record):

@@ -8,9 +8,11 @@ from wrp.comm import ranks as comm_ranks
 from wrp.cte.capacity import sizes_of
 from wrp.cte.catalog import Catalog
 from wrp.cte.folder import Folder, Journal
+from wrp.cte.folder.ahead import begin_sync
 from wrp.cte.locking import cipher_of
 from wrp.cte.nodes.homes import at_home
 from wrp.cte.records import BLOB, from_plain, to_plain
+from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
 from wrp.cte.tiers import Tiers
 from wrp.errors import UsageError
@@ -42,6 +44,13 @@ class Parts:
         """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`."""
         if self.config.get("performance.fsync_mode") == "durable":
             self.tiers.sync()
+
+    def begin_sync(self, extents):
+        """The storage begins with bytes in files, for which a `sync` will wait."""
+        if self.config.get("performance.fsync_mode") == "durable":
+            for target, offset, nbytes, _ in extents:
+                if is_durable(target):
+                    begin_sync(self.tiers.device(target).descriptor, offset, nbytes)
 
     def raise_failure(self):
         """Raise, once, what a flush that nobody waited for couldn't do."""

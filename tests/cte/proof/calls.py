@@ -4,8 +4,7 @@ import errno
 import os
 import signal
 
-WRITES = ("write", "pwrite", "fdatasync", "fsync", "posix_fallocate", "ftruncate", "replace", "unlink", "open")
-_MOVING = ("write", "pwrite")
+WRITES = ("pwrite", "fdatasync", "fsync", "posix_fallocate", "ftruncate", "replace", "unlink", "open")
 
 
 class Calls:
@@ -44,9 +43,9 @@ class Calls:
 
     def _ill(self, name, original, args, kwargs):
         if self._how == "short":
-            return original(args[0], _half(args[1]), *args[2:]) if name in _MOVING else original(*args, **kwargs)
+            return original(args[0], _half(args[1]), *args[2:]) if name == "pwrite" else original(*args, **kwargs)
         if self._how in ("killed", "torn", "killed behind it"):
-            if self._how == "torn" and name in _MOVING:
+            if self._how == "torn" and name == "pwrite":
                 original(args[0], _half(args[1]), *args[2:])
             elif self._how == "killed behind it":
                 original(*args, **kwargs)

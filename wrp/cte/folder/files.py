@@ -12,10 +12,12 @@ def sync_folder(path):
         os.close(descriptor)
 
 
-def write_all(descriptor, data):
+def write_all(descriptor, data, offset=0):
+    """Write all of `data` at the offset."""
     view = memoryview(data)
     while view:
-        view = view[os.write(descriptor, view):]
+        count = os.pwrite(descriptor, view, offset)
+        view, offset = view[count:], offset + count
 
 
 def replace(path, data):

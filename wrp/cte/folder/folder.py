@@ -3,7 +3,7 @@
     STORE                      JSON: format version, id, epoch (how often it was opened for writing), data files
     lock, members              see lock.py
     snapshot                   frames: the records that were durable when it was written
-    journal/<epoch>-<rank>     frames: changes since; the newest stamp of a name wins
+    journal/<epoch>-<rank>     frames: changes since, the newest stamp of a name wins; zeros may stand behind them
     data/<number>              the bytes, unless STORE has another path for the number under `places`
 """
 

@@ -1,14 +1,21 @@
-"""The journal of one rank: changes to the store since the last snapshot, a frame each. When it has grown long it is written anew, shorter."""
+"""The journal of one rank: changes to the store since the last snapshot, a frame each. When it has grown long it is written anew, shorter.
+
+Behind its last frame the file has room: zeros, written beforehand. A frame that goes where bytes were before costs a sync nothing but its
+own blocks; one that makes the file longer has the file system write down where its new blocks are, too. Zeros begin no frame, so whoever
+reads a journal finds its end by them as by a torn tail. `close` cuts them off.
+"""
 
 import os
 import threading
+from contextlib import suppress
 
 from wrp.cte.folder import frames
 from wrp.cte.folder.files import sync_folder, write_all
 from wrp.cte.folder.replay import fewest, read_changes
 from wrp.errors import StoreError
 
-_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC
+_FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+_LEAST_ROOM, _MOST_ROOM = 64 << 10, 4 << 20         # bytes of room made at once: as many as the frames take, no more than the capacity
 
 
 class Journal:
@@ -21,7 +28,7 @@ class Journal:
         self.path = path
         self._durable = durable
         self._capacity = self._limit = capacity
-        self._nbytes = 0
+        self._nbytes = self._written = 0            # of its frames, and of the file that has blocks
         self._descriptor = None
         self._torn = False          # part of a frame may stand at its end: what came after it would be lost
         self._turn = threading.Lock()
@@ -38,20 +45,34 @@ class Journal:
             self._check()
             if self._descriptor is None:
                 self._open()
-            end = os.fstat(self._descriptor).st_size
             try:
-                write_all(self._descriptor, data)
+                self._make_room(len(data))
+                write_all(self._descriptor, data, self._nbytes)
                 if self._durable:
                     os.fdatasync(self._descriptor)
             except BaseException as error:
                 self._torn = True
-                os.ftruncate(self._descriptor, end)
+                self._cut()
                 self._torn = False
                 if not isinstance(error, OSError):
                     raise
                 raise StoreError(f"the journal {self.path} can't be written: {error.strerror}; "
                                  f"what this call promised is not kept") from error
-            self._nbytes = end + len(data)
+            self._nbytes += len(data)
+            self._written = max(self._written, self._nbytes)
+
+    def _make_room(self, nbytes):
+        """Zeros behind the last frame where there aren't enough of them for the next; on a disk that is too full for them, none."""
+        if self._nbytes + nbytes <= self._written:
+            return
+        room = nbytes + min(max(self._nbytes, _LEAST_ROOM), self._capacity or _MOST_ROOM, _MOST_ROOM)
+        with suppress(OSError):
+            write_all(self._descriptor, bytes(self._nbytes + room - self._written), self._written)
+            self._written = self._nbytes + room
+
+    def _cut(self):
+        os.ftruncate(self._descriptor, self._nbytes)
+        self._written = self._nbytes
 
     def shorten(self, kept):
         """Write it anew with the newest change of each name alone; see replay.fewest for `kept`. What it says survives at every moment.
@@ -78,9 +99,10 @@ class Journal:
             os.close(descriptor)
             raise
         descriptor, self._descriptor = self._descriptor, descriptor
+        self._nbytes = self._written = len(data)
         os.close(descriptor)
         sync_folder(os.path.dirname(self.path))
-        self._torn, self._nbytes = False, len(data)
+        self._torn = False
 
     def _check(self):
         if self._torn:
@@ -88,6 +110,8 @@ class Journal:
 
     def close(self):
         if self._descriptor is not None:
+            with suppress(OSError):
+                self._cut()
             os.close(self._descriptor)
             self._descriptor = None
 
@@ -96,6 +120,8 @@ class Journal:
             descriptor = os.open(self.path, _FLAGS, 0o666)
             try:
                 sync_folder(os.path.dirname(self.path))
+                self._written = os.fstat(descriptor).st_size
+                self._nbytes = frames.decode_all(os.pread(descriptor, self._written, 0))[1]
             except BaseException:
                 os.close(descriptor)
                 raise
