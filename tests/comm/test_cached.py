@@ -75,8 +75,11 @@ def test_what_is_gone_before_it_is_copied_is_noticed(file):
     out = np.ones(100_000, np.uint8)
     with cached._made.standing() as guard:
         os.ftruncate(descriptor, 5000)
-        assert cached._take_one(guard, descriptor, 0, len(out), out.ctypes.data) == -1
-        assert cached._take_one(guard, descriptor, 0, 5000, out.ctypes.data) == zlib.crc32(data[:5000])
+        for sizes, count in (([5000, 95_000], 1), ([5001], 1), ([12_289, 10], 0)):
+            crcs, places = np.zeros(len(sizes), np.int64), out.ctypes.data + np.cumsum([0, *sizes[:-1]])
+            source = cached._mapped(guard, descriptor, 0, sum(sizes))
+            assert cached._copy(guard, source, np.array(sizes), places, crcs, len(sizes)) == count
+            assert not count or crcs[0] == zlib.crc32((data[:5000] + b"\0")[:sizes[0]])
     assert out[:5000].tobytes() == data[:5000]
 
 

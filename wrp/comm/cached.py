@@ -24,10 +24,11 @@ from wrp.comm.compiling import SharedCache
 from wrp.comm.jit import cache_folder, kernel
 from wrp.comm.streaming import copy_checked
 
-LARGEST = 64 << 20              # bytes of a range; a longer one is left to an ordinary read
+LARGEST = 64 << 20              # bytes that are taken at once, at most
 
 _PAGE = mmap.PAGESIZE
-_PLACE_NBYTES = LARGEST + 2 * _PAGE
+_PAGES = 2 << 20                # what the page cache holds in one piece of this size can be mapped in one piece: at a multiple of it
+_PLACE_NBYTES = LARGEST + 2 * _PAGES
 _NONE, _READ = 0, 1
 _SHARED, _NOTHING, _POPULATE = 0x1 | 0x10, 0x2 | 0x10 | 0x20 | 0x4000, 0x8000   # MAP_SHARED and _FIXED; _PRIVATE, _FIXED, _ANONYMOUS and _NORESERVE
 
@@ -75,28 +76,34 @@ def _is_cached(guard, fd, offset, nbytes):
 
 
 @kernel
-def _take_one(guard, fd, offset, nbytes, place):
-    """Copy a range to an address: its crc32, or -1 when it isn't in memory, can't be mapped, or was gone before it was copied."""
-    low, hits = atomics.load(guard + _LOW), atomics.load(guard + _HITS)
-    first = offset // _PAGE * _PAGE
-    if _mmap(low, offset + nbytes - first, _READ, _SHARED | _POPULATE, fd, first) != low:
-        return -1
-    crc = copy_checked(place, low + offset - first, nbytes)
-    return crc if atomics.load(guard + _HITS) == hits else -1
+def _mapped(guard, fd, offset, nbytes):
+    """The address of a range that is mapped, from a large page's beginning to its end where it can be; -1 when it can't be mapped."""
+    first = offset // _PAGES * _PAGES
+    low = atomics.load(guard + _LOW)
+    place = _mmap(low, offset + nbytes - first, _READ, _SHARED | _POPULATE, fd, first)
+    return low + offset - first if place == low else -1
+
+
+@kernel
+def _copy(guard, source, sizes, places, crcs, count):
+    """Copy ranges from where they are mapped: how many were still there afterwards."""
+    hits = atomics.load(guard + _HITS)
+    for number in range(count):
+        crcs[number] = copy_checked(places[number], source, sizes[number])
+        if atomics.load(guard + _HITS) != hits:
+            return number
+        source += sizes[number]
+    return count
 
 
 @kernel
 def _take(guard, fd, offset, sizes, places, crcs):
-    for number in range(len(sizes)):
-        nbytes = sizes[number]
-        if nbytes < 1 or nbytes > LARGEST or not _is_cached(guard, fd, offset, nbytes):
-            return number
-        crc = _take_one(guard, fd, offset, nbytes, places[number])
-        if crc < 0:
-            return number
-        crcs[number] = crc
-        offset += nbytes
-    return len(sizes)
+    count, nbytes = 0, 0
+    while count < len(sizes) and 0 < sizes[count] <= LARGEST - nbytes and _is_cached(guard, fd, offset + nbytes, sizes[count]):
+        nbytes += sizes[count]
+        count += 1
+    source = _mapped(guard, fd, offset, nbytes) if count > 0 else -1
+    return _copy(guard, source, sizes, places, crcs, count) if source >= 0 else 0
 
 
 class _Action(ctypes.Structure):
@@ -118,8 +125,8 @@ class _Guard:
         self._compiled, self._action = compiled, _Action(handler=compiled.address, flags=_SIGINFO | _ONSTACK)
         self._set = ctypes.CDLL(None, use_errno=True).sigaction
         self._place = mmap.mmap(-1, _PLACE_NBYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        low = np.frombuffer(self._place, np.uint8).ctypes.data
-        self.words[_LOW // 8], self.words[_HIGH // 8] = low, low + _PLACE_NBYTES
+        low = -(-np.frombuffer(self._place, np.uint8).ctypes.data // _PAGES) * _PAGES
+        self.words[_LOW // 8], self.words[_HIGH // 8] = low, low + LARGEST + _PAGES
 
     @contextmanager
     def standing(self):
@@ -150,8 +157,8 @@ def take(fd, offset, sizes, places, crcs):
     places : int64 array, the addresses that they are copied to
     crcs : int64 array that is filled with their crc32
 
-    It stops at the first range that isn't in the page cache, on file systems that can't tell, when the file is cut or fails meanwhile, and
-    takes nothing while another thread of the process does, or without the JIT. Errors are none of its business.
+    It stops at the first range that isn't in the page cache, after `LARGEST` bytes, and when the file is cut or fails meanwhile; it takes
+    nothing on file systems that can't tell, while another thread of the process does, or without the JIT. It raises no errors of files.
     """
     global _made
     if config.DISABLE_JIT or not _lock.acquire(blocking=False):

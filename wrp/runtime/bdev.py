@@ -26,7 +26,7 @@ IO_FAILED = 4           # Write, Read, Sync: the first result is the errno, 0 wh
 UNKNOWN_METHOD = -1
 
 # Words of a pool's parameters, byte offsets
-KIND, CAPACITY, EXTENTS, BASE, WRITTEN, READ_BYTES, ALIGN, BACKED = 0, 8, 16, 24, 32, 40, 48, 56
+KIND, CAPACITY, EXTENTS, BASE, WRITTEN, READ_BYTES, ALIGN = 0, 8, 16, 24, 32, 40, 48
 
 # What was said of the device when it was made: words just before its table of free runs, byte offsets
 FACTS_NBYTES = 128

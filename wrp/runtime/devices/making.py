@@ -50,9 +50,7 @@ def _place(node, pool, asked):
         raise UsageError(f"device {pool.name!r} has no capacity: give it at least {align} bytes")
     params, segment, memory = pool._slot.params, node.segment, None
     if kind == "ram":
-        base, backed = _place_ram(segment, pool.name, capacity)
-        atomics.store(params + bdev.BASE, base)
-        atomics.store(params + bdev.BACKED, backed)
+        atomics.store(params + bdev.BASE, _place_ram(segment, pool.name, capacity))
     elif kind == "gpu":
         handle, _ = segment.place(f"bdev.{pool.name}.handle", gpu.HANDLE_NBYTES)
         segment.reserve(handle, gpu.HANDLE_NBYTES)
@@ -69,11 +67,8 @@ def _place(node, pool, asked):
 
 
 def _place_ram(segment, name, capacity):
-    table_nbytes = ram.table_nbytes(capacity)
     try:
-        backed, _ = segment.place(f"bdev.{name}.backed", table_nbytes)
         base, _ = segment.place(f"bdev.{name}.bytes", capacity, ram.PAGE)
     except OutOfSpace as error:
         raise OutOfSpace(f"device {name!r}: {ram.describe_room(capacity)}") from error
-    segment.reserve(backed, table_nbytes)
-    return base, backed
+    return base

@@ -7,7 +7,7 @@ from wrp.runtime.devices.device import Device
 
 import numpy as np
 
-PAGE = 2 << 20                  # memory is backed in pieces of this
+PAGE = 2 << 20                  # memory is backed, and mapped, in pieces of this
 _WITHOUT_GIL = 64 << 10         # from this size on a copy lets other threads run
 
 
@@ -21,7 +21,7 @@ class RamDevice(Device):
     def __init__(self, node, pool, name):
         super().__init__(node, pool, name)
         self._base = atomics.load(pool._slot.params + bdev.BASE)
-        self._backed = node.address + atomics.load(pool._slot.params + bdev.BACKED)
+        self._mapped = bytearray(-(-self.capacity // PAGE))     # pages that are backed, and that this process can reach without a fault
 
     def view(self, offset, nbytes):
         """The bytes themselves: a writable memoryview. It is good until the runtime is closed."""
@@ -48,31 +48,22 @@ class RamDevice(Device):
             atomics.copy(_address(target), _address(place), len(target))
 
     def _back(self, offset, nbytes):
-        """Reserve the pages nobody has reserved yet, neighbours together."""
-        first, last = offset // PAGE, -(-(offset + nbytes) // PAGE)
-        page = first
+        """Reserve the pages that this process hasn't reserved yet, neighbours together: another one may have, which makes it cheap."""
+        page, last = offset // PAGE, -(-(offset + nbytes) // PAGE)
         while page < last:
-            upto = page
-            while upto < last and not atomics.load(self._backed + 8 * upto):
-                upto += 1
-            if upto > page:
-                self._reserve(page, upto)
-            page = upto + 1
-
-    def _reserve(self, first, upto):
-        start, end = first * PAGE, min(upto * PAGE, self.capacity)
-        self._node.segment.reserve(self._base + start, end - start)
-        for page in range(first, upto):
-            atomics.store(self._backed + 8 * page, 1)
+            page = self._mapped.find(0, page, last)
+            if page < 0:
+                return
+            upto = self._mapped.find(1, page, last)
+            upto = last if upto < 0 else upto
+            start, end = page * PAGE, min(upto * PAGE, self.capacity)
+            self._node.segment.reserve(self._base + start, end - start)
+            self._mapped[page:upto] = b"\1" * (upto - page)
+            page = upto
 
 
 def _address(view):
     return np.frombuffer(view, np.uint8).ctypes.data
-
-
-def table_nbytes(capacity):
-    """Bytes of the table of pages that are backed."""
-    return 8 * -(-capacity // PAGE)
 
 
 def describe_room(nbytes):
