@@ -113,7 +113,8 @@ class Batch:
         self._removed.add(tag)
 
     def _add(self, tag, blob, extents, nbytes, packed=None):
-        self.create(tag)
+        if tag not in self._records:
+            self.create(tag)
         name = full_name(tag, blob)
         if name in self._records:
             self._give_back(self._records[name])
@@ -266,9 +267,8 @@ def _merged(gathered):
 def _stamped(records, removals, first, durable):
     """(sorted Records with stamps, [(name, stamp)]), the same on every rank."""
     ordered = [records[name] for name in sorted(records)]
-    stamped = [record.but(stamp=first + 1 + number, created=first + 1 + number, durable=record.extents if durable else (),
-                          dirty=not durable, journaled=durable)
-               for number, record in enumerate(ordered)]
+    stamped = [record.but(stamp=stamp, created=stamp, durable=record.extents if durable else (), dirty=not durable, journaled=durable)
+               for stamp, record in enumerate(ordered, first + 1)]
     start = first + 1 + len(ordered)
     return stamped, [(name, start + number) for number, name in enumerate(removals)]
 

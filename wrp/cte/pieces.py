@@ -103,35 +103,38 @@ def writing(tiers, nbytes, durable, staging, done):
 def take(tiers, sizes, fd, offset):
     """Extents, one each, of ranges of `sizes` bytes that lie one behind the other in an open file from `offset`.
 
-    As many of them, from the first on, as are in the page cache and find ram in one piece each; the others are to be written as ever.
+    As many of them, from the first on, as are in the page cache, where ram has one piece for all; the others are to be written as ever.
     """
-    extents, count = [], 0
+    if not sizes or min(sizes) < 1 or max(sizes) > PIECE:
+        return []
+    steps = [-(-nbytes // tiers.ram.align) * tiers.ram.align for nbytes in sizes] if tiers.ram is not None else []
+    start = _run_of_ram(tiers, sum(steps))
+    if start is None:
+        return []
+    places, count = start + np.cumsum([0, *steps[:-1]]), 0
+    crcs = np.empty(len(sizes), np.int64)
     try:
-        for nbytes in sizes:
-            if nbytes > PIECE or not _lease_ram(tiers, nbytes, extents):
-                break
-        places = tiers.ram_address + np.array([extent[1] for extent in extents], np.int64)
-        crcs = np.empty(len(extents), np.int64)
-        count = cached.take(fd, offset, np.array(sizes[:len(extents)], np.int64), places, crcs)
+        count = cached.take(fd, offset, np.array(sizes, np.int64), tiers.ram_address + places, crcs)
     finally:
-        tiers.give_back(extents[count:])
-    taken = [(RAM, place, nbytes, crc) for (_, place, nbytes, _), crc in zip(extents, crcs[:count].tolist())]
-    for extent in taken:
-        tiers.counters.note(RAM, True, extent[2])
-    return taken
+        places = places.tolist()
+        tiers.give_back([(RAM, place, nbytes, 0) for place, nbytes in zip(places[count:], sizes[count:])])
+    for nbytes in sizes[:count]:
+        tiers.counters.note(RAM, True, nbytes)
+    return [(RAM, place, nbytes, crc) for place, nbytes, crc in zip(places, sizes, crcs[:count].tolist())]
 
 
-def _lease_ram(tiers, nbytes, extents):
-    """Add an extent of ram; False when the next bytes belong elsewhere, or nowhere."""
+def _run_of_ram(tiers, nbytes):
+    """Offset of new space in ram, None when the bytes belong elsewhere or nowhere."""
+    if not nbytes:
+        return None
     try:
         target, offset = tiers.lease(nbytes, False)
     except OutOfSpace:
-        return False
+        return None
     if target == RAM:
-        extents.append((RAM, offset, nbytes, 0))
-    else:
-        tiers.give_back([(target, offset, nbytes, 0)])
-    return target == RAM
+        return offset
+    tiers.give_back([(target, offset, nbytes, 0)])
+    return None
 
 
 def read(tiers, record, offset, out):
