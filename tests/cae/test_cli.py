@@ -67,6 +67,7 @@ def test_exit_codes(jobs, capsys, text, code, sentence):
     assert cli.main(["jobs.yaml", "--quiet"]) == code
     out, err = capsys.readouterr()
     assert sentence in err and err.count("\n") == 1 and out == ""
+    assert sorted(path.name for path in jobs.parent.iterdir()) == ["data.bin", "jobs.yaml"]       # no store is left that holds nothing
 
 
 def test_finished_transfers_are_reported_when_a_later_one_fails(jobs, capsys):

@@ -95,7 +95,8 @@ def test_keys_of_the_language_are_documented():
 
 def test_environment_variables_are_documented():
     found = set()
-    for path in [*(ROOT / "wrp").rglob("*.py"), *(ROOT / "bin").iterdir(), *(ROOT / "slurm").iterdir()]:
+    files = [path for folder in ("bin", "slurm") for path in (ROOT / folder).rglob("*") if path.is_file()]
+    for path in [*(ROOT / "wrp").rglob("*.py"), *files]:
         found |= set(re.findall(r"\bWRP_[A-Z_]+[A-Z]\b", path.read_text(encoding="utf-8")))
     assert "WRP_STORE" in found
     assert not sorted(name for name in found if f"`{name}`" not in text_of("configuration.md"))

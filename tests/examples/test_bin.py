@@ -26,6 +26,7 @@ def clone(tmp_path):
     (root / "bin").mkdir(parents=True)
     for name in ("demo", "mpirun", "wrp_cee"):
         shutil.copy(ROOT / "bin" / name, root / "bin")
+    shutil.copytree(ROOT / "bin" / "lib", root / "bin" / "lib")
     script(root / "bin" / "setup", "#!/bin/sh\n")
     for name in ("python", "mpirun", "wrp_cee"):
         script(root / ".venv" / "bin" / name, STUB)
@@ -45,6 +46,19 @@ def test_last_line_of_the_demo_works_where_the_user_is(clone, where):
     assert said.returncode == 0, said.stderr
     _, _, store = said.stdout.partition("--store ")
     assert (clone / where / store.partition(" run/")[0]).resolve() == clone / "examples" / "quickstart" / "store"
+
+
+@pytest.mark.parametrize("name", ["wrp_cee", "mpirun"])
+def test_a_command_of_a_clone_that_has_moved_says_so(clone, tmp_path, name):
+    (clone / ".venv" / "wrp.root").write_text(f"{clone}\n")
+    (tmp_path / "link").symlink_to(clone)
+    assert bash(f"bin/{name}", clone).returncode == bash(f"link/bin/{name}", tmp_path).returncode == 0
+    moved = clone.rename(tmp_path / "moved")
+    done = bash(f"bin/{name}", moved)
+    assert done.returncode == 1 and done.stderr == f"{name}: {moved}/.venv was made when the clone was {clone}; run bin/setup again\n"
+    shutil.rmtree(moved / ".venv")
+    done = bash(f"bin/{name}", moved)
+    assert done.returncode == 1 and done.stderr == f"{name}: not installed in {moved}/.venv; run bin/setup first\n"
 
 
 def test_mpirun_is_the_very_process(clone):

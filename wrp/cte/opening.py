@@ -10,6 +10,7 @@ from wrp.cte.catalog import Catalog
 from wrp.cte.folder import Folder, Journal
 from wrp.cte.folder.ahead import begin_sync
 from wrp.cte.locking import cipher_of
+from wrp.cte.made import Made
 from wrp.cte.nodes.homes import at_home
 from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
@@ -33,6 +34,7 @@ class Parts:
     tiers: object = None
     journal: object = None
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
+    made: object = None                             # a made.Made, on the rank whose opening may have made the folder
     failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
 
     @property
@@ -58,18 +60,22 @@ class Parts:
         if failure is not None:
             raise failure
 
-    def close(self):
-        """Collective: let go of everything, the folder's lock last."""
+    def close(self, undo=False):
+        """Collective: let go of everything, the folder's lock last. `undo`: a new folder in which nothing was kept goes away."""
         self.ranks.barrier("every rank has finished with the store")
         self._local_close()
         self.runtime.close()
         self.catalog.close()
-        if self.folder is not None:
-            self.folder.close()
+        self._leave_folder(undo)
 
-    def drop(self):
-        """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process."""
+    def drop(self, undo=False):
+        """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process. `undo`: as for `close`."""
         self._local_close()
+        self._leave_folder(undo)
+
+    def _leave_folder(self, undo):
+        if undo and self.made is not None:
+            self.made.undo(self.folder)
         if self.folder is not None:
             self.folder.close()
 
@@ -90,8 +96,8 @@ def open_parts(path, ranks, config, write, key=None):
     parts = Parts(ranks, write, config)
     try:
         _open(parts, path, key)
-    except BaseException:
-        parts.drop()
+    except BaseException as error:
+        parts.drop(undo=ranks.size == 1 or comm_ranks.is_common(error))
         raise
     return parts
 
@@ -140,10 +146,12 @@ def _open_folder(parts, path):
     """The folder joined on every rank; the known records (plain) on the first rank of every node."""
     ranks = parts.ranks
     folder = parts.folder = Folder(path, parts.write)
+    made = Made(path) if parts.write and ranks.rank == 0 else None
     shared = None
     with ranks.agreed(f"opening store {folder.path}"):
         if ranks.rank == 0:
             found = folder.open(ranks.nodes, places_of(parts.config))
+            parts.made = made
             shared = (folder.header, [to_plain(record) for record in found.values()])
     header, known = ranks.share(shared, "the records of the store")
     with ranks.agreed(f"joining store {folder.path}"):

@@ -187,11 +187,12 @@ class Store(Writing, Editing, Reading, Listing):
             self._leave(getattr(error, "common", False) or self._parts.ranks.size == 1)
 
     def _leave(self, together):
-        """After an error: flush nothing. Close if every rank has the same error, else let go of what is this process's own."""
+        """After an error: flush nothing; a new folder that keeps nothing goes away. Close if every rank has the same error, else let go of what is
+        this process's own."""
         self._stop()
         parts = self._parts
         self._let_go()
-        parts.close() if together else parts.drop()
+        parts.close(undo=True) if together else parts.drop()
 
 
 class _Closed:
