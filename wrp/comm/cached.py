@@ -158,7 +158,8 @@ def take(fd, offset, sizes, places, crcs):
     crcs : int64 array that is filled with their crc32
 
     It stops at the first range that isn't in the page cache, after `LARGEST` bytes, and when the file is cut or fails meanwhile; it takes
-    nothing on file systems that can't tell, while another thread of the process does, or without the JIT. It raises no errors of files.
+    nothing on file systems that can't tell, while another thread of the process does, or without the JIT. It raises no errors of files. Of a
+    file that is written meanwhile the bytes may not be those of the checksum: compare its stamps, as after an ordinary read.
     """
     global _made
     if config.DISABLE_JIT or not _lock.acquire(blocking=False):

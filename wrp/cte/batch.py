@@ -119,6 +119,8 @@ class Batch:
         if name in self._records:
             self._give_back(self._records[name])
         record = Record(name, BLOB, 0, nbytes, combined_crc(extents), 1.0, tuple(extents), (), not self._durable)
+        if self._durable:
+            self._parts.begin_sync(extents)         # storage works while the next blob is read
         if packed is not None:
             record = record.but(checksum=packed.checksum, raw=packed.raw, codec=packed.codec)
         self._records[name] = record
