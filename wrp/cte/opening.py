@@ -16,7 +16,7 @@ from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
 from wrp.cte.tiers import Tiers
-from wrp.errors import UsageError
+from wrp.errors import ConfigError, UsageError
 from wrp.runtime.config import load
 from wrp.runtime.runtime import Runtime
 
@@ -35,6 +35,7 @@ class Parts:
     journal: object = None
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
     made: object = None                             # a made.Made, on the rank whose opening may have made the folder
+    copies: object = None                           # the nodes.copies.Copies of a job of several nodes with targets.replicas
     failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
 
     @property
@@ -66,6 +67,8 @@ class Parts:
         self._local_close()
         self.runtime.close()
         self.catalog.close()
+        if self.copies is not None:
+            self.copies.close()
         self._leave_folder(undo)
 
     def drop(self, undo=False):
@@ -107,6 +110,7 @@ def _open(parts, path, key):
     known = _open_folder(parts, path) if path is not None else []
     cipher = cipher_of(parts.folder, ranks, key, parts.write and not known) if path is not None else None
     with ranks.agreed("sizing the tiers"):
+        replicas = _replicas(parts)
         sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known), ranks.nodes)
     sizes = ranks.share(sizes, "sizes of the tiers")
     parts.runtime = Runtime(ranks, parts.config)
@@ -116,6 +120,10 @@ def _open(parts, path, key):
     parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram, _entries(parts.config))
     parts.tiers.counters = parts.catalog.noted.counters
     parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)
+    if replicas > 1:
+        from wrp.cte.nodes.copies import Copies
+
+        parts.copies = Copies(parts, sizes.slots * (replicas - 1))
     codecs = parts.folder.header.get("codecs") if parts.folder is not None else None
     with ranks.agreed("loading the catalog"):
         if codecs or cipher is not None:
@@ -125,6 +133,14 @@ def _open(parts, path, key):
         if ranks.local_rank == 0:
             _fill(parts, known)
     ranks.barrier("the store is open")
+
+
+def _replicas(parts):
+    """The nodes that have each blob. ConfigError when the job has fewer; 1 for a store that is opened for reading."""
+    replicas, nodes = parts.config.get("targets.replicas"), parts.ranks.nodes
+    if parts.write and replicas > nodes:
+        raise ConfigError(f"targets.replicas is {replicas}, but this job has {nodes} node{'s' * (nodes > 1)}: start it on {replicas} or more, or lower the key")
+    return replicas if parts.write else 1
 
 
 def _tags_by_target(known):

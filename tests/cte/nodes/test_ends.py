@@ -137,6 +137,44 @@ def test_a_node_that_stands_still_is_named_within_the_limit(tmp_path):
 
 
 @needs_mpirun
+def test_what_is_on_two_nodes_is_read_without_a_silent_home(tmp_path):
+    """Every put that has returned, in its last state; what was deleted isn't there. Changes, which need the home, say who is silent."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 0.5}\ntargets: {replicas: 2}\n")
+    done = job(3, 1, f"""
+    store = Store.open(None, ranks)
+    small, large, gone = [f"b{{n}}" for n in range(1000) if home_of("t", f"b{{n}}", 3) == 1][:3]
+    pids = ranks.gather(os.getpid(), "pids")
+    if ranks.rank == 0:
+        for blob in (small, large, gone):
+            store.put("t", blob, b"before")
+    ranks.barrier("put")
+    if ranks.rank == 2:
+        store.put("t", small, data(1))
+        store.append("t", large, data(200))
+        store.delete("t", gone)
+    ranks.barrier("changed")
+    if ranks.rank == 0:
+        os.kill(pids[1], signal.SIGSTOP)
+        time.sleep(0.1)
+        assert store.get("t", small) == data(1) and store.get("t", large, 3, 10) == (b"before" + data(200))[3:13]
+        assert bytes(store.view("t", large)) == b"before" + data(200) and store.get_many("t", [small, small]) == [data(1)] * 2
+        for call in (lambda: store.get("t", gone), lambda: store.put("t", small, b"y"), lambda: store.delete("t", small)):
+            try:
+                call()
+                print("no error")
+            except WaitTimeout as error:
+                print("said:", error)
+        os.kill(pids[1], signal.SIGCONT)
+        print("again:", store.size("t", large), flush=True)
+    ranks.barrier("over")
+    store.close()
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.count("said: rank 0 waited for node 1 on") == 3 and "again:" in done.stdout, done.stdout + done.stderr
+
+
+@needs_mpirun
 def test_isolated_nodes_over_tcp(tmp_path):
     """Nothing is shared but the store's folder and the network."""
     try:

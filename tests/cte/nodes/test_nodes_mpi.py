@@ -69,6 +69,8 @@ def test_every_call_on_a_blob_of_any_home(place):
                     reserved.view[:] = b"r" * 70_000
                 with pytest.raises(Changed):
                     store.rename(tag, f"kept{number}", f"moved{number}")
+                outcome = store.put(tag, f"packed{number}", b"p" * 50_000, compression="zlib")
+                assert outcome.codec == "zlib" and store.info(tag, f"packed{number}").stored == outcome.stored_nbytes < 50_000
                 store.put(tag, "short", b"12345")
                 store.delete(tag, "short")
         turns(ranks, calls)
@@ -76,9 +78,9 @@ def test_every_call_on_a_blob_of_any_home(place):
         for rank in range(ranks.size):
             for number in range(2 * ranks.nodes):
                 assert store.get(f"t{rank}", f"moved{number}") == store.get(f"t{rank}", f"copy{number}") == whole
-                assert store.get(f"t{rank}", f"kept{number}") == b"r" * 70_000
+                assert store.get(f"t{rank}", f"kept{number}") == b"r" * 70_000 and store.get(f"t{rank}", f"packed{number}") == b"p" * 50_000
                 assert not store.exists(f"t{rank}", f"b{number}") and not store.exists(f"t{rank}", "short")
-            assert len(store.list(f"t{rank}")) == 6 * ranks.nodes
+            assert len(store.list(f"t{rank}")) == 8 * ranks.nodes
         ranks.barrier("all have looked")
 
 

@@ -7,7 +7,8 @@ from dataclasses import astuple
 
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, extents_of
-from wrp.cte.records import full_name
+from wrp.cte.records import RAM, full_name
+from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
 from wrp.errors import NoSuchTag
 
@@ -24,7 +25,7 @@ class Answering:
     def table(self):
         """{name: function} of what can be asked."""
         own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
-               "blobs", "changed", "lease", "fill", "keep", "give_back", "flush")
+               "blobs", "changed", "lease", "fill", "hold", "give_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
@@ -39,7 +40,7 @@ class Answering:
                 return None
             data = self._taken(extents)
         outcome = self._here.put(tag, blob, data, offset, score, compression, generation)
-        return outcome and list(outcome)
+        return astuple(outcome) if outcome is not None else None
 
     def append(self, tag, blob, data):
         """Store.append, of the same."""
@@ -143,13 +144,14 @@ class Answering:
 
     # space
 
-    def lease(self, nbytes):
-        """Extents without a checksum for so many bytes, which the caller fills."""
+    def lease(self, nbytes, ram_only):
+        """Extents without a checksum for so many bytes, which the caller fills; in the first ram only where that is asked for."""
         tiers, extents = self._parts.tiers, []
+        wish = Wish(target=RAM) if ram_only else Wish()
         try:
             for start in range(0, nbytes, PIECE):
                 size = min(PIECE, nbytes - start)
-                extents.append((*tiers.lease(size, False), size, 0))
+                extents.append((*tiers.lease(size, False, wish), size, 0))
         except BaseException:
             tiers.give_back(extents)
             raise
@@ -159,7 +161,7 @@ class Answering:
         """Write into a leased extent of a file."""
         self._parts.tiers.write(target, offset, data)
 
-    def keep(self, data):
+    def hold(self, data):
         """Extents that hold the bytes."""
         return pieces.write(self._parts.tiers, data)
 

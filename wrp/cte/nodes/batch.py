@@ -4,15 +4,16 @@ from contextlib import suppress
 
 from wrp.cte.batch import Batch
 from wrp.cte.nodes.homes import at_home, home_of
+from wrp.cte.records import BLOB
 from wrp.errors import WrpError
 
 
 class NodesBatch(Batch):
     """As Batch. Without a folder the bytes are carried to the blobs' homes as they are put, since ram belongs to the home."""
 
-    def __init__(self, parts, label, net):
+    def __init__(self, parts, label, net, keepers):
         super().__init__(parts, label)
-        self._net = net
+        self._net, self._keepers = net, keepers
         self._in_place = self._durable
 
     def _placed(self, tag, blob, data):
@@ -37,4 +38,8 @@ class NodesBatch(Batch):
 
     def _publish(self, records, removals):
         super()._publish(records, removals)
+        if self._keepers is not None:
+            changed = [record.name for record in records if record.kind == BLOB] + [name for name, _ in removals if "\0" in name]
+            ours = [name for name in changed if home_of(*name.split("\0"), self._net.nodes) == self._net.node]
+            self._keepers.renew(self._net.node, ours)
         self._net.send_away()

@@ -31,11 +31,14 @@ class Far:
         self.read(extent[0], extent[1], out)
         return crc32(out)
 
-    def carry(self, view):
-        """Extents of the node that hold a copy of `view` (memoryview of bytes): they belong to the caller. Raises OutOfSpace."""
-        if len(view) <= INLINE:
-            return extents_of(self._asking.ask(self.node, "keep", bytes(view)))
-        extents = extents_of(self._asking.ask(self.node, "lease", len(view)))
+    def carry(self, view, ram_only=False):
+        """Extents of the node that hold a copy of `view` (memoryview of bytes): they belong to the caller. Raises OutOfSpace.
+
+        ram_only : in its first ram
+        """
+        if len(view) <= INLINE and not ram_only:
+            return extents_of(self._asking.ask(self.node, "hold", bytes(view)))
+        extents = extents_of(self._asking.ask(self.node, "lease", len(view), ram_only))
         try:
             return self._filled(extents, view)
         except BaseException:

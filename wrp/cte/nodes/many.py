@@ -4,6 +4,7 @@ import numpy as np
 
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, PORTION
+from wrp.errors import Corrupt, WaitTimeout
 
 _NAMES = 4096                   # in one question
 
@@ -35,8 +36,10 @@ def get_many(store, routes, tag, blobs, rows):
     for home, numbers in by_home.items():
         for part in _parts(numbers, nbytes or 1):
             under_way.append((part, net.begin(home, "get_many", tag, [blobs[number] for number in part], nbytes)))
-    answers = net.answers([question for _, question in under_way])
+    answers = net.answers([question for _, question in under_way], (Corrupt, WaitTimeout) if routes.keepers is not None else ())
     for (part, _), answer in zip(under_way, answers):
+        if answer is None:              # one by one: keepers have them
+            continue
         for number, data in zip(part, answer):
             if rows is None or data is None:
                 found[number] = data

@@ -38,12 +38,14 @@ class Net:
         """A Question to another node."""
         return self._asking.begin(node, call, *args)
 
-    def answers(self, questions):
-        """The values of questions under way, all of which are waited for; raises the first error of any."""
+    def answers(self, questions, without=()):
+        """The values of questions under way, all of which are waited for; raises the first error of any. None in place of errors of the kinds `without`."""
         found, first = [], None
         for question in questions:
             try:
                 found.append(question.answer())
+            except without:
+                found.append(None)
             except Exception as error:
                 first = first or error
         if first is not None:

@@ -3,14 +3,18 @@
 from wrp.cte import names
 from wrp.cte.calls.base import no_tag
 from wrp.cte.nodes.homes import home_of
-from wrp.errors import NoSuchBlob, NoSuchTag
+from wrp.cte.records import full_name
+from wrp.errors import NoSuchBlob, NoSuchTag, OutOfSpace
 
 
 class Routes:
-    """The routes of one rank over its Net. `changed_at`: other nodes where it has changed something since its last flush."""
+    """The routes of one rank over its Net. `changed_at`: other nodes where it has changed something since its last flush.
 
-    def __init__(self, net):
-        self.net, self.node = net, net.node
+    keepers : the Keepers of a store with replicas, else None
+    """
+
+    def __init__(self, net, keepers):
+        self.net, self.node, self.keepers = net, net.node, keepers
         self.changed_at = set()
 
     def home(self, tag, blob=None):
@@ -18,8 +22,23 @@ class Routes:
         return home_of(tag, blob, self.net.nodes)
 
     def change(self, call, tag, blob, *args):
-        """What a call of Answering for a blob gives that changes something, at its home, here or there."""
-        return self._named(self.change_at, call, tag, blob, args)
+        """What a call of Answering for a blob gives that changes something, at its home, here or there; its keepers know, too."""
+        value = self._named(self.change_at, call, tag, blob, args)
+        self.renew(tag, [blob])
+        return value
+
+    def renew(self, tag, blobs):
+        """The keepers have these blobs of a tag as they are now. Without replicas nothing happens."""
+        if self.keepers is None:
+            return
+        by_home = {}
+        for blob in blobs:
+            by_home.setdefault(self.home(tag, blob), []).append(full_name(tag, blob))
+        for home, found in by_home.items():
+            try:
+                self.keepers.renew(home, found)
+            except OutOfSpace as error:
+                raise OutOfSpace(f"what is at home on node {home} of tag {tag!r} was changed, but hasn't all its replicas: {error}") from error
 
     def look(self, call, tag, blob, *args):
         """The same of one that changes nothing."""

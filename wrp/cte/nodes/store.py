@@ -7,9 +7,13 @@ from wrp.cte.nodes.answering import Answering
 from wrp.cte.nodes.batch import NodesBatch
 from wrp.cte.nodes.calls import NodesEditing, NodesListing, NodesReading, NodesWriting
 from wrp.cte.nodes.edits import NodesEdits
+from wrp.cte.nodes.keepers import Keepers
 from wrp.cte.nodes.net import Net
+from wrp.cte.nodes.originals import Originals
 from wrp.cte.nodes.routes import Routes
+from wrp.cte.records import BLOB
 from wrp.cte.store import Store
+from wrp.errors import Corrupt
 
 
 class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
@@ -22,8 +26,11 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         self._parts, self._tiers = parts, parts.tiers
         self.ranks, self.folder = parts.ranks, parts.folder.path if parts.folder else None
         self._here = Store(parts)
-        self._net = Net(parts, Answering(self._here, parts, self._flush_here).table())
-        self._routes = Routes(self._net)
+        answers = Answering(self._here, parts, self._flush_here).table()
+        if parts.copies is not None:
+            answers.update({**parts.copies.table(), **Originals(parts, self._here._moves).table()})
+        self._net = Net(parts, answers)
+        self._routes = Routes(self._net, Keepers(self._net, parts, parts.config.get("targets.replicas")) if parts.copies is not None else None)
         self._edits = NodesEdits(self)
 
     # targets
@@ -47,7 +54,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def batch(self, label):
         """As Store.batch."""
         self._writable()
-        return NodesBatch(self._parts, label, self._net)
+        return NodesBatch(self._parts, label, self._net, self._routes.keepers)
 
     def flush(self):
         """What this rank has put anywhere, and what has its home on this node, is durable when it returns. Local; no effect without a folder."""
@@ -65,7 +72,12 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
             raise
 
     def _flush_here(self):
-        self._here.flush()
+        try:
+            self._here.flush()
+        except Corrupt:
+            if self._routes.keepers is None or not self._routes.keepers.mend_all(self._parts.catalog.scan(kind=BLOB, dirty=True)):
+                raise
+            self._here.flush()
         self._net.send_away()
 
     def flush_all(self):

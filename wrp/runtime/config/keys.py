@@ -103,6 +103,8 @@ _STORE = (
     Key("dpe.dpe_type", "text", "max_bw", "placement of new data: max_bw, round_robin, random, or cost (bandwidth, latency, free space and score)",
         choices=("max_bw", "round_robin", "random", "cost")),
     _compatible("targets.neighborhood", "int", 4, "nodes whose targets are used", 1, 1024),
+    Key("targets.replicas", "int", 1, "nodes that have the bytes of a blob, its home among them, before the put returns; a get does without a home whose bytes are "
+        "damaged, or that is silent", 1, 1024),
     _compatible("targets.default_target_timeout_ms", "int", 30000, "milliseconds until a target counts as lost", 1, 300000),
     _compatible("targets.poll_period_ms", "int", 5000, "milliseconds between looks at targets", 1),
     Key("performance.fsync_mode", "text", "durable", "durable: a flush syncs files to storage; deferred: the operating system does it later",

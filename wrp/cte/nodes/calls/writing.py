@@ -21,7 +21,9 @@ class NodesWriting(NodesCalls):
         names.checked("tag", tag), names.checked("blob", blob)
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
-            return self._here.put(tag, blob, data, offset, score, compression, if_generation)
+            outcome = self._here.put(tag, blob, data, offset, score, compression, if_generation)
+            self._routes.renew(tag, [blob])
+            return outcome
         if compression is not None:
             from wrp.cte.codecs.compression import Compression, Outcome
 
@@ -41,7 +43,10 @@ class NodesWriting(NodesCalls):
         if len(blobs) != len(rows):
             raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
         names.checked("tag", tag), names.all_checked("blob", blobs)
-        put_many(self, self._routes, tag, blobs, rows, score)
+        try:
+            put_many(self, self._routes, tag, blobs, rows, score)
+        finally:
+            self._routes.renew(tag, blobs)
 
     def append(self, tag, blob, data):
         """As Store.append."""
@@ -50,6 +55,7 @@ class NodesWriting(NodesCalls):
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
             self._here.append(tag, blob, data)
+            self._routes.renew(tag, [blob])
         else:
             self._routes.change("append", tag, blob, self._sent(home, data))
 
@@ -59,10 +65,10 @@ class NodesWriting(NodesCalls):
         self._routes.change("truncate", tag, blob, nbytes)
 
     def reserve(self, tag, blob, nbytes, score=1.0):
-        """As Store.reserve; the bytes of a blob with another home are copied there at the commit."""
+        """As Store.reserve; the bytes of a blob with another home, or with replicas, are copied at the commit."""
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
-        if self._routes.home(tag, blob) == self._routes.node:
+        if self._routes.home(tag, blob) == self._routes.node and self._routes.keepers is None:
             return self._here.reserve(tag, blob, nbytes, score)
         if nbytes < 0 or not 0 <= score <= 1:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")

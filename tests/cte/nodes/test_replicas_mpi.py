@@ -1,0 +1,240 @@
+"""Replicas: keepers have every blob as its home has it, whatever was done with it, and a get does without a home whose bytes are damaged."""
+
+import random
+
+import numpy as np
+import pytest
+
+from cte.test_races_mpi import assert_all_space_is_free
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.cte.nodes.homes import home_of
+from wrp.cte.records import full_name
+from wrp.errors import Changed, ConfigError, Corrupt, NoSuchBlob, NoSuchTag, OutOfSpace
+from wrp.runtime.config import load
+
+pytestmark = pytest.mark.mpi
+SIZES = (1, 1000, 20_000, 40_000, 5_000_000)         # in a block, by themselves, more than travels in a question, in two extents
+
+
+@pytest.fixture(params=["memory", "folder"])
+def place(request, shared_folder):
+    return None if request.param == "memory" else shared_folder
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A function that opens a store whose blobs are on `replicas` nodes, as many as there are at most."""
+    if world().nodes < 2:
+        pytest.skip("one node has nobody to keep copies")
+
+    def make(folder, replicas=2, ram="48m"):
+        path = tmp_path / "conf.yaml"
+        path.write_text(f"storage: [{{path: 'ram::r', capacity_limit: {ram}}}]\ntargets: {{replicas: {min(replicas, world().nodes)}}}\n")
+        return Store.open(folder, world(), load(path))
+    return make
+
+
+def data(seed, nbytes):
+    return random.Random(seed).randbytes(nbytes)
+
+
+def homed(node, nodes, count=1):
+    """Names of blobs of tag "t" with this home."""
+    return [blob for blob in (f"b{n}" for n in range(400)) if home_of("t", blob, nodes) == node][:count]
+
+
+def assert_copies_are_right(store, ranks):
+    """Collective: the keepers have what the homes have, in the same generation, and nothing else."""
+    ranks.barrier("nobody changes anything")
+    keepers, net = store._routes.keepers, store._net
+    if keepers is not None:
+        expected = {}
+        for tag, blob in store.blobs(".*"):
+            home, name = home_of(tag, blob, ranks.nodes), full_name(tag, blob)
+            (plain, stored), = net.at(home, "states", [name], [-1])
+            for keeper in keepers.of(home) if plain is not None else ():
+                expected.setdefault((keeper, tag), []).append(blob)
+                found = net.at(keeper, "copy", name)
+                assert found is not None and found[0][2] == plain[2], f"{name!r} of node {home} on node {keeper}"
+            if plain is not None:
+                record, copied = keepers.read(home, name, plain[2])
+                whole = bytearray(record.raw or record.size)
+                keepers.unpack(record, copied, 0, memoryview(whole))
+                assert whole == store.get(tag, blob) and stored in (None, copied)
+        for node in range(ranks.nodes):
+            for tag in ("t", "u", "batch", "then", "now"):
+                assert sorted(net.at(node, "kept", tag)) == sorted(expected.get((node, tag), []))
+    ranks.barrier("all have looked")
+
+
+def damage(store, tag, blob, at_home=True, on=None):
+    """On the first rank of the home, or of the nodes `on`: change a byte of what it has of a blob. Local."""
+    ranks, parts = store.ranks, store._parts
+    if ranks.local_rank:
+        return
+    if at_home and home_of(tag, blob, ranks.nodes) == ranks.node:
+        parts.tiers.ram_bytes[store._here.extents(tag, blob)[-1][1]] ^= 0x10
+    if on is not None and ranks.node in on:
+        parts.tiers.ram_bytes[parts.copies._catalog.find(full_name(tag, blob)).extents[-1][1]] ^= 0x10
+
+
+def test_every_change_reaches_the_keepers(place, opened):
+    ranks = world()
+    with opened(place, 2 if place is None else 3) as store:
+        for rank in range(ranks.size):
+            if ranks.rank == rank:
+                for number in range(ranks.nodes + 2):
+                    blob = f"{rank}.{number}"
+                    store.put("t", blob, data(number, SIZES[number % 4]))
+                    store.put("t", blob, b"b" * 50_000, offset=5)
+                    store.append("t", blob, b"d" * 40_000)
+                    store.truncate("t", blob, 60_000)
+                    store.score("t", blob, 0.25)
+                    store.copy("t", blob, "u", blob)
+                    store.rename("t", blob, f"{blob}.moved")
+                    store.put("t", f"{blob}.packed", b"abc" * 30_000, compression="zlib")
+                    with store.reserve("t", f"{blob}.kept", 70_000) as reserved:
+                        reserved.view[:] = b"r" * 70_000
+                    store.put("t", f"{blob}.gone", b"short")
+                    store.delete("t", f"{blob}.gone")
+                store.put_many("t", [f"{rank}.many{n}" for n in range(30)], np.frombuffer(data(rank, 30 * 700), np.uint8).reshape(30, 700))
+            assert_copies_are_right(store, ranks)
+        with store.batch("one") as batch:
+            batch.put("batch", f"r{ranks.rank}", data(ranks.rank, 60_000))
+            batch.put("t", f"{ranks.rank}.0.kept", b"replaced")
+        assert_copies_are_right(store, ranks)
+        if ranks.rank == ranks.size - 1:
+            store.snapshot("t", "then")
+            store.rename_tag("u", "now")
+        assert_copies_are_right(store, ranks)
+        with store.batch("two") as batch:
+            batch.replace("batch")
+            batch.remove("then")
+        if ranks.rank == 0:
+            store.destroy("t")
+            store.destroy("now")
+        assert_copies_are_right(store, ranks)
+        assert store.tags() == ["batch"]
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_damaged_bytes_come_from_a_keeper_and_go_back_home(place, opened):
+    """Every rank sees the right bytes, and the home has them again."""
+    ranks = world()
+    with opened(place) as store:
+        blobs = [(blob, data(n, size)) for node in range(ranks.nodes) for n, (blob, size) in enumerate(zip(homed(node, ranks.nodes, len(SIZES)), SIZES))]
+        if ranks.rank == 0:
+            for blob, value in blobs:
+                store.put("t", blob, value)
+            store.put("t", "packed", b"abc" * 30_000, compression="zlib")
+        for asker in range(ranks.size):
+            ranks.barrier("all is whole")
+            for blob, _ in [*blobs, ("packed", None)]:
+                damage(store, "t", blob)
+            ranks.barrier("all is damaged")
+            if ranks.rank == asker:
+                assert store.get_many("t", [blob for blob, _ in blobs]) == [value for _, value in blobs]
+                assert store.get("t", "packed", 3, 6) == b"abcabc"
+            ranks.barrier("looked")
+            for blob, value in blobs:
+                assert home_of("t", blob, ranks.nodes) != ranks.node or store._here.get("t", blob) == value
+            out = bytearray(len(blobs[-1][1]))
+            assert store.get("t", blobs[-1][0], out=out) == len(out) and out == blobs[-1][1]
+        assert_copies_are_right(store, ranks)
+        if place is not None:
+            for blob, _ in blobs:
+                damage(store, "t", blob)
+            ranks.barrier("all is damaged")
+            store.flush_all()           # what it writes down is whole
+            assert all(store._here.get("t", blob) == value for blob, value in blobs if home_of("t", blob, ranks.nodes) == ranks.node)
+        blob, value = blobs[2]
+        keepers = store._routes.keepers.of(home_of("t", blob, ranks.nodes))
+        ranks.barrier("all is written down")
+        damage(store, "t", blob, on=keepers)
+        ranks.barrier("nobody has it any more")
+        with pytest.raises(Corrupt):
+            store.get("t", blob)
+        ranks.barrier("all have looked")
+        if ranks.rank == 0:
+            store.delete("t", blob)
+
+
+def test_the_second_keeper_has_it_when_home_and_the_first_are_damaged(opened):
+    ranks = world()
+    if ranks.nodes < 3:
+        pytest.skip("two keepers and a home are three nodes")
+    with opened(None, replicas=3) as store:
+        blob, = homed(1, ranks.nodes)
+        if ranks.rank == 0:
+            store.put("t", blob, data(1, 40_000))
+        ranks.barrier("put")
+        damage(store, "t", blob, on=[2])
+        ranks.barrier("damaged")
+        assert store.get("t", blob) == data(1, 40_000)
+        ranks.barrier("all have looked")
+
+
+def test_a_score_keeps_the_copies_of_a_damaged_blob(opened):
+    """A new generation of the same bytes: the copies are of it without looking at the home's."""
+    ranks = world()
+    with opened(None) as store:
+        blob, = homed(1, ranks.nodes)
+        if ranks.rank == 0:
+            store.put("t", blob, data(1, 40_000))
+        ranks.barrier("put")
+        damage(store, "t", blob)
+        ranks.barrier("damaged")
+        if ranks.rank == 0:
+            store.score("t", blob, 0.5)
+        ranks.barrier("scored")
+        assert store.get("t", blob) == data(1, 40_000)
+        ranks.barrier("all have looked")
+
+
+def test_all_ranks_change_the_same_blobs(place, opened):
+    """Whoever is last at the home is last at the keepers, too."""
+    ranks = world()
+    with opened(place, 3) as store:
+        made = random.Random(ranks.rank)
+        for _ in range(60):
+            blob = made.choice("abc")
+            try:
+                made.choice((lambda: store.put("t", blob, made.randbytes(made.choice(SIZES[:4]))), lambda: store.append("t", blob, b"x" * 900),
+                             lambda: store.delete("t", blob), lambda: store.score("t", blob, 0.5), lambda: store.rename("t", blob, made.choice("abcd")),
+                             lambda: store.truncate("t", blob, 100), lambda: store.destroy("t") if made.random() < 0.2 else None))()
+            except (NoSuchBlob, NoSuchTag, Changed):
+                pass                # another rank was quicker
+        assert_copies_are_right(store, ranks)
+        if ranks.rank == 0 and store.exists("t"):
+            store.destroy("t")
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_a_keeper_without_room_is_said_and_has_no_older_copy(opened):
+    ranks = world()
+    if ranks.nodes < 3:
+        pytest.skip("of two nodes each has what the other has")
+    with opened(None, ram="16m") as store:
+        if ranks.rank == 0:
+            (full,), (blob,) = homed(1, ranks.nodes), homed(0, ranks.nodes)
+            store.put("t", full, bytes(11 << 20))
+            store.put("t", blob, b"old")
+            with pytest.raises(OutOfSpace, match="hasn't all its replicas"):
+                store.put("t", blob, data(5, 6 << 20))
+            assert store.get("t", blob) == data(5, 6 << 20) and store._net.at(1, "copy", full_name("t", blob)) is None
+            store.delete("t", full)
+            store.put("t", blob, data(6, 6 << 20))
+        assert_copies_are_right(store, ranks)
+
+
+def test_more_replicas_than_nodes_are_refused(tmp_path):
+    ranks = world()
+    path = tmp_path / "conf.yaml"
+    path.write_text(f"targets: {{replicas: {ranks.nodes + 1}}}\n")
+    with pytest.raises(ConfigError, match=f"targets.replicas is {ranks.nodes + 1}, but this job has {ranks.nodes} node"):
+        Store.open(None, ranks, load(path))

@@ -1,0 +1,166 @@
+"""Keepers: the nodes that keep copies of a home's blobs, as one rank sees them. After a change it brings them up to date; when a home fails, they have the bytes.
+
+The keepers of a home are the nodes after it, in their order. Whoever changes a blob asks its home what there is now, has the keepers keep that, and asks
+again, until nothing has changed meanwhile: so a copy that comes late never stays in place of a newer one, or of none.
+"""
+
+from wrp.comm.checksum import crc32
+from wrp.cte import pieces
+from wrp.cte.nodes.wire import INLINE, record_of
+from wrp.cte.records import RAM
+from wrp.errors import Corrupt, OutOfSpace, WaitTimeout
+
+_NAMES = 4096                   # in one question
+_TRIES = 1000
+
+
+class Keepers:
+    """replicas : nodes that have a blob, its home among them. Any thread; calls are local."""
+
+    def __init__(self, net, parts, replicas):
+        self._net, self._parts, self._replicas = net, parts, replicas
+
+    def of(self, home):
+        """The nodes that keep what is at home on a node."""
+        return [(home + step) % self._net.nodes for step in range(1, self._replicas)]
+
+    # after a change
+
+    def renew(self, home, names):
+        """The keepers have the blobs of these full names as their home does, or newer ones, when it returns.
+
+        Raises OutOfSpace where a keeper has no room: it keeps nothing of that blob then. WaitTimeout for a silent node: it may keep what was before.
+        """
+        for start in range(0, len(names), _NAMES):
+            self._renew(home, names[start:start + _NAMES])
+
+    def _renew(self, home, names):
+        known = dict.fromkeys(names, -1)
+        for _ in range(_TRIES):
+            states = self._net.at(home, "states", names, list(known.values()))
+            states = [state for state in states if state is not None]
+            if not states:
+                return
+            self._keep(home, states)
+            for plain, data in states:
+                known[data[0] if plain is None else plain[0]] = 0 if plain is None else plain[2]
+        raise WaitTimeout(f"blobs such as {names[0].partition(chr(0))[2]!r} changed {_TRIES} times while copies of them were made; their writers don't pause")
+
+    def _keep(self, home, states):
+        keepers = self.of(home)
+        under_way = [self._net.begin(keeper, "keep", states) for keeper in keepers if keeper != self._net.node]
+        own = {self._net.node: self._net.at(self._net.node, "keep", states)} if self._net.node in keepers else {}
+        answers = {**own, **dict(zip([keeper for keeper in keepers if keeper not in own], self._net.answers(under_way)))}
+        refused = [why for _, why in answers.values() if why]
+        for number in sorted(set().union(*(wanted for wanted, _ in answers.values()))):
+            record = record_of(states[number][0])
+            data = self._fetched(home, record)
+            if data is not None:
+                refused += [why for keeper in keepers if number in answers[keeper][0] and (why := self._hand_over(keeper, record, data))]
+        if refused:
+            raise OutOfSpace(refused[0])
+
+    def _hand_over(self, keeper, record, data):
+        """Have a node keep these bytes; why it has no room for them, or None."""
+        try:
+            sent = self._sent(keeper, data, True)
+        except OutOfSpace as error:
+            self._net.at(keeper, "keep", [(None, [record.name, record.stamp])])
+            return str(error)
+        return self._net.at(keeper, "keep", [(record, sent)])[1]
+
+    def _fetched(self, home, record):
+        """The bytes of a record as they are stored; None when it was replaced meanwhile. Corrupt when they have changed."""
+        data = bytearray(record.size)
+        try:
+            pieces.read(self._reader(home), record, 0, data)
+        except Corrupt:
+            if self._net.at(home, "still", record.name, record.stamp, record.extents):
+                raise
+            return None
+        return data
+
+    def _sent(self, node, data, ram_only):
+        """Bytes as an argument of a call: themselves, or extents of the node that hold them."""
+        if len(data) <= INLINE or node == self._net.node:
+            return bytes(data)
+        return self._net.far[node].carry(memoryview(data), ram_only)
+
+    def _reader(self, node):
+        return self._net.far[node] if node != self._net.node else self._parts.tiers
+
+    # when a home fails
+
+    def read(self, home, name, stamp=None):
+        """(Record, all bytes as they are stored) of the copy of a blob; None when no keeper has a whole one. `stamp`: of this generation only."""
+        for keeper in self.of(home):
+            try:
+                found = self._read(keeper, name, stamp)
+            except WaitTimeout:
+                continue
+            if found is not None:
+                return found
+        return None
+
+    def _read(self, keeper, name, stamp):
+        for _ in range(_TRIES):
+            found = self._net.at(keeper, "copy", name)
+            if found is None or stamp not in (None, found[0][2]):
+                return None
+            record, data = record_of(found[0]), found[1]
+            if data is None:
+                data = bytearray(record.size)
+                try:
+                    pieces.read(self._reader(keeper), record, 0, data)
+                except Corrupt:
+                    again = self._net.at(keeper, "copy", name)
+                    if again is not None and record_of(again[0]).extents == record.extents:
+                        return None
+                    continue
+            return record, data
+        return None
+
+    def mend(self, home, record, data):
+        """Give the home back the bytes of a copy, in place of its own; where it has no room for them nothing happens."""
+        try:
+            self._net.at(home, "mend", record.name, record.stamp, self._sent(home, data, False))
+        except OutOfSpace:
+            pass
+
+    def mend_all(self, records):
+        """Give this node, their home, back what is damaged of the blobs of these Records; True when there was something."""
+        some = False
+        for record in records:
+            try:
+                pieces.read(self._parts.tiers, record, 0, bytearray(record.size))
+            except Corrupt:
+                found = self.read(self._net.node, record.name, record.stamp)
+                if found is not None:
+                    self.mend(self._net.node, *found)
+                    some = True
+        return some
+
+    def unpack(self, record, data, offset, out):
+        """Fill `out` with bytes from `offset` of the blob that a copy is of."""
+        if not record.raw:
+            out[:] = memoryview(data)[offset:offset + len(out)]
+            return
+        from wrp.cte.framing import Framing
+
+        known = self._parts.framing
+        held = record.but(extents=((RAM, 0, len(data), crc32(data)),))
+        Framing(_Held(data, self._parts.tiers.counters), {}, known.cipher if known is not None else None).read(held, offset, out)
+
+
+class _Held:
+    """Bytes of this process, read as Tiers are."""
+
+    def __init__(self, data, counters):
+        self._data, self.counters = memoryview(data), counters
+
+    def read(self, _, offset, out):
+        memoryview(out).cast("B")[:] = self._data[offset:offset + len(out)]
+
+    def load(self, extent, out):
+        self.read(extent[0], extent[1], out)
+        return extent[3]
