@@ -43,3 +43,12 @@ def test_what_is_refused():
         modules.register("bdev", Twice)
     with pytest.raises(ConfigError, match="no table `methods`"):
         modules.register("x", object)
+
+
+def test_a_short_method_without_a_handler_is_refused(monkeypatch, runtime):
+    monkeypatch.setattr(modules, "_registered", {})
+    modules.register("odd", type("Odd", (), {"kernels": {}, "short": (3,), "__init__": lambda self, pool_name: None}))
+    with pytest.raises(ConfigError, match="`short` of Odd names method 3, which it has no jitted handler for"):
+        runtime.pool("odd", "odd")
+    cls = type("Last", (), {"kernels": {0: None, 63: None}, "short": (0, 63)})
+    assert modules.shorts_of(cls) & (1 << 64) - 1 == 1 << 63 | 1

@@ -7,9 +7,9 @@ import numpy as np
 from wrp.comm.jit import kernel
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import lanes, tasks
+from wrp.runtime.asking import SPIN_LEAST_NS, await_task
 from wrp.runtime.future import Future, Reply, Watch
 
-_SPIN_LEAST_NS = 1000
 _RESULT = 1 + tasks.RESULTS     # words of one task's answer: its code and its results
 
 
@@ -33,10 +33,10 @@ def batch_submit(base, free, lane, pool, method, rows, offsets):
 
 
 @kernel
-def batch_wait(base, offsets, spin_ns, slice_us):
-    """True when all tasks are done, after at most one sleep. The last one first: a worker takes them in their order."""
+def batch_wait(base, offsets, driver, spin_ns, slice_us):
+    """True when all tasks are done, after at most one sleep. The last one first: a worker takes them in their order. `driver`: see `asking`."""
     for number in range(len(offsets) - 1, -1, -1):
-        if not tasks.task_wait(base + offsets[number], spin_ns, slice_us):
+        if not await_task(base + offsets[number], driver, spin_ns, slice_us):
             return False
     return True
 
@@ -100,7 +100,7 @@ class Batch(Sequence):
 
     def _sleep(self, timeout_s):
         node, watch = self._pool._node, None
-        while not batch_wait(node.address, self._offsets, max(node.spin_ns, _SPIN_LEAST_NS), lanes.SLICE_US):
+        while not batch_wait(node.address, self._offsets, self._pool._driver, max(node.spin_ns, SPIN_LEAST_NS), lanes.SLICE_US):
             node.check_open()
             watch = watch or Watch(timeout_s)
             if watch.is_over():

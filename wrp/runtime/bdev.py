@@ -35,15 +35,15 @@ READ_MBPS, WRITE_MBPS, READ_US, WRITE_US, IOPS = 24, 32, 40, 48, 56
 USED = 64               # bytes leased by the processes of the node, see Device.remaining
 VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
 
-DIRECT = pools.MOST     # descriptor of pool p past the page cache: fds[DIRECT + p]
+DIRECT = pools.MOST     # of this process's file descriptors that of pool p has the place p, past the page cache DIRECT + p; -1: none
 _LARGE = 256 << 10      # from this size on a write goes past this core's cache: the worker won't read it
 _SLOW_NS, _WARY_NS = 1_000_000, 20_000_000
 _EAGAIN, _EOPNOTSUPP = 11, 95
 
 
 @kernel
-def bdev_run(context, task, params, step, fds):
-    """Run one step of a task: its return code, WAIT or RETRY. `params`: address of the pool's parameters; `fds`: see `DIRECT`."""
+def bdev_run(context, task, params, step):
+    """Run one step of a task: its return code, WAIT or RETRY. `params`: address of the pool's parameters."""
     if atomics.load(params + EXTENTS) == 0:
         return NOT_MADE
     base, method = atomics.load(context + own.BASE), atomics.load(task + METHOD)
@@ -57,9 +57,9 @@ def bdev_run(context, task, params, step, fds):
             return _moved(context, task, params)
         if not _fits(params, atomics.load(context + own.NBYTES), a0, a1, a2):
             return OUT_OF_BOUNDS
-        return _move(context, task, params, fds)
+        return _move(context, task, params)
     if method == SYNC:
-        return _sync(context, task, params, step, fds)
+        return _sync(context, task, params, step)
     if method == GET_STATS:
         task_value(task, 0, atomics.load(params + CAPACITY))
         task_value(task, 1, extents_free(base + atomics.load(params + EXTENTS)))
@@ -106,7 +106,7 @@ def _fits(params, segment_nbytes, offset, buffer, nbytes):
 
 
 @kernel
-def _move(context, task, params, fds):
+def _move(context, task, params):
     """Copy between the device and the segment's bytes at `buffer`: now, or by a thread while this worker runs other tasks."""
     base, kind = atomics.load(context + own.BASE), atomics.load(params + KIND)
     writes = atomics.load(task + METHOD) == WRITE
@@ -120,18 +120,18 @@ def _move(context, task, params, fds):
         else:
             copy_streaming(place, base + buffer, nbytes)
     elif kind != NOOP and nbytes > 0:
-        return _move_elsewhere(context, task, params, fds)
+        return _move_elsewhere(context, task, params)
     return _answer(task, params, writes, nbytes, nbytes)
 
 
 @kernel
-def _move_elsewhere(context, task, params, fds):
+def _move_elsewhere(context, task, params):
     base, pool = atomics.load(context + own.BASE), atomics.load(task + POOL)
     writes = atomics.load(task + METHOD) == WRITE
     offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
     if atomics.load(params + KIND) == GPU:
         return _ask(context, task, requests.GPU_WRITE if writes else requests.GPU_READ, pool, -1)
-    fd, direct, align = fds[pool], fds[DIRECT + pool], _fact(context, params, DIRECT_ALIGN)
+    fd, direct, align = _descriptor(context, pool), _descriptor(context, DIRECT + pool), _fact(context, params, DIRECT_ALIGN)
     if direct >= 0 and align > 0 and (offset | base + buffer | nbytes) & (align - 1) == 0:
         return _ask(context, task, requests.WRITE if writes else requests.READ, direct, fd)
     if writes:
@@ -197,11 +197,11 @@ def _answer(task, params, writes, nbytes, moved):
 
 
 @kernel
-def _sync(context, task, params, step, fds):
+def _sync(context, task, params, step):
     """What was written is on storage when the task is done, where the device promises that."""
     if step == 0:
         is_kept = atomics.load(params + KIND) == FILE and _fact(context, params, PERSISTENCE) == LONG_TERM
-        return _ask(context, task, requests.SYNC, fds[atomics.load(task + POOL)], -1) if is_kept else 0
+        return _ask(context, task, requests.SYNC, _descriptor(context, atomics.load(task + POOL)), -1) if is_kept else 0
     atomics.store(context + own.IN_FLIGHT, atomics.load(context + own.IN_FLIGHT) - 1)
     if child_code(task) != 0:
         return child_code(task)
@@ -214,3 +214,8 @@ def _sync(context, task, params, step, fds):
 @kernel
 def _fact(context, params, word):
     return atomics.load(atomics.load(context + own.BASE) + atomics.load(params + EXTENTS) - FACTS_NBYTES + word)
+
+
+@kernel
+def _descriptor(context, place):
+    return atomics.load(atomics.load(context + own.FDS) + 8 * place)

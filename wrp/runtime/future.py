@@ -6,11 +6,11 @@ from typing import NamedTuple
 from wrp.comm import atomics
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import lanes, tasks
+from wrp.runtime.asking import SPIN_LEAST_NS, await_task
 from wrp.runtime.waiting.coroutines import FutureWait
 
 _NAP_S = 200e-6
 _LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
-_SPIN_LEAST_NS = 1000
 
 NO_POOL, NET_TIMEOUT = 96, -1000
 _MEANINGS = {NO_POOL: "the node of the container has no such pool: every node has to make it",
@@ -46,7 +46,7 @@ class Future:
         if self.reply is not None:
             return self.reply
         node, task = self._node_and_task()
-        if not tasks.task_wait(task, max(node.spin_ns, _SPIN_LEAST_NS), 0):
+        if not await_task(task, self._pool._driver, max(node.spin_ns, SPIN_LEAST_NS), 0):
             self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s)
         return self.collect()
 

@@ -16,6 +16,7 @@ RANK = 24           # rank of the worker in the job
 QUEUES = 32         # address of what queues.py knows of the lane's queues of attached processes, relative to the lane; 0: none
 FINISHED = 64       # stack of subtasks that are done, whose waiters this worker serves (offset of the first, 0: none)
 ASLEEP = 128        # futex: 1 while the worker sleeps, or is about to
+NEWS = 136          # 1: somebody else has run a task of this worker and left it something to do
 DONE = 192          # tasks ever finished, and words about tasks
 WAKEUPS = 200       # times it woke from sleep
 TURN = 208          # odd: it looks into the queues of attached processes first
@@ -75,33 +76,45 @@ def lane_poll(lane):
 
 @kernel
 def lane_next(lane, spin_ns, due_ns):
-    """The next task, or -1 after spinning `spin_ns` and one sleep; also -1 when a subtask is done, or at `due_ns` (ns of the
-    monotonic clock, 0: never)."""
+    """The next task, or -1 after `lane_rest`."""
     value = lane_poll(lane)
-    if value >= 0:
-        return value
+    if value < 0:
+        lane_rest(lane, spin_ns, due_ns)
+        value = lane_poll(lane)
+    return value
+
+
+@kernel
+def lane_rest(lane, spin_ns, due_ns):
+    """Spin `spin_ns`, then sleep once, until there is something for the worker, or it is `due_ns` (ns of the monotonic clock, 0:
+    never). Takes nothing."""
     until = atomics.now_ns() + spin_ns
     if due_ns > 0:
         until = min(until, due_ns)
     while atomics.now_ns() < until:
         for _ in range(_PAUSES):
-            value = lane_poll(lane)
-            if value >= 0 or atomics.load(lane + FINISHED) != 0:
-                return value
+            if lane_has(lane):
+                return
             atomics.pause()
         atomics.yield_core()                # the submitter may need this core
     # say that we sleep, then look once more: who pushes after this look wakes us
     atomics.exchange(lane + ASLEEP, 1)
-    value = lane_poll(lane)
     sleep_us = _SLEEP_US
     if due_ns > 0:
         sleep_us = min(sleep_us, (due_ns - atomics.now_ns()) // 1000 + 1)
-    if value < 0 and sleep_us > 0 and atomics.load(lane + FINISHED) == 0 and atomics.load(lane + STOP) == 0:
+    if sleep_us > 0 and not lane_has(lane) and atomics.load(lane + STOP) == 0:
         atomics.futex_wait(lane + ASLEEP, 1, sleep_us)
         atomics.add(lane + WAKEUPS, 1)
-        value = lane_poll(lane)
     atomics.store(lane + ASLEEP, 0)
-    return value
+
+
+@kernel
+def lane_has(lane):
+    """True when there is something for the worker: a task, a subtask that is done, or news."""
+    if ring_count(lane + RING) > 0 or atomics.load(lane + FINISHED) != 0 or atomics.load(lane + NEWS) != 0:
+        return True
+    queues = atomics.load(lane + QUEUES)
+    return queues != 0 and queues_ringing(lane + queues)
 
 
 @kernel

@@ -7,7 +7,8 @@ Static methods, where there are such: `route(method, args)` says which container
 replies)` gives code and values of several Replies, `combine(method, rows)` the arguments of tasks that become one. One thread
 runs all of a rank's containers: a plain method that waits for a pool of the same rank waits for itself, until its deadline; one that awaits lets others run.
 A class with `kernels` instead, method numbers (0 to 63) and jitted handlers (see `handlers`), is served by a jitted worker.
-`state_nbytes` is the size of its pool's state; `prepare(words)`, where there is one, fills the zeroed words before the first task.
+`state_nbytes` is the size of its pool's state; `prepare(words)`, where there is one, fills the zeroed words before the first task. `short`: methods that
+are over in a moment, so that the postman of a node may run those that come from other nodes itself.
 """
 
 import difflib
@@ -89,6 +90,16 @@ def prepared(cls, place, handlers, params):
             raise ConfigError(f"method {method} of {cls.__name__}: jitted handlers have numbers from 0 to {METHODS - 1}")
         handlers[slot.number * METHODS + method] = calling.address_of(kernel, f"method {method} of {cls.__name__}")
     return container
+
+
+def shorts_of(cls):
+    """The methods that a class with jitted handlers says are over in a moment: a bit for each. ConfigError for others."""
+    word = 0
+    for method in getattr(cls, "short", ()):
+        if method not in cls.kernels:
+            raise ConfigError(f"`short` of {cls.__name__} names method {method}, which it has no jitted handler for")
+        word |= 1 << method
+    return word - (1 << 64) if word >> 63 else word
 
 
 def _others():

@@ -16,7 +16,7 @@ class Node:
     """Making and closing it is collective over the ranks of one node of `job`, the Ranks of a runtime.
 
     make_segment(ranks, nbytes) : where the segment comes from, when not from memory that goes with the job
-    Attributes: ranks (of this node), number (of this node), count (of nodes), segment, address, layout, table.
+    Attributes: ranks (of this node), number (of this node), count (of nodes), segment, address, layout, table; driver, see `asking`: on the rank of the postman.
     """
 
     def __init__(self, job, config, make_segment=None):
@@ -29,7 +29,7 @@ class Node:
         counts = (ranks.size, job.nodes, job.size), depth, most, config.get("networking.mailbox_depth")
         self.segment = _segment(ranks, config, counts, make_segment or _of_job)
         self.address = self.segment.address
-        self.is_open = True
+        self.is_open, self.driver = True, 0
         layout = None
         with ranks.agreed("laying out the runtime's segment"):
             if ranks.rank == 0:

@@ -11,6 +11,7 @@ from wrp.comm import atomics
 from wrp.comm.lock import is_alive
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import lanes, records, tasks
+from wrp.runtime.asking import DONE, OPEN, ask, way_of
 from wrp.runtime.batch import Batch, batch_collect, batch_submit, words_of
 from wrp.runtime.future import Future, Reply, Watch
 from wrp.runtime.group import Group
@@ -24,6 +25,8 @@ __all__ = ["Future", "Pool", "Reply"]
 _NAP_S = 200e-6
 _LIMIT = 1 << 63
 _WAYS = 1024                    # routes that a pool remembers
+_ZEROS = [(0,) * (tasks.ARGUMENTS - given) for given in range(tasks.ARGUMENTS + 1)]
+_new = tuple.__new__            # without the frame of Reply's own
 
 
 class Pool:
@@ -33,6 +36,7 @@ class Pool:
     where the module's `route` says, else that of the own node.
     """
 
+    _driver = 0                     # see `asking`: of a way to other nodes, where this rank has the postman
     _is_attached = False            # attached processes have records of their own: see wrp.runtime.daemon.attached
     _join = None                    # (key, window in ns, -1: until all have come) of tasks that become one
 
@@ -48,6 +52,14 @@ class Pool:
         self._lane = node.address + node.layout.lane(slot.lane)
         self._free = node.address + node.layout.free
         self._ways = {}
+        self._prepare()
+
+    def _prepare(self):
+        """See whether calls can be made by one kernel, and for what."""
+        self._is_plain = not (self._is_attached or self._asks or self._join)
+        if self._is_plain:
+            self._words = way_of(self)
+            self._ask = self._words.ctypes.data
 
     def towards(self, query, method=0, args=()):
         """A Pool whose tasks all go where `query` says (PoolQuery or text); `method` and `args` are for the module's `route`.
@@ -90,6 +102,8 @@ class Pool:
             way.__class__ = self._plain
         way._asks, way.number, way._join, way._ways = False, number, join, {}
         way._lane = self._node.address + self._node.layout.lane(lane)
+        way._driver = 0 if self._is_attached or not is_far(number) else self._node.driver
+        way._prepare()
         return way
 
     def call_each(self, method, *args, query="broadcast", timeout_s=None):
@@ -102,6 +116,15 @@ class Pool:
 
     def call(self, method, *args, timeout_s=None, query=None):
         """Submit and wait: the Reply. Raises WaitTimeout, UsageError."""
+        if query is None and self._is_plain and self._node.is_open and type(method) is int:
+            # every line here is paid for by each call
+            for word in args:
+                if type(word) is not int:
+                    break
+            else:
+                reply = self._asked(method, args, timeout_s)
+                if reply is not None:
+                    return reply
         return self.submit(method, *args, timeout_s=timeout_s, query=query).wait(timeout_s)
 
     def submit(self, method, *args, timeout_s=None, deadline_s=None, period_s=None, query=None):
@@ -189,6 +212,16 @@ class Pool:
         """As `call`, in a coroutine of a module: the worker runs others meanwhile."""
         future = await self.submit_async(method, *args, timeout_s=timeout_s, deadline_s=deadline_s, query=query)
         return await future.within(self._node.timeout_s if timeout_s is None else timeout_s)
+
+    def _asked(self, method, args, timeout_s):
+        """The Reply to integers, by one kernel; None when nothing was handed over."""
+        try:
+            state, code, values = ask(self._ask, method, len(args), *args, *_ZEROS[len(args)])
+        except (IndexError, OverflowError):
+            return None
+        if state == DONE:
+            return _new(Reply, (code, values))
+        return Future(self, code, method).wait(timeout_s) if state == OPEN else None
 
     def _padded(self, args):
         """The arguments as six plain integers: a kernel is compiled again for every other type."""

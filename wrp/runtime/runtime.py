@@ -16,7 +16,7 @@ from wrp.runtime.postman import Post
 from wrp.runtime.pythonworker import PythonLoop
 from wrp.runtime.routing import Containers, home
 from wrp.runtime.scheduled import Placing, ScheduledPool
-from wrp.runtime.waiting.context import METHODS, Context
+from wrp.runtime.waiting.context import FDS, METHODS, Context
 from wrp.runtime.worker import JittedLoop, Worker
 
 _SHARDS = 64                    # of a pool on a node, at most
@@ -42,6 +42,7 @@ class Runtime:
             self._node = Node(ranks, config, make_segment)
         self._fds = np.full(2 * pools.MOST, -1, np.int64)       # of each pool: buffered, past the page cache
         self._handlers = np.zeros(pools.MOST * METHODS, np.int64)
+        self._shorts = np.zeros(pools.MOST, np.int64)           # of each pool's jitted handlers here, a bit for each that is short
         self._post = Post(ranks, self._node, config, self._modules) if ranks.nodes > 1 else None
         self._workers = self._start()
         # without `close`: when this object or the process ends, the threads must not look at memory that goes away
@@ -161,6 +162,7 @@ class Runtime:
             container = pool.module(pool.name, **params)
         else:
             container = modules.prepared(pool.module, (self._node, slot, pool.name), self._handlers, params)
+            self._shorts[slot.number] = modules.shorts_of(pool.module)
         self._containers[slot.number] = container
         getattr(container, "started", lambda _: None)(pool)
 
@@ -213,9 +215,11 @@ class Runtime:
         node, layout = self._node, self._node.layout
         first = 2 * node.ranks.rank
         jitted, python = (Context(node, first + number, self._handlers, node.address + layout.meter(first + number)) for number in (0, 1))
-        workers = [Worker(node, "wrp-worker", first, JittedLoop(node, jitted, self._fds)),
+        jitted[FDS] = self._fds.ctypes.data
+        workers = [Worker(node, "wrp-worker", first, JittedLoop(node, jitted)),
                    Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers))]
         if self._post is not None and node.ranks.rank == 0:
+            self._post.postman.serve_inline(jitted.address, first, self._shorts)
             workers.append(Worker(node, "wrp-postman", layout.postman, self._post.postman))
         for worker in workers:
             worker.start(self.ranks.rank)

@@ -35,6 +35,9 @@ class ScheduledPool(Pool):
         super().__init__(node, slot, name)
         self._placing = placing
 
+    def _prepare(self):
+        self._is_plain = False
+
     def submit(self, method, *args, timeout_s=None, **options):
         """As `Pool.submit`; the Future of a task in parts has their first code that isn't 0, and all bytes moved."""
         if method not in (bdev.READ, bdev.WRITE) or len(args) != 3 or any(value is not None for value in options.values()):

@@ -18,11 +18,11 @@ _RETRY_NS = 100_000         # until a task that found no room, or waits for othe
 
 
 @kernel
-def start(context, offset, fds):
+def start(context, offset):
     """A task that has just come in, or word that one is to be cancelled (its offset + 1)."""
     lane = atomics.load(context + own.LANE)
     if offset & 1:
-        _cancel_waiting(context, offset - 1, fds)
+        _cancel_waiting(context, offset - 1)
         lanes.lane_done(lane)
         return
     task = atomics.load(context + own.BASE) + offset
@@ -36,68 +36,68 @@ def start(context, offset, fds):
             atomics.store(task + tasks.RUNS, 0)
             atomics.store(task + tasks.MISSED, 0)
             lanes.lane_done(lane)           # it never ends by itself: nobody is to wait for that
-        _step(context, offset, fds)
+        _step(context, offset)
 
 
 @kernel
-def go_on(context, offset, fds):
+def go_on(context, offset):
     """A task that waited and is ready."""
     task = atomics.load(context + own.BASE) + offset
     _unpark(context, task)
     atomics.store(task + tasks.WAITING, NOTHING)
-    _step(context, offset, fds)
+    _step(context, offset)
 
 
 @kernel
-def time_over(context, offset, fds):
+def time_over(context, offset):
     """A task whose timer went off: its wait is over, or its deadline."""
     task = atomics.load(context + own.BASE) + offset
     due = atomics.load(task + tasks.DUE)
     if due and atomics.now_ns() >= due:
-        _call_off(context, offset, tasks.DEADLINE, fds)
+        _call_off(context, offset, tasks.DEADLINE)
     elif atomics.load(task + tasks.WAITING) == TIMER or atomics.load(task + tasks.WAITING) == OTHERS:
-        go_on(context, offset, fds)
+        go_on(context, offset)
 
 
 @kernel
-def end_all(context, records, count, fds):
+def end_all(context, records, count):
     """Call off all tasks that wait on this worker; `records`: offset of the first of `count` records."""
     base = atomics.load(context + own.BASE)
     for _ in range(_ROUNDS):
         for number in range(count):
-            _cancel_any(context, records + number * tasks.NBYTES, fds)
+            _cancel_any(context, records + number * tasks.NBYTES)
         # those who get the locks of the former run up to their next wait
         offset = next_ready(context)
         if offset == 0:
             break
         while offset:
             atomics.store(base + offset + tasks.CANCEL, 1)
-            go_on(context, offset, fds)
+            go_on(context, offset)
             offset = next_ready(context)
 
 
 @kernel
-def _cancel_any(context, offset, fds):
+def _cancel_any(context, offset):
     task = atomics.load(context + own.BASE) + offset
     if is_waiting(context, task):
-        _call_off(context, offset, tasks.CANCELLED, fds)
+        _call_off(context, offset, tasks.CANCELLED)
 
 
 @kernel
-def _cancel_waiting(context, offset, fds):
+def _cancel_waiting(context, offset):
     if atomics.load(atomics.load(context + own.BASE) + offset + tasks.CANCEL):     # else it is another task by now
-        _cancel_any(context, offset, fds)
+        _cancel_any(context, offset)
 
 
 @kernel
-def _call_off(context, offset, code, fds):
+def _call_off(context, offset, code):
     """End a task that waits. It may let go of what it holds first."""
     task = atomics.load(context + own.BASE) + offset
     _unpark(context, task)
     stop_waiting(context, task)
     kind = atomics.load(atomics.load(context + own.POOLS) + atomics.load(task + tasks.POOL) * pools.ENTRY + pools.KIND)
     if kind == pools.JITTED_KIND and atomics.load(task + tasks.STEP) > 0:
-        _run(context, offset, -1 - atomics.load(task + tasks.STEP), fds)
+        _run(context, offset, -1 - atomics.load(task + tasks.STEP))
         stop_waiting(context, task)         # a wait of its last step counts for nothing
     _finish(context, offset, code)
 
@@ -111,25 +111,25 @@ def _unpark(context, task):
 
 
 @kernel
-def _step(context, offset, fds):
+def _step(context, offset):
     """Run the step that is next, then finish the task or leave it waiting."""
     task = atomics.load(context + own.BASE) + offset
     step, meter = atomics.load(task + tasks.STEP), atomics.load(context + own.METER)
     begin = block.meter_begin(meter)
     pool, method = atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD)
-    code = _run(context, offset, step, fds)
+    code = _run(context, offset, step)
     waits = code == WAIT or code == RETRY or code == AGAIN
     block.meter_end(meter, begin, pool, method, offset, 0 if waits else 1)
     if waits:
-        _wait(context, offset, code, fds)
+        _wait(context, offset, code)
     elif atomics.load(task + tasks.PERIOD):
-        _again(context, offset, code, fds)
+        _again(context, offset, code)
     else:
         _finish(context, offset, code)
 
 
 @kernel
-def _wait(context, offset, code, fds):
+def _wait(context, offset, code):
     task = atomics.load(context + own.BASE) + offset
     if code == WAIT:
         atomics.store(task + tasks.STEP, atomics.load(task + tasks.STEP) + 1)
@@ -143,11 +143,11 @@ def _wait(context, offset, code, fds):
     if atomics.load(task + tasks.PERIOD) == 0:
         atomics.store(context + own.PARKED, atomics.load(context + own.PARKED) + 1)
     if atomics.load(task + tasks.CANCEL):
-        _cancel_any(context, offset, fds)
+        _cancel_any(context, offset)
 
 
 @kernel
-def _again(context, offset, code, fds):
+def _again(context, offset, code):
     """A run of a periodic task has ended: its next one is due on the grid of its periods."""
     task = atomics.load(context + own.BASE) + offset
     atomics.store(task + tasks.RUNS, atomics.load(task + tasks.RUNS) + 1)
@@ -159,7 +159,7 @@ def _again(context, offset, code, fds):
     serial_of(context, task)
     park(context, task, TIMER, due)
     if atomics.load(task + tasks.CANCEL):
-        _cancel_any(context, offset, fds)
+        _cancel_any(context, offset)
 
 
 @kernel
@@ -178,7 +178,7 @@ def _finish(context, offset, code):
 
 
 @kernel
-def _run(context, offset, step, fds):
+def _run(context, offset, step):
     """Call the handler: its code, or WAIT, RETRY, AGAIN."""
     base = atomics.load(context + own.BASE)
     task = base + offset
@@ -186,7 +186,7 @@ def _run(context, offset, step, fds):
     entry = atomics.load(context + own.POOLS) + pool * pools.ENTRY
     kind = atomics.load(entry + pools.KIND)
     if kind == pools.BDEV_KIND:
-        return bdev_run(context, task, entry + pools.PARAMS, step, fds)
+        return bdev_run(context, task, entry + pools.PARAMS, step)
     if kind == pools.ADMIN_KIND:
         parked = atomics.load(context + own.PARKED) - atomics.load(context + own.AGAIN_COUNT)
         return admin_run(task, atomics.load(context + own.LANES), atomics.load(context + own.LANE_COUNT),

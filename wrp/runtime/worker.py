@@ -7,7 +7,8 @@ import threading
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.runtime import lanes, records
-from wrp.runtime.lanes import lane_next, lane_poll, lane_stop
+from wrp.runtime.inline import context_give, context_hold
+from wrp.runtime.lanes import lane_poll, lane_rest, lane_stop
 from wrp.runtime.stepping import end_all, go_on, start, time_over
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import first_due, next_due, next_ready, take_finished
@@ -18,29 +19,35 @@ _log = logging.getLogger("wrp.runtime")
 
 
 @kernel
-def worker_loop(context, spin_ns, fds):
+def worker_loop(context, spin_ns):
     """Run tasks of one lane: _ENDED when it is stopped and empty, _GROW when a handler found no free record.
 
-    context : address of the worker's context
-    fds : int64 array, this process's file descriptor of each pool, or -1
+    context : address of the worker's context, which it holds except while it rests, and in the end for good
     """
     lane = atomics.load(context + own.LANE)
+    context_hold(context)
     while True:
+        if atomics.load(lane + lanes.NEWS):
+            atomics.store(lane + lanes.NEWS, 0)
         if atomics.load(context + own.WANTS_RECORDS):
             atomics.store(context + own.WANTS_RECORDS, 0)
+            context_give(context)
             return _GROW
-        if _take_up(context, fds):
-            offset = lane_poll(lane)
-        else:
-            offset = lane_next(lane, spin_ns, first_due(context))
+        worked = _take_up(context)
+        offset = lane_poll(lane)
         if offset >= 0:
-            start(context, offset, fds)
-        elif atomics.load(lane + lanes.STOP) == 1 and atomics.load(context + own.IN_FLIGHT) == 0:
-            return _ENDED
+            start(context, offset)
+        elif not worked:
+            if atomics.load(lane + lanes.STOP) == 1 and atomics.load(context + own.IN_FLIGHT) == 0:
+                return _ENDED
+            due = first_due(context)
+            context_give(context)
+            lane_rest(lane, spin_ns, due)
+            context_hold(context)
 
 
 @kernel
-def _take_up(context, fds):
+def _take_up(context):
     """Run the next steps of some tasks whose wait is over; True if there was one."""
     take_finished(context)
     count = 0
@@ -48,29 +55,29 @@ def _take_up(context, fds):
         now = atomics.now_ns()
         offset = next_due(context, now)
         while offset and count < _AT_ONCE:
-            time_over(context, offset, fds)
+            time_over(context, offset)
             count += 1
             offset = next_due(context, now) if count < _AT_ONCE else 0
     for _ in range(_AT_ONCE):
         offset = next_ready(context)
         if offset == 0:
             break
-        go_on(context, offset, fds)
+        go_on(context, offset)
         count += 1
     return count > 0
 
 
 class JittedLoop:
-    """The loop of a jitted worker. `context`: its Context, `fds`: see `worker_loop`."""
+    """The loop of a jitted worker. `context`: its Context."""
 
-    def __init__(self, node, context, fds):
-        self._node, self._context, self._fds = node, context, fds
+    def __init__(self, node, context):
+        self._node, self._context = node, context
 
     def __call__(self):
         node, address = self._node, self._context.address
-        while worker_loop(address, node.spin_ns, self._fds) == _GROW:
+        while worker_loop(address, node.spin_ns) == _GROW:
             records.grow(node.segment, node.layout, node.timeout_s)
-        end_all(address, node.layout.records, records.count(node.address, node.layout), self._fds)
+        end_all(address, node.layout.records, records.count(node.address, node.layout))
 
 
 class Worker:

@@ -2,7 +2,7 @@
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
-from wrp.runtime import admin, bdev, clients, lanes, tasks
+from wrp.runtime import admin, asking, bdev, clients, lanes, tasks
 
 LATENCY, TASK_ALLOC, ALLOCATION, IO = 0, 1, 2, 3
 CASES = {"latency": LATENCY, "bdev_task_alloc": TASK_ALLOC, "bdev_allocation": ALLOCATION, "bdev_io": IO}
@@ -17,7 +17,7 @@ def _submit(place, pool, method, a0, a1, a2, late):
     base, free, lane, state, record, queue, own = place
     while True:
         if free:
-            offset = tasks.task_submit(base, free, lane, pool, method, 3, a0, a1, a2, 0, 0, 0)
+            offset = asking.hand_over((base, free, lane, state), pool, method, 3, (a0, a1, a2, 0, 0, 0))
         else:
             offset = clients.client_submit((base, state, lane, record, queue), own, 0, pool, method, 3, a0, a1, a2, 0, 0, 0)
         if offset >= 0:
@@ -33,7 +33,8 @@ def _submit(place, pool, method, a0, a1, a2, late):
 def trip(place, waits, pool, method, a0, a1, a2):
     """One task from submission to its results: (code, first result, second result).
 
-    place : addresses (segment, free records or 0 of an attached process, lane, daemon's state, its queues' record, own queue), own record
+    place : addresses (segment, free records or 0 of an attached process, lane, daemon's state or of others the driver, see `asking`, queues' record of
+    the daemon, own queue), own record
     waits : (ns to spin, ns until it gives up)
     """
     base, free = place[0], place[1]
@@ -42,7 +43,7 @@ def trip(place, waits, pool, method, a0, a1, a2):
     if offset < 0:
         return offset, 0, 0
     task = base + offset
-    while not tasks.task_wait(task, waits[0], lanes.SLICE_US):
+    while not asking.await_task(task, place[3] if free else 0, waits[0], lanes.SLICE_US):
         if atomics.now_ns() >= late:
             if free:
                 tasks.task_abandon(base, free, offset)

@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 
+from wrp.runtime.asking import SPIN_LEAST_NS
+
 _PATIENCE_S = 30
-_SPIN_LEAST_NS = 1000
 
 
 @dataclass(frozen=True)
@@ -18,7 +19,7 @@ class Way:
 def embedded(runtime, pool):
     """The way of a rank of the runtime; any number of threads share it."""
     node = runtime.node
-    return Way((node.address, pool._free, pool._lane, 0, 0, 0, 0), _waits(node))
+    return Way((node.address, pool._free, pool._lane, pool._driver, 0, 0, 0), _waits(node))
 
 
 def attached(attachment, pool):
@@ -28,4 +29,4 @@ def attached(attachment, pool):
 
 
 def _waits(node):
-    return max(node.spin_ns, _SPIN_LEAST_NS), int(min(node.timeout_s, _PATIENCE_S) * 1e9)
+    return max(node.spin_ns, SPIN_LEAST_NS), int(min(node.timeout_s, _PATIENCE_S) * 1e9)

@@ -4,7 +4,9 @@ import numpy as np
 
 from wrp.comm import atomics
 from wrp.comm.mailbox import WORDS
-from wrp.runtime import lanes, tasks
+from wrp.runtime import asking, tasks
+from wrp.runtime.calling import address_of
+from wrp.runtime.inline import run_inline
 from wrp.runtime.postman import quick
 
 _TURNS_NS = 20_000_000      # the kernel comes back to Python this often, for its clocks
@@ -31,8 +33,11 @@ class Plain:
                             (quick.SERVED, self._served.ctypes.data), (quick.COME, self._come.ctypes.data), (quick.KNOCKS, mail.knocks.ctypes.data),
                             (quick.HEARD_KNOCKS, mail.heard.ctypes.data), (quick.NODE, node.number), (quick.WAY_COUNT, mail.count),
                             (quick.RANKS, len(mail.heard)), (quick.BUSY, busy_ns), (quick.LONGEST, longest_ns),
-                            (quick.ACTIVE_AT, atomics.now_ns()), (quick.FOR_PYTHON, -1), (quick.SLOW, not self.is_quick)):
+                            (quick.ACTIVE_AT, atomics.now_ns()), (quick.FOR_PYTHON, -1), (quick.SLOW, not self.is_quick), (quick.HELD, 1)):
             self._words[place // 8] = word
+        self._driver = np.zeros(asking.DRIVER_WORDS, np.int64)
+        if self.is_quick:
+            self._driver[:] = address_of(quick.turn_of_other, "the kernel of turns"), self.address, node.address + lane_offset
         quick.rows_format(self.address)
 
     def turn(self, is_calm):
@@ -45,8 +50,21 @@ class Plain:
         atomics.store(self.address + quick.ACTIVE_AT, atomics.now_ns())
 
     def pause(self):
-        """Let others have the core. A task of this node for Python, or -1."""
-        return self.task() if quick.pause(self.address) else -1
+        """Let others have the core, and take turns."""
+        quick.pause(self.address)
+
+    def serve_inline(self, context, lane, shorts):
+        """See `Postman.serve_inline`."""
+        self._shorts = shorts
+        if self.is_quick:
+            run = address_of(run_inline, "the kernel of short tasks")
+            for place, word in ((quick.RUN, run), (quick.CONTEXT, context), (quick.RUN_LANE, lane), (quick.SHORTS, shorts.ctypes.data)):
+                self._words[place // 8] = word
+
+    @property
+    def driver(self):
+        """The address of the driver, or 0."""
+        return self._driver.ctypes.data if self.is_quick else 0
 
     def slow(self, is_slow):
         """Say whether something waits in Python that no plain task may overtake."""

@@ -20,6 +20,7 @@ class Post:
         if ranks.local_rank == 0:
             mail = Mailboxes(self.window, node.segment, offsets, ranks.size, config.get("networking.mailbox_depth"))
             self.postman = Postman(node, self.window, mail, config, modules)
+            node.driver = self.postman.driver
         ranks.barrier("the mailboxes of all nodes are open")
 
     def close(self):

@@ -58,10 +58,18 @@ class Postman:
                 break
             elif not (self._plain.is_quick and self._is_calm):      # else the kernel has paused
                 self._plain.slow(self._is_slow)
-                offset = self._plain.pause()
-                if offset >= 0:
-                    self._take(offset)
+                self._plain.pause()
         self._far.end_all()
+
+    def serve_inline(self, context, lane, shorts):
+        """Before it runs: the context of the worker of this rank, whose short tasks it may run, and the number of its lane. `shorts`: int64
+        array, see `modules.shorts_of`, by the pool's slot."""
+        self._plain.serve_inline(context, lane, shorts)
+
+    @property
+    def driver(self):
+        """See `asking`; 0 where it isn't to be had."""
+        return self._plain.driver
 
     def ring(self, node):
         """Have `on_ring` called at another node. Any thread."""

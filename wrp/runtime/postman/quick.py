@@ -1,7 +1,8 @@
 """Quick: the postman's turn as a kernel, for plain tasks of one container. What isn't plain it leaves to the postman in Python.
 
 Plain on this side is a task without a time limit for silent nodes and without joining; on the other side any task of one container. One thread
-runs it. A task that goes has a row of `sent`, one that is served a row of `served`; numbers of letters say the row and are
+at a time runs it, who has HELD: the postman's own, except while it rests; meanwhile one that waits for what comes from another node (see `asking`).
+A short task of another node is run here where its worker rests (see `inline`). A task that goes has a row of `sent`, one that is served a row of `served`; numbers of letters say the row and are
 below 0, those of Python above.
 """
 
@@ -10,6 +11,8 @@ from wrp.comm.jit import kernel
 from wrp.comm.mailbox import REPLIES, TASKS
 from wrp.comm.ways import WAY_NBYTES, way_comes, way_drop, way_look, way_post, ways_send
 from wrp.runtime import lanes, pools, tasks
+from wrp.runtime.calling import call_handler
+from wrp.runtime.inline import is_short
 from wrp.runtime.postman.serving import served_new
 from wrp.runtime.postman.work import REPLY, TASK
 from wrp.runtime.routing.address import CONTAINER_BITS, SLOT_BITS
@@ -19,6 +22,7 @@ _AT_ONCE = 64           # tasks, or letters of a box, taken before something els
 _FIRST_NAP_NS = 20_000
 _NAP_PART = 8           # a nap lasts this part of the time in which nothing has crossed: so much later a letter is seen
 _LISTEN_NS, _KNOCK_NS, _BURST = 200_000, 1_000_000, 50
+_DRIVEN_NS, _DRIVEN_NAP_NS = 50_000, 200_000        # after a turn of somebody who waits: until when more are expected, and the postman's nap then
 
 # Byte offsets of words: where things lie (addresses)
 BASE, FREE, LANE, LANE_OFFSET, LANES, LANE_NBYTES, TABLE, CALLS, WAYS, LETTER, NODES, SENT, SERVED, COME, KNOCKS, HEARD_KNOCKS = (8 * n for n in range(16))
@@ -27,7 +31,11 @@ NODE, WAY_COUNT, RANKS, BUSY, LONGEST, FREE_SENT, FREE_SERVED, BACKLOG, SERIAL, 
 # between the kernel and Python: SLOW 1: something waits there, nothing may overtake it; TASK: a task for Python, -1: none;
 # LEFT: records that are done, for Python, the last one first; RINGING 1: it has something to do
 SLOW, FOR_PYTHON, LEFT, RINGING = (8 * n for n in range(28, 32))
-WORDS = 32
+# who makes turns: HELD 1: somebody does; WANTED 1: the postman itself is to be the next; PENDING 1: another has left something for Python; DRIVEN_AT: when another did
+HELD, WANTED, PENDING, DRIVEN_AT = (8 * n for n in range(32, 36))
+# whose short tasks may be run here (RUN 0: nobody's): address of the kernel that does, of the worker's context, number of its lane, and which are short, see `inline`
+RUN, CONTEXT, RUN_LANE, SHORTS = (8 * n for n in range(36, 40))
+WORDS = 40
 
 # of a node
 HEARD, FLYING, LOST = 0, 8, 16          # when it was heard of (ns), plain tasks that it has, 1: it is silent
@@ -55,6 +63,9 @@ def post_finish(base, free, offset, code, v0, v1, v2, v3):
 def turns(quick, until):
     """Move letters, tasks and replies until something is for Python, or the clock says `until` (ns; 0: one turn): bits."""
     while True:
+        if atomics.load(quick + PENDING):
+            atomics.store(quick + PENDING, 0)
+            return WORKED | PYTHON
         bits, now = _turn(quick), atomics.now_ns()
         if bits & WORKED:
             atomics.store(quick + ACTIVE_AT, now)
@@ -62,21 +73,47 @@ def turns(quick, until):
             return bits
         if not bits and atomics.load(atomics.load(quick + LANE) + lanes.STOP) == 1 or now >= until:
             return bits
-        if not bits and pause(quick):
-            return WORKED | PYTHON
+        if not bits:
+            pause(quick)
 
 
 @kernel
 def pause(quick):
-    """Let others have the core: for a moment, or a nap when nothing has crossed for long. True when a task came that is for Python."""
-    now = atomics.now_ns()
+    """Let others have the core, and make turns: for a moment, or a nap when nothing has crossed for long, or others make turns."""
+    now, lane = atomics.now_ns(), atomics.load(quick + LANE)
     quiet = now - atomics.load(quick + ACTIVE_AT)
-    if quiet < atomics.load(quick + BUSY) or atomics.load(quick + LONGEST) == 0:
+    atomics.store(quick + HELD, 0)
+    if atomics.load(quick + LONGEST) == 0:
         atomics.yield_core()
-        return False
-    nap = min(max(quiet // _NAP_PART, _FIRST_NAP_NS), atomics.load(quick + LONGEST))
-    offset = lanes.lane_next(atomics.load(quick + LANE), 0, now + nap)
-    return offset >= 0 and not _take(quick, offset)
+    elif now - atomics.load(quick + DRIVEN_AT) < _DRIVEN_NS:
+        lanes.lane_rest(lane, 0, now + _DRIVEN_NAP_NS)
+    elif quiet < atomics.load(quick + BUSY):
+        atomics.yield_core()
+    else:
+        lanes.lane_rest(lane, 0, now + min(max(quiet // _NAP_PART, _FIRST_NAP_NS), atomics.load(quick + LONGEST)))
+    atomics.store(quick + WANTED, 1)
+    while atomics.swap(quick + HELD, 0, 1) != 0:
+        atomics.yield_core()                # who makes a turn may need this core
+    atomics.store(quick + WANTED, 0)
+
+
+@kernel
+def turn_of_other(quick, _1, _2, _3):
+    """A turn of a thread of this process that waits for what comes from another node: 0 when nothing was done, or somebody else is at it."""
+    if atomics.load(quick + HELD) != 0 or atomics.load(quick + WANTED) != 0 or atomics.swap(quick + HELD, 0, 1) != 0:
+        return 0
+    bits = 0
+    if atomics.load(quick + PENDING) == 0:
+        bits, now = _turn(quick), atomics.now_ns()
+        atomics.store(quick + DRIVEN_AT, now)
+        if bits & WORKED:
+            atomics.store(quick + ACTIVE_AT, now)
+        if bits & PYTHON:
+            atomics.store(quick + PENDING, 1)
+    atomics.store(quick + HELD, 0)
+    if bits & PYTHON:
+        lanes.lane_wake(atomics.load(quick + LANE))
+    return bits
 
 
 @kernel
@@ -98,6 +135,8 @@ def _turn(quick):
     for number in range(atomics.load(quick + WAY_COUNT)):
         if way_comes(atomics.load(quick + WAYS) + number * WAY_NBYTES):
             bits |= _read(quick, number)
+    if atomics.load(lane + lanes.FINISHED):
+        bits |= _take_finished(quick, lane)
     ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))
     return bits | (PYTHON if atomics.load(quick + RINGING) else 0)
 
@@ -280,7 +319,6 @@ def _serve(quick, node, letter):
 @kernel
 def _handed(quick, node, letter, row, slot):
     base, free, left = atomics.load(quick + BASE), atomics.load(quick + FREE), atomics.load(letter + 64)
-    lane = atomics.load(quick + LANES) + pools.pool_lane(pools.pool_entry(atomics.load(quick + TABLE), slot)) * atomics.load(quick + LANE_NBYTES)
     args = letter + 8 * 12
     offset = served_new(base, free, atomics.load(quick + LANE_OFFSET), atomics.now_ns() + left if left else 0, slot, atomics.load(letter + 48),
                         atomics.load(letter + 56), atomics.load(args), atomics.load(args + 8), atomics.load(args + 16), atomics.load(args + 24),
@@ -292,10 +330,29 @@ def _handed(quick, node, letter, row, slot):
     atomics.store(each + NUMBER, atomics.load(letter + 8))
     atomics.store(each + OTHER, node)
     atomics.store(base + offset + tasks.WATCHER, row)
-    if lanes.lane_push(lane, offset):
+    entry = pools.pool_entry(atomics.load(quick + TABLE), slot)
+    if _run(quick, entry, slot, offset) or lanes.lane_push(atomics.load(quick + LANES) + pools.pool_lane(entry) * atomics.load(quick + LANE_NBYTES), offset):
         return True
     tasks.task_free(base, free, offset)
     return False
+
+
+@kernel
+def _run(quick, entry, slot, offset):
+    """Run a short task here, and post its reply; False when its worker is to do it."""
+    task, run = atomics.load(quick + BASE) + offset, atomics.load(quick + RUN)
+    if run == 0 or pools.pool_lane(entry) != atomics.load(quick + RUN_LANE):
+        return False
+    if not is_short(atomics.load(entry + pools.KIND), atomics.load(task + tasks.METHOD), atomics.load(atomics.load(quick + SHORTS) + 8 * slot)):
+        return False
+    atomics.store(task + tasks.STATE, tasks.SUBMITTED)      # its end is seen here: the lane needn't be told
+    if call_handler(run, atomics.load(quick + CONTEXT), offset, 0, 0) == 0:
+        atomics.store(task + tasks.STATE, tasks.WATCHED)
+        return False
+    if atomics.swap(task + tasks.STATE, tasks.SUBMITTED, tasks.WATCHED) == tasks.DONE and not _answer(quick, offset):
+        atomics.store(task + tasks.LINK, atomics.load(quick + BACKLOG))
+        atomics.store(quick + BACKLOG, offset)
+    return True
 
 
 @kernel

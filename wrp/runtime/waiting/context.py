@@ -28,6 +28,8 @@ TASK = 152          # offset of the task that runs
 REQUESTS = 160      # address of the queue of this process's I/O threads, 0: none
 IN_FLIGHT = 168     # requests that they have of this worker
 SLOW_UNTIL = 176    # ns of the monotonic clock: until then writes to files are theirs, because one has made this worker wait
+HELD = 184          # 1: somebody runs tasks of this worker, or looks at what is here: see `wrp.runtime.inline`
+FDS = 192           # address of this process's file descriptors, see `wrp.runtime.bdev`
 _WORDS = 32
 
 METHODS = 64        # methods of a module with jitted handlers: 0 to 63

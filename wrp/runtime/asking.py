@@ -1,0 +1,85 @@
+"""Asking: a task from its submission to its results, and waits in which the caller does the postman's work itself. Makes no pools.
+
+A *driver* is two words in memory of the process: the address of a kernel that makes one turn for its postman and gives 0 when
+another thread is at it, and of what it works on; a third one is the address of the postman's lane. 0 instead of a driver's address:
+somebody else does the work.
+"""
+
+import numpy as np
+
+from wrp.comm import atomics
+from wrp.comm.jit import kernel
+from wrp.runtime import lanes, tasks
+from wrp.runtime.calling import call_handler
+
+# Byte offsets in a driver
+TURN, OF, LANE = 0, 8, 16
+DRIVER_WORDS = 3
+_FRUITLESS = 2              # turns before others may have the core
+
+# Words of a way: addresses of the segment, of its free records and of the lane; the pool's number; ns to spin; the driver or 0
+WAY_WORDS = 6
+DONE, OPEN, NO_ROOM = 0, 1, 2
+SPIN_LEAST_NS = 1000
+
+
+def way_of(pool):
+    """The words of a Pool's way, an array that lives as long as it."""
+    node = pool._node
+    words = np.zeros(WAY_WORDS, np.int64)
+    words[:] = node.address, pool._free, pool._lane, pool.number, max(node.spin_ns, SPIN_LEAST_NS), pool._driver
+    return words
+
+
+@kernel
+def drive(driver):
+    """One turn: 0 when nothing was done, or another thread is at it."""
+    return call_handler(atomics.load(driver + TURN), atomics.load(driver + OF), 0, 0, 0)
+
+
+@kernel
+def hand_over(place, pool, method, count, args):
+    """As `tasks.task_submit`, but the postman of a driver isn't woken: `await_task` has to follow. `place`: addresses of the segment,
+    its free records, the lane, the driver."""
+    base, free, lane, driver = place
+    offset = tasks.task_new(base, free, tasks.SUBMITTED, pool, method, count, args[0], args[1], args[2], args[3], args[4], args[5])
+    if offset < 0:
+        return offset
+    if lanes.lane_push(lane, offset) if driver == 0 else lanes.lane_push_quiet(lane, offset):
+        return offset
+    tasks.task_free(base, free, offset)
+    return tasks.LANE_FULL
+
+
+@kernel
+def await_task(task, driver, spin_ns, slice_us):
+    """As `tasks.task_wait`: True when the task is done, after `spin_ns` and then at most one sleep of `slice_us`."""
+    if driver == 0:
+        return tasks.task_wait(task, spin_ns, slice_us)
+    until, fruitless = atomics.now_ns() + spin_ns, 0
+    while atomics.load(task + tasks.STATE) != tasks.DONE:
+        fruitless = 0 if drive(driver) != 0 else fruitless + 1
+        if atomics.now_ns() >= until:
+            break
+        if fruitless == _FRUITLESS:
+            atomics.yield_core()            # another node may need this core
+            fruitless = 0
+    if atomics.load(task + tasks.STATE) == tasks.DONE:
+        return True
+    lanes.lane_wake(atomics.load(driver + LANE))        # from now on it is the postman's work
+    return tasks.task_wait(task, 0, slice_us)
+
+
+@kernel
+def ask(way, method, count, a0, a1, a2, a3, a4, a5):
+    """Submit a task and spin for its end: (DONE, its code, its results), (OPEN, its record's offset, -) or (NO_ROOM, what refused it, -).
+    `way`: address of its words."""
+    base, free, driver = atomics.load(way), atomics.load(way + 8), atomics.load(way + 40)
+    offset = hand_over((base, free, atomics.load(way + 16), driver), atomics.load(way + 24), method, count, (a0, a1, a2, a3, a4, a5))
+    if offset < 0:
+        return NO_ROOM, offset, (0, 0, 0, 0)
+    if not await_task(base + offset, driver, atomics.load(way + 32), 0):
+        return OPEN, offset, (0, 0, 0, 0)
+    code, v0, v1, v2, v3 = tasks.task_result(base + offset)
+    tasks.task_free(base, free, offset)
+    return DONE, code, (v0, v1, v2, v3)
