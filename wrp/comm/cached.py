@@ -17,6 +17,7 @@ from llvmlite import binding, ir
 from numba import config, types
 from numba.core import cgutils, sigutils
 from numba.core.ccallback import CFunc
+from numba.core.compiler_lock import global_compiler_lock
 from numba.extending import intrinsic
 
 from wrp.comm import atomics
@@ -121,7 +122,8 @@ class _Guard:
         binding.add_symbol(_NAME, self.address)
         compiled = CFunc(_handle, sigutils.normalize_signature("void(int32, intp, intp)"), {}, {"error_model": "numpy", "boundscheck": False})
         compiled._cache = SharedCache(_handle, cache_folder(__name__), is_plain=True)
-        compiled.compile()
+        with global_compiler_lock:          # which the cache relies on
+            compiled.compile()
         self._compiled, self._action = compiled, _Action(handler=compiled.address, flags=_SIGINFO | _ONSTACK)
         self._set = ctypes.CDLL(None, use_errno=True).sigaction
         self._place = mmap.mmap(-1, _PLACE_NBYTES, mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
