@@ -9,7 +9,7 @@ from inspect import signature
 import numpy as np
 from numba import types
 
-from wrp.comm import ways
+from wrp.comm import cached, ways
 from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.bench import cli as bench
@@ -60,6 +60,7 @@ def main():
         with Runtime(Solo(), Config.default()) as runtime:
             _use_runtime(runtime, folder)
             _compile_mail(runtime.node)
+        _take_cached(os.path.join(folder, "cached"))
         with Daemon(Solo(), Config.default(), f"warming-{os.getpid()}") as daemon, attach(daemon.name, 0) as attached:
             attached.pool("admin").call(admin.MONITOR)
             attached.pool("admin").submit(admin.MONITOR, deadline_s=60).cancel()
@@ -104,6 +105,13 @@ def _compile_mail(node):
         kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
     offset = served_new(node.address, node.address + node.layout.free, node.layout.lane(0), 0, 0, admin.MONITOR, 0, 0, 0, 0, 0, 0, 0)
     quick.post_finish(node.address, node.address + node.layout.free, offset, 0, 0, 0, 0, 0)         # its worker frees the record
+
+
+def _take_cached(path):
+    place, words = np.empty(4096, np.uint8), np.full(1, 4096, np.int64)
+    with open(path, "wb+", buffering=0) as file:
+        file.write(place)
+        cached.take(file.fileno(), 0, words, np.full(1, place.ctypes.data, np.int64), np.zeros(1, np.int64))
 
 
 def _use_tasks(pool):

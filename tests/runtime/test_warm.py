@@ -22,7 +22,7 @@ warm.main()
 # in a process of its own: kernels that call these with constants compile them once more for those
 CHECK = """
 from wrp import warm
-from wrp.comm import ways
+from wrp.comm import cached, ways
 from wrp.runtime import asking, batch, inline, pythonworker, requests, tasks, worker
 from wrp.runtime.meeting import rooms
 from wrp.runtime.postman import quick, serving
@@ -30,7 +30,7 @@ warm.main()
 for kernel in (tasks.task_submit, tasks.task_wait, asking.ask, asking.await_task, tasks.task_free, pythonworker.python_finish, worker.worker_loop, tasks.task_hand, tasks.task_watch,
                batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve, ways.ways_send, ways.ways_come,
                ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, serving.served_new, quick.post_finish, quick.turns, quick.pause, quick.sent_end,
-               quick.turn_of_other, inline.run_inline):
+               quick.turn_of_other, inline.run_inline, cached._take, cached._clear):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """
 
