@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from wrp.comm.checksum import crc32
-from wrp.comm.streaming import address_of, copy_checked, copy_streaming
+from wrp.comm.streaming import address_of, copy_checked, copy_streaming, fetch_checked
 
 
-@pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 127, 128, 1000, 2047, 1 << 16, (1 << 18) + 100])
+@pytest.mark.parametrize("nbytes", [0, 1, 63, 64, 65, 127, 128, 1000, 2047, 1 << 16, (1 << 18) + 100, (1 << 22) + 5])
 @pytest.mark.parametrize("to", [0, 1, 32, 63])
 @pytest.mark.parametrize("start", [0, 1, 8])
 def test_copies_exactly(nbytes, to, start):
@@ -16,6 +16,10 @@ def test_copies_exactly(nbytes, to, start):
     place = -target.ctypes.data % 64 + to
     crc = copy_checked(target.ctypes.data + place, source.ctypes.data + start, nbytes)
     assert crc == crc32(source[start:start + nbytes])
+    assert (target[place:place + nbytes] == source[start:start + nbytes]).all()
+    assert not target[:place].any() and not target[place + nbytes:].any()
+    target[:] = 0
+    assert fetch_checked(target.ctypes.data + place, source.ctypes.data + start, nbytes) == crc
     assert (target[place:place + nbytes] == source[start:start + nbytes]).all()
     assert not target[:place].any() and not target[place + nbytes:].any()
     target[:] = 0

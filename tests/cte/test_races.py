@@ -70,20 +70,20 @@ def reopened(open_store, store):
     return open_store()
 
 
-@pytest.mark.parametrize("ram", ["8m", "64k"])       # in ram, or spilled to the file
+@pytest.mark.parametrize("ram, size", [("8m", 100_000), ("64k", 100_000), ("8m", 5000)])        # in ram, spilled to the file, small
 @pytest.mark.parametrize("what", ["replace", "delete", "delete and put"])
-def test_flush_while_another_rank_changes_the_blob(open_store, another_rank, monkeypatch, what, ram):
+def test_flush_while_another_rank_changes_the_blob(open_store, another_rank, monkeypatch, what, ram, size):
     store = open_store(ram=ram)
-    store.put("t", "b", b"0" * 100_000)
+    store.put("t", "b", b"0" * size)
     store.flush()
-    store.put("t", "b", b"1" * 100_000)
+    store.put("t", "b", b"1" * size)
     changes, flush = another_rank(store)
 
     def change():
         if what.startswith("delete"):
             changes.remove([full_name("t", "b")])
         if what.endswith("put") or what == "replace":
-            changes.publish("t", "b", pieces.write(store._tiers, b"2" * 100_000), 100_000)
+            changes.publish("t", "b", pieces.write(store._tiers, b"2" * size), size)
         changes.publish("t", "other", pieces.write(store._tiers, b"3" * 100_000), 100_000)      # takes what is free
     in_the_middle(monkeypatch, store._parts.journal, "append", change)
     store.flush()
@@ -94,7 +94,7 @@ def test_flush_while_another_rank_changes_the_blob(open_store, another_rank, mon
     if what == "delete":
         assert not again.exists("t", "b")
     else:
-        assert again.get("t", "b") == b"2" * 100_000
+        assert again.get("t", "b") == b"2" * size
     assert again.get("t", "other") == b"3" * 100_000
     assert_nothing_leaks(again)
 
@@ -178,23 +178,24 @@ def test_failed_flush_keeps_what_is_owed(open_store, monkeypatch, call, error, r
     assert_nothing_leaks(again)
 
 
-def test_flush_interrupted_behind_the_journal(open_store, monkeypatch):
+@pytest.mark.parametrize("size", [5000, 50_000])     # small ones are settled together
+def test_flush_interrupted_behind_the_journal(open_store, monkeypatch, size):
     store = open_store()
-    store.put("t", "b", b"0" * 5000)
+    store.put("t", "b", b"0" * size)
     store.flush()
-    store.put("t", "b", b"1" * 5000)
+    store.put("t", "b", b"1" * size)
 
     def interrupt(*_):
         raise KeyboardInterrupt
-    monkeypatch.setattr(store._flush, "_settle", interrupt)
+    monkeypatch.setattr(*(("wrp.cte.handful.small_settle",) if size == 5000 else (store._flush, "_settle")), interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.flush()
     monkeypatch.undo()
     store.put("t", "c", b"2" * 20_000)
     store.flush()
-    assert store.get("t", "b") == b"1" * 5000
+    assert store.get("t", "b") == b"1" * size
     again = reopened(open_store, store)
-    assert again.get("t", "b") == b"1" * 5000 and again.get("t", "c") == b"2" * 20_000
+    assert again.get("t", "b") == b"1" * size and again.get("t", "c") == b"2" * 20_000
     assert_nothing_leaks(again)
 
 

@@ -2,7 +2,7 @@
 
 import ctypes
 
-_HEAD = bytes.__basicsize__ - 1             # before the first byte; the last one of the size is a NUL at the end
+HEAD_OF_BYTES = bytes.__basicsize__ - 1             # before the first byte; the last one of the size is a NUL at the end
 
 _make = ctypes.pythonapi.PyBytes_FromStringAndSize
 _make.restype, _make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_ssize_t)
@@ -16,4 +16,4 @@ def fresh_bytes(nbytes):
     if nbytes < 2:
         raise ValueError(f"fresh bytes of {nbytes}: shorter ones than two are shared by all who have them")
     data = _make(None, nbytes)
-    return data, id(data) + _HEAD
+    return data, id(data) + HEAD_OF_BYTES

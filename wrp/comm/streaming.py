@@ -18,6 +18,7 @@ _LINE = 64
 _STEP = 2048                    # checked, then copied: 25 GB/s instead of 13 with steps of 16 KiB
 _PAGE = 4096
 _STREAM = 256 << 10             # shorter copies may be wanted in the cache soon
+_LONG = 4 << 20                 # what a reader wants of these is no longer in his cache when he comes to it
 
 
 @intrinsic
@@ -42,7 +43,7 @@ def _fence(typingctx):
 
 
 @intrinsic
-def _prefetch(typingctx, address):
+def prefetch(typingctx, address):
     """Ask for the line at an address; any address will do."""
     def generate(context, builder, signature, arguments):
         place, word = ir.IntType(8).as_pointer(), ir.IntType(32)
@@ -54,7 +55,7 @@ def _prefetch(typingctx, address):
 
 
 if config.DISABLE_JIT:
-    _stream_line, _fence, _prefetch = plain.stream_line, plain.fence, plain.prefetch
+    _stream_line, _fence, prefetch = plain.stream_line, plain.fence, plain.prefetch
 
 
 @kernel
@@ -74,7 +75,7 @@ def _stream_checked(dst, src, nbytes, crc):
     """Copy a multiple of _STEP bytes past the cache to a multiple of 64; their crc32, continued from `crc`."""
     for start in range(0, nbytes, _STEP):
         # not for the line, but for the page: where it is must be known when its first line is stored
-        _prefetch(dst + start + _PAGE)
+        prefetch(dst + start + _PAGE)
         crc = crc32_at(src + start, _STEP, crc)
         for done in range(start, start + _STEP, _LINE):
             _stream_line(dst + done, src + done)
@@ -96,6 +97,29 @@ def copy_checked(dst, src, nbytes):
         step = min(_STEP, nbytes - start)
         crc = crc32_at(src + start, step, crc)
         atomics.copy(dst + start, src + start, step)
+    return crc
+
+
+@kernel
+def fetch_checked(dst, src, nbytes):
+    """The same from memory that nobody has looked at lately into memory of who reads it: lines are asked for a page before they are copied.
+
+    The processor's own looking ahead ends with a page of 4 KiB, which shared memory has. 1 MiB took 40 us instead of 50 past the cache, and 100
+    where a page's distance lay between the two places but for a few bytes, as between a blob and a large array of NumPy.
+    """
+    if nbytes < _STREAM or nbytes >= _LONG:
+        return copy_checked(dst, src, nbytes)
+    head = -dst % _LINE
+    whole = head + (nbytes - head) // _STEP * _STEP
+    crc = crc32_at(src, head, 0)
+    atomics.copy(dst, src, head)
+    for start in range(head, whole, _STEP):
+        for line in range(start + _PAGE, start + _PAGE + _STEP, _LINE):
+            prefetch(src + line)
+        crc = crc32_at(src + start, _STEP, crc)
+        atomics.copy(dst + start, src + start, _STEP)
+    crc = crc32_at(src + whole, nbytes - whole, crc)
+    atomics.copy(dst + whole, src + whole, nbytes - whole)
     return crc
 
 

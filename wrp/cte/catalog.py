@@ -152,11 +152,11 @@ class Catalog:
         """The bytes of the records, part by part; those of a tag dirty or not."""
         if tag is not None:
             number = self._number(tag)
-            return list(self._parts(lambda *rest: entry_list(self.at, number, False, *rest))) if number > 0 else []
+            return list(self.parts(lambda *rest: entry_list(self.at, number, False, *rest))) if number > 0 else []
         if dirty and not atomics.load(self.at + layout.DIRTY_COUNT):
             return []
         wanted = -1 if dirty is None else int(dirty)
-        return list(self._parts(lambda *rest: entry_scan(self.at, kind or 0, wanted, *rest)))
+        return list(self.parts(lambda *rest: entry_scan(self.at, kind or 0, wanted, *rest)))
 
     def names(self, tag):
         """Names of a tag's blobs, in no order."""
@@ -168,7 +168,7 @@ class Catalog:
         number = self._number(tag)
         if number <= 0:
             return []
-        whole = b"".join(self._parts(lambda *rest: entry_list(self.at, number, True, *rest)))
+        whole = b"".join(self.parts(lambda *rest: entry_list(self.at, number, True, *rest)))
         return whole.decode().split("\0")[:-1]
 
     def sums(self, tag):
@@ -179,7 +179,7 @@ class Catalog:
         record = self.at + atomics.load(self.at + layout.HEAP) + number * layout.UNIT
         return atomics.load(record + layout.CHECK), atomics.load(record + layout.SIZE)
 
-    def _parts(self, look):
+    def parts(self, look):
         """Bytes of what `look(start, address, capacity)` lists, part by part."""
         buffer, where = np.empty(_LISTED, np.uint8), 0
         while where >= 0:
@@ -226,7 +226,7 @@ class Catalog:
         if len(self) + fresh > self._slots or nbytes > left:
             raise OutOfSpace(f"the catalog of the node has no room for {fresh} more names next to its {len(self)}: "
                              f"raise runtime.index_slots in the configuration")
-        self._back(nbytes)
+        self.back(nbytes)
 
     def put(self, record):
         """Publish a record in place of the one of its name. Inside `changing` only.
@@ -237,7 +237,7 @@ class Catalog:
         address = image.ctypes.data
         code = entry_put(self.at, address)
         if code == UNBACKED:
-            self._back(4 * len(image) + _SCRATCH)
+            self.back(4 * len(image) + _SCRATCH)
             code = entry_put(self.at, address)
         if code == FULL:
             raise self._full()
@@ -255,7 +255,7 @@ class Catalog:
             replaced += unpack_all(out[:used].tobytes())
             done += count
             if code == UNBACKED:
-                self._back(2 * (len(images) - done) + _SCRATCH)
+                self.back(2 * (len(images) - done) + _SCRATCH)
             elif code == FULL:
                 raise self._full()
             elif not count and not used:
@@ -297,7 +297,7 @@ class Catalog:
         if stamp > self.last_stamp:
             atomics.store(self.at + layout.LAST, stamp)
 
-    def _back(self, nbytes):
+    def back(self, nbytes):
         """Back the heap's pages for `nbytes` more bytes, in steps, before one is written there. Inside `changing` only."""
         end = atomics.load(self.at + layout.NEXT) + nbytes
         backed = atomics.load(self.at + layout.BACKED)

@@ -44,7 +44,7 @@ def entry_put_all(at, images, nbytes, out, capacity):
         _, number = table_locate(at, load(image + KEY0), load(image + KEY1))
         known = number != 0 and kind_of(record_at(at, number)) != ANCHOR
         if not known or kind_of(image) == BLOB_KIND:
-            size = _emit(at, record_at(at, number), out + used, capacity - used) if known else 0
+            size = image_out(at, record_at(at, number), out + used, capacity - used) if known else 0
             if known and size == 0:
                 return done, used, 0
             code = entry_put(at, image)
@@ -279,7 +279,7 @@ def entry_copy(at, name, nbytes, out, capacity):
 
 
 @kernel
-def _emit(at, record, out, capacity):
+def image_out(at, record, out, capacity):
     """A record and its tag's name, as an image whose first word is the number of its bytes: that number, or 0 without room."""
     size = nbytes_of(record)
     tag = record_at(at, load(record + TAG)) if kind_of(record) == BLOB_KIND else 0
@@ -309,7 +309,7 @@ def entry_scan(at, kind, dirty, start, out, capacity):
         found = kind_of(record)
         wanted = found == kind if kind != 0 else found == TAG_KIND or found == BLOB_KIND
         if wanted and (dirty < 0 or flags_of(record) & DIRTY == dirty):
-            nbytes = _emit(at, record, out + done, capacity - done)
+            nbytes = image_out(at, record, out + done, capacity - done)
             if nbytes == 0:
                 return done, number
             done += nbytes
@@ -331,7 +331,7 @@ def entry_list(at, tag, names_only, start, out, capacity):
             copy(out + done, record + name_at(record), nbytes - 1)
             clear(out + done + nbytes - 1, 1)
         else:
-            nbytes = _emit(at, record, out + done, capacity - done)
+            nbytes = image_out(at, record, out + done, capacity - done)
             if nbytes == 0:
                 return done, number
         done += nbytes

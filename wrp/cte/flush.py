@@ -9,8 +9,9 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.compacting import compact
+from wrp.cte.handful import Handfuls
 from wrp.cte.placement.contract import LONG_TERM
-from wrp.cte.records import Record, to_plain
+from wrp.cte.records import TAG, Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of
 from wrp.cte.targets import Wish
 from wrp.errors import OutOfSpace
@@ -24,6 +25,7 @@ class Flush:
 
     def __init__(self, parts, changes):
         self._parts, self._changes = parts, changes
+        self._handfuls = Handfuls(parts, self._settle)
 
     def run(self, least=LONG_TERM):
         """Bytes to files, then records to this rank's journal, then the space of what they replaced back. Local.
@@ -51,8 +53,20 @@ class Flush:
                 self._write_out(part)
 
     def _write_dirty(self, least):
+        target = self._handfuls.target(least)
+        if target is not None:
+            small, nbytes, others = self._handfuls.find()
+            if others:
+                self._write_tags()
+            if not self._handfuls.write(small, nbytes, target) and not others:
+                return
         dirty = sorted((record for record in self._parts.catalog.scan(dirty=True) if self._lacks(record, least)), key=lambda record: record.kind)
         for names in _portions(dirty):
+            with self._parts.catalog.flushing():
+                self._write_out(names)
+
+    def _write_tags(self):
+        for names in _portions(self._parts.catalog.scan(kind=TAG, dirty=True)):
             with self._parts.catalog.flushing():
                 self._write_out(names)
 

@@ -5,13 +5,13 @@ import re
 from wrp.errors import UsageError
 
 _DIGITS = re.compile(r"(\d+)")
-_LONGEST = 4096
+LONGEST = 4096
 
 
 def checked(what, name):
     """The name, or UsageError: names are non-empty text without NUL, at most 4096 bytes."""
-    if not isinstance(name, str) or not name or "\0" in name or not 0 < _nbytes(name) <= _LONGEST:
-        raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {_LONGEST} bytes without NUL")
+    if not isinstance(name, str) or not name or "\0" in name or not 0 < _nbytes(name) <= LONGEST:
+        raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {LONGEST} bytes without NUL")
     return name
 
 
@@ -19,7 +19,7 @@ def all_checked(what, names):
     """The same for many names, at the price of a few looks at all of them together."""
     try:
         whole = "\0".join(names)
-        if whole.isascii() and whole.count("\0") == len(names) - 1 and all(map(len, names)) and len(max(names, key=len)) <= _LONGEST:
+        if whole.isascii() and whole.count("\0") == len(names) - 1 and all(map(len, names)) and len(max(names, key=len)) <= LONGEST:
             return
     except (TypeError, ValueError):
         pass                            # one of them is no name: the next lines find it

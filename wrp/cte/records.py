@@ -6,12 +6,10 @@ flushed, ``durable`` names both what the journal names and what it is about to n
 """
 
 import struct
-from functools import lru_cache
 from typing import NamedTuple
 
-import numpy as np
-
 from wrp.comm.checksum import crc32_combine, hash128
+from wrp.comm.fresh import HEAD_OF_BYTES
 from wrp.cte import layout
 from wrp.cte.layout import BLOB_KIND, DIRTY, JOURNALED, PINNED, TAG_KIND, TRANSFORMED
 from wrp.cte.targetnumbers import RAM
@@ -20,7 +18,6 @@ TAG, BLOB = TAG_KIND, BLOB_KIND
 
 _HEAD = struct.Struct("<7qd7q")
 _SEPARATOR = "\0"
-_CACHED = 1 << 14               # names whose bytes a process keeps: the next call often has one of the last names
 
 
 class Record(NamedTuple):
@@ -60,11 +57,10 @@ def full_name(tag, blob=None):
     return tag if blob is None else tag + _SEPARATOR + blob
 
 
-@lru_cache(_CACHED)
 def encoded(name):
-    """(bytes of a full name as a uint8 array, their address, their number). The array keeps the address good."""
-    data = np.frombuffer(bytearray(name.encode()), np.uint8)
-    return data, data.ctypes.data, len(data)
+    """(bytes of a full name, their address, their number). The address is good as long as somebody has the bytes object."""
+    data = name.encode()
+    return data, id(data) + HEAD_OF_BYTES, len(data)
 
 
 def key_of(name):
@@ -140,6 +136,14 @@ def to_plain(record):
     """What the journal keeps of a durable record: a list that msgpack takes."""
     return [record.name, record.kind, record.stamp, record.size, record.checksum, record.score,
             [list(extent) for extent in record.durable], record.created, record.read, record.reads, record.raw, record.codec]
+
+
+def plain_of(data, start, durable):
+    """The same of the blob whose image `unpack` would read, as it is once its bytes are `durable` ([[target, offset, nbytes, crc32]])."""
+    (_, _, _, shape, stamp, size, check, score, created, read, reads, raw, tag_nbytes, _, counts) = _HEAD.unpack_from(data, start)
+    names = start + _HEAD.size + layout.EXTENT * ((counts & layout.LOW) + (counts >> 32))
+    return [_name(data, names, shape >> 32 & 0xFFFF, tag_nbytes), BLOB, stamp, size, check & layout.LOW, score, durable, created, read, reads, raw,
+            check >> 32]
 
 
 def from_plain(plain):

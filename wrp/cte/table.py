@@ -44,6 +44,12 @@ def _slot(at, number):
 
 
 @kernel
+def table_home(at, k0):
+    """Address of the slot where the search for a key begins."""
+    return _slot(at, _mark(k0) & (load(at + HOMES) - 1))
+
+
+@kernel
 def _matches(record, k0, k1):
     """The record's sequence number if it has the key, else another name's (-2) or busy (-1)."""
     for _ in range(_TRIES):

@@ -9,17 +9,17 @@ import numpy as np
 
 from wrp.comm.checksum import crc32
 from wrp.comm.fresh import fresh_bytes
-from wrp.comm.streaming import copy_checked
+from wrp.comm.streaming import fetch_checked
 from wrp.cte import names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.getting import direct_get_array, direct_look, direct_pin, direct_still
 from wrp.cte.direct.many import direct_get_many, direct_put_many
-from wrp.cte.direct.putting import MOST, NO_BLOCK, OLD, SCRATCH_NBYTES, STORED, direct_publish, direct_put_array
+from wrp.cte.direct.putting import MOST, NO_BLOCK, OLD, SCRATCH_NBYTES, STORED, direct_publish, direct_put_array, direct_put_run
 from wrp.cte.records import RAM, combined_crc, encoded, full_name
 from wrp.cte.targets import Wish
+from wrp.cte.tiers import PIECE
 from wrp.errors import OutOfSpace
 
-_CACHED = 1 << 14
 _FUSED = 64 << 10               # from here on a get takes one pass for copy and checksum
 _WORDS = struct.Struct("<qqq")
 _FOUND = struct.Struct("<qqq")
@@ -43,12 +43,26 @@ class Direct:
         if array is None or not array.size:
             return False
         if array.size > LARGEST or not self.takes(array.size, score):
-            return self._put_long(tag, blob, data, score)
-        _, name, nbytes, tag_nbytes = _placed(tag, blob)
+            return self._put_run(tag, blob, array, score) or self._put_long(tag, blob, data, score)
+        kept, name, nbytes, tag_nbytes = _placed(tag, blob)
         buffer, scratch = self._catalog.scratch(SCRATCH_NBYTES)
         code = direct_put_array(self._at, self._blocks, self._ram, name, nbytes, tag_nbytes, array, _bits(score), _holder(), scratch)
         if code == NO_BLOCK:
             return self._put_long(tag, blob, data, score)
+        return self._finish(tag, blob, array.size, score, buffer, code)
+
+    def _put_run(self, tag, blob, array, score):
+        """The same for more bytes than a block has, where one run of ram is free for them."""
+        tiers = self._tiers
+        if not LARGEST < array.size <= PIECE or not tiers.placing.ram_first(array.size, score, exact=True):
+            return False
+        kept, name, nbytes, tag_nbytes = _placed(tag, blob)
+        buffer, scratch = self._catalog.scratch(SCRATCH_NBYTES)
+        try:
+            offset = tiers.ram.lease(array.size)
+        except OutOfSpace:
+            return False
+        code = direct_put_run(self._at, self._ram, offset, name, nbytes, tag_nbytes, array, _bits(score), _holder(), scratch)
         return self._finish(tag, blob, array.size, score, buffer, code)
 
     def takes(self, nbytes, score):
@@ -101,7 +115,7 @@ class Direct:
 
     def _put_long(self, tag, blob, data, score):
         """Bytes first, then the record: in ram, or where ram is full in a file."""
-        array, name, nbytes, tag_nbytes = _placed(tag, blob)
+        kept, name, nbytes, tag_nbytes = _placed(tag, blob)
         extents = pieces.write(self._tiers, data, wish=Wish(score))
         size = sum(extent[2] for extent in extents)
         code = -1
@@ -131,11 +145,11 @@ class Direct:
             data = bytes(self._tiers.ram_bytes[offset:offset + nbytes])
             return data if direct_still(self._at, found[1]) and crc32(data) == crc else None
         data, place = fresh_bytes(nbytes)
-        return data if copy_checked(place, self._ram + offset, nbytes) == crc and direct_still(self._at, found[1]) else None
+        return data if fetch_checked(place, self._ram + offset, nbytes) == crc and direct_still(self._at, found[1]) else None
 
     def get_into(self, tag, blob, offset, out):
         """Fill `out` (uint8 array) from the blob's byte `offset`: True, or False for the long way."""
-        _, name, nbytes = encoded(full_name(tag, blob))
+        kept, name, nbytes = encoded(full_name(tag, blob))
         return direct_get_array(self._at, self._ram, name, nbytes, offset, out)
 
     def view(self, tag, blob):
@@ -147,16 +161,26 @@ class Direct:
         return self._tiers.ram_bytes[offset:offset + nbytes].toreadonly()
 
     def _look(self, tag, blob):
-        _, name, nbytes = encoded(full_name(tag, blob))
+        kept, name, nbytes = encoded(full_name(tag, blob))
         scratch = self._catalog.scratch(SCRATCH_NBYTES)
         return scratch if direct_look(self._at, name, nbytes, scratch[1]) else None
 
 
-@lru_cache(_CACHED)
 def _placed(tag, blob):
-    """(array that keeps it, address, bytes of the full name, of the tag's name); UsageError when one of them can't be a name."""
-    names.checked("tag", tag), names.checked("blob", blob)
-    return *encoded(full_name(tag, blob)), len(tag.encode())
+    """(what keeps it, address, bytes of the full name, of the tag's name); UsageError when one of them can't be a name."""
+    tag_nbytes = _nbytes_of(tag)
+    try:
+        kept, address, nbytes = encoded(tag + "\0" + blob)
+    except (TypeError, UnicodeEncodeError):
+        nbytes = 0
+    if not 1 < nbytes - tag_nbytes <= names.LONGEST + 1 or kept.count(0) != 1:
+        names.checked("blob", blob)
+    return kept, address, nbytes, tag_nbytes
+
+
+@lru_cache(1024)
+def _nbytes_of(tag):
+    return len(names.checked("tag", tag).encode())
 
 
 def _packed(tag, blobs):

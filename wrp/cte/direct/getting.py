@@ -3,7 +3,7 @@
 from wrp.comm.atomics import copy, fence, load, store
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
-from wrp.comm.streaming import copy_checked
+from wrp.comm.streaming import fetch_checked
 from wrp.cte.entries import entry_find, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, SEQUENCE, SHAPE, SIZE, TOKEN, TRANSFORMED, UNIT, class_at,
                             class_units, flags_of, kind_of, record_at)
@@ -100,7 +100,7 @@ def direct_get(at, ram, name, nbytes, start, to, wanted):
             if high - low < length:
                 copy(place, ram + offset + low - position, high - low)
             else:
-                right = right and copy_checked(place, ram + offset, length) == crc
+                right = right and fetch_checked(place, ram + offset, length) == crc
         position += length
     fence()
     if load(record + SEQUENCE) != sequence or not right:

@@ -7,11 +7,12 @@ from wrp.comm.atomics import copy, load, store, wall_ns
 from wrp.comm.digests import crc32_at, hash128_at
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
+from wrp.comm.streaming import copy_checked, prefetch
 from wrp.cte.blocks import blocks_give, blocks_take
 from wrp.cte.entries import entry_put_in, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, RAW, READ, READS, SCORE, SHAPE,
                             SIZE, STAMP, TAG_KIND, TOKEN, flags_of, kind_of, record_at)
-from wrp.cte.table import table_locate
+from wrp.cte.table import table_home, table_locate
 from wrp.cte.telemetry.noting import note_put, note_written
 
 IMAGE, OLD = 0, 2048            # in the scratch memory: the record, then extents to give back
@@ -34,7 +35,12 @@ def direct_put(at, blocks, ram, name, name_nbytes, tag_nbytes, data, nbytes, sco
     token_give(blocks)
     if offset < 0:
         return NO_BLOCK
+    # where there are many blobs, neither the name's slot nor its record is in the cache: they come while the bytes are copied
+    home = table_home(at, hash128_at(name, name_nbytes)[0])
+    prefetch(home)
     copy(ram + offset, data, nbytes)
+    record = record_at(at, load(home) & LOW)
+    prefetch(record), prefetch(record + 64), prefetch(record + 128)
     crc = crc32_at(ram + offset, nbytes, 0)
     note_written(at, nbytes)
     store(scratch + OLD, crc)
@@ -52,6 +58,22 @@ def direct_put(at, blocks, ram, name, name_nbytes, tag_nbytes, data, nbytes, sco
 def direct_put_array(at, blocks, ram, name, name_nbytes, tag_nbytes, data, score, holder, scratch):
     """The same for a uint8 array."""
     return direct_put(at, blocks, ram, name, name_nbytes, tag_nbytes, data.ctypes.data, data.size, score, holder, scratch)
+
+
+@kernel
+def direct_put_run(at, ram, offset, name, name_nbytes, tag_nbytes, data, score, holder, scratch):
+    """Put a uint8 array into a run of ram that is leased: how many extents it has replaced (at OLD), or STORED."""
+    crc = copy_checked(ram + offset, data.ctypes.data, data.size)
+    note_written(at, data.size)
+    store(scratch + OLD, crc)
+    store(scratch + OLD + 8, offset)
+    store(scratch + OLD + 16, data.size)
+    old = direct_publish(at, name, name_nbytes, tag_nbytes, 1, data.size, crc, score, holder, scratch)
+    if old < 0:
+        store(scratch + OLD, crc)
+        store(scratch + OLD + 8, offset)
+        return STORED
+    return old
 
 
 @kernel

@@ -1,0 +1,148 @@
+"""Small blobs that are flushed together: with one write and one entry, whatever becomes of them meanwhile."""
+
+import errno
+import os
+
+import numpy as np
+import pytest
+from cte.proof.calls import Calls
+
+from wrp.cte.folder.replay import read_changes
+from wrp.cte.records import full_name
+from wrp.errors import Corrupt, StoreError
+
+
+def data(number, turn=0):
+    return np.random.default_rng((number, turn)).integers(0, 256, number * 37 % 16_384 + 1, dtype=np.uint8).tobytes()
+
+
+def dirty(store):
+    return {record.name for record in store._catalog.scan(dirty=True)}
+
+
+def assert_nothing_leaks(store):
+    store.destroy("t")
+    store.flush()
+    for target in store.targets():
+        assert target.remaining == target.capacity, target
+
+
+def entries(store):
+    return read_changes(store._parts.journal.path, whole=False)
+
+
+def test_all_sizes_come_back(open_store):
+    store = open_store(ram="32m")
+    for turn in range(3):
+        for number in range(0, 2000, turn + 1):
+            store.put("t", f"b{number}", data(number, turn))
+        store.put("t", "large", data(1, turn) * 100_000)
+        store.flush()
+        assert not dirty(store)
+    found = {f"b{number}": data(number, max(turn for turn in range(3) if number % (turn + 1) == 0)) for number in range(2000)}
+    store.close()
+    store = open_store(ram="32m")
+    for name, value in found.items():
+        assert store.get("t", name) == value
+    assert store.get("t", "large") == data(1, 2) * 100_000
+    assert_nothing_leaks(store)
+
+
+def test_many_take_one_write_and_one_entry(open_store):
+    store = open_store()
+    store.put("t", "first", b"x")
+    store.flush()
+    before = len(entries(store))
+    for number in range(200):
+        store.put("t", f"b{number}", data(number)[:4096])
+    with Calls() as calls:
+        store.flush()
+    assert calls.count == 4             # bytes and their sync, the entry and its sync
+    assert len(entries(store)) == before + 1 and not dirty(store)
+
+
+@pytest.mark.parametrize("call, which", [("pwrite", 1), ("pwrite", 2), ("fdatasync", 1), ("fdatasync", 2)])
+def test_what_fails_changes_nothing(open_store, monkeypatch, call, which):
+    store = open_store()
+    for turn in range(2):
+        for number in range(50):
+            store.put("t", f"b{number}", data(number, turn))
+        if not turn:
+            store.flush()
+    names, original, left = dirty(store), getattr(os, call), [which]
+
+    def failing(*args):
+        left[0] -= 1
+        if left[0] == 0:
+            raise OSError(errno.EIO, "Input/output error")
+        return original(*args)
+    before = [target.remaining for target in store.targets()]
+    monkeypatch.setattr(os, call, failing)
+    with pytest.raises(StoreError):
+        store.flush()
+    monkeypatch.undo()
+    assert dirty(store) == names and [target.remaining for target in store.targets()] == before
+    store.flush()
+    assert not dirty(store)
+    store.close()
+    store = open_store()
+    assert all(store.get("t", f"b{number}") == data(number, 1) for number in range(50))
+    assert_nothing_leaks(store)
+
+
+@pytest.mark.parametrize("becomes", [b"other", b"l" * 50_000, b"", None], ids=["small", "large", "empty", "nothing"])
+@pytest.mark.parametrize("when", ["found", "written"])
+def test_a_blob_that_changes_meanwhile(open_store, monkeypatch, becomes, when):
+    store = open_store()
+    for number in range(3):
+        store.put("t", f"b{number}", data(number))
+    owner, method = (store._catalog, "flushing") if when == "found" else (store._parts.journal, "append")
+    original = getattr(owner, method)
+
+    def change(*args):
+        monkeypatch.undo()
+        if becomes is None:
+            store.delete("t", "b1")
+        else:
+            store.put("t", "b1", becomes)
+        return original(*args)
+    monkeypatch.setattr(owner, method, change)
+    store.flush()
+    store.flush()
+    assert not dirty(store)
+    store.close()
+    store = open_store()
+    assert store.get("t", "b0") == data(0) and store.get("t", "b2") == data(2)
+    assert store.get("t", "b1") == becomes if becomes is not None else not store.exists("t", "b1")
+    assert_nothing_leaks(store)
+
+
+def test_bytes_that_memory_has_changed_are_named(open_store):
+    store = open_store()
+    for number in range(5):
+        store.put("t", f"b{number}", data(number + 100))
+    _, offset, _, _ = store._catalog.find(full_name("t", "b3")).extents[0]
+    store._tiers.ram_bytes[offset] ^= 1
+    with pytest.raises(Corrupt, match="blob 'b3' of tag 't' changed in memory"):
+        store.flush()
+    assert dirty(store) == {full_name("t", "b3")}
+    store.put("t", "b3", b"anew")
+    store.flush()
+    assert not dirty(store)
+
+
+def test_a_file_in_pieces_takes_them_one_by_one(open_store):
+    store = open_store(ram="8m", file="1m")
+    for number in range(256):
+        store.put("t", f"b{number}", b"x" * 4096)
+    store.flush()
+    for number in range(0, 256, 2):
+        store.delete("t", f"b{number}")
+    store.flush()
+    for number in range(0, 256, 2):
+        store.put("t", f"b{number}", b"y" * 4096)
+    store.flush()
+    assert not dirty(store)
+    store.close()
+    store = open_store(ram="8m", file="1m")
+    assert all(store.get("t", f"b{number}") == (b"x" if number % 2 else b"y") * 4096 for number in range(256))

@@ -1,0 +1,145 @@
+"""Handfuls: dirty small blobs of ram are flushed many at once, with one write, one sync and one entry of the journal. The others: flush.py.
+
+The steps are those of flush.py, but a record promises its copy before that is written; until it is settled the blob is dirty, and of one that
+is dirty nobody reads what its record promises. A blob that isn't small when its turn comes is left to flush.py.
+"""
+
+import numpy as np
+
+from wrp.comm.atomics import load
+from wrp.cte.layout import DIRTY_COUNT, FULL, UNBACKED
+from wrp.cte.records import RAM, plain_of, unpack_all
+from wrp.cte.small import ALIGN, IMAGE_NBYTES, OTHER, TAKEN, WORDS, small_list, small_promise, small_settle
+from wrp.cte.targetnumbers import is_durable
+from wrp.errors import OutOfSpace
+
+_MOST = 1024                    # blobs per entry of the journal
+_MOST_NBYTES = 4 << 20
+_HELD_NBYTES = 256 << 10        # bytes that are copied before others may have the catalog again
+_OUT_NBYTES = 1 << 20
+_FREED = 64                     # places in files that a blob may have had, beside two for each
+
+
+class Handfuls:
+    """Of one rank. settle : Flush's, for a blob that was put again while it was written"""
+
+    def __init__(self, parts, settle):
+        self._parts, self._settle = parts, settle
+        self._catalog, self._tiers = parts.catalog, parts.tiers
+        self._image, self._out = np.zeros(IMAGE_NBYTES, np.uint8), np.empty(_OUT_NBYTES, np.uint8)
+        self._buffer, self._freed = np.empty(0, np.uint8), np.empty((2 * _MOST + _FREED, 3), np.int64)
+
+    def target(self, least):
+        """The number of the file that takes all that a flush with `least` writes, None where there is a choice or nothing to write."""
+        files = [target.number for target in self._tiers.placing.targets if is_durable(target.number)]
+        return files[0] if len(files) == 1 and self._tiers.ram is not None and self._tiers.level(RAM) < least else None
+
+    def find(self):
+        """(rows of the small blobs that are dirty now, bytes that they take in a file, the number of other names that are dirty)."""
+        dirty = load(self._catalog.at + DIRTY_COUNT)
+        if not dirty:
+            return (), 0, 0
+        with self._catalog.changing("looking for what is to be flushed"):
+            # those that become dirty before the token is ours count as others
+            rows = np.zeros((dirty, WORDS), np.int64)
+            count, nbytes, others = small_list(self._catalog.at, rows)
+        return rows[:count], nbytes, others
+
+    def write(self, rows, nbytes, target):
+        """Flush the blobs of rows that `find` gave; True when some were left. Raises what a write raises: those of the parts before are durable."""
+        left = False
+        for part, part_nbytes in _parts_of(rows, nbytes) if len(rows) else ():
+            with self._catalog.flushing():
+                left |= self._write(part, part_nbytes, target)
+        return left
+
+    def _write(self, rows, nbytes, target):
+        device, images = self._tiers.device(target), []
+        try:
+            offset = device.lease(nbytes)
+        except OutOfSpace:
+            return True
+        try:
+            used, order = self._promise(rows, nbytes, target, offset, images)
+            changes = _plains(rows, target, images)
+            if changes:
+                self._tiers.write(target, offset, self._buffer[:used])
+                self._tiers.counters.note(target, True, used)
+                self._parts.sync()
+                self._parts.journal.append({"put": changes, "order": order})
+        except Exception:
+            # after any other exception the promises stay, and the next flush settles them
+            for record, durable in _records(rows, target, images):
+                self._settle(record, record, {durable})
+            raise
+        return self._settled(rows, target, images)
+
+    def _promise(self, rows, nbytes, target, offset, images):
+        """Copy the blobs into the buffer, and let their records name the places: (bytes of the buffer, the order of what the journal will say).
+
+        nbytes : that are leased at `offset`; images : gets the records as they were
+        """
+        if len(self._buffer) < nbytes:
+            self._buffer = np.empty(nbytes, np.uint8)
+        row = used = order = 0
+        try:
+            while row < len(rows):
+                with self._catalog.changing("flushing small blobs"):
+                    before = row
+                    row, more, done, code, order = small_promise(self._catalog.at, self._tiers.ram_address, rows, row, self._buffer, used,
+                                                                 min(nbytes - used, _HELD_NBYTES), target, offset + used, self._out, self._image)
+                    used += more
+                    images.append(self._out[:done].tobytes())
+                    if code == UNBACKED:
+                        self._catalog.back(2 * IMAGE_NBYTES)
+                    elif code == FULL or row == before:
+                        row += 1                        # there is no room for what it has become
+        finally:
+            if used < nbytes:
+                self._tiers.device(target).give_back(offset + used, nbytes - used)
+        return used, order
+
+    def _settled(self, rows, target, images):
+        """The journal has them; True when blobs are left to be flushed otherwise."""
+        was = rows[:, 6].tolist()
+        with self._catalog.changing("settling small blobs"):
+            freed = small_settle(self._catalog.at, rows, target, self._freed, self._image)
+        if freed:
+            self._tiers.give_back([(word >> 32, offset, nbytes, 0) for word, offset, nbytes in self._freed[:freed].tolist()])
+        now = rows[:, 6].tolist()
+        if was != now:
+            taken = [state for state, before in zip(now, was) if before == TAKEN]
+            for state, (record, durable) in zip(taken, _records(rows, target, images, was)):
+                if state == OTHER:
+                    self._settle(record, record.but(durable=(durable,), dirty=False), set(record.durable))
+        return OTHER in now
+
+
+def _parts_of(rows, nbytes):
+    """(rows, bytes that they take), each part small enough for one write."""
+    if len(rows) <= _MOST and nbytes <= _MOST_NBYTES:
+        yield rows, nbytes
+        return
+    ends = np.cumsum(-(-rows[:, 3] // ALIGN) * ALIGN)
+    start = before = 0
+    while start < len(rows):
+        end = min(start + _MOST, int(np.searchsorted(ends, before + _MOST_NBYTES, "right")))
+        yield rows[start:end], int(ends[end - 1]) - before
+        start, before = end, int(ends[end - 1])
+
+
+def _plains(rows, target, images):
+    """What the journal is to say of the rows that were taken."""
+    whole, start, found = b"".join(images), 0, []
+    for _, _, _, nbytes, crc, offset, state in rows.tolist():
+        if state == TAKEN:
+            found.append(plain_of(whole, start, [[target, offset, nbytes, crc]]))
+            start += int.from_bytes(whole[start:start + 8], "little")
+    return found
+
+
+def _records(rows, target, images, states=None):
+    """[(Record as it was, the extent that it promised)] of the rows that were taken."""
+    states = rows[:, 6].tolist() if states is None else states
+    taken = [row for row, state in zip(rows.tolist(), states) if state == TAKEN]
+    return [(record, (target, offset, nbytes, crc)) for record, (_, _, _, nbytes, crc, offset, _) in zip(unpack_all(b"".join(images)), taken)]

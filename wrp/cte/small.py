@@ -1,0 +1,147 @@
+"""Small blobs of ram that are flushed together, as kernels: found, copied and promised, settled. Files and the journal are handful.py's.
+
+Whoever calls one has the catalog's token. A blob is small when its bytes are one block of ram, and few places of it are in the journal.
+What a flush takes of a blob stands in a row of seven words: KEY0, KEY1, STAMP, NBYTES of its bytes, CRC, PLACE in the buffer, LEFT.
+"""
+
+from wrp.comm.atomics import copy, load, store, wall_ns
+from wrp.comm.digests import crc32_at
+from wrp.comm.jit import kernel
+from wrp.cte.blocks import LARGEST
+from wrp.cte.entries import entry_put_in, extent_at, image_out
+from wrp.cte.layout import (BLOB_KIND, COUNTS, DIRTY, EXTENT, FIRST, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, NEXT, SHAPE, STAMP, TAG, TAG_KIND, UNIT, class_at,
+                            class_units, flags_of, kind_of, name_at, name_nbytes, record_at)
+from wrp.cte.table import table_locate
+
+WORDS = 7
+OTHER, TAKEN, GONE = 0, 1, 2    # LEFT: it isn't small any more; the flush has it; there is nothing to flush any more
+ALIGN = 4096                    # of places in files
+IMAGE_NBYTES = 8192
+_MOST_PLACES = 32
+
+
+@kernel
+def rounded(nbytes):
+    """Bytes that so many take in a file."""
+    return (nbytes + ALIGN - 1) // ALIGN * ALIGN
+
+
+@kernel
+def _is_small(record):
+    counts = load(record + COUNTS)
+    if kind_of(record) != BLOB_KIND or counts & LOW != 1 or counts >> 32 > _MOST_PLACES:
+        return False
+    target, _, _, nbytes = extent_at(record, 0)
+    return target == 0 and 0 < nbytes <= LARGEST
+
+
+@kernel
+def small_list(at, rows):
+    """Keys and numbers of bytes of the dirty small blobs go to `rows` (int64, n x WORDS).
+
+    (how many, how many bytes they take in a file, how many dirty names are none of them)
+    """
+    number, end = FIRST, load(at + NEXT) // UNIT
+    count = others = total = 0
+    while number < end:
+        record = record_at(at, number)
+        if flags_of(record) & DIRTY != 0 and (kind_of(record) == BLOB_KIND or kind_of(record) == TAG_KIND):
+            if count < len(rows) and _is_small(record):
+                rows[count, 0], rows[count, 1] = load(record + KEY0), load(record + KEY1)
+                rows[count, 3] = extent_at(record, 0)[3]
+                total += rounded(rows[count, 3])
+                count += 1
+            else:
+                others += 1
+        number += class_units(class_at(record))
+    return count, total, others
+
+
+@kernel
+def small_promise(at, ram, rows, row, buffer, start, room, target, offset, out, image):
+    """Copy blobs from row number `row` on into `room` bytes of the buffer from `start` on, and let their records promise `offset` and what follows.
+
+    (the row where it ended, bytes of the buffer, bytes of `out`, a code of entry_put_in or 0, a stamp). The records as they were are in `out`.
+    buffer, out, image : uint8 arrays
+    """
+    used = done = code = 0
+    order = max(wall_ns(), load(at + LAST) + 1)
+    store(at + LAST, order)
+    while row < len(rows):
+        number = table_locate(at, rows[row, 0], rows[row, 1])[1]
+        record = record_at(at, number)
+        rows[row, 6] = GONE
+        if number != 0 and flags_of(record) & DIRTY != 0:
+            rows[row, 6] = OTHER
+            if _is_small(record):
+                _, crc, place, nbytes = extent_at(record, 0)
+                if used + rounded(nbytes) > room:
+                    break
+                copied = buffer.ctypes.data + start + used
+                copy(copied, ram + place, nbytes)
+                if crc32_at(copied, nbytes, 0) == crc:
+                    size = image_out(at, record, out.ctypes.data + done, len(out) - done)
+                    if size == 0:
+                        break
+                    stamp = load(record + STAMP)
+                    code = _promise(at, record, target << 32 | crc, offset + used, nbytes, image.ctypes.data)
+                    if code < 0:
+                        break
+                    rows[row, 2], rows[row, 3], rows[row, 4], rows[row, 5] = stamp, nbytes, crc, offset + used
+                    rows[row, 6] = TAKEN
+                    used += rounded(nbytes)
+                    done += size
+        row += 1
+    return row, used, done, code, order
+
+
+@kernel
+def _promise(at, record, word, offset, nbytes, image):
+    """One more extent in the record of those that the journal names, or is about to: 0, or a code of entry_put_in."""
+    counts = load(record + COUNTS)
+    listed = EXTENT * ((counts & LOW) + (counts >> 32))
+    copy(image, record, HEAD + listed)
+    place = image + HEAD + listed
+    store(place, word)
+    store(place + 8, offset)
+    store(place + 16, nbytes)
+    copy(place + EXTENT, record + name_at(record), name_nbytes(record))
+    store(image + COUNTS, counts + (1 << 32))
+    store(image + SHAPE, load(record + SHAPE) | JOURNALED << 8)
+    return entry_put_in(at, image, load(record + TAG))
+
+
+@kernel
+def small_settle(at, rows, target, out, image):
+    """The journal has the rows: their blobs are clean, and what they had in files before goes to `out` (int64, n x 3), how much: its result.
+
+    A row whose blob was put again meanwhile, or isn't as the flush left it, becomes OTHER, one whose blob is gone GONE. image : uint8 array
+    """
+    freed, made = 0, image.ctypes.data
+    for row in range(len(rows)):
+        if rows[row, 6] != TAKEN:
+            continue
+        number = table_locate(at, rows[row, 0], rows[row, 1])[1]
+        if number == 0:
+            rows[row, 6] = GONE
+            continue
+        record = record_at(at, number)
+        counts = load(record + COUNTS)
+        rows[row, 6] = OTHER
+        if not _is_small(record) or load(record + STAMP) != rows[row, 2] or counts >> 32 > len(out) - freed:
+            continue
+        last = extent_at(record, counts >> 32)
+        if last[0] != target or last[2] != rows[row, 5]:
+            continue
+        for position in range(1, counts >> 32):
+            place = record + HEAD + EXTENT * position
+            out[freed, 0], out[freed, 1], out[freed, 2] = load(place), load(place + 8), load(place + 16)
+            freed += 1
+        copy(made, record, HEAD + EXTENT)
+        copy(made + HEAD + EXTENT, record + HEAD + EXTENT * (counts >> 32), EXTENT)
+        copy(made + HEAD + 2 * EXTENT, record + name_at(record), name_nbytes(record))
+        store(made + COUNTS, 1 | 1 << 32)
+        store(made + SHAPE, load(record + SHAPE) & ~(DIRTY << 8))
+        entry_put_in(at, made, load(record + TAG))       # it takes no more than it did: in place
+        rows[row, 6] = TAKEN
+    return freed
