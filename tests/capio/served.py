@@ -66,10 +66,10 @@ class Flow:
             env["CAPIO_APP_NAME"] = step
         return ways.environment(env, via)
 
-    def start(self, step, command, via="shim", **more):
-        """A Popen with text pipes; a command that is a text goes to bash."""
+    def start(self, step, command, via="shim", stdin=False, **more):
+        """A Popen with pipes, for its input too where asked; a command that is a text goes to bash."""
         words = ["bash", "-c", command] if isinstance(command, str) else [str(word) for word in command]
-        process = subprocess.Popen(words, env=self.environment(step, via, **more), cwd=self.folder, stdin=subprocess.DEVNULL,
+        process = subprocess.Popen(words, env=self.environment(step, via, **more), cwd=self.folder, stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
                                    stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
         self.started.append(process)
         return process

@@ -36,7 +36,7 @@ def test_a_slot_used_again_has_another_generation_and_an_end_that_moves(table, t
         table.slot(f"/{number}")
 
     def seen():
-        _, state, _, generation, *_ = wire.SLOT.unpack_from((tmp_path / "table").read_bytes(), wire.HEAD_NBYTES + slot * wire.SLOT_NBYTES)
+        _, state, _, generation, *_ = wire.SLOT.unpack_from((tmp_path / "table").read_bytes(), wire.SLOTS_AT + slot * wire.SLOT_NBYTES)
         return state, generation
 
     slot = table.slot("/9")

@@ -17,7 +17,8 @@ def test_numbers_are_those_of_the_header():
     assert {name: getattr(wire, name) for name in named} == named
     defined = dict(re.findall(r"#define CAPIO_(\w+) (0x[0-9a-f]+|\d+)u?\b", _HEADER.read_text()))
     assert (int(defined["MAGIC"], 0), int(defined["VERSION"]), int(defined["TEXT"])) == (wire.MAGIC, wire.VERSION, wire.TEXT)
-    assert (int(defined["TABLE_HEAD"]), int(defined["SLOTS"])) == (wire.HEAD_NBYTES, wire.SLOTS)
+    for name in ("TABLE_HEAD", "HEADS", "SLOTS", "RINGS", "POSTS"):
+        assert int(defined[name]) == getattr(wire, name)
 
 
 @needs_compiler

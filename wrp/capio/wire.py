@@ -1,4 +1,4 @@
-"""The records that programs and the server exchange, and the slots of the table they share, as in shim/wire.h (a test compares the two).
+"""The records that programs and the server exchange, and the table they share, as in shim/wire.h (a test compares the two).
 
 A message is one packet of a Unix socket (SOCK_SEQPACKET): a record, then its texts without terminating zeros. No logic of CAPIO.
 """
@@ -9,20 +9,27 @@ import sys
 from dataclasses import dataclass
 
 MAGIC = 0x314F4943
-VERSION = 1
+VERSION = 2
 TEXT = 4096                     # most bytes of a path or text
 PACKET = 3 * TEXT
 
-HELLO, READ, WRITE, OPENED, STAT, LIST, RENAME, MKDIR, MORE, DONE, CONTROL, BYE = range(1, 13)
+HELLO, READ, WRITE, OPENED, STAT, LIST, RENAME, MKDIR, MORE, DONE, CONTROL, BYE, TABLE = range(1, 14)
 TOLD = frozenset((HELLO, OPENED, DONE, BYE))           # what nobody answers
-STREAM, REDIRECT, SILENT = 1, 2, 4
+STREAM, REDIRECT, WATCHED = 1, 2, 4
 OPEN, COMMITTED = 0, 1
-SLOTS, SLOT_NBYTES, HEAD_NBYTES = 16384, 64, 4096
+SLOTS, SLOT_NBYTES, TABLE_HEAD, HEADS = 16384, 192, 4096, 16384
+SLOTS_AT = TABLE_HEAD + 4 * HEADS
+RINGS, POSTS, POST_NBYTES, RING_HEAD = 32, 512, 160, 4096
+RING_NBYTES = RING_HEAD + POSTS * POST_NBYTES
+RINGS_AT = SLOTS_AT + SLOTS * SLOT_NBYTES
+TABLE_NBYTES = RINGS_AT + RINGS * RING_NBYTES
 
 _CODING = sys.getfilesystemencoding()
 _REQUEST = struct.Struct("=IHHiiqqII")
 _REPLY = struct.Struct("=IiIiII")
-SLOT = struct.Struct("=IIIIQQ32x")      # counter, state, waiters, generation, device, inode
+SLOT = struct.Struct("=IIIIQQQqIHH136s")        # counter, state, waiters, generation, device, inode, bytes, mtime, next, path's bytes, is_whole, path
+POST = struct.Struct("=iI152s")                 # flags, path's bytes, path
+SLOT_PATH, SLOT_PATH_AT = 136, 56
 
 
 @dataclass(slots=True)

@@ -52,3 +52,35 @@ def test_scripts_run_as_programs(tmp_path, monkeypatch):
     told, end = flow_program.run(script)
     assert told == [["read", "g", ("1:" * 50)], ["list", "d", 0], ["stat", "g", True], ["stat", "none", "errno 2"]] and end == ("exit", 1)
     assert flow_program.run([["exit", 3]]) == ([], ("exit", 3))
+
+
+def test_files_told_of_at_once_are_as_those_told_of_step_by_step():
+    joined = 0
+    for seed in range(200):
+        model = Model(flow(seed)).run()
+        log, found = [], 0
+        for record in model.log:
+            log.append(record)
+            found += _join(log)
+        one, other = (replay(language.parse(model.flow.document, "/d"), records) for records in (model.log, log))
+        assert (one.files(), one.steps()) == (other.files(), other.steps()), seed
+        joined += found
+    assert joined > 100
+
+
+def _join(log):
+    """Makes one Written of Created, Opened, Grown… and Closed at the log's end; whether it did."""
+    last, end = log[-1], len(log) - 1
+    if last[0] != "Closed" or last[1]["is_lost"]:
+        return False
+    begin = end - 1
+    while begin >= 0 and log[begin][0] == "Grown":
+        begin -= 1
+    nbytes = max((record[1]["nbytes"] for record in log[begin + 1:end]), default=0)
+    if begin < 1 or [record[0] for record in log[begin - 1:begin + 1]] != ["Created", "Opened"]:
+        return False
+    created, opened = log[begin - 1][1], log[begin][1]
+    if opened["description"] != last[1]["description"] or any(record[1]["path"] != opened["path"] for record in (log[begin - 1], *log[begin + 1:end])):
+        return False
+    log[begin - 1:] = [["Written", {"path": created["path"], "step": created["step"], "nbytes": nbytes, "node": created["node"], "at": last[1]["at"]}]]
+    return True

@@ -179,9 +179,9 @@ def test_deadlines():
     assert play.machine.next_deadline is None
     waiter, later = play.want(at=5), play.want(at=7)
     assert play.machine.next_deadline == 15
-    play.tell(Clock(14.9))
+    play.tell(Clock(at=14.9))
     assert play.answer(waiter) is None
-    play.tell(Clock(15))
+    play.tell(Clock(at=15))
     assert play.answer(waiter) == errno.ETIMEDOUT and play.answer(later) is None
     assert "step 'r' waits in opening /d/f: it isn't there yet (step 'w' has not started); gave up after 10 s" == play.answers[waiter].sentence
     assert play.machine.next_deadline == 17

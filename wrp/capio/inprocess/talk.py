@@ -85,12 +85,12 @@ class Talk:
     def is_complete(self, slot):
         """True once the end of the slot's file is its end."""
         if self._table is None:
-            file = self.plain_open(self.ask(wire.CONTROL, '{"do": "table"}').text, os.O_RDONLY | os.O_CLOEXEC)
+            file = self.plain_open(self.ask(wire.TABLE, "", a=1).text, os.O_RDONLY | os.O_CLOEXEC)
             try:
-                self._table = memoryview(mmap.mmap(file, wire.HEAD_NBYTES + wire.SLOTS * wire.SLOT_NBYTES, prot=mmap.PROT_READ)).cast("I")
+                self._table = memoryview(mmap.mmap(file, wire.RINGS_AT, prot=mmap.PROT_READ)).cast("I")
             finally:
                 os.close(file)
-        return self._table[(wire.HEAD_NBYTES + slot * wire.SLOT_NBYTES) // 4 + 1] != wire.OPEN
+        return self._table[(wire.SLOTS_AT + slot * wire.SLOT_NBYTES) // 4 + 1] != wire.OPEN
 
     def wait_more(self, path, upto, waited_s, hurries=False, is_directory=False):
         """One wait at the end of what is there: True when there will be no more. Naps first, then asks."""

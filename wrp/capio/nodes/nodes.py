@@ -115,7 +115,7 @@ class Nodes:
             self.links.send(action.home, "fetch", self._name(action.path), action.node)
 
     def _lost(self, path, node, home):
-        self._desk.tell(events.CopyLost(path, node, f"node {home} ({self.links.host(home)}), which made it, is silent", time.monotonic()))
+        self._desk.tell(events.CopyLost(path, node, f"node {home} ({self.links.host(home)}), which made it, is silent", at=time.monotonic()))
 
     def _send(self, path, node):
         is_updated = self._desk.workflow.look(path).mode != NO_UPDATE
@@ -124,7 +124,7 @@ class Nodes:
         try:
             self._sender.begin(path, self._name(path), node, is_updated)
         except OSError as error:
-            self._tell(events.CopyLost(path, node, f"it can't be read where it was made: {error.strerror}", time.monotonic()))
+            self._tell(events.CopyLost(path, node, f"it can't be read where it was made: {error.strerror}", at=time.monotonic()))
             return
         if path in self._desk.account.files:
             self._sender.completed(path)
@@ -203,7 +203,7 @@ class Nodes:
     def _make(self, path, key, mode):
         """Make a copy; what is made for it is written down before, so that it goes with the run."""
         if os.path.lexists(path) and not self._receiver.has(path):
-            self._tell(events.CopyLost(path, self.node, f"another file of this name lies on {self.links.host(self.node)}: remove it", time.monotonic()))
+            self._tell(events.CopyLost(path, self.node, f"another file of this name lies on {self.links.host(self.node)}: remove it", at=time.monotonic()))
             return
         try:
             for folder in self._receiver.missing(path):
@@ -213,11 +213,11 @@ class Nodes:
                 self._desk.is_copy(path)
                 self._receiver.begin(path, key, mode)
         except OSError as error:
-            self._tell(events.CopyLost(path, self.node, f"it can't be written there: {error.strerror}", time.monotonic()))
+            self._tell(events.CopyLost(path, self.node, f"it can't be written there: {error.strerror}", at=time.monotonic()))
 
     def _came_here(self, node, at, copy, found):
         if isinstance(found, OSError):
-            self._tell(events.CopyLost(copy.path, self.node, f"it can't be written there: {found.strerror}", at))
+            self._tell(events.CopyLost(copy.path, self.node, f"it can't be written there: {found.strerror}", at=at))
             return
         if not copy.is_whole and self._desk.workflow.look(copy.path).mode != NO_UPDATE:
             return                      # what has come may change until the file is complete
@@ -225,7 +225,7 @@ class Nodes:
             self._desk.table.commit(copy.path)
         else:
             self._desk.table.bump(copy.path)
-        self._tell(events.Arrived(copy.path, self.node, found, at))
+        self._tell(events.Arrived(copy.path, self.node, found, at=at))
 
     def _renamed(self, node, at, source, name):
         if source:
@@ -250,9 +250,9 @@ class Nodes:
             for process, home in list(self._people.items()):
                 if home == node:
                     del self._people[process]
-                    self._desk.tell(events.ProcessLeft(process, None, 9, at))
+                    self._desk.tell(events.ProcessLeft(process, None, 9, at=at))
             for step in self._launched.pop(node, ()):
-                self._desk.tell(events.StepEnded(step, None, 9, at))
+                self._desk.tell(events.StepEnded(step, None, 9, at=at))
 
     def _end(self, node, at):
         self._server.end()

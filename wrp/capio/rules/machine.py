@@ -132,7 +132,7 @@ class Machine:
     # files
 
     def _on_created(self, event):
-        file = self._files.get(event.path)
+        file = self._files.get(event.path, event.is_directory)
         if file.is_directory != event.is_directory:
             self._files.turn(file, event.is_directory)
         self._made(file, event.step, event.node, event.at, is_new=True)
@@ -170,12 +170,27 @@ class Machine:
         self._awake(step)
         if self._files.find(file.path) is not file:
             return                      # its name is gone, or another file's
+        self._count_close(file, step, event.at)
+
+    def _count_close(self, file, step, at):
         folder = self._files.folder(file.path)
         for state in filter(None, (file, folder)):
             if step in state.plan.producers:
                 state.closes += 1
                 if state.plan.commit == ON_CLOSE:
-                    self._changed(state, event.at)
+                    self._changed(state, at)
+
+    def _on_written(self, event):
+        file = self._files.get(event.path, False)
+        if file.is_directory:
+            self._files.turn(file, False)
+        file.size = max(file.size, event.nbytes)
+        self._made(file, event.step, event.node, event.at, is_new=True)
+        if file.is_declared:
+            file.wrote.add(event.step)
+            self._count_close(file, event.step, event.at)
+        else:
+            self._files.forget_undeclared(file)
 
     def _on_grown(self, event):
         file = self._files.find(event.path)

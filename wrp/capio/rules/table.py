@@ -12,10 +12,10 @@ class Files:
         self._open = {}                 # description -> (FileState, step)
         self._dependents = {}           # path -> paths that commit with it
 
-    def get(self, path):
-        """The FileState of a path, made if nothing was known of it."""
+    def get(self, path, is_directory=None):
+        """The FileState of a path, made if nothing was known of it. `is_directory`: what it is, where that is known."""
         state = self._states.get(path)
-        return self._make(path) if state is None else state
+        return self._make(path, is_directory) if state is None else state
 
     def find(self, path):
         """The FileState, or None."""
@@ -50,8 +50,13 @@ class Files:
         found = self._open.pop(description, None)
         if found is not None:
             found[0].writers.discard(description)
-            self._forget_undeclared(found[0])
+            self.forget_undeclared(found[0])
         return found
+
+    def forget_undeclared(self, state):
+        """Nothing need be known of a file that nobody declares and nobody writes."""
+        if not state.is_declared and not state.writers and self._states.get(state.path) is state:
+            del self._states[state.path]
 
     def remove(self, path):
         """The name is gone. What was committed stays so, for files that wait for it. Returns the state that the path had, or None."""
@@ -91,8 +96,8 @@ class Files:
     def __iter__(self):
         return iter(list(self._states.values()))
 
-    def _make(self, path):
-        state = self._states[path] = FileState(path, self._workflow.look(path))
+    def _make(self, path, is_directory=None):
+        state = self._states[path] = FileState(path, self._workflow.look(path, is_directory))
         self._note_deps(state)
         return state
 
@@ -104,7 +109,3 @@ class Files:
     def _note_deps(self, state):
         for dep in state.plan.deps:
             self._dependents.setdefault(dep, set()).add(state.path)
-
-    def _forget_undeclared(self, state):
-        if not state.is_declared and not state.writers and self._states.get(state.path) is state:
-            del self._states[state.path]

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class Use:
-    """A step's use of one file."""
+    """A step's use of one file. `opens`: those that were asked for, as of a file that was complete they needn't be."""
 
     opens: int = 0
     nbytes: int = 0

@@ -12,12 +12,13 @@ _GO = wire.Reply().pack()
 
 class Connection:
     """One program's connection. `waiter`: the request that waits for an answer, or None; `process`: what the rules call its process;
-    `launches`: the step that it has begun."""
+    `launches`: the step that it has begun; `is_own`: it is the process's own, not that of somebody who asks for it."""
 
-    __slots__ = ("socket", "pid", "step", "waiter", "launches", "process")
+    __slots__ = ("socket", "pid", "step", "waiter", "launches", "process", "is_own")
 
     def __init__(self, sock):
         self.socket, self.step, self.waiter, self.launches, self.process = sock, "", None, None, None
+        self.is_own = True
         self.pid = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[0]
 
     def receive(self):

@@ -21,8 +21,6 @@ class Control:
             value = {"error": f"this server doesn't know {asked.get('do')!r}"}
         else:
             value = do(self, connection, asked, at)
-        if isinstance(value, str):
-            return value
         text = json.dumps(value)
         return text if len(text) < wire.TEXT else self._in_a_file(text)
 
@@ -30,9 +28,6 @@ class Control:
         path = self._server.place.folder / f"answer-{os.getpid()}-{len(text)}"
         path.write_text(text, encoding="utf-8")
         return str(path)
-
-    def _table(self, connection, asked, at):
-        return str(self._server.place.table)
 
     def _own(self, connection, asked, at):
         """The server ends with this connection."""
@@ -45,7 +40,7 @@ class Control:
         connection.launches = step
         server.people.launched[step] = server.people.launched.get(step, 0) + 1
         server.account.step_began(step, at)
-        server.desk.tell(events.StepStarted(step, asked.get("parts", 1), at))
+        server.desk.tell(events.StepStarted(step, asked.get("parts", 1), at=at))
         return {}
 
     def _stop(self, connection, asked, at):
@@ -65,7 +60,7 @@ class Control:
         server = self._server
         server.people.launched[step] -= 1
         server.account.step_ended(step, at, code, signal)
-        server.desk.tell(events.StepEnded(step, code, signal, at))
+        server.desk.tell(events.StepEnded(step, code, signal, at=at))
 
     def _status(self, connection, asked, at):
         server, machine = self._server, self._server.desk.machine
@@ -88,5 +83,5 @@ class Control:
         return report
 
 
-_DO = {"table": Control._table, "own": Control._own, "start": Control._start, "stop": Control._stop, "status": Control._status, "report": Control._report,
+_DO = {"own": Control._own, "start": Control._start, "stop": Control._stop, "status": Control._status, "report": Control._report,
        "end": Control._end}

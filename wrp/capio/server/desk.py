@@ -8,6 +8,7 @@ import time
 from dataclasses import dataclass
 
 from wrp.capio import wire
+from wrp.capio.language.vanishing import vanishes
 from wrp.capio.rules import Machine, actions, events
 from wrp.capio.server import place as places
 from wrp.capio.server.writers import Writers
@@ -32,9 +33,11 @@ class Desk:
         self.place, self.table, self.watch, self.account = place, table, watch, account
         self.writers, self.notes = Writers(), []
         self._asked, self._waiters = {}, itertools.count(1)
-        self._vanishing = set()
+        self._vanishing, self._fresh = set(), {}
         self._followed = {}             # waiter: the path that is watched for growth
         self.next_look = None
+        self.own = set()                # where there are several nodes: what was made on this one
+        self.forgotten = set()          # names that are gone since somebody cleared this
         self.nodes = None               # nodes.Nodes where there are several
 
     # events and actions
@@ -88,7 +91,34 @@ class Desk:
     def _committed(self, action):
         if self.nodes is None or self.nodes.completed(action.path):
             self.table.commit(action.path)
+            if self.nodes is None or action.path in self.own:
+                self._fresh[action.path] = None
         self.account.committed(action.path, action.size)
+
+    def looked(self):
+        """{path: os.stat_result} of what was completed since the last call."""
+        found, self._fresh = self._fresh, {}
+        for path, status in found.items():
+            if status is None:
+                try:
+                    found[path] = os.stat(path)
+                except OSError:
+                    pass                # gone again
+        return found
+
+    @property
+    def is_fresh(self):
+        """True when something was completed that `looked` hasn't given."""
+        return bool(self._fresh)
+
+    def look_again(self, found):
+        self._fresh.update(dict.fromkeys(found))
+
+    def forget(self, path):
+        """The name is gone, or another file's."""
+        self.table.forget(path)
+        self.forgotten.add(path)
+        self.own.discard(path)
 
     def _delete(self, action):
         places.remove(action.path)
@@ -148,8 +178,8 @@ class Desk:
         if not request.a:               # 1: a descriptor that the process has had from its start
             if request.flags & os.O_CREAT and not os.access(path, os.F_OK, follow_symlinks=False):      # lexists takes twice as long
                 self.will_vanish(path, plan)
-                what = wire.SILENT if self.watch.knows(os.path.dirname(path)) else 0
-            self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC))
+                what = wire.WATCHED if self.watch.knows(os.path.dirname(path)) else 0
+            self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC), connection.is_own and not request.a)
         if plan.waits and plan.mode == "no_update":
             connection.send(wire.Reply(what=wire.STREAM | what, slot=self.table.slot(path)))
         else:
@@ -158,6 +188,8 @@ class Desk:
     def opened(self, connection, request, at):
         writer = self.writers.waiting(request.path, connection.pid)
         if writer is None:
+            if request.a:
+                self.writers.withdraw(request.path, connection.pid)
             return
         if request.a:
             self.writers.drop(writer)
@@ -184,13 +216,19 @@ class Desk:
             self.grown(path, at)        # between the two looks
             self.next_look = at + _LATE_MODIFY_S
 
+    def written(self, path, step, status, at):
+        """A new file was made, written and closed, by one process, since the last events."""
+        self.tell(events.Written(path, step, status.st_size, at=at))
+        if path in self._fresh:
+            self._fresh[path] = status
+
     def grown(self, path, at):
         if self.is_elsewhere(path):
             return
         try:
             # copies are whole when they have all of the size that the file has now
             kind = events.Grown if self.nodes is None else events.Truncated
-            self.tell(kind(path, os.stat(path).st_size, at))
+            self.tell(kind(path, os.stat(path).st_size, at=at))
         except OSError:
             return                      # it is gone; the kernel tells that too
         if self.nodes is not None:
@@ -216,14 +254,14 @@ class Desk:
         if connection.waiter is not None:
             self._asked.pop(connection.waiter, None)
             self._unfollow(connection.waiter)
-            self.tell(events.Cancelled(connection.waiter, at))
+            self.tell(events.Cancelled(connection.waiter, at=at))
             connection.waiter = None
 
     def release_below(self, path, at):
         """The path is a file: who waits for something below it waits for nothing."""
         for waiter, asked in list(self._asked.items()):
             if asked.request.path.startswith(path + "/"):
-                self.tell(events.Cancelled(waiter, at))
+                self.tell(events.Cancelled(waiter, at=at))
                 self._go(actions.Go(waiter))
 
     def will_vanish(self, path, plan=None):
@@ -231,9 +269,18 @@ class Desk:
         if path in self._vanishing:
             return
         plan = plan or self.workflow.look(path)
-        if (plan.producers or plan.consumers) and not plan.permanent and not plan.excluded:
+        if vanishes(plan):
             self._vanishing.add(path)
             self.place.will_vanish(path)
+
+    def posted(self, posts, step_of):
+        """Processes have posted what they make: [(pid, path)]. step_of(pid): the step of a process."""
+        new = [path for _, path in posts if path not in self._vanishing and vanishes(self.workflow.look(path, False))]
+        if new:
+            self._vanishing.update(new)
+            self.place.will_vanish(*new)
+        for pid, path in posts:
+            self.writers.expect(path, step_of(pid), pid)
 
     def is_copy(self, path):
         """Write down a copy of another node's file, which goes with the run whatever it is."""

@@ -62,7 +62,7 @@ class People:
         self._by_pid[pid], self._by_fd[pidfd] = person, person
         self._poll.register(pidfd)
         parent = self._by_pid.get(endings.parent(pid))
-        self._tell(events.ProcessJoined(step, person.name, parent.name if parent and parent.step == step else None, at))
+        self._tell(events.ProcessJoined(step, person.name, parent.name if parent and parent.step == step else None, at=at))
         return person
 
     def leaves(self, person, at):

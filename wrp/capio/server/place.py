@@ -13,6 +13,7 @@ DEFAULT_WORKFLOW = "CAPIO"
 BUSY = StoreBusy.exit_code     # what a server ends with when another one was there first
 _PREFIX = "capio-"
 _SOCKET_NBYTES = 107            # sun_path
+_TABLE, _RULES = "table", "rules"
 
 
 def _fnv(text):
@@ -51,11 +52,15 @@ class Place:
 
     @property
     def table(self):
-        return self.folder / "table"
+        return self.folder / _TABLE
 
-    def will_vanish(self, path):
-        """Write down a file that is to go with the workflow, before it is made."""
-        os.write(self._made, f"{json.dumps(path)}\n".encode())
+    def keep_rules(self, record):
+        """Write down which files go, for those that are posted in the table when this server is killed."""
+        (self.folder / _RULES).write_text(json.dumps(record), encoding="utf-8")
+
+    def will_vanish(self, *paths):
+        """Write down files that are to go with the workflow, before they are made, or their posts are taken."""
+        os.write(self._made, "".join(f"{json.dumps(path)}\n" for path in paths).encode())
 
     def close(self, keep=False):
         """Give the place up; idempotent. `keep`: the files that are to go stay listed, for the next server."""
@@ -120,8 +125,8 @@ def _owner(place):
 
 
 def _tidy(place):
-    """Remove the files that a dead server had written down, and its own; returns the files that went."""
-    gone = []
+    """Remove the files that a dead server had written down, or had still to read of, and its own; returns the files that went."""
+    gone = [path for path in _posted(place) if remove(path)]
     try:
         lines = (place / "made").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -133,9 +138,21 @@ def _tidy(place):
             continue            # it died while it wrote this line, so the file isn't there yet
         if remove(path):
             gone.append(path)
-    for name in ("made", "about", "socket", "table"):
+    for name in ("made", "about", "socket", _TABLE, _RULES):
         (place / name).unlink(missing_ok=True)
     return gone
+
+
+def _posted(place):
+    """The files that processes had posted, which a dead server hadn't taken, as far as they go with the workflow."""
+    from wrp.capio.language import vanishing    # programs in Python, which ask where the socket is, don't want these
+    from wrp.capio.server import posts
+    try:
+        workflow = vanishing.from_record(json.loads((place / _RULES).read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return []               # it died before it served anybody
+    paths = [f"{workflow.capio_dir}/{name}" for name in posts.left(place / _TABLE)]
+    return [path for path in paths if vanishing.vanishes(workflow.look(path))]
 
 
 def remove(path):

@@ -1,7 +1,8 @@
 """The loop of a node's server: sockets, the kernel's events, ends of processes, signals. What they mean is said by desk and happenings.
 
 The order in which things are taken matters. A request is answered only after every event that the kernel had queued by then: what one program
-closed before another one asked is known. Programs announce an open before they make it, so no event comes of a writer nobody announced.
+closed before another one asked is known. Programs announce an open, or post it in their ring, before they make it; the rings are read after the kernel's
+events, so no event comes of a writer nobody announced. While new files come and nobody waits the loop rests between its rounds, which then take many.
 """
 
 import json
@@ -9,8 +10,10 @@ import os
 import select
 import signal
 import time
+from collections import deque
 
 from wrp.capio import wire
+from wrp.capio.language import vanishing
 from wrp.capio.nodes.nodes import Nodes
 from wrp.capio.rules import events
 from wrp.capio.server.account import Account
@@ -20,12 +23,15 @@ from wrp.capio.server.desk import Desk
 from wrp.capio.server.happenings import Happenings
 from wrp.capio.server.people import People
 from wrp.capio.server.place import Place
+from wrp.capio.server.posts import Rings
 from wrp.capio.server.stalls import Stalls
 from wrp.capio.server.table import Table
 from wrp.capio.server.watch import Watch
 
 _BEHALF = 2                     # HELLO: the pid in it is that of another process
 _QUICK = 64                     # packets that are taken from one connection in a row
+_LOOKS = 3                      # how often the kernel's events are taken in one round
+_REST_S = 0.0005
 
 
 class Server:
@@ -37,26 +43,49 @@ class Server:
         links : nodes.Links to the servers of other nodes
         """
         self.workflow, self.capio_dir, self.linger_s = workflow, os.path.realpath(capio_dir), linger_s
-        self.place = Place(workflow.name, self.capio_dir)
+        self._is_ending, self._wake = False, os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._hear_signals()            # before others see that there is a server
         try:
-            self._table, self._watch = Table(self.place.table), Watch(self.capio_dir)
+            self.place = Place(workflow.name, self.capio_dir)
+        except BaseException:
+            self._give_signals_back()
+            raise
+        try:
+            self.place.keep_rules(vanishing.to_record(workflow))
+            self._table, self._watch = Table(self.place.table, self.capio_dir), Watch(self.capio_dir)
+            self._rings = Rings(self._table, self.capio_dir)
             self.account = Account()
             self.desk = Desk(workflow, options, self.place, self._table, self._watch, self.account)
-            self._poll = select.epoll()
+            self._poll, self._poll_all = select.epoll(), select.epoll()
             self.people = People(workflow.name, self.desk.tell, self._poll)
-            self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None)
+            self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None, self._has_opened)
             self.control, self._stalls = Control(self), Stalls()
             self.nodes = Nodes(links, self) if links is not None else None
-            self._connections, self._is_ending, self._last_seen = {}, False, time.monotonic()
-            self._wake = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+            self._connections, self._last_seen = {}, time.monotonic()
+            self._requests = deque()    # (connection, request) received and not served
             self._listener = Listener(self.place.socket)
             if self.nodes is not None:
                 self._poll.register(self.nodes.fileno(), select.EPOLLIN)
-            for fd in (self._wake[0], self._watch.fileno(), self._listener.fileno()):
+            for fd in (self._wake[0], self._listener.fileno()):
                 self._poll.register(fd, select.EPOLLIN)
+            for fd in (self._poll.fileno(), self._watch.fileno()):
+                self._poll_all.register(fd, select.EPOLLIN)
+            self._may_rest = False
         except BaseException:
             self.place.close()
+            self._give_signals_back()
             raise
+
+    def _hear_signals(self):
+        """SIGTERM, SIGINT and SIGHUP end the server. In the main thread."""
+        signal.signal(signal.SIGIO, signal.SIG_IGN)     # somebody opens a file while we ask who writes it
+        self._before = [(number, signal.signal(number, self.end)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+
+    def _give_signals_back(self):
+        for number, handler in self._before:
+            signal.signal(number, handler)
+        for fd in self._wake:
+            os.close(fd)
 
     def end(self, *_):
         """Ask the loop to end. A signal handler."""
@@ -64,19 +93,22 @@ class Server:
         os.write(self._wake[1], b"e")
 
     def run(self):
-        """Serve until `end`, or until `linger_s` says so. In the main thread SIGTERM and SIGINT end it."""
-        signal.signal(signal.SIGIO, signal.SIG_IGN)     # somebody opens a file while we ask who writes it
-        before = [(number, signal.signal(number, self.end)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
+        """Serve until `end` or a signal, or until `linger_s` says so."""
         try:
             while not self._is_ending:
-                self._round(self._poll.poll(self._nap_s()))
+                self._round(self._ready())
                 if self._is_over():         # no |=: a signal in between would be forgotten
                     self._is_ending = True
         finally:
             if self.nodes is not None:
                 self.nodes.end_all()
-            for number, handler in before:
-                signal.signal(number, handler)
+
+    def _ready(self):
+        """Wait for something to do; what is ready, but for the kernel's events, which are looked at in any case."""
+        if self._may_rest and self.nodes is None and self.desk.machine.waits_since is None:
+            return self._poll.poll(_REST_S)
+        self._poll_all.poll(0.0 if self.desk.is_fresh or self._happenings.is_unsure or self._requests else self._nap_s())
+        return self._poll.poll(0)
 
     def _nap_s(self):
         self._stalls.plan(self.desk.machine.waits_since if self.nodes is None else None)     # processes elsewhere can't be looked at
@@ -86,52 +118,83 @@ class Server:
         return max(0.0, min(moments) - time.monotonic()) if moments else None
 
     def _round(self, ready):
-        requests, ended = [], []
+        ended = []
         for fd, what in ready:
             connection = self._connections.get(fd)
             if connection is not None:
-                self._receive(connection, requests)
+                self._receive(connection)
             elif fd == self._listener.fileno():
                 self._accept()
             elif (person := self.people.of_descriptor(fd)) is not None:
                 ended.append(person)
-        at = time.monotonic()
-        self._happenings.take(self._watch.read(), at)
+        at, count = time.monotonic(), len(self._requests)
+        self._may_rest = self._hear(at)
         if self.nodes is not None:
             self.nodes.take(at)
-        for connection, request in requests:
-            self._serve(connection, request, at)
+        for _ in range(count):          # what was received since then is answered when what the kernel has seen by then is known
+            self._serve(*self._requests.popleft(), at)
         for person in ended:
             self._part(person, at)
         if self.desk.machine.next_deadline is not None and at >= self.desk.machine.next_deadline:
-            self.desk.tell(events.Clock(at))
+            self.desk.tell(events.Clock(at=at))
         if self.desk.next_look is not None and at >= self.desk.next_look:
             self.desk.look(at)
         if self._stalls.next_look is not None and at >= self._stalls.next_look:
             self._find_stalls(at)
 
+    def _hear(self, at):
+        """Take in what the kernel has seen, and what was posted of it; then tell those who don't ask what is complete. A file is looked at before the last
+        events are taken: what is another's by then isn't told of. True when files were posted."""
+        looked, lost, has_posts = {}, [], False
+        for _ in range(_LOOKS):
+            seen, posts = self._watch.read(), self._rings.take()
+            if posts:
+                has_posts = True
+                self.desk.posted(posts, lambda pid: self.people.get(pid).step)
+                self._rings.done()
+            self.desk.forgotten.clear()
+            self._happenings.take(seen, at)
+            self._happenings.settle(lost, at)
+            for path, status in looked.items():
+                if status is not None and path not in self.desk.forgotten:
+                    self._table.publish(path, status)
+            looked, lost = self.desk.looked(), self._happenings.lost()
+            if not looked and not lost:
+                break
+        self.desk.look_again(looked)
+        self._happenings.doubt(lost)
+        return has_posts
+
     def _find_stalls(self, at):
         """Circles among steps whose shells wait for their children are found from outside, when somebody has waited long."""
         launchers = [(connection.launches, connection.pid) for connection in self._connections.values() if connection.launches]
         for step in self._stalls.look(self.people.roots(), launchers, self.desk.machine.who_waits(), at):
-            self.desk.tell(events.Stalled(step, at))
+            self.desk.tell(events.Stalled(step, at=at))
 
     def _accept(self):
         while (connection := self._listener.accept()) is not None:
             self._connections[connection.socket.fileno()] = connection
             self._poll.register(connection.socket.fileno(), select.EPOLLIN)
 
-    def _receive(self, connection, requests):
+    def _receive(self, connection):
         try:
             for _ in range(_QUICK):
                 request = connection.receive()
                 if request is None:
                     return
-                requests.append((connection, request))
+                self._requests.append((connection, request))
                 if request.op not in wire.TOLD:
                     return          # it waits for its answer
         except EOFError:
-            requests.append((connection, None))
+            self._requests.append((connection, None))
+
+    def _has_opened(self, writer):
+        """True when the open that a process has announced has happened, by what it has said by now: it says so before it closes."""
+        for connection in self._connections.values():
+            if connection.pid == writer.pid:
+                self._receive(connection)
+        return any(request is not None and (request.op, request.path, request.a) == (wire.OPENED, writer.path, 0) and connection.pid == writer.pid
+                   for connection, request in self._requests)
 
     def _serve(self, connection, request, at):
         if request is None:
@@ -147,7 +210,7 @@ class Server:
         connection.step = request.path
         is_own = request.a != _BEHALF
         if not is_own:
-            connection.pid = request.pid
+            connection.pid, connection.is_own = request.pid, False
         if request.path:                # "": a command
             # one that is too short to be met alive was there: who waits for its step is told of its end
             person = self.people.joins(connection.pid, request.path, at, connection.socket if is_own else None)
@@ -167,7 +230,9 @@ class Server:
         code, number = self.people.leaves(person, at)
         for writer in self.desk.writers.parted(person.pid):
             self._happenings.close(writer, at, is_lost=code is None)
-        self.desk.tell(events.ProcessLeft(person.name, code, number, at))
+        self.desk.writers.ended(person.pid)
+        self._rings.release(person.pid)
+        self.desk.tell(events.ProcessLeft(person.name, code, number, at=at))
         for connection in [connection for connection in self._connections.values() if connection.pid == person.pid and connection.waiter]:
             self._drop(connection, at)          # somebody asked for it
         self._last_seen = at
@@ -183,9 +248,13 @@ class Server:
         connection.send(wire.Reply())
 
     def _mkdir(self, connection, request, at):
-        self._happenings.take(self._watch.read(), at)
+        self._hear(at)
         self.desk.tell(events.Created(request.path, connection.step, True, at=at))      # the kernel didn't say who made it
         connection.send(wire.Reply())
+
+    def _table_of(self, connection, request, at):
+        ring = self._rings.give(connection.pid) if not request.a and self.people.get(connection.pid) is not None else -1
+        connection.send(wire.Reply(slot=ring, text=str(self.place.table)))
 
     def _done(self, connection, request, at):
         self.account.read(connection.step, request.path, request.a, request.b / 1e9)
@@ -216,8 +285,8 @@ class Server:
         if self._poll.closed:
             return
         at = time.monotonic()
-        self._happenings.take(self._watch.read(), at)
-        self.desk.tell(events.WorkflowEnded(at))
+        self._hear(at)
+        self.desk.tell(events.WorkflowEnded(at=at))
         if self.nodes is not None:
             self.desk.end_of_node()
             self.nodes.close()
@@ -226,11 +295,11 @@ class Server:
         self._listener.close()
         self.people.close()
         self._poll.close()
+        self._poll_all.close()
         self._watch.close()
         self._table.close()
-        for fd in self._wake:
-            os.close(fd)
         self.place.close()
+        self._give_signals_back()
 
 
 _SERVE = {
@@ -245,4 +314,5 @@ _SERVE = {
     wire.DONE: Server._done,
     wire.BYE: Server._bye,
     wire.CONTROL: Server._control,
+    wire.TABLE: Server._table_of,
 }

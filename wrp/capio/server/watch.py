@@ -11,6 +11,8 @@ from wrp.errors import StoreError
 MODIFY, CLOSE_WRITE, FROM, TO, CREATE, DELETE, DELETE_SELF = 0x2, 0x8, 0x40, 0x80, 0x100, 0x200, 0x400
 OVERFLOW, IGNORED, _IS_DIRECTORY, _ONLY_DIRECTORY = 0x4000, 0x8000, 0x40000000, 0x01000000
 _FOLDER = CLOSE_WRITE | FROM | TO | CREATE | DELETE | _ONLY_DIRECTORY
+_SINGLE = (CREATE, MODIFY, CLOSE_WRITE, FROM, TO, DELETE)
+_KINDS = CREATE | MODIFY | CLOSE_WRITE | FROM | TO | DELETE
 _HEAD = struct.Struct("iIII")
 _ROOM, _LONGEST = 1 << 20, 16 + 256       # bytes that are read at once, and of one event
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -125,9 +127,11 @@ class Watch:
                 del self._numbers[folder]
             return
         path, is_directory = (f"{folder}/{name}" if name else folder), bool(mask & _IS_DIRECTORY)
-        for what in (CREATE, MODIFY, CLOSE_WRITE, FROM, TO, DELETE):
-            if mask & what:
-                told.append(Seen(what, path, is_directory, cookie))
+        what = mask & _KINDS
+        if what in _SINGLE:
+            told.append(Seen(what, path, is_directory, cookie))
+        else:
+            told += [Seen(one, path, is_directory, cookie) for one in _SINGLE if mask & one]
         if is_directory and mask & (CREATE | TO) and path not in self._numbers:
             self.add_tree(path, told)
         elif is_directory and mask & FROM:

@@ -7,7 +7,8 @@ from wrp.capio.server import endings
 
 @dataclass(slots=True)
 class Writer:
-    """One open file description. `is_open`: its open is known to have happened; `is_parting`: closed by a process that is ending."""
+    """One open file description. `is_open`: its open is known to have happened; `is_parting`: closed by a process that is ending;
+    `tells`: its process tells of the open before it closes."""
 
     description: int
     path: str
@@ -16,6 +17,7 @@ class Writer:
     is_truncated: bool = False
     is_open: bool = False
     is_parting: bool = False
+    tells: bool = False
 
 
 class Writers:
@@ -23,20 +25,66 @@ class Writers:
 
     def __init__(self):
         self._by_path, self._last = {}, 0
+        self._expected = {}             # path: [(step, pid)] of those who have posted that they make it
         self._renamers = {}             # (old path, new path): the step that has said that it renames
 
-    def announce(self, path, step, pid, is_truncated):
+    def announce(self, path, step, pid, is_truncated, tells=False):
         """A process is about to open the path for writing."""
         before = self.waiting(path, pid)
         if before is not None:
             self.drop(before)           # what came of it wasn't told, and it wasn't closed either
         self._last += 1
-        writer = Writer(self._last, path, step, pid, is_truncated)
+        writer = Writer(self._last, path, step, pid, is_truncated, tells=tells)
         self._by_path.setdefault(path, []).append(writer)
         return writer
 
+    def expect(self, path, step, pid):
+        """A process has posted that it makes the path, which nobody had made."""
+        self._expected.setdefault(path, []).append((step, pid))
+
+    def only(self, path):
+        """(step, pid) of the only process that writes or is about to, which has posted it; None when there are others, or none."""
+        found = self._expected.get(path)
+        return found[0] if found and len(found) == 1 and path not in self._by_path else None
+
+    def is_done(self, path):
+        """The file that `only` has told of is closed."""
+        del self._expected[path]
+
+    def made(self, path):
+        """The path has come into being: those who made it, or may have. Whoever has posted that makes it alone; the first of several, until they withdraw."""
+        found = self._expected.get(path)
+        if not found:
+            return list(self.of(path))
+        step, pid = found.pop(0)
+        if not found:
+            del self._expected[path]
+        return [self.announce(path, step, pid, False)]
+
+    def withdraw(self, path, pid):
+        """Nothing came of what a process had posted. Another one's file that was taken for its own is that one's."""
+        found = self._expected.get(path, [])
+        own = next((one for one in found if one[1] == pid), None)
+        if own is None and found:
+            own = found[0]
+            for writer in self.of(path):
+                if writer.pid == pid:
+                    writer.step, writer.pid = own
+        if own is not None:
+            found.remove(own)
+            if not found:
+                del self._expected[path]
+
+    def ended(self, pid):
+        """A process has ended: it makes nothing more."""
+        for path in [path for path, found in self._expected.items() if any(one[1] == pid for one in found)]:
+            self.withdraw(path, pid)
+
     def paths(self):
         return list(self._by_path)
+
+    def expected(self):
+        return list(self._expected)
 
     def of(self, path):
         return self._by_path.get(path, ())
@@ -79,15 +127,20 @@ class Writers:
             self._by_path[path] = moved
 
     def closed(self, path):
-        """Which descriptions the kernel's "closed after writing" of this path stands for: several, when events were joined; none, when
-        somebody closed it who hadn't announced."""
-        present = [writer for writer in self.of(path) if not writer.is_parting]
+        """The description that the kernel's "closed after writing" of this path stands for, or None, when somebody closed it who hadn't announced."""
+        present = self._present(path)
         if len(present) <= 1:
-            return present
-        if endings.is_written(path) is False:
-            return present
+            return present[0] if present else None
         gone = [writer for writer in present if endings.is_ending(writer.pid)]
-        return (gone or present)[:1]
+        return min(gone or present, key=lambda writer: not writer.is_open)
+
+    def lost_sight_of(self, path, has_opened):
+        """Descriptions that are closed though no event has said so: nobody writes to the file. has_opened(writer): asks its process's connections."""
+        present = [writer for writer in self._present(path) if writer.is_open or not writer.tells or has_opened(writer)]
+        return present if present and endings.is_written(path) is False else []
+
+    def _present(self, path):
+        return [writer for writer in self.of(path) if not writer.is_parting]
 
     def parted(self, pid):
         """Descriptions that wait to hear how this process ended."""

@@ -20,7 +20,43 @@ static int whole(int slot, const char *full)
     return 0;
 }
 
-/* Ask, open, and note the descriptor where its calls matter. `path` lies below CAPIO_DIR as `full`. */
+#define ASK -2                          /* instead of a descriptor: the server has to say what it thinks */
+
+/* Open for reading what is known to be complete. */
+static int open_whole(int dirfd, const char *path, const char *full, int flags)
+{
+    struct capio_whole as;
+    struct stat found;
+    int fd = capio_is_whole(full, &as) ? REAL(openat64)(dirfd, path, flags) : -1;
+    if (fd < 0)
+        return ASK;
+    if (fstat(fd, &found) < 0 || !capio_is_same(&as, &found))
+        return REAL(close)(fd), ASK;
+    if (S_ISDIR(found.st_mode))
+        capio_watch(fd, FOLDER, -1, full);
+    return fd;
+}
+
+/* Make a file that isn't there and hasn't been: the server reads what was posted before it hears of the file. O_EXCL because else the file
+   might be somebody else's by now, whose writing the open would have to be told apart from. */
+static int open_new(int dirfd, const char *path, const char *full, int flags, mode_t mode)
+{
+    struct stat found;
+    if (!(flags & O_CREAT) || flags & O_EXCL || ((flags & O_ACCMODE) == O_RDWR && !(flags & O_TRUNC)) || !capio_may_post(full))
+        return ASK;
+    if (capio_plain_stat(dirfd, path, &found, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT || !capio_post(flags, full))
+        return ASK;
+    int fd = REAL(openat64)(dirfd, path, flags | O_EXCL, mode);
+    if (fd < 0) {
+        int why = errno;
+        capio_tell(CAPIO_OPENED, flags, why, 0, full, NULL);
+        return why == EEXIST ? ASK : (errno = why, -1);
+    }
+    capio_watch(fd, WRITING, CAPIO_UNKNOWN, full);
+    return fd;
+}
+
+/* Ask where it is needed, open, and note the descriptor where its calls matter. `path` lies below CAPIO_DIR as `full`. */
 static int managed_open(int dirfd, const char *path, const char *full, int flags, mode_t mode)
 {
     struct capio_answer answer;
@@ -28,12 +64,18 @@ static int managed_open(int dirfd, const char *path, const char *full, int flags
 
     if (flags & O_PATH || (flags & __O_TMPFILE) == __O_TMPFILE)
         return REAL(openat64)(dirfd, path, flags, mode);
+    int kept = errno, fd = writes ? open_new(dirfd, path, full, flags, mode) : open_whole(dirfd, path, full, flags);
+    if (fd != ASK)
+        return fd;
+    errno = kept;
     if (capio_ask(folder ? CAPIO_LIST : writes ? CAPIO_WRITE : CAPIO_READ, flags, 0, full, NULL, &answer) < 0)
         return -1;
     if (answer.what & CAPIO_REDIRECT)
         path = answer.text;
-    int fd = REAL(openat64)(dirfd, path, flags, mode);
-    if (writes && (fd < 0 || !(answer.what & CAPIO_SILENT)))
+    fd = REAL(openat64)(dirfd, path, flags, mode);
+    if (answer.what & CAPIO_WATCHED)
+        capio_folder_is_watched(full);
+    if (writes)
         capio_tell(CAPIO_OPENED, flags, fd < 0 ? errno : 0, 0, full, NULL);
     if (fd < 0)
         return fd;

@@ -63,10 +63,13 @@ static void unfollow(struct listing *list)
 HOOK DIR *opendir(const char *path)
 {
     char full[PATH_MAX];
-    struct capio_answer answer;
+    struct capio_answer answer = {0};
+    struct capio_whole as;
+    struct stat found;
     if (likely(!capio_below(AT_FDCWD, path, full)))
         return REAL(opendir)(path);
-    if (capio_ask(CAPIO_LIST, 0, 0, full, NULL, &answer) < 0)
+    int is_whole = capio_is_whole(full, &as) && capio_plain_stat(AT_FDCWD, path, &found, 0) == 0 && capio_is_same(&as, &found);
+    if (!is_whole && capio_ask(CAPIO_LIST, 0, 0, full, NULL, &answer) < 0)
         return NULL;
     DIR *dir = REAL(opendir)(path);
     if (dir) {

@@ -58,6 +58,8 @@ void capio_say(const char *path, const char *text);
 void capio_forked(void);
 int capio_wants_interruption(void);
 int capio_pid(void);
+int capio_is_served(void);
+void capio_beside(const char *name, char out[PATH_MAX]);       /* the path of a file beside the server's socket */
 
 /* table.c: what the shim knows of descriptors and of files being written */
 enum kind { NOTHING = 0, READING, WRITING, FOLDER };
@@ -68,7 +70,15 @@ static inline struct capio_fd *capio_of(int fd) { return (unsigned)fd < CAPIO_FD
 int capio_watch(int fd, int kind, int slot, const char *path);
 void capio_forget(int fd);
 void capio_copied(int from, int to);
+#define CAPIO_UNKNOWN -2                        /* instead of a slot: the path's, once it has one */
+struct capio_whole { uint64_t device, inode, nbytes; int64_t changed_ns; };
+struct stat;
+int capio_plain_stat(int dirfd, const char *path, struct stat *out, int flags);
+struct capio_table *capio_table(void);
 struct capio_slot *capio_slot(int slot);
+int capio_is_listed(const char *full);
+int capio_is_whole(const char *full, struct capio_whole *as);
+int capio_is_same(const struct capio_whole *as, const struct stat *found);
 unsigned capio_state(int slot);
 void capio_grown(int fd);
 int64_t capio_now_ns(void);
@@ -76,6 +86,12 @@ int capio_still_open(int fd, struct capio_fd *of);
 int capio_wait_more(struct capio_fd *of, unsigned seen, int64_t upto, int hurries, int64_t *waited_ns);
 int capio_wait_committed(int fd);
 void capio_report_all(void);
+
+/* posts.c: saying what needs no answer */
+int capio_may_post(const char *full);
+int capio_post(int flags, const char *full);
+void capio_folder_is_watched(const char *full);
+void capio_posts_forked(void);
 
 /* files.c */
 int capio_open(int dirfd, const char *path, int flags, mode_t mode);

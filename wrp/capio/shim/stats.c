@@ -8,7 +8,11 @@ static int may_look(int dirfd, const char *path)
 {
     char full[PATH_MAX];
     struct capio_answer answer;
+    struct capio_whole as;
+    struct stat found;
     if (likely(!capio_below(dirfd, path, full)))
+        return 0;
+    if (capio_is_whole(full, &as) && capio_plain_stat(dirfd, path, &found, AT_SYMLINK_NOFOLLOW) == 0 && capio_is_same(&as, &found))
         return 0;
     return capio_ask(CAPIO_STAT, 0, 0, full, NULL, &answer);
 }

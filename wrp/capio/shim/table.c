@@ -14,7 +14,7 @@
 #define NAPS_NS 20000000                /* after that the server is asked */
 
 struct capio_fd capio_fds[CAPIO_FDS];
-static struct capio_slot *slots;
+static struct capio_table *table;
 static struct capio_slot nobody;        /* stands for slot -1, when the server has none left: naps, then asks */
 
 int64_t capio_now_ns(void)
@@ -24,26 +24,100 @@ int64_t capio_now_ns(void)
     return t.tv_sec * 1000000000LL + t.tv_nsec;
 }
 
-/* The table lies beside the server's socket; mapped when the first slot is met. */
+/* Not fstatat, which is ours, and which older C libraries don't have. */
+int capio_plain_stat(int dirfd, const char *path, struct stat *out, int flags) { return syscall(SYS_newfstatat, dirfd, path, out, flags); }
+
+/* The table lies beside the server's socket; mapped when it is needed first, NULL where it can't be. */
+struct capio_table *capio_table(void)
+{
+    static int is_missing;
+    char path[PATH_MAX];
+    struct stat found;
+    struct capio_table *known = __atomic_load_n(&table, __ATOMIC_ACQUIRE);
+
+    if (likely(known != NULL) || is_missing || !capio_is_served())
+        return known;
+    capio_beside("table", path);
+    int fd = REAL(open)(path, O_RDWR | O_CLOEXEC);
+    void *at = fd >= 0 && fstat(fd, &found) == 0 && found.st_size >= (off_t)sizeof *table
+             ? REAL(mmap)(NULL, sizeof *table, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
+    if (fd >= 0)
+        REAL(close)(fd);
+    if (at == MAP_FAILED)
+        return is_missing = 1, NULL;
+    if (__atomic_compare_exchange_n(&table, &known, at, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
+        return at;
+    munmap(at, sizeof *table);          /* another thread was first */
+    return known;
+}
+
 struct capio_slot *capio_slot(int slot)
 {
-    if (slot < 0 || slot >= CAPIO_SLOTS)
-        return slot == -1 ? &nobody : NULL;
-    if (unlikely(!slots)) {
-        struct capio_answer answer;
-        if (capio_ask(CAPIO_CONTROL, 0, 0, "{\"do\": \"table\"}", NULL, &answer))
-            return NULL;
-        int fd = REAL(open)(answer.text, O_RDWR | O_CLOEXEC);
-        if (fd < 0)
-            return NULL;
-        size_t nbytes = CAPIO_TABLE_HEAD + sizeof(struct capio_slot) * CAPIO_SLOTS;
-        char *at = REAL(mmap)(NULL, nbytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
-        REAL(close)(fd);
-        if (at == MAP_FAILED)
-            return NULL;
-        slots = (struct capio_slot *)(at + CAPIO_TABLE_HEAD);
+    struct capio_table *at = slot < 0 ? NULL : capio_table();
+    return slot == -1 ? &nobody : at && slot < CAPIO_SLOTS ? &at->slots[slot] : NULL;
+}
+
+static uint32_t crc(const char *text, size_t n)
+{
+    static const uint32_t half[16] = {0, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+                                      0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
+    uint32_t value = ~0u;
+    while (n--) {
+        value ^= (unsigned char)*text++;
+        value = half[value & 15] ^ value >> 4;
+        value = half[value & 15] ^ value >> 4;
     }
-    return slots + slot;
+    return ~value;
+}
+
+/* The slot of a path, or CAPIO_UNKNOWN. Whoever trusts what it says looks at its generation again. */
+static int find(const char *full, unsigned *generation)
+{
+    struct capio_table *in = capio_table();
+    const char *path = full + capio_dir_nbytes;
+    size_t n = strlen(path);
+
+    if (!in || n < 2 || n - 1 > sizeof in->slots->path)
+        return CAPIO_UNKNOWN;
+    path++, n--;
+    uint32_t at = __atomic_load_n(&in->heads[crc(path, n) % CAPIO_HEADS], __ATOMIC_ACQUIRE);
+    for (int hops = 0; at && at <= CAPIO_SLOTS && hops < 64; hops++) {
+        struct capio_slot *slot = &in->slots[at - 1];
+        *generation = __atomic_load_n(&slot->generation, __ATOMIC_ACQUIRE);
+        if (slot->path_nbytes == n && memcmp(slot->path, path, n) == 0)
+            return at - 1;
+        at = __atomic_load_n(&slot->next, __ATOMIC_ACQUIRE);
+    }
+    return CAPIO_UNKNOWN;
+}
+
+int capio_is_listed(const char *full)
+{
+    unsigned generation;
+    return find(full, &generation) >= 0;
+}
+
+/* 1 when the server has said that the path is complete: nobody need ask, if what lies there is still the file that it has seen. */
+int capio_is_whole(const char *full, struct capio_whole *as)
+{
+    unsigned generation;
+    int number = find(full, &generation);
+    if (number < 0)
+        return 0;
+    struct capio_slot *slot = capio_slot(number);
+    if (!__atomic_load_n(&slot->is_whole, __ATOMIC_ACQUIRE))
+        return 0;
+    *as = (struct capio_whole){slot->device, slot->inode, slot->nbytes, slot->changed_ns};
+    __atomic_thread_fence(__ATOMIC_ACQUIRE);
+    return __atomic_load_n(&slot->is_whole, __ATOMIC_RELAXED) && __atomic_load_n(&slot->generation, __ATOMIC_RELAXED) == generation;
+}
+
+int capio_is_same(const struct capio_whole *as, const struct stat *found)
+{
+    if (found->st_dev != as->device || found->st_ino != as->inode)
+        return 0;
+    return S_ISDIR(found->st_mode) || ((uint64_t)found->st_size == as->nbytes &&
+                                       found->st_mtim.tv_sec * 1000000000LL + found->st_mtim.tv_nsec == as->changed_ns);
 }
 
 unsigned capio_state(int slot)
@@ -57,7 +131,7 @@ int capio_watch(int fd, int kind, int slot, const char *path)
     if (fd < 0 || fd >= CAPIO_FDS)
         return 0;
     struct capio_slot *at = kind == FOLDER ? NULL : capio_slot(slot);
-    if (kind != FOLDER && (!at || (kind == WRITING && slot < 0)))
+    if (kind != FOLDER && slot != CAPIO_UNKNOWN && (!at || (kind == WRITING && slot < 0)))
         return 0;
     capio_fds[fd] = (struct capio_fd){.slot = slot, .generation = at ? at->generation : 0, .path = path ? strdup(path) : NULL};
     __atomic_store_n(&capio_fds[fd].kind, (unsigned char)kind, __ATOMIC_RELEASE);
@@ -102,13 +176,19 @@ void capio_report_all(void)
             report(&capio_fds[fd]);
 }
 
-/* A writer has written: wake those who wait. */
+/* A writer has written: wake those who wait. A file that was made without asking has a slot once somebody reads it: whoever got that
+   before we look sees what we have written, or waits on it. */
 void capio_grown(int fd)
 {
+    unsigned generation;
     struct capio_fd *of = capio_of(fd);
     if (!of || of->kind != WRITING)
         return;
-    struct capio_slot *at = slots + of->slot;
+    if (of->slot == CAPIO_UNKNOWN && of->path)
+        of->slot = find(of->path, &generation);
+    struct capio_slot *at = capio_slot(of->slot);
+    if (of->slot < 0 || !at)
+        return;
     __atomic_add_fetch(&at->counter, 1, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&at->waiters, __ATOMIC_SEQ_CST))
         syscall(SYS_futex, &at->counter, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);

@@ -58,6 +58,14 @@ static void address(struct sockaddr_un *out)
                  (unsigned long long)fnv(env("CAPIO_WORKFLOW_NAME", "CAPIO")));
 }
 
+void capio_beside(const char *name, char out[PATH_MAX])
+{
+    struct sockaddr_un at;
+    address(&at);
+    char *end = strrchr(at.sun_path, '/');
+    snprintf(out, PATH_MAX, "%.*s/%s", end ? (int)(end - at.sun_path) : 0, at.sun_path, name);
+}
+
 static int high(int fd)
 {
     struct rlimit limit = {1024, 1024};
@@ -219,10 +227,25 @@ int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2,
     answer->error = head.error;
     answer->what = head.what;
     answer->slot = head.slot;
-    if (answer->text[0] && !(head.what & CAPIO_REDIRECT) && op != CAPIO_CONTROL)
+    if (answer->text[0] && !(head.what & CAPIO_REDIRECT) && op != CAPIO_CONTROL && op != CAPIO_TABLE)
         capio_say(NULL, answer->text);
     errno = head.error ? head.error : kept;
     return head.error ? -1 : 0;
+}
+
+/* 1 while the server is there that this process has met: it hasn't hung up. */
+int capio_is_served(void)
+{
+    ino_t inode;
+    int kept = errno, fd = take(&inode, 0);
+    struct pollfd look = {.fd = fd, .events = 0};
+    int is_served = fd >= 0 && poll(&look, 1, 0) == 0;
+    if (is_served)
+        give(fd, inode);
+    else if (fd >= 0)
+        REAL(close)(fd);
+    errno = kept;
+    return is_served;
 }
 
 void capio_tell(int op, int flags, int64_t a, int64_t b, const char *path, const char *path2)
@@ -257,6 +280,7 @@ void capio_forked(void)
     int old[POOL], n = 0;
 
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    capio_posts_forked();
     while (pooled) {
         int fd = pool[--pooled].fd;
         if (fstat(fd, &found) == 0 && found.st_ino == pool[pooled].inode)

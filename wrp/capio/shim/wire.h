@@ -18,6 +18,7 @@ enum capio_op {
     CAPIO_DONE = 10,            /* a: bytes read, b: nanoseconds waited for bytes of path. No reply */
     CAPIO_CONTROL = 11,         /* path: JSON; the reply's text is JSON */
     CAPIO_BYE = 12,             /* this process ends by itself. No reply */
+    CAPIO_TABLE = 13,           /* which ring of the table is my own (a: 1: I want none)? The reply's slot: its number, -1: none; its text: the table's path */
 };
 
 struct capio_request {
@@ -35,7 +36,7 @@ struct capio_request {
 enum capio_what {
     CAPIO_STREAM = 1,           /* reading: end of file is real only once the slot is no longer open; writing: bump the slot */
     CAPIO_REDIRECT = 2,         /* open the text instead of the path */
-    CAPIO_SILENT = 4,           /* writing: OPENED is wanted of an open that fails only; the kernel tells of a file that is made */
+    CAPIO_WATCHED = 4,          /* writing: the file isn't there, and the kernel tells of new files in its folder */
 };
 
 struct capio_reply {
@@ -47,21 +48,49 @@ struct capio_reply {
     uint32_t version;
 };
 
-#define CAPIO_VERSION 1
+#define CAPIO_VERSION 2
 #define CAPIO_TEXT 4096         /* most bytes of a path or text */
 
 enum capio_state { CAPIO_OPEN = 0, CAPIO_COMMITTED = 1 };
 
-struct capio_slot {             /* one file or directory that is being written and read at once */
+struct capio_slot {             /* one file or directory that is being written and read at once, or that is complete */
     uint32_t counter;           /* futex: changes when there is more, and when the state does */
     uint32_t state;
     uint32_t waiters;
-    uint32_t generation;
+    uint32_t generation;        /* changes when the slot becomes another file's */
     uint64_t device;
     uint64_t inode;
-    uint64_t spare[4];
+    uint64_t nbytes;            /* of a complete file: who finds all as it stands here needn't ask */
+    int64_t changed_ns;         /* its mtime */
+    uint32_t next;              /* of the same head: number of a slot + 1, 0: the last */
+    uint16_t path_nbytes;       /* 0: not found by its path */
+    uint16_t is_whole;          /* complete, and the four words above say which file it is */
+    char path[136];             /* below CAPIO_DIR */
 };
 
-#define CAPIO_TABLE_HEAD 4096   /* bytes before the first slot */
+struct capio_post {             /* what a process says without asking: it is about to make this file, which isn't there */
+    int32_t flags;              /* of open */
+    uint32_t path_nbytes;
+    char path[152];             /* below CAPIO_DIR */
+};
+
+#define CAPIO_POSTS 512
+struct capio_ring {             /* posts of one process, which writes them and the head; the server writes the tail */
+    uint64_t head;
+    uint64_t tail;
+    char spare[4080];
+    struct capio_post posts[CAPIO_POSTS];
+};
+
+/* The table: a head, the first slots of all paths with the same hash (CRC-32 modulo CAPIO_HEADS), the slots, the rings */
+#define CAPIO_TABLE_HEAD 4096
+#define CAPIO_HEADS 16384
 #define CAPIO_SLOTS 16384
+#define CAPIO_RINGS 32
+struct capio_table {
+    char head[CAPIO_TABLE_HEAD];
+    uint32_t heads[CAPIO_HEADS];
+    struct capio_slot slots[CAPIO_SLOTS];
+    struct capio_ring rings[CAPIO_RINGS];
+};
 #endif

@@ -1,0 +1,167 @@
+"""What programs with the shim do without asking: making new files, which they post, and reading complete ones, which the table tells of."""
+
+import os
+import signal
+import sys
+import time
+
+import pytest
+
+from capio.served import Flow, document, ended, killed, needs_compiler
+from wrp.capio import wire
+from wrp.capio.server import place, posts
+
+pytestmark = needs_compiler
+_MAKE = """import os, sys, time
+def make(name, text="text"):
+    with open(os.path.join(os.environ["CAPIO_DIR"], name), "w") as file:
+        file.write(text)
+def told(word=""):
+    print(word, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def started(flow, step, code):
+    """A program that stops at each told()."""
+    return flow.start(step, [sys.executable, "-c", _MAKE + code], stdin=True)
+
+
+def goes_on(process):
+    process.stdin.write(b"\n")
+    process.stdin.flush()
+
+
+@pytest.fixture
+def flow(make_flow):
+    return make_flow(document(permanent=["kept*"], **{"f*": "on_close no_update", "kept*": "on_close update"}))
+
+
+def test_new_files_are_made_while_the_server_stands_still(flow):
+    wrote = started(flow, "writer", "make('f_a'); make('f_b'); told()\nfor n in range(200): make(f'f{n}', str(n))\ntold()")
+    wrote.stdout.readline()
+    flow.server.send_signal(signal.SIGSTOP)
+    goes_on(wrote)
+    wrote.stdout.readline()
+    assert len(os.listdir(flow.dir)) == 202
+    flow.server.send_signal(signal.SIGCONT)
+    code, out, said = flow.run("reader", "cat " + " ".join(f"$CAPIO_DIR/f{n}" for n in range(200)))
+    assert (code, out.decode(), said) == (0, "".join(map(str, range(200))), "")
+    goes_on(wrote)
+    assert ended(wrote)[0] == 0
+
+
+def test_complete_files_are_read_while_the_server_stands_still(flow):
+    assert flow.run("writer", "for n in $(seq 100); do echo $n > $CAPIO_DIR/f$n; done")[0] == 0
+    flow.wait_for(lambda status: sum(file["is_committed"] for file in status["files"]) == 100)
+    flow.server.send_signal(signal.SIGSTOP)
+    code, out, _ = flow.run("reader", "for n in $(seq 100); do read a < $CAPIO_DIR/f$n; echo $a; done; stat -c %s $CAPIO_DIR/f100 && test -e $CAPIO_DIR/f1")
+    flow.server.send_signal(signal.SIGCONT)
+    assert code == 0 and sorted(map(int, out.split()[:-1])) == list(range(1, 101)) and out.split()[-1] == b"4"
+
+
+def test_what_was_posted_to_a_server_that_is_killed_goes_with_the_next(tmp_path):
+    flow = Flow(tmp_path, document(permanent=["kept*"], **{"f*": "on_close no_update", "kept*": "on_close update"}))
+    try:
+        wrote = started(flow, "writer", "make('f_a'); make('f_b'); told()\nfor n in range(9): make(f'f{n}'); make(f'kept{n}'); make(f'else{n}')\ntold()")
+        wrote.stdout.readline()
+        flow.server.send_signal(signal.SIGSTOP)
+        goes_on(wrote)
+        wrote.stdout.readline()
+        flow.kill_server()
+        killed(wrote)
+        gone = place.tidy_all()
+        assert sorted(map(os.path.basename, gone)) == sorted(["f_a", "f_b", *(f"f{n}" for n in range(9))])
+        assert len(os.listdir(flow.dir)) == 18
+    finally:
+        flow.end()
+
+
+def test_a_process_that_is_killed_over_a_posted_file_has_not_completed_it(flow):
+    wrote = started(flow, "writer", "for n in range(3): make(f'f{n}')\nfile = open(os.environ['CAPIO_DIR'] + '/f3', 'w', 1)\nfile.write('half\\n')\ntold()")
+    wrote.stdout.readline()
+    read = flow.start("reader", "cat $CAPIO_DIR/f3")
+    flow.wait_waiting()
+    wrote.kill()
+    code, _, said = ended(read)
+    assert code != 0 and "f3 has 5 bytes" in said and "SIGKILL" in said
+    assert flow.run("reader", "cat $CAPIO_DIR/f2")[1] == b"text"
+
+
+def test_a_name_that_is_made_again_is_another_file(flow):
+    wrote = started(flow, "writer", """for n in range(12): make(f'f{n}', 'old')
+for n in range(12):
+    path = os.environ['CAPIO_DIR'] + f'/f{n}'
+    os.unlink(path)
+    file = open(path, 'w', 1)
+    file.write('new\\n')
+    told(path)
+    file.write('whole\\n')
+    file.close()
+""")
+    for _ in range(12):
+        path = wrote.stdout.readline().decode().strip()
+        read = flow.start("reader", f"cat {path}")
+        time.sleep(0.01)
+        goes_on(wrote)
+        assert ended(read)[1] == b"new\nwhole\n"
+    assert ended(wrote)[0] == 0
+
+
+def test_two_processes_that_make_the_same_names_have_closed_them_twice(make_flow):
+    flow = make_flow(document(**{"f*": "on_close:2 update"}))
+    flow.hold("writer")
+    code = "make('fa'); make('fb'); make(f'fc{os.getpid()}'); told()\nfor n in range(300): open(os.environ['CAPIO_DIR'] + f'/f{n}', 'a').write('x')"
+    both = [started(flow, "writer", code.replace("make('fa'); make('fb')", f"make('fa{who}'); make('fb{who}')")) for who in "12"]
+    for wrote in both:
+        wrote.stdout.readline()
+    for wrote in both:
+        goes_on(wrote)
+    assert flow.run("reader", "cat " + " ".join(f"$CAPIO_DIR/f{n}" for n in range(300)))[:2] == (0, b"x" * 600)
+    assert [ended(wrote)[0] for wrote in both] == [0, 0]
+    assert all(file["closes"] == 2 for file in flow.status()["files"] if os.path.basename(file["path"])[1:].isdigit())
+
+
+def test_more_processes_than_rings_and_names_too_long_for_them(flow):
+    code = f"""for child in range({wire.RINGS + 4}):
+    if not os.fork():
+        for n in range(4): make(f'f_{{child}}_{{n}}', 'x')
+        make('f_' + str(child) * 100, 'y')
+        make('f_l_' + str(child) * 100, 'z')
+        os.read(0, 1)
+        os._exit(0)
+told()
+"""
+    wrote = flow.start("writer", [sys.executable, "-c", _MAKE + code], stdin=True)
+    wrote.stdout.readline()
+    count = 6 * (wire.RINGS + 4)
+    flow.wait_for(lambda status: sum(file["is_committed"] for file in status["files"]) == count)
+    assert len(flow.run("reader", "cat $CAPIO_DIR/f_*")[1]) == count
+    killed(wrote)
+
+
+class _Table:
+    """Room for rings, without a file."""
+
+    def __init__(self):
+        self.bytes = memoryview(bytearray(wire.TABLE_NBYTES))
+
+    def reserve(self, offset, nbytes):
+        return self.bytes.cast("Q")
+
+
+def test_rings_are_given_once_and_read_in_their_order():
+    table = _Table()
+    rings = posts.Rings(table, "/d")
+    assert [rings.give(pid) for pid in (7, 8, 7)] == [0, 1, 0]
+    at, longs = wire.RINGS_AT + wire.RING_NBYTES, table.bytes.cast("Q")
+    for turn in range(2 * wire.POSTS):
+        name = f"n{turn}".encode()
+        wire.POST.pack_into(table.bytes, at + wire.RING_HEAD + turn % wire.POSTS * wire.POST_NBYTES, 0, len(name), name)
+        longs[at // 8] = turn + 1
+        assert rings.take() == [(8, f"/d/n{turn}")]
+    rings.done()
+    assert longs[at // 8 + 1] == 2 * wire.POSTS and rings.take() == []
+    assert [rings.give(pid) for pid in range(100, 140)] == [*range(2, wire.RINGS), *[-1] * (42 - wire.RINGS)]
+    rings.release(8)
+    assert rings.give(9) == 1 and rings.take() == []

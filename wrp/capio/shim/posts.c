@@ -1,0 +1,84 @@
+/* New files that are announced without asking: a process that makes several in a folder has a ring in the table, where it writes each
+   down before it makes it. The kernel tells the server of the file itself, and the server looks into the rings before it listens to that. */
+#include "shim.h"
+#include <pthread.h>
+#include <stdlib.h>
+
+#define FOLDERS 8
+static char *folders[FOLDERS];          /* where the server has said that the kernel tells it of new files */
+static unsigned last;
+static struct capio_ring *ring;
+static int has_asked;
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+
+static size_t folder_nbytes(const char *full) { return strrchr(full, '/') - full; }
+
+static int is_watched(const char *full)
+{
+    size_t n = folder_nbytes(full);
+    for (int i = 0; i < FOLDERS; i++)
+        if (folders[i] && strncmp(folders[i], full, n) == 0 && folders[i][n] == 0)
+            return 1;
+    return 0;
+}
+
+/* The folder of this path is one of those. */
+void capio_folder_is_watched(const char *full)
+{
+    if (pthread_mutex_trylock(&lock))
+        return;                         /* a signal handler's call, perhaps, inside of ours */
+    if (!is_watched(full)) {
+        char **at = &folders[last++ % FOLDERS];
+        free(*at);
+        *at = strndup(full, folder_nbytes(full));
+    }
+    pthread_mutex_unlock(&lock);
+}
+
+static struct capio_ring *own(void)
+{
+    struct capio_answer answer;
+    if (!has_asked) {
+        has_asked = 1;
+        if (capio_table() && capio_ask(CAPIO_TABLE, 0, 0, NULL, NULL, &answer) == 0 && answer.slot >= 0 && answer.slot < CAPIO_RINGS)
+            ring = &capio_table()->rings[answer.slot];
+    }
+    return ring;
+}
+
+/* 1 when a new file of this path may be posted. A path that the table knows has a past, which the server has to sort out first. */
+int capio_may_post(const char *full)
+{
+    if (getpid() != capio_pid() || strlen(full) - capio_dir_nbytes - 1 > sizeof ring->posts->path || pthread_mutex_trylock(&lock))
+        return 0;
+    int may = is_watched(full) && own();
+    pthread_mutex_unlock(&lock);
+    return may && !capio_is_listed(full) && capio_is_served();
+}
+
+/* 1 when it is posted, 0 when there is no room. */
+int capio_post(int flags, const char *full)
+{
+    int posted = 0;
+    if (pthread_mutex_trylock(&lock))
+        return 0;
+    uint64_t head = ring->head;
+    if (head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < CAPIO_POSTS) {
+        struct capio_post *post = &ring->posts[head % CAPIO_POSTS];
+        post->flags = flags;
+        post->path_nbytes = strlen(full) - capio_dir_nbytes - 1;
+        memcpy(post->path, full + capio_dir_nbytes + 1, post->path_nbytes);
+        __atomic_store_n(&ring->head, head + 1, __ATOMIC_SEQ_CST);
+        posted = 1;
+    }
+    pthread_mutex_unlock(&lock);
+    return posted;
+}
+
+/* In the child of a fork: the ring is the parent's. */
+void capio_posts_forked(void)
+{
+    lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
+    ring = NULL;
+    has_asked = 0;
+}
