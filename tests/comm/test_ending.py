@@ -7,7 +7,7 @@ import sys
 import pytest
 from harness.mpirun import job_environment, needs_mpirun, run_python
 
-from wrp.comm.ranks import ending
+from wrp.comm.ranks import run
 
 pytestmark = needs_mpirun
 _MAIN = """
@@ -183,11 +183,11 @@ def test_a_second_sigterm_ends_at_once():
 
 def test_sigterm_is_what_it_was_afterwards_and_others_keep_theirs():
     seen = []
-    assert ending.run(lambda ranks: seen.append(signal.getsignal(signal.SIGTERM))) == 0
+    assert run(lambda ranks: seen.append(signal.getsignal(signal.SIGTERM))) == 0
     assert callable(seen[0]) and signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     try:
-        assert ending.run(lambda ranks: seen.append(signal.getsignal(signal.SIGTERM))) == 0
+        assert run(lambda ranks: seen.append(signal.getsignal(signal.SIGTERM))) == 0
     finally:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
     assert seen[1] is signal.SIG_IGN

@@ -11,7 +11,7 @@ from wrp.cae.progress import Silent, progress
 from wrp.cae.resume import Finished
 from wrp.comm.command import Parser
 from wrp.comm.ranks import run
-from wrp.comm.ranks.ending import discard
+from wrp.comm.ranks.streams import discard
 from wrp.comm.sizes import format_size
 from wrp.cte import Store
 from wrp.errors import UsageError, WrpError

@@ -3,7 +3,7 @@
 import threading
 import time
 
-from wrp.comm.ranks.ending import discard
+from wrp.comm.ranks.streams import discard
 from wrp.comm.sizes import format_size
 
 _REDRAW_S = 0.2

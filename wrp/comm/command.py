@@ -5,7 +5,8 @@ import json
 import sys
 from contextlib import contextmanager
 
-from wrp.comm.ranks.ending import discard, run
+from wrp.comm.ranks.running import run
+from wrp.comm.ranks.streams import discard
 from wrp.errors import UsageError, WrpError
 
 

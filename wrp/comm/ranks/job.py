@@ -68,7 +68,7 @@ def _joined(comm):
     if _apart is not None:
         raise _apart
     try:
-        return join(comm)
+        return join(comm, forget)
     except WaitTimeout as error:
         _apart = error
         raise

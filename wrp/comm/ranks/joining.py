@@ -10,15 +10,15 @@ class World(MpiRanks):
     """All ranks of the job; owns the board and the groups."""
 
     _window = None
+    _forget = None              # to be called when it closes
     _closed = False
 
     def close(self):
         """Collective, idempotent. Must not be called while another collective call is on its way."""
-        from wrp.comm.ranks.job import forget
         if self._closed:
             return
         self._closed = True
-        forget()
+        self._forget()
         if self.broken:             # the others don't come: what MPI holds goes with the process
             return
         self.barrier("close of the ranks")
@@ -34,12 +34,13 @@ class World(MpiRanks):
         self.comm.Free()
 
 
-def join(comm):
-    """The World over an MPI communicator. Blocking calls of MPI come after a polled barrier only: nobody waits alone."""
+def join(comm, forget):
+    """The World over an MPI communicator, which calls `forget` when it closes. Blocking calls of MPI come after a polled barrier only: nobody waits alone."""
     from mpi4py import MPI
     members = tuple(range(comm.Get_size()))
     MpiRanks(comm, WORLD, members).barrier("world()")
     world = World(comm.Dup(), WORLD, members)
+    world._forget = forget
     machine = world.comm.Split_type(MPI.COMM_TYPE_SHARED, world.rank)
     neighbours = machine.allgather(world.rank)
     machine.Free()

@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from wrp.comm.ranks import ending
 from wrp.comm.ranks.group import Ranks
+from wrp.comm.ranks.streams import flush
 from wrp.comm.ranks.waiting import broken, wait
 from wrp.errors import UsageError, WaitTimeout
 
@@ -106,7 +106,7 @@ class MpiRanks(Ranks):
 
     def abort(self, code):
         from mpi4py import MPI
-        ending.flush()
+        flush()
         MPI.COMM_WORLD.Abort(code)
 
     def give_up(self, request, sentence):

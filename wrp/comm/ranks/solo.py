@@ -2,8 +2,8 @@
 
 import os
 
-from wrp.comm.ranks.ending import flush
 from wrp.comm.ranks.group import Ranks
+from wrp.comm.ranks.streams import flush
 
 
 class Solo(Ranks):
