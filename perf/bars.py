@@ -15,13 +15,10 @@ import numpy as np
 
 from blobs import measure
 from timing import in_turns, setting, write
-from wrp.comm.atomics import load as load_word
 from wrp.comm.ranks.solo import Solo
 from wrp.comm.sizes import format_size
 from wrp.cte import Store
 from wrp.cte.bench import cli as bench
-from wrp.cte.layout import NEXT
-from wrp.cte.table import table_nbytes
 from wrp.runtime.config import load
 
 MIB = 1 << 20
@@ -104,7 +101,7 @@ def many(folder, blobs):
     with Store.open(None, config=_configured(folder, "many", _RAM % (64 + blobs // 8192, blobs + 1024))) as store:
         put = [_timed(lambda: store.put_many("t", _names(start), row)) for start in range(0, blobs, _BATCH)]
         rows["put, last tenth / first, time per blob"] = _at_most(_growth(put, tenth), 1.5)
-        rows["index, B a blob"] = _at_most((table_nbytes(blobs) + load_word(store._catalog.at + NEXT)) / blobs, 200)
+        rows["index, B a blob"] = _at_most(store.statistics().index.nbytes / blobs, 200)
         get = [_timed(lambda: store.get_many("t", _names(start))) for start in range(0, blobs, _BATCH)]
         rows["get, last tenth / first, time per blob"] = _at_most(_growth(get, tenth), 1.5)
         rows["list, us a blob"] = _at_most(_timed(lambda: store.list("t")) / blobs * 1e6, 5)

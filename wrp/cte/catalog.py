@@ -21,6 +21,7 @@ from wrp.cte.table import homes_of, table_nbytes
 from wrp.cte.telemetry.counters import Counters
 from wrp.cte.telemetry.noted import TARGETS, Noted
 from wrp.cte.telemetry.ring import Telemetry
+from wrp.cte.telemetry.statistics import IndexStatistics
 from wrp.errors import OutOfSpace, WaitTimeout
 
 _READS = 200                    # tries of a reader before it takes the token
@@ -87,6 +88,10 @@ class Catalog:
 
     def __len__(self):
         return atomics.load(self.at + layout.LIVE)
+
+    def statistics(self):
+        """The IndexStatistics of now."""
+        return IndexStatistics(len(self), self._slots, table_nbytes(self._slots) + atomics.load(self.at + layout.NEXT))
 
     # reading
 

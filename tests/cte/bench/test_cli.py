@@ -27,7 +27,7 @@ def run(capsys, *arguments):
 
 
 @pytest.mark.parametrize("arguments", [("Put", 2, 4, "4k", 50), ("Get", 1, 1, "4k", 20), ("PutGet", 2, 3, "20000", 10), ("PutGet", 1, 4, "1k", 30, "--async"),
-                                       ("Get", 2, 4, "4k", 50, "--jitted"), ("PutGet", 1, 2, "64k", 6, "--compression", "zlib")], ids=str)
+                                       ("Get", 2, 4, "4k", 50, "--jitted"), ("Put", 2, 1, "300k", 12, "--fresh"), ("PutGet", 1, 2, "64k", 6, "--compression", "zlib")], ids=str)
 def test_what_is_measured(arguments, capsys):
     result = run(capsys, *arguments, "--verify")
     case, threads, _, size, count = arguments[:5]
@@ -39,7 +39,25 @@ def test_what_is_measured(arguments, capsys):
         assert 0 < speeds["min"] <= speeds["avg"] <= speeds["max"] and found["MB_per_s"] <= threads * speeds["max"] * 1.001
         assert found["MB_per_s"] == pytest.approx(threads * count * result["options"]["io_size"] / found["elapsed_s"] / 1e6)
         assert 0 < latency["p50"] <= latency["p99"] <= latency["p99.9"] <= latency["max"] <= found["elapsed_s"] * 1e9
+    assert result["options"]["fresh"] == ("--fresh" in arguments)
     assert result["verified"] and result["wrong"] == 0 and result["blobs"] == threads * count
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_the_warm_up_gives_memory_its_pages(monkeypatch, fresh):
+    """All clients put what they will put, at once, and nothing of it is left when time runs."""
+    seen = []
+    put, cool_down = Work.put, Work.cool_down
+
+    def counted(self):
+        seen.append((self.tag, len(self.names), [tag for tag in self._store.tags() if "warm-up" in tag]))
+        return put(self)
+    monkeypatch.setattr(Work, "put", counted)
+    monkeypatch.setattr(Work, "cool_down", lambda self: (seen.append("removed"), cool_down(self)))
+    cli.measure(world(), cli.parse(["Put", "2", "3", "4k", "20", *["--fresh"] * fresh]))
+    count = 3 if fresh else 20
+    assert seen[:4] == [("tag_t0 warm-up", count, []), ("tag_t1 warm-up", count, ["tag_t0 warm-up"]), "removed", "removed"]
+    assert sorted(seen[4:]) == [("tag_t0", 20, []), ("tag_t1", 20, [])]
 
 
 def test_a_folder_is_flushed_and_stays_without_the_blobs(tmp_path, capsys):

@@ -3,6 +3,7 @@
 import os
 import time
 
+import numpy as np
 import pytest
 from wrp.comm.ranks import world
 from wrp.cte import Store
@@ -53,7 +54,7 @@ def test_reads_are_counted_from_ram_and_from_files(open_store):
     store.get("t", "a")
     store.move("t", "a", "file")
     store.get("t", "a"), store.get("t", "a")
-    tags, targets = store.statistics()
+    tags, targets, _ = store.statistics()
     assert (tags["t"].reads, tags["t"].blobs, tags["t"].by_target) == (3, 1, {1: 3000})
     assert targets[0].counts[:2] == (1, 3000) and targets[0].counts.written_nbytes == 3000
     assert targets[1].counts == (2, 6000, 1, 3000) and targets[1].nbytes == 3000
@@ -68,6 +69,17 @@ def test_reads_are_counted_from_ram_and_from_files(open_store):
     assert store.changed(pattern="other.*") == []
 
 
+def test_what_the_index_takes(open_store):
+    store = open_store(memory=True)
+    before = store.statistics().index
+    assert before.names == 0 and before.most >= 1 << 16 and before.nbytes > 8 * before.most
+    store.put_many("t", [f"b{number}" for number in range(1000)], np.zeros((1000, 8), np.uint8))
+    full = store.statistics().index
+    assert full.names == 1001 and full.most == before.most and 100 <= (full.nbytes - before.nbytes) / 1000 <= 200
+    store.destroy("t")
+    assert store.statistics().index == (0, before.most, full.nbytes)        # the next blobs take the same memory
+
+
 def test_off_by_its_key(tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("storage: [{path: 'ram::t', bdev_type: ram, capacity_limit: 8m}]\nperformance: {telemetry_entries: 0}\n")
@@ -75,7 +87,7 @@ def test_off_by_its_key(tmp_path):
         store.put("t", "a", DATA), store.get("t", "a")
         with pytest.raises(UsageError, match="performance.telemetry_entries"):
             store.telemetry()
-        tags, targets = store.statistics()
+        tags, targets, _ = store.statistics()
         assert tags["t"].reads == 1 and targets[0].counts.reads == 0         # the catalog counts reads for itself
 
 

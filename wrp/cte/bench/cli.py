@@ -56,6 +56,9 @@ def measure(ranks, options):
         with ranks.agreed("warming up"):
             for work in works:
                 work.warm_up()
+        with ranks.agreed("removing what has warmed up"):
+            for work in works:
+                work.cool_down()
         phases = {"memcpy": phase.figures(ranks, phase.run(ranks, "copy", _copies(options)), options.io_size * options.io_count, 0)}
         for name in _CASES[options.test_case]:
             phases[name] = _measured(store, options, works, name)
@@ -130,6 +133,7 @@ def _lines(result):
     options = result["options"]
     yield (f"{result['test_case']}: {result['size']} ranks, {options['threads']} threads each, depth {options['depth']}, {options['io_count']} blobs of "
            f"{format_size(options['io_size'])} a thread")
+    yield f"  puts go into memory that {'has no pages yet' if options['fresh'] else 'has its pages'}"
     for name, found in result["phases"].items():
         speeds, latency = found["thread_MB_per_s"], found["latency_ns"]
         yield (f"  {name}: {found['MB_per_s']:,.1f} MB/s together, {found['operations_per_s']:,.0f}/s, {found['elapsed_s'] * 1e3:,.2f} ms, {found['failed']} failed; "
@@ -155,6 +159,7 @@ def _parser():
     add("--compression", metavar="TEXT", help="of the tags, e.g. 'zstd fast' or dynamic")
     add("--async", dest="is_async", action="store_true", help="hand over by futures of the client instead of one call for many")
     add("--jitted", action="store_true", help="gets by a jitted loop of a client without the GIL")
+    add("--fresh", action="store_true", help="put into memory that has no pages yet (default: all blobs are put once before, untimed, and removed)")
     add("--verify", action="store_true", help="read everything once more and compare it with what was put")
     add("--json", action="store_true", help="print the result as JSON")
     return parser

@@ -30,15 +30,27 @@ class Work:
         self.error = None
 
     def warm_up(self):
-        """Put and get one group of blobs of a tag of its own, and remove it: nothing is loaded or compiled while time runs."""
-        tag, names = self.tag, self.names
-        self.tag, self.names = f"{tag} warm-up", names[:self._options.depth]
+        """Put and get blobs of a tag of its own, which stay until `cool_down`: nothing is loaded or compiled while time runs.
+
+        They are as many as will be put, so that the memory for all of them has its pages; with the option `fresh` one group.
+        """
+        tag, names, first = self.tag, self.names, self.names[:self._options.depth]
+        self.tag, self.names = self._warm_tag, first if self._options.fresh else names
         try:
-            self.put(), self.get()
+            self.put()
+            self.names = first
+            self.get()
         finally:
-            if self._store.exists(self.tag):
-                self._store.destroy(self.tag)
             self.tag, self.names, self.failed = tag, names, 0
+
+    def cool_down(self):
+        """Remove what `warm_up` has put. When all clients have put theirs: they are to have memory of their own."""
+        if self._store.exists(self._warm_tag):
+            self._store.destroy(self._warm_tag)
+
+    @property
+    def _warm_tag(self):
+        return f"{self.tag} warm-up"
 
     def put(self):
         """Put all blobs once: durations in ns, one for each operation."""

@@ -4,7 +4,7 @@ from wrp.cte import names
 from wrp.cte.calls.base import Calls, no_tag
 from wrp.cte.calls.info import info_of
 from wrp.cte.records import BLOB, TAG, full_name
-from wrp.cte.telemetry import Op, changed_between, of_tags, of_targets
+from wrp.cte.telemetry import Op, Statistics, changed_between, of_tags, of_targets
 
 
 class Listing(Calls):
@@ -89,6 +89,6 @@ class Listing(Calls):
         return changed_between((record for record in self._catalog.scan(kind=BLOB) if matches(record.tag)), since, until, limit)
 
     def statistics(self):
-        """({tag: TagStatistics}, {target: TargetStatistics}) of this node; target 0 is its ram, files count from 1."""
+        """Statistics(tags, targets, index) of this node: by tag, by target (0 is its ram, files count from 1), and what the index takes."""
         records = self._catalog.scan()
-        return of_tags(records), of_targets(records, self._noted.counters.read())
+        return Statistics(of_tags(records), of_targets(records, self._noted.counters.read()), self._catalog.statistics())

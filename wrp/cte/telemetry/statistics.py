@@ -1,6 +1,7 @@
-"""Statistics of tags and targets: pure functions over records of the catalog and counters."""
+"""Statistics of tags, targets and the index: pure functions over records of the catalog and counters."""
 
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from wrp.cte.records import BLOB
 from wrp.cte.telemetry.counters import Counts
@@ -29,6 +30,23 @@ class TargetStatistics:
     blobs: int = 0
     nbytes: int = 0
     counts: Counts = Counts()
+
+
+class IndexStatistics(NamedTuple):
+    """names: tags and blobs that the node's catalog has; most: that it can have; nbytes: memory of their table, which is there from the beginning,
+    and of the records that there have ever been at once."""
+
+    names: int
+    most: int
+    nbytes: int
+
+
+class Statistics(NamedTuple):
+    """tags: {tag: TagStatistics}; targets: {target: TargetStatistics}; index: IndexStatistics."""
+
+    tags: dict
+    targets: dict
+    index: IndexStatistics
 
 
 def of_tags(records):
