@@ -4,7 +4,8 @@
 
 Contenders take turns on a file system in memory and on one on a disk (--folder). What is plain runs without the shim where no server watches.
 Unmanaged calls are those that don't concern CAPIO_DIR, and "open and close" is the mean of the two. Opens are 200 us of computing apart; one after the
-other they also wait for what the server does about the close before.
+other they also wait for what the server does about the close before. "apart" is a writer and a reader at once that don't know of each other, on the plain
+file system: what these cores and this memory can do. "polling" are small files read as CAPIO 2 does, without its server (capio_polling.c).
 """
 
 import argparse
@@ -34,9 +35,11 @@ def pairs(nbytes):
 
 def taken(flow, writer, reader, name):
     """Seconds of writer and reader alone, one after the other, and of both at once through the server."""
-    plain, managed = flow.plain / name, flow.managed / name
+    plain, managed, other = flow.plain / name, flow.managed / name, flow.plain / f"other-{name}"
     found = {"writer": flow.seconds((None, *writer(plain))), "reader": flow.seconds((None, *reader(plain)))}
+    found["apart"] = flow.seconds((None, *writer(other)), (None, *reader(plain)))
     remove(plain)
+    remove(other)
     found["at_once"] = flow.seconds(("writer", *writer(managed)), ("reader", *reader(managed)))
     remove(managed)
     return found
@@ -60,16 +63,25 @@ def streams(flow, arguments):
     return found
 
 
-def small_files(flow, arguments):
+def small_files(flow, folder, arguments):
     """Seconds of many files of 4 KiB through a folder."""
-    count = arguments.files
-    return medians([taken(flow, lambda path: [*PROGRAM, "fill", path, count, 4096], lambda path: [*PROGRAM, "drain", path, count, 4096],
-                          f"many-{turn}") for turn in range(arguments.rounds)])
+    count, polling = arguments.files, compiled(folder, "capio_polling.c")
+
+    def fill(path):
+        return [*PROGRAM, "fill", path, count, 4096]
+
+    def one(name):
+        found, polled = taken(flow, fill, lambda path: [*PROGRAM, "drain", path, count, 4096], name), flow.plain / f"polled-{name}"
+        found["polling"] = flow.seconds((None, *fill(polled)), (None, polling, "watch", polled, count), (None, polling, "read", polled, count, 4096))
+        remove(polled)
+        return found
+
+    return medians([one(f"many-{turn}") for turn in range(arguments.rounds)])
 
 
 def calls(flow, folder, count, rounds):
     """{call: {plain, shim}} in ns: what no server need know of (the fastest batch), opens below CAPIO_DIR and a read that has its bytes (medians)."""
-    program, found = compiled(folder), {}
+    program, found = compiled(folder, "capio_calls.c"), {}
     outside = flow.plain / "outside"
     outside.write_bytes(bytes(4096))
     for call in ("read", "write", "stat", "open and close"):
@@ -94,9 +106,9 @@ def by_turns(flow, figure, rounds, words, step="reader"):
     return {"plain": statistics.median(plain), "shim": statistics.median(managed)}
 
 
-def compiled(folder):
-    program = Path(folder, "calls")
-    subprocess.run([shim.compiler(), "-O2", "-o", program, Path(__file__).with_name("capio_calls.c")], check=True, timeout=120)
+def compiled(folder, source):
+    program = Path(folder, source).with_suffix("")
+    subprocess.run([shim.compiler(), "-O2", "-o", program, Path(__file__).with_name(source)], check=True, timeout=120)
     return program
 
 
@@ -116,6 +128,7 @@ def compared(places, call, start):
             found[f"{program}, {place}: at once / {what}"] = (took["at_once"] / alone, "<=", 0.6 if "computing" in program else 1.15)
         took = parts["small_files"]
         found[f"small files, {place}: plain, one after the other / at once"] = ((took["writer"] + took["reader"]) / took["at_once"], ">=", 0.5)
+        found[f"small files, {place}: polling / at once"] = (took["polling"] / took["at_once"], ">=", 5)
     extra = {name: one["shim"] - one["plain"] for name, one in call.items()}
     found["unmanaged call, more by the shim, ns"] = (max(value for name, value in extra.items() if "unmanaged" in name), "<=", 50)
     for what, name in (("reading", "open-read"), ("writing", "open-write")):
@@ -142,7 +155,7 @@ def main():
         return write(arguments.out, {"setting": before, "skipped": "there is no C compiler, so no shim"})
     for place, parent in (("memory", MEMORY), ("disk", arguments.folder)):
         with tempfile.TemporaryDirectory(prefix="wrp-perf-", dir=parent) as folder, Flow(folder, arguments.files) as flow:
-            places[place] = {"streams": streams(flow, arguments), "small_files": small_files(flow, arguments)}
+            places[place] = {"streams": streams(flow, arguments), "small_files": small_files(flow, folder, arguments)}
             if place == "memory":
                 call, start = calls(flow, folder, arguments.calls, arguments.rounds), starts(flow, 20 * arguments.rounds)
     write(arguments.out, {"setting": before, "nbytes": format_size(parse_size(arguments.nbytes)), "files": arguments.files,

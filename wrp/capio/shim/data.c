@@ -38,13 +38,14 @@ static ssize_t stream(int fd, struct capio_fd *of, mover call, void *with, size_
         of->nbytes += n;
         if (done >= wanted)
             return done;
-        if (n > 0) {
+        if (n > 0)
             waited_ns = 0;
-            continue;
-        }
         /* What says that it is over was looked at before the bytes: this is the end */
-        if (over || (done && waited_ns >= pause_ns()))
+        if (n == 0 && (over || (done && waited_ns >= pause_ns())))
             return done;
+        /* A writer is in the middle of a write: who reads on the heels of it gets crumbs, and both take turns for the file's pages */
+        if (over)
+            continue;
         if (!capio_still_open(fd, of)) {
             over = 1;
             continue;
