@@ -142,6 +142,7 @@ class Batch:
 
     def _forget(self):
         self._records, self._replaced, self._removed = {}, set(), set()
+        self.expect(0)
 
     def commit(self):
         """Make everything visible and durable. Collective; returns the sorted Entries of all ranks, the same on every rank."""

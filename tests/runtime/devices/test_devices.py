@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from stress.churn import churn
 
+from wrp.comm.extents import extents_free
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, StoreError, UsageError, WrpError
 from wrp.runtime import bdev
@@ -168,21 +169,24 @@ def test_a_closed_device_gives_its_leases_back(runtime):
         device.lease(1)
 
 
-def test_what_is_expected_is_leased_at_once_and_nothing_else_changes(runtime, monkeypatch):
-    device = runtime.device("m", "ram", 64 << 20)
+def test_what_is_expected_is_leased_at_once_and_goes_back_when_it_is_not_in_use(runtime, monkeypatch):
+    device = runtime.device("m", "ram", 64 * MIB)
     asked = []
     allocate = device._allocate
     monkeypatch.setattr(device, "_allocate", lambda *sizes: asked.append(sizes) or allocate(*sizes))
-    device.expect(40 << 20)
-    places = [device.lease(1 << 20) for _ in range(40)]
-    assert len(asked) == 1 and len(set(places)) == 40 and device.remaining == 24 << 20
+    device.expect(40 * MIB)
+    places = [device.lease(MIB) for _ in range(40)]
+    assert len(asked) == 1 and len(set(places)) == 40 and device.remaining == 24 * MIB
     device.expect(1 << 40)
-    more = [device.lease(1 << 20) for _ in range(24)]
+    more = [device.lease(MIB) for _ in range(24)]
     with pytest.raises(OutOfSpace):
-        device.lease(1 << 20)
+        device.lease(MIB)
+    device.expect(0)
     for offset in places + more:
-        device.give_back(offset, 1 << 20)
-    assert device.free == device.remaining == 64 << 20
+        device.give_back(offset, MIB)
+    assert device.free == device.remaining == 64 * MIB
+    assert extents_free(device._extents) >= 64 * MIB - 2 * device._most        # for others
+    device.lease(64 * MIB)
 
 
 def test_view_is_the_memory_itself(runtime):

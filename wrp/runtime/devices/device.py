@@ -85,7 +85,7 @@ class Device:
         refusal = None
         for least, most in ((max(size, self._unit // _PART), max(size, self._unit, min(self._expected, _AHEAD))), (size, size)):
             try:
-                if self._add_lease(least, most):
+                if self._add_lease(least, most, size):
                     self._unit = min(2 * self._unit, self._most)
                     return self._leases.take(size)
             except OutOfSpace as error:
@@ -96,12 +96,12 @@ class Device:
         # pieces of several leases may be neighbours: they join in the node's table
         if refusal is None and self._leases.free:
             self._drain()
-            if self._add_lease(size, size):
+            if self._add_lease(size, size, size):
                 return self._leases.take(size)
         raise self._full(size, refusal)
 
-    def _add_lease(self, least, most):
-        """Lease a run of the node's free space; False when there is none. Raises OutOfSpace when it can't be backed."""
+    def _add_lease(self, least, most, size):
+        """Lease a run of the node's free space for pieces of `size`; False when there is none. Raises OutOfSpace when it can't be backed."""
         run, nbytes = self._allocate(least, most)
         if run < 0:
             return False
@@ -110,7 +110,10 @@ class Device:
         except BaseException:
             self._free_run(run, nbytes)
             raise
-        self._leases.add(run, nbytes)
+        # several leases of a usual length: what isn't in use any more goes back to the node by whole leases
+        step = max(1, self._most // size) * size
+        for start in range(0, nbytes, step):
+            self._leases.add(run + start, min(step, nbytes - start))
         self._expected -= nbytes
         return True
 
