@@ -8,8 +8,10 @@ import random
 
 import numpy as np
 
-from wrp.comm import extents, index, ring
+from wrp.comm import atomics, extents, ring
 from wrp.comm.streaming import copy_streaming
+from wrp.cte import layout, table
+from wrp.cte.heap import heap_give, heap_take
 from wrp.runtime import queues, tasks
 from wrp.runtime.meter import histogram
 from wrp.runtime.waiting import heap, period
@@ -33,17 +35,36 @@ def ring_steps(at, rng):
         yield ring.ring_count(at), ring.ring_pushed(at)
 
 
-def index_steps(at, rng):
-    index.index_format(at, 64, 32)
-    for number in range(800):
-        key, kind = rng.randrange(40), rng.randrange(4)
-        if kind == 0:
-            yield index.index_remove(at, key * 977, key, at + _NBYTES - 64)
-        elif kind == 1:
-            yield index.index_find(at, key * 977, key, at + _NBYTES - 64)
-        else:
-            yield index.index_insert(at, key * 977, key, number, -number, at + _NBYTES - 64)
-        yield index.index_count(at)
+def table_steps(at, rng):
+    for place, word in ((layout.TABLE, 4096), (layout.HOMES, 64), (layout.LIMIT, 32), (layout.HEAP, 16384), (layout.NEXT, layout.FIRST * layout.UNIT),
+                        (layout.BACKED, _NBYTES - 16384), (layout.HEAP_NBYTES, _NBYTES - 16384)):
+        atomics.store(at + place, word)
+    for _ in range(600):
+        k1 = rng.randrange(40)
+        k0 = k1 * 0x3C6EF372FE94F82B - (1 << 62)
+        k0 = (k0 + (1 << 63)) % (1 << 64) - (1 << 63)
+        yield table.table_find(at, k0, k1)
+        slot, number = table.table_locate(at, k0, k1)
+        kind = rng.randrange(4)
+        if kind == 0 and number:
+            table.table_drop(at, slot)
+            heap_give(at, number)
+            table.table_settled(at)
+        elif kind == 1 and not number and table.table_has_room(at, 1):
+            table.table_add(at, slot, k0, _record(at, k0, k1, rng))
+        elif kind == 2 and number:
+            table.table_replace(at, slot, k0, _record(at, k0, k1, rng))
+            heap_give(at, number)
+            table.table_settled(at)
+        yield atomics.load(at + layout.LIVE), slot, number
+
+
+def _record(at, k0, k1, rng):
+    number = heap_take(at, rng.randrange(100, 600))
+    record = layout.record_at(at, number)
+    atomics.store(record + layout.KEY0, k0)
+    atomics.store(record + layout.KEY1, k1)
+    return number
 
 
 def extents_steps(at, rng):
@@ -105,7 +126,7 @@ def copy_steps(at, rng):
         yield number
 
 
-STEPS = {function.__name__: function for function in (ring_steps, index_steps, extents_steps, heap_steps, record_steps, queue_steps,
+STEPS = {function.__name__: function for function in (ring_steps, table_steps, extents_steps, heap_steps, record_steps, queue_steps,
                                                      histogram_steps, copy_steps)}
 
 

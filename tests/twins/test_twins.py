@@ -8,7 +8,8 @@ import numba
 import pytest
 from twins import operations
 
-from wrp.comm import atomics, index
+from wrp.comm import atomics
+from wrp.cte import table
 
 
 def test_jitted_or_not_the_same_comes_out():
@@ -20,7 +21,7 @@ def test_jitted_or_not_the_same_comes_out():
 
 @pytest.mark.skipif(not numba.config.DISABLE_JIT, reason="the JIT is on: bin/test runs this once more with NUMBA_DISABLE_JIT=1")
 def test_kernels_are_plain_functions_and_words_are_words():
-    assert not hasattr(index.index_find, "py_func")
+    assert not hasattr(table.table_find, "py_func")
     words, at = operations.memory()
     assert atomics.add(at, (1 << 63) - 1) == 0 and atomics.add(at, 1) == (1 << 63) - 1 and words[0] == -(1 << 63)
     assert atomics.swap(at, 5, 6) == -(1 << 63) and atomics.exchange(at, 7) == -(1 << 63) and atomics.load(at) == 7
