@@ -85,7 +85,7 @@ def _use_runtime(runtime, folder):
         runtime.pool("admin", "admin").call(method)
     _use_tasks(runtime.pool("warm", "warm"))
     Meeting(runtime.pool("warm.meetings", "meeting"), 0, 1).barrier()
-    for kernel in (rooms.come, rooms.wait, rooms.give_up, rooms.forget):          # of those who come late
+    for kernel in (rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive):          # of those who come late
         kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
     for kind in ("ram", "file"):
         device = runtime.device(f"warm.{kind}", kind, _CAPACITY, os.path.join(folder, "data"))

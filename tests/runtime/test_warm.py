@@ -29,7 +29,7 @@ from wrp.runtime.postman import quick, serving
 warm.main()
 for kernel in (tasks.task_submit, tasks.task_wait, asking.ask, asking.await_task, tasks.task_free, pythonworker.python_finish, worker.worker_loop, tasks.task_hand, tasks.task_watch,
                batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve, ways.ways_send, ways.ways_come,
-               ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, serving.served_new, quick.post_finish, quick.turns, quick.pause, quick.sent_end,
+               ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive, serving.served_new, quick.post_finish, quick.turns, quick.pause, quick.sent_end,
                quick.turn_of_other, inline.run_inline, cached._take, cached._clear):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """

@@ -68,16 +68,23 @@ def credit_read(credit, before):
 @kernel
 def way_post(way, letter, count):
     """Put `count` words from the address `letter` on into the ring; False when it is full. `way_send` makes them go."""
-    posted, capacity = atomics.load(way + POSTED), atomics.load(way + CAPACITY)
-    if posted - atomics.load(way + TAKEN) >= capacity:
-        atomics.store(way + TAKEN, credit_read(atomics.load(way + CREDIT_HERE), atomics.load(way + TAKEN)))
-        if posted - atomics.load(way + TAKEN) >= capacity:
-            return False
-    slot = atomics.load(way + SLOTS) + posted % capacity * SLOT
+    if not way_has_room(way):
+        return False
+    posted = atomics.load(way + POSTED)
+    slot = atomics.load(way + SLOTS) + posted % atomics.load(way + CAPACITY) * SLOT
     atomics.copy(slot + 16, letter, 8 * count)
     slot_seal(slot, posted + 1)
     atomics.store(way + POSTED, posted + 1)
     return True
+
+
+@kernel
+def way_has_room(way):
+    """True when `way_post` would put a letter into the ring."""
+    posted, capacity = atomics.load(way + POSTED), atomics.load(way + CAPACITY)
+    if posted - atomics.load(way + TAKEN) >= capacity:
+        atomics.store(way + TAKEN, credit_read(atomics.load(way + CREDIT_HERE), atomics.load(way + TAKEN)))
+    return posted - atomics.load(way + TAKEN) < capacity
 
 
 @kernel

@@ -15,20 +15,19 @@ from wrp.runtime.calling import call_handler
 # Byte offsets in a driver
 TURN, OF, LANE = 0, 8, 16
 DRIVER_WORDS = 3
-_FRUITLESS = 2              # turns before others may have the core
+FRUITLESS = 2               # turns before others may have the core
 
-# Words of a way: addresses of the segment, of its free records and of the lane; the pool's number; ns to spin; the driver or 0
+# Byte offsets in a way: addresses of the segment, of its free records and of the lane; the pool's number; ns to spin; the driver's address or 0
+BASE, FREE, TO, POOL, SPIN, DRIVER = (8 * number for number in range(6))
 WAY_WORDS = 6
 DONE, OPEN, NO_ROOM = 0, 1, 2
 SPIN_LEAST_NS = 1000
 
 
-def way_of(pool):
-    """The words of a Pool's way, an array that lives as long as it."""
+def way_of(pool, driver):
+    """The words of a Pool's way, an array that lives as long as somebody uses it."""
     node = pool._node
-    words = np.zeros(WAY_WORDS, np.int64)
-    words[:] = node.address, pool._free, pool._lane, pool.number, max(node.spin_ns, SPIN_LEAST_NS), pool._driver
-    return words
+    return np.array([node.address, pool._free, pool._lane, pool.number, max(node.spin_ns, SPIN_LEAST_NS), driver], np.int64)
 
 
 @kernel
@@ -61,7 +60,7 @@ def await_task(task, driver, spin_ns, slice_us):
         fruitless = 0 if drive(driver) != 0 else fruitless + 1
         if atomics.now_ns() >= until:
             break
-        if fruitless == _FRUITLESS:
+        if fruitless == FRUITLESS:
             atomics.yield_core()            # another node may need this core
             fruitless = 0
     if atomics.load(task + tasks.STATE) == tasks.DONE:
@@ -74,11 +73,11 @@ def await_task(task, driver, spin_ns, slice_us):
 def ask(way, method, count, a0, a1, a2, a3, a4, a5):
     """Submit a task and spin for its end: (DONE, its code, its results), (OPEN, its record's offset, -) or (NO_ROOM, what refused it, -).
     `way`: address of its words."""
-    base, free, driver = atomics.load(way), atomics.load(way + 8), atomics.load(way + 40)
-    offset = hand_over((base, free, atomics.load(way + 16), driver), atomics.load(way + 24), method, count, (a0, a1, a2, a3, a4, a5))
+    base, free, driver = atomics.load(way + BASE), atomics.load(way + FREE), atomics.load(way + DRIVER)
+    offset = hand_over((base, free, atomics.load(way + TO), driver), atomics.load(way + POOL), method, count, (a0, a1, a2, a3, a4, a5))
     if offset < 0:
         return NO_ROOM, offset, (0, 0, 0, 0)
-    if not await_task(base + offset, driver, atomics.load(way + 32), 0):
+    if not await_task(base + offset, driver, atomics.load(way + SPIN), 0):
         return OPEN, offset, (0, 0, 0, 0)
     code, v0, v1, v2, v3 = tasks.task_result(base + offset)
     tasks.task_free(base, free, offset)

@@ -58,7 +58,7 @@ class Pool:
         """See whether calls can be made by one kernel, and for what."""
         self._is_plain = not (self._is_attached or self._asks or self._join)
         if self._is_plain:
-            self._words = way_of(self)
+            self._words = way_of(self, self._driver)
             self._ask = self._words.ctypes.data
 
     def towards(self, query, method=0, args=()):

@@ -1,4 +1,4 @@
-"""Meetings of ranks and of threads over a pool. Holds for any number of ranks."""
+"""Meetings of ranks and of threads over a pool. Holds for any number of ranks and nodes."""
 
 import os
 import subprocess
@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-from wrp.comm import atomics
+from wrp.comm import atomics, remote
 from wrp.comm.ranks import world
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime.config import load
@@ -22,9 +22,11 @@ from wrp.runtime.runtime import Runtime
 pytestmark = pytest.mark.mpi
 
 
-@pytest.fixture
-def pool(tmp_path):
-    (tmp_path / "c.yaml").write_text("runtime: {timeout_s: 25, segment_capacity: 32m}")
+@pytest.fixture(params=[True] + [False] * (world().nodes > 1), ids=lambda has_symbols: "" if has_symbols else "in-python")
+def pool(request, tmp_path, monkeypatch):
+    if not request.param:           # as with a library of MPI in which its functions aren't found
+        monkeypatch.setattr(remote, "calls_of", lambda window, comm: None)
+    (tmp_path / "c.yaml").write_text("runtime: {timeout_s: 25, segment_capacity: 32m}\nnetworking: {mailbox_depth: 8}")
     with Runtime(world(), load(str(tmp_path / "c.yaml"), {})) as runtime:
         yield runtime.pool("meetings", "meeting", shards=2)
 
@@ -100,8 +102,6 @@ def test_many_rounds_are_open_at_once(pool):
 
 
 def test_a_participant_killed_inside_holds_up_nobody(pool):
-    if pool._node.count > 1:
-        pytest.skip("participants of several nodes meet in a container")
     gone = subprocess.Popen(["true"])
     gone.wait()
     table, ranks = table_of(pool), world()
@@ -125,6 +125,41 @@ def asked(table, key):
     words[[rooms.TABLE, rooms.HOLDER, rooms.KEY, rooms.PARTICIPANTS]] = table, os.getpid() << 32 | 77, key, 2
     words[[rooms.SLICE, rooms.TIMEOUT, rooms.NUMBER]] = 10_000, 10_000_000, -1
     return words
+
+
+def test_one_that_has_given_up_is_known_everywhere(pool):
+    ranks, key = world(), 7000
+    if ranks.rank == 0:
+        with pytest.raises(WaitTimeout):
+            Meeting(pool, 0, 2, key).barrier(timeout_s=0.1)
+    ranks.barrier("the first one has given up")
+    time.sleep(0.3)
+    if ranks.rank == ranks.size - 1:                    # the round was forgotten, and is another now
+        with pytest.raises(WaitTimeout):
+            Meeting(pool, 1, 2, key).barrier(timeout_s=0.2)
+    ranks.barrier("so has the second one")
+
+
+def test_two_who_come_for_different_things_do_not_meet(pool):
+    ranks, key = world(), 7100
+    outcome = None
+    if ranks.rank in (0, ranks.size - 1):
+        meeting = Meeting(pool, int(ranks.rank != 0), 2, key)
+        try:
+            outcome = meeting.reduce(1, timeout_s=1) if ranks.rank == 0 else meeting.barrier(timeout_s=1)
+        except (UsageError, WaitTimeout) as error:
+            outcome = type(error)
+    ends = [end for number, end in enumerate(ranks.gather(outcome, "what came of it")) if number in (0, ranks.size - 1)]
+    assert set(ends) <= {UsageError, WaitTimeout} and (UsageError in ends or ranks.size == 1)
+
+
+def test_values_come_from_every_node_however_late(pool):
+    ranks = world()
+    meeting = Meeting(pool, ranks.rank, ranks.size, 7200)
+    for number in range(3):
+        if ranks.rank == number % ranks.size:
+            time.sleep(0.1)                             # the others sleep by then
+        assert meeting.gather(number - ranks.rank) == [number - rank for rank in range(ranks.size)]
 
 
 def test_refusals(pool):

@@ -1,4 +1,4 @@
-"""Inside: how a participant meets others who share its node's memory. What happens there is in `rooms`."""
+"""Inside: how a participant meets others in the memory of its node, where other nodes' arrivals come too. What happens there is in `rooms`."""
 
 import itertools
 import os
@@ -9,7 +9,7 @@ import numpy as np
 from wrp.comm import atomics
 from wrp.comm.lock import is_alive
 from wrp.errors import UsageError
-from wrp.runtime import lanes
+from wrp.runtime import asking, lanes
 from wrp.runtime.future import Watch
 from wrp.runtime.meeting import rooms
 from wrp.runtime.meeting.point import MEET
@@ -30,6 +30,16 @@ class Inside:
         for place, word in ((rooms.TABLE, table), (rooms.HOLDER, holder), (rooms.KEY, who.key), (rooms.PARTICIPANT, who.participant), (rooms.NUMBER, -1),
                             (rooms.PARTICIPANTS, who.participants), (rooms.SPIN, self._node.spin_ns), (rooms.OUT, self._values.ctypes.data)):
             self._ask[place] = word
+        if self._node.count > 1:
+            self._tell_others(who.pool)
+
+    def _tell_others(self, pool):
+        """Prepare what tells the other nodes: a word to this node's postman, that of a task without a container."""
+        self._postman = pool._turned(pool._slot.number, self._node.layout.postman, None)
+        self._ask[rooms.TELLS] = 1
+        if not pool._is_attached:
+            self._way = asking.way_of(self._postman, self._node.driver)
+            self._ask[rooms.WAY] = self._way.ctypes.data
 
     def meet(self, kind, value, timeout_s):
         """Come to the next round and wait for its end: its result, of a gathering the list of all values."""
@@ -63,14 +73,27 @@ class Inside:
             code = rooms.come(self._address)
         while code in (rooms.OPEN, rooms.LOCKED):
             self._node.check_open()
+            if self._ask[rooms.UNTOLD]:
+                self._tell(rooms.COME)
+                self._ask[rooms.UNTOLD] = 0
+                code = rooms.wait(self._address, self._node.spin_ns)
+                continue
             if watch.is_due():
                 self._who.pool._check_worker(MEET)
             self._let_go(code)
             code = rooms.give_up(self._address) if watch.is_over() else rooms.wait(self._address, 0)
         if code == rooms.LATE:
+            if self._ask[rooms.TELLS]:
+                self._tell(rooms.GONE)
             raise self._who.late(number, self._limit_s)
         if code == rooms.MISMATCH:
             raise self._who.other(number)
+
+    def _tell(self, what):
+        """Have the postman tell the other nodes, waiting for room where there is none."""
+        ask = self._ask
+        self._postman.post(what, ask[rooms.KEY], ask[rooms.NUMBER], ask[rooms.WHICH], ask[rooms.PARTICIPANT] << 32 | ask[rooms.PARTICIPANTS],
+                           ask[rooms.VALUE], ask[rooms.TIMEOUT], timeout_s=self._limit_s)
 
     def _let_go(self, code):
         """Free the token of a participant that was killed while it had it."""

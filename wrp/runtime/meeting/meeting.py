@@ -1,4 +1,4 @@
-"""Meeting: what one participant of meetings calls. Who shares a node's memory meets there, see `inside`; others by tasks, see `across`."""
+"""Meeting: what one participant of meetings calls. Few enough meet in the memory of their nodes, see `inside`; others by tasks, see `across`."""
 
 from operator import index
 
@@ -26,7 +26,8 @@ class Meeting:
         if not 0 <= participant < participants:
             raise UsageError(f"there is no participant {participant} among {participants}")
         who = Who(pool, _word(key), participant, participants)
-        table = table_of(pool) if pool._node.count == 1 and participants <= rooms.MOST else None
+        # every participant decides alike
+        table = table_of(pool) if participants <= rooms.MOST and pool.containers.nodes == pool._node.count else None
         self._way = Across(who) if table is None else Inside(who, table)
 
     def barrier(self, timeout_s=None):

@@ -1,8 +1,9 @@
-"""MeetingPoint: the module `meeting`, whose containers let participants of several nodes wait for each other. For those of one node see `rooms`."""
+"""MeetingPoint: the module `meeting`, whose containers let participants wait for each other who are too many for a room, see `rooms`."""
 
 import os
 from collections import OrderedDict
 
+from wrp.comm import atomics
 from wrp.errors import UsageError
 from wrp.runtime import pools
 from wrp.runtime.meeting import rooms
@@ -21,8 +22,8 @@ def table_of(pool):
 
 def forget(node, pid):
     """A process of the node has died: it doesn't take part in the rounds any more that it waited in. True when that is done."""
-    tables = [_table(node.segment, number) for number in range(pools.MOST)] if node.count == 1 else ()
-    return all([rooms.forget(table, os.getpid() << 32, pid) for table in tables if table is not None])
+    tables = [_table(node.segment, number) for number in range(pools.MOST)]
+    return all([rooms.forget(table, os.getpid() << 32, pid, node.count) for table in tables if table is not None])
 
 
 def _table(segment, number):
@@ -39,12 +40,12 @@ class MeetingPoint:
         self._rounds, self._gathered = {}, OrderedDict()
 
     def started(self, pool):
-        """Where all participants are on one node they meet in its memory."""
-        if pool._node.count == 1:
-            segment, name = pool._node.segment, f"runtime.rooms.{pool._slot.number}"
-            with segment.placing(name, rooms.NBYTES) as (offset, created):
-                if created:
-                    segment.reserve(offset, rooms.NBYTES)
+        """Make the node's rooms, and note where they lie for its postman."""
+        segment, name = pool._node.segment, f"runtime.rooms.{pool._slot.number}"
+        with segment.placing(name, rooms.NBYTES) as (offset, created):
+            if created:
+                segment.reserve(offset, rooms.NBYTES)
+        atomics.store(pool._slot.params, offset)
 
     async def meet(self, kind, key, number, participant, participants, value):
         """Wait until all have come to round `number` of `key`: the result of the round (kind GATHER: fetch it by `part`)."""

@@ -48,6 +48,12 @@ class Far:
         """Send a word that means nothing else."""
         self._post(node, TASKS, (RING, 0))
 
+    def tell_all(self, letter):
+        """Send the letter to every node that isn't silent."""
+        for node, peer in self._peers.items():
+            if not peer.is_lost:
+                self._post(node, TASKS, letter)
+
     def hear(self, node):
         """A letter has come from the node."""
         peer = self._peers[node]

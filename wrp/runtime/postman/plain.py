@@ -1,5 +1,7 @@
 """Plain: what the postman in Python knows of plain tasks, which the kernel of `quick` moves without it."""
 
+import os
+
 import numpy as np
 
 from wrp.comm import atomics
@@ -10,6 +12,7 @@ from wrp.runtime.inline import run_inline
 from wrp.runtime.postman import quick
 
 _TURNS_NS = 20_000_000      # the kernel comes back to Python this often, for its clocks
+_HOLDER = 0x7FFFFFFF        # in place of a thread's id: whichever thread has the kernel
 
 
 class Plain:
@@ -20,6 +23,7 @@ class Plain:
 
     def __init__(self, node, lane_offset, mail, busy_ns, longest_ns):
         self._base, self._names, self._mail = node.address, mail.names, mail
+        self.holder = os.getpid() << 32 | _HOLDER
         self._words = np.zeros(quick.WORDS, np.int64)
         self._nodes = np.zeros((node.count, quick.NODE_WORDS), np.int64)
         self._sent, self._served = (np.zeros((quick.ROWS, quick.ROW_WORDS), np.int64) for _ in range(2))
@@ -33,7 +37,8 @@ class Plain:
                             (quick.SERVED, self._served.ctypes.data), (quick.COME, self._come.ctypes.data), (quick.KNOCKS, mail.knocks.ctypes.data),
                             (quick.HEARD_KNOCKS, mail.heard.ctypes.data), (quick.NODE, node.number), (quick.WAY_COUNT, mail.count),
                             (quick.RANKS, len(mail.heard)), (quick.BUSY, busy_ns), (quick.LONGEST, longest_ns),
-                            (quick.ACTIVE_AT, atomics.now_ns()), (quick.FOR_PYTHON, -1), (quick.SLOW, not self.is_quick), (quick.HELD, 1)):
+                            (quick.ACTIVE_AT, atomics.now_ns()), (quick.FOR_PYTHON, -1), (quick.SLOW, not self.is_quick), (quick.HELD, 1),
+                            (quick.HOLDER, self.holder)):
             self._words[place // 8] = word
         self._driver = np.zeros(asking.DRIVER_WORDS, np.int64)
         if self.is_quick:

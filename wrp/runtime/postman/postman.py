@@ -13,11 +13,12 @@ from wrp.runtime.joint import aggregate_of
 from wrp.runtime.postman.fan import Fan
 from wrp.runtime.postman.far import Far
 from wrp.runtime.postman.joins import Joins
+from wrp.runtime.postman.meets import Meets
 from wrp.runtime.postman.plain import Plain
 from wrp.runtime.postman.quick import WORKED, post_finish
 from wrp.runtime.postman.serving import Serving
-from wrp.runtime.postman.work import CANCEL, PING, RING, Work
-from wrp.runtime.routing.address import unpack
+from wrp.runtime.postman.work import CANCEL, MEET, PING, RING, Work
+from wrp.runtime.routing.address import is_far, unpack
 
 _AT_ONCE = 64                   # tasks, or letters of a box, taken before something else
 _LOOK_S = 0.002                 # between two looks for a pool that isn't there yet
@@ -46,6 +47,7 @@ class Postman:
         self._joins = Joins(node.number, self.run)
         self._own, self._theirs = {}, {}            # handles of tasks of this node by record, of others by (node, number)
         self._early = deque()                       # tasks for pools that aren't there yet
+        self._meets = Meets(node, self._slot, self._plain.holder, self._net_timeout_s)
         self._slots, self._rings = {}, deque()
         self._listen_ns = self._knocked_ns = 0
         self.on_ring = lambda: None
@@ -92,6 +94,7 @@ class Postman:
         for node, box in come:
             worked |= self._read(node, box)
         self._look_early()
+        self._meets.turn()
         worked |= self._joins.turn()
         worked |= self._far.turn()
         self._mail.send()
@@ -114,7 +117,7 @@ class Postman:
     @property
     def _is_calm(self):
         """True while nothing here waits for a clock or for room."""
-        return self._joins.is_calm and not self._is_slow
+        return self._joins.is_calm and self._meets.is_calm and not self._is_slow
 
     def _look(self):
         worked = False
@@ -155,12 +158,22 @@ class Postman:
         if words[_CANCEL] or words[_DUE] and time.monotonic_ns() >= words[_DUE]:
             self._finish(offset, tasks.CANCELLED if words[_CANCEL] else tasks.DEADLINE, ())
             return
+        if not is_far(words[_POOL]):
+            self._announce(words)
+            self._finish(offset, 0, ())
+            return
         slot, first, count, net_timeout_s, joins = unpack(words[_POOL])
         join = tuple(self._words[(offset + tasks.LOCALS) // 8:][:2].tolist()) if joins else None
         work = Work(self._node.table.key(slot), first, count, words[_METHOD], tuple(words[_ARGS:_ARGS + words[_COUNT]]), words[_DUE],
                     net_timeout_s, join, self._node.number)
         self._own[offset] = handle = _Handle()
         handle.attach(self._guarded(work, partial(self._finish, offset)))
+
+    def _announce(self, words):
+        """Tell all other nodes of a participant of a meeting, see `rooms.tell`."""
+        key, number, which, who, value, timeout = words[_ARGS:_ARGS + tasks.ARGUMENTS]
+        letter = (MEET, 0, *self._node.table.key(words[_POOL]), words[_METHOD], key, number, which, who >> 32, who & 0xFFFFFFFF, value, timeout)
+        self._far.tell_all(letter)
 
     def _finish(self, offset, code, values):
         self._own.pop(offset, None)
@@ -184,6 +197,8 @@ class Postman:
                 self._far.pong(node)
             elif words[0] == RING:
                 self.on_ring()
+            elif words[0] == MEET:
+                self._meets.take(words)
             elif words[0] == CANCEL:
                 theirs = self._theirs.get((node, words[1]))
                 if theirs is not None:

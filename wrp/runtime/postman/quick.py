@@ -9,12 +9,13 @@ below 0, those of Python above.
 from wrp.comm import atomics, onesided
 from wrp.comm.jit import kernel
 from wrp.comm.mailbox import REPLIES, TASKS
-from wrp.comm.ways import WAY_NBYTES, way_comes, way_drop, way_look, way_post, ways_send
+from wrp.comm.ways import WAY_NBYTES, way_comes, way_drop, way_has_room, way_look, way_post, ways_send
 from wrp.runtime import lanes, pools, tasks
 from wrp.runtime.calling import call_handler
 from wrp.runtime.inline import is_short
+from wrp.runtime.meeting import rooms
 from wrp.runtime.postman.serving import served_new
-from wrp.runtime.postman.work import REPLY, TASK
+from wrp.runtime.postman.work import MEET, REPLY, TASK
 from wrp.runtime.routing.address import CONTAINER_BITS, SLOT_BITS
 
 ROWS = 1024             # tasks of this side, and of others, under way at once; more go through Python
@@ -35,7 +36,8 @@ SLOW, FOR_PYTHON, LEFT, RINGING = (8 * n for n in range(28, 32))
 HELD, WANTED, PENDING, DRIVEN_AT = (8 * n for n in range(32, 36))
 # whose short tasks may be run here (RUN 0: nobody's): address of the kernel that does, of the worker's context, number of its lane, and which are short, see `inline`
 RUN, CONTEXT, RUN_LANE, SHORTS = (8 * n for n in range(36, 40))
-WORDS = 40
+HOLDER = 8 * 40         # the word of who makes turns, as holder of tokens
+WORDS = 41
 
 # of a node
 HEARD, FLYING, LOST = 0, 8, 16          # when it was heard of (ns), plain tasks that it has, 1: it is silent
@@ -207,7 +209,10 @@ def _way(quick, node, box):
 def _take(quick, offset):
     """Send a task that has just come in; False when it isn't plain: then it is for Python."""
     row = 0
-    if offset & 1 == 0 and atomics.load(quick + SLOW) == 0:
+    if offset & 1 == 0 and atomics.load(atomics.load(quick + BASE) + offset + tasks.POOL) >> SLOT_BITS == 0:
+        if _announced(quick, offset):
+            return True
+    elif offset & 1 == 0 and atomics.load(quick + SLOW) == 0:
         row = _row_take(quick, SENT, FREE_SENT)
     if row and _sent(quick, offset, row):
         lanes.lane_done(atomics.load(quick + LANE))     # its way is no work of this node: a flush doesn't wait for other nodes
@@ -216,6 +221,36 @@ def _take(quick, offset):
         _row_give(quick, SENT, FREE_SENT, row)
     atomics.store(quick + FOR_PYTHON, offset)
     return False
+
+
+@kernel
+def _announced(quick, offset):
+    """Tell all other nodes of a participant of a meeting, see `rooms.tell`; False when that isn't possible now."""
+    task, letter, ways = atomics.load(quick + BASE) + offset, atomics.load(quick + LETTER), atomics.load(quick + WAY_COUNT)
+    for node in range(ways // 2 + 1):
+        if node != atomics.load(quick + NODE) and (atomics.load(_node(quick, node) + LOST) or not way_has_room(_way(quick, node, TASKS))):
+            return False
+    high, low = pools.pool_key(pools.pool_entry(atomics.load(quick + TABLE), atomics.load(task + tasks.POOL)))
+    who, args = atomics.load(task + tasks.ARGS + 24), task + tasks.ARGS
+    for place, word in enumerate((MEET, 0, high, low, atomics.load(task + tasks.METHOD), atomics.load(args), atomics.load(args + 8), atomics.load(args + 16),
+                                  who >> 32, who & 0xFFFFFFFF, atomics.load(args + 32), atomics.load(args + 40))):
+        atomics.store(letter + 8 * place, word)
+    for node in range(ways // 2 + 1):
+        if node != atomics.load(quick + NODE):
+            way_post(_way(quick, node, TASKS), letter, 4 + rooms.NEWS_WORDS)
+    lanes.lane_done(atomics.load(quick + LANE))
+    tasks.task_finish(atomics.load(quick + BASE), atomics.load(quick + FREE), offset, 0)
+    return True
+
+
+@kernel
+def _met(quick, letter):
+    """Note what another node tells of a participant; False when that isn't possible now."""
+    slot = pools.pool_find(atomics.load(quick + TABLE), atomics.load(letter + 16), atomics.load(letter + 24))
+    if slot < 0:
+        return False
+    place = atomics.load(pools.pool_entry(atomics.load(quick + TABLE), slot) + pools.PARAMS)
+    return place != 0 and rooms.arrive(atomics.load(quick + BASE) + place, atomics.load(quick + HOLDER), letter + 32) == 0
 
 
 @kernel
@@ -300,7 +335,9 @@ def _answered(quick, letter):
 
 @kernel
 def _serve(quick, node, letter):
-    """Hand a task of another node to its worker; False when that isn't possible, or not the next thing to do."""
+    """Hand a task of another node to its worker, or note who has come to a meeting; False when that isn't possible, or not the next thing to do."""
+    if atomics.load(letter) == MEET:
+        return _met(quick, letter)
     if atomics.load(letter) != TASK or atomics.load(letter + 40) != 1 or atomics.load(quick + SLOW):
         return False
     table = atomics.load(quick + TABLE)

@@ -4,7 +4,7 @@ import time
 from typing import NamedTuple
 
 # Kinds of letters among tasks, and among replies
-TASK, CANCEL, PING, JOIN, RING = 1, 2, 3, 4, 5
+TASK, CANCEL, PING, JOIN, RING, MEET = 1, 2, 3, 4, 5, 6
 REPLY, PONG = 1, 2
 
 _FIRST_ARGUMENT = 12
