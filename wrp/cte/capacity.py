@@ -28,9 +28,9 @@ class Sizes:
         return self.targets[0].capacity
 
 
-def sizes_of(config, folder, known, nodes=1):
+def sizes_of(config, folder, known):
     """Sizes for a node. `folder`: None when nothing is to be written there; `known`: names that it already holds. Raises ConfigError."""
-    wanted = wanted_of(config, folder is not None, nodes, _default_ram, lambda: _default_file(folder))
+    wanted = wanted_of(config, folder is not None, _default_ram, lambda: _default_file(folder))
     return Sizes(tuple(with_speed(each, folder) for each in wanted), _slots(config, known), uuid.uuid4().hex[:12])
 
 

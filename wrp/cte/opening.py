@@ -111,7 +111,7 @@ def _open(parts, path, key):
     cipher = cipher_of(parts.folder, ranks, key, parts.write and not known) if path is not None else None
     with ranks.agreed("sizing the tiers"):
         replicas = _replicas(parts)
-        sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known), ranks.nodes)
+        sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known))
     sizes = ranks.share(sizes, "sizes of the tiers")
     parts.runtime = Runtime(ranks, parts.config)
     with ranks.agreed("making the tiers"):

@@ -1,6 +1,7 @@
 """The blob store as its users see it: opened, flushed, closed, its tiers. What is done with blobs is in calls/, batches of all ranks in batch.py."""
 
 from wrp.cte import opening
+from wrp.cte.adding import add
 from wrp.cte.batch import Batch
 from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
 from wrp.cte.changes import Changes
@@ -81,29 +82,31 @@ class Store(Writing, Editing, Reading, Listing):
         return self._tiers.infos()
 
     def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
-        """Another target of the node for as long as the store is open; its TargetInfo. Collective.
+        """Another target of every node; its TargetInfo. Collective.
 
-        kind : "ram", "file" (scratch space; `name` is an absolute path, which its file's name begins with), "noop" or "gpu"
-        capacity : bytes; score : 0 to 1, -1: by its speed; persistence : "volatile" or, the default of a file, "temporary"
+        kind : "ram", "file" (`name` is an absolute path, which its file's name begins with), "noop" or "gpu"
+        capacity : bytes on each node; score : 0 to 1, -1: by its speed
+        persistence : "volatile" or, the default of a file, "temporary": it is there as long as the store is open; of a file "long_term": for good, as if it
+                      stood in the configuration of this job; a later job reads what lies there, and puts new bytes there if its configuration says so
         Raises UsageError, OutOfSpace, StoreError: there is no such target then.
         """
         with self.ranks.agreed(f"adding target {name!r}"):
-            self._check_one_node(f"adding target {name!r}")
+            self._writable()
             wanted = wanted_later(name, kind, capacity, score, persistence)
             if any(target.name == name for target in self.targets()):
                 raise UsageError(f"there is a target {name!r} in the store")
         wanted = self.ranks.share_of(lambda: with_speed(wanted, self.folder), f"measuring target {name!r}")
-        self._tiers.add(wanted)
+        add(self._parts, wanted)
         return next(target for target in self.targets() if target.name == name)
 
     def remove_target(self, name):
-        """Take a target out that isn't the first ram or a file that lasts, after its blobs have moved to others. Collective.
+        """Take a target out of every node that isn't the first ram or a file that lasts, after its blobs have moved to others. Collective.
 
         It takes no new bytes from the begin of the call on. Raises UsageError, OutOfSpace when the others have no room for its blobs: it stays, and
         every blob where it was; WaitTimeout when a batch that is under way has bytes there: it stays. Its memory goes back when the store is closed.
         """
         with self.ranks.agreed(f"removing target {name!r}"):
-            self._check_one_node(f"removing target {name!r}")
+            self._writable()
             number = removable(self.targets(), name)
             self._tiers.leave(number)
         try:
@@ -114,11 +117,6 @@ class Store(Writing, Editing, Reading, Listing):
             self._tiers.stay(number)
             raise
         self._tiers.drop(number)
-
-    def _check_one_node(self, what):
-        self._writable()
-        if self.ranks.nodes > 1:
-            raise UsageError(f"{what}: a job of {self.ranks.nodes} nodes has the targets that it was opened with, those of `storage` in the configuration")
 
     def target_name(self, number):
         """Name of the target of this number, as `extents` gives it; of a data file its path, below the store's folder where it lies there. Local."""

@@ -62,14 +62,16 @@ class Tiers:
             if self._runtime.ranks.local_rank == 0:
                 os.unlink(path)
 
-    @staticmethod
-    def _scratch_path(number, wanted, token):
-        return f"{wanted.place}-{token}-{number & 0xFF}"
+    def _scratch_path(self, number, wanted, token):
+        return f"{wanted.place}-{token}-{self._runtime.ranks.node}-{number & 0xFF}"
 
     # while the store is open
 
     def add(self, wanted):
-        """Another target that doesn't outlast the job. Collective over the node. Raises OutOfSpace, StoreError; then there is none."""
+        """Number of another target that doesn't outlast the job, which takes bytes from `show` on. Collective over the node.
+
+        Raises OutOfSpace, StoreError; then there is none.
+        """
         number = extra_number(wanted.kind, self._next)
         self._next += 1
         try:
@@ -79,7 +81,28 @@ class Tiers:
                 with suppress(OSError):
                     os.unlink(self._scratch_path(number, wanted, self._token))
             raise
+        return number
+
+    def add_file(self, wanted):
+        """The same of a target that lasts: the newest data file of this node. The folder's header knows it already."""
+        ranks, files = self._runtime.ranks, self._folder.header["files"]
+        number = next(number for number in range(files - ranks.nodes, files) if number % ranks.nodes == ranks.node)
+        self._next += 1                 # a file of this number may have been undone: the runtime still has its device
+        device = self._runtime.device(f"file{number}.{self._next}", "file", wanted.capacity, self._folder.data_path(number), metrics=_metrics(wanted))
+        self._devices, self._wanted = {**self._devices, number + 1: device}, {**self._wanted, number + 1: wanted}
+        return number + 1
+
+    def show(self):
+        """What was added takes bytes of this process."""
         self._changed()
+
+    def undo(self, number):
+        """What was added, and not shown, goes: another node has none. On every rank."""
+        if self._runtime.ranks.local_rank == 0:
+            self.clear(number)
+            if is_durable(number):
+                os.unlink(self._folder.data_path(number - 1))
+        self._devices, self._wanted = ({other: each for other, each in table.items() if other != number} for table in (self._devices, self._wanted))
 
     def leave(self, number):
         """A target takes no new bytes from this process."""

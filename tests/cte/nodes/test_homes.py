@@ -8,8 +8,8 @@ from wrp.cte.nodes.homes import home_of
 from wrp.cte.nodes.store import NodesStore
 from wrp.runtime.routing import Containers, PoolQuery
 
-# what is right as it is in Store: it concerns no blob, is made of other calls, or refuses several nodes
-_THE_SAME = {"open", "compression", "set_compression", "add_target", "remove_target", "target_name"}
+# what is right as it is in Store: it concerns no blob, or is made of other calls
+_THE_SAME = {"open", "compression", "set_compression"}
 
 
 def test_every_call_of_a_store_is_one_of_several_nodes_too():

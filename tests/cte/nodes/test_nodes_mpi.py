@@ -8,7 +8,7 @@ import pytest
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.nodes.homes import home_of
-from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, UsageError, WaitTimeout
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, StoreError, UsageError, WaitTimeout
 from wrp.runtime.config import load
 
 pytestmark = pytest.mark.mpi
@@ -234,6 +234,27 @@ def _one_call(store, ranks, made, known):
         with store.batch("random") as batch:
             batch.put(tag, str(10 + ranks.rank), value)
         known.update({(tag, str(10 + rank)): value for rank in range(ranks.size)})
+
+
+def test_targets_of_every_kind_are_read_from_every_node(tmp_path):
+    """Ram beside the first, a scratch file; noop says what it is."""
+    ranks = world()
+    path, scratch = tmp_path / "conf.yaml", ranks.share(str(tmp_path / "scratch"), "where")
+    path.write_text(f"storage: [{{path: 'ram::a', capacity_limit: 8m, score: 0.1}}, {{path: 'ram::b', capacity_limit: 16m}}, {{path: {scratch}, bdev_type: file, "
+                    "persistence_level: temporary, capacity_limit: 16m}, {path: nothing, bdev_type: noop}]\n")
+    with Store.open(None, ranks, load(path)) as store:
+        assert [target.kind for target in store.targets()] == ["ram", "ram", "file", "noop"]
+        turns(ranks, lambda rank: [store.put("t", f"{rank}.{size}", data(rank + size, size)) for size in SIZES])
+        for name in ("ram::b", scratch, "ram"):
+            turns(ranks, lambda rank: [store.move("t", f"{rank}.{size}", name) for size in SIZES if size])
+            for rank in range(ranks.size):
+                assert store.get_many("t", [f"{rank}.{size}" for size in SIZES]) == [data(rank + size, size) for size in SIZES]
+                assert store.get("t", f"{rank}.{SIZES[4]}", 7, 20_000) == data(rank + SIZES[4], SIZES[4])[7:20_007]
+            ranks.barrier("all have looked")
+        turns(ranks, lambda rank: store.move("t", f"{rank}.1000", "nothing"))
+        with pytest.raises(StoreError, match="forgets what it is given"):
+            store.get("t", f"{(ranks.rank + 1) % ranks.size}.1000")
+        ranks.barrier("all have looked")
 
 
 def test_space_comes_back_to_the_node_whose_file_it_is(shared_folder):

@@ -139,7 +139,7 @@ ADDED = [
     (("x", "ram", "1m"), "give it at least 4096"),
     (("x", "ram", MIB, 2.0), "score 2.0 is outside 0 to 1"),
     (("x", "ram", MIB, 1.0, "eternal"), "persistence 'eternal' is none of"),
-    (("/x", "file", MIB, 1.0, "long_term"), "put it under `storage` in the configuration"),
+    (("x", "ram", MIB, 1.0, "long_term"), "only files last"),
     (("ram::test", "ram", MIB), "there is a target 'ram::test' in the store"),
 ]
 REMOVED = [("x", "there is no target 'x' in the store: it has ram::test, data"), ("ram::test", "the first ram of the store"), ("data", "holds what outlasts the job")]
@@ -229,17 +229,46 @@ def test_readers_writers_and_flushes_while_targets_come_and_go(open_store, tmp_p
     settled(store)
 
 
+def test_files_that_last_are_of_the_store_from_then_on(open_store, tmp_path):
+    """Their bytes come back without the configuration, and with it they take new ones; a job that only reads sees them, too."""
+    store, path = open_store(ram="1m", file="1m"), str(tmp_path / "more")
+    info = store.add_target(path, "file", 8 * MIB, persistence="long_term")
+    assert (info.name, info.persistence, info.capacity, info.path) == (path, "long_term", 8 * MIB, info.path) and info.path.startswith(path)
+    data = {str(number): os.urandom(MIB) for number in range(6)}
+    for blob, each in data.items():
+        store.put("t", blob, each)
+    settled(store)
+    store.close()
+    for write in (False, True):
+        store = open_store(write=write, ram="1m", file="1m")
+        assert {blob: store.get("t", blob) for blob in store.list("t")} == data
+        assert any(store.target_name(extent[0]) == info.path for blob in data for extent in store.extents("t", blob))
+        if write:
+            with pytest.raises(UsageError, match="from an earlier job: put it under `storage`"):
+                store.add_target(path, "file", 8 * MIB, persistence="long_term")
+            with pytest.raises(UsageError, match="holds what outlasts the job|there is no target"):
+                store.remove_target(path)
+        store.close()
+    with open_store(memory=True) as store, pytest.raises(UsageError, match="can't be long_term in a store in memory"):
+        store.add_target(path, "file", 8 * MIB, persistence="long_term")
+
+
+def test_a_file_that_cannot_be_made_leaves_the_folder_as_it_was(store, tmp_path):
+    before = open(os.path.join(store.folder, "STORE"), "rb").read()
+    with pytest.raises(StoreError, match="can't be opened"):
+        store.add_target(str(tmp_path / "no" / "more"), "file", MIB, persistence="long_term")
+    assert open(os.path.join(store.folder, "STORE"), "rb").read() == before and names(store) == ["ram::test", "data"]
+    store.put("t", "a", b"x" * MIB)
+    store.flush()
+    assert store.get("t", "a") == b"x" * MIB
+
+
 @pytest.mark.mpi
 def test_all_ranks_add_and_remove_together(shared_folder, tmp_path):
     ranks = world()
     path = tmp_path / "targets.yaml"
     path.write_text("storage: [{path: 'ram::r', capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 32m}]\n")
     with Store.open(shared_folder, ranks, config=load(path)) as store:
-        if ranks.nodes > 1:
-            for change in (lambda: store.add_target("more", "ram", 4 * MIB), lambda: store.remove_target("ram::r")):
-                with pytest.raises(UsageError, match=f"a job of {ranks.nodes} nodes has the targets that it was opened with"):
-                    change()
-            return
         scratch = ranks.share(str(tmp_path / "scratch"), "where")
         for name, kind in (("more", "ram"), (scratch, "file")):
             assert store.add_target(name, kind, 4 * MIB).name == name
@@ -259,3 +288,32 @@ def test_all_ranks_add_and_remove_together(shared_folder, tmp_path):
             store.remove_target("ram::r")
         with pytest.raises(NoSuchBlob):
             store.get("t", "nobody")
+
+
+@pytest.mark.mpi
+def test_a_target_that_one_node_cannot_make_is_none(shared_folder, tmp_path, monkeypatch):
+    ranks = world()
+    path = tmp_path / "targets.yaml"
+    path.write_text("storage: [{path: 'ram::r', capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 32m}]\n")
+    scratch = ranks.share(str(tmp_path / "more"), "where")
+    with Store.open(shared_folder, ranks, config=load(path)) as store:
+        made = store._tiers._runtime.device
+
+        def refused(*_, **__):
+            raise OutOfSpace("this node's disk is full")
+        for kind, persistence in (("ram", None), ("file", "temporary"), ("file", "long_term")):
+            monkeypatch.setattr(store._tiers._runtime, "device", refused if ranks.node == ranks.nodes - 1 else made)
+            with pytest.raises(OutOfSpace, match="this node's disk is full"):
+                store.add_target(scratch, kind, 4 * MIB, persistence=persistence)
+            assert names(store) == ["ram::r", "data"] and not [name for name in os.listdir(os.path.dirname(scratch)) if name.startswith("more")]
+            ranks.barrier("all have looked")
+        monkeypatch.setattr(store._tiers._runtime, "device", made)
+        store.add_target(scratch, "file", 4 * MIB, persistence="long_term")
+        store.put("t", f"{ranks.rank}", bytes([ranks.rank]) * 3_000_000)
+        store.put("t", f"{ranks.rank} there", b"x" * 90_000, min_persistence="long_term")
+        ranks.barrier("all have put")
+        assert not any(extent[0] == 0 for extent in store.extents("t", f"{ranks.rank} there"))
+        ranks.barrier("all have looked")
+    with Store.open(shared_folder, ranks, config=load(path)) as store:
+        assert all(store.get("t", f"{rank}") == bytes([rank]) * 3_000_000 and store.get("t", f"{rank} there") == b"x" * 90_000 for rank in range(ranks.size))
+        ranks.barrier("all have looked")

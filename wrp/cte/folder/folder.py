@@ -179,8 +179,21 @@ class Folder:
                     taken.setdefault((None, skipped % nodes), []).append(skipped)
                 files = number + 1
                 if place is not None:
-                    places[str(number)] = {"place": place, "path": f"{place}-{self.header['id'][:12]}-{number}"}
+                    places[str(number)] = self._placed(place, number)
         return files, places
+
+    def has_place(self, place):
+        """True when data files were made for this place."""
+        return any(each["place"] == place for each in self.header.get("places", {}).values())
+
+    def add_files(self, nodes, place):
+        """Name one more data file for each node of the job, in a place; durable when it returns. Rank 0 only."""
+        first = self.header["files"]
+        more = {str(number): self._placed(place, number) for number in range(first, first + nodes)}
+        self.change_header(format=PLACED, files=first + nodes, places={**self.header.get("places", {}), **more})
+
+    def _placed(self, place, number):
+        return {"place": place, "path": f"{place}-{self.header['id'][:12]}-{number}"}
 
     def _write_header(self, header):
         replace(os.path.join(self.path, "STORE"), json.dumps(header, indent=1).encode() + b"\n")

@@ -7,12 +7,12 @@ from dataclasses import astuple
 
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, extents_of
-from wrp.cte.records import RAM, full_name
+from wrp.cte.records import full_name
 from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
 from wrp.errors import NoSuchTag
 
-SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed")
+SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch")
 _MOST = 4 << 20                 # bytes of blobs in one answer
 
 
@@ -25,13 +25,13 @@ class Answering:
     def table(self):
         """{name: function} of what can be asked."""
         own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
-               "blobs", "changed", "lease", "fill", "hold", "give_back", "flush")
+               "blobs", "changed", "lease", "fill", "fetch", "hold", "give_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
     # blobs
 
-    def put(self, tag, blob, data, offset, score, compression, generation):
+    def put(self, tag, blob, data, offset, score, compression, generation, persistence):
         """Store.put of bytes, or of extents that another node has filled here; they are the blob then, or given back."""
         if not isinstance(data, bytes):
             extents = extents_of(data)
@@ -39,7 +39,7 @@ class Answering:
                 self._here._changes.publish(tag, blob, extents, sum(extent[2] for extent in extents), score, None, generation)
                 return None
             data = self._taken(extents)
-        outcome = self._here.put(tag, blob, data, offset, score, compression, generation)
+        outcome = self._here.put(tag, blob, data, offset, score, compression, generation, persistence)
         return astuple(outcome) if outcome is not None else None
 
     def append(self, tag, blob, data):
@@ -144,26 +144,31 @@ class Answering:
 
     # space
 
-    def lease(self, nbytes, ram_only):
-        """Extents without a checksum for so many bytes, which the caller fills; in the first ram only where that is asked for."""
+    def lease(self, nbytes, wish):
+        """Extents without a checksum for so many bytes where the fields of a Wish say, which the caller fills."""
         tiers, extents = self._parts.tiers, []
-        wish = Wish(target=RAM) if ram_only else Wish()
         try:
             for start in range(0, nbytes, PIECE):
                 size = min(PIECE, nbytes - start)
-                extents.append((*tiers.lease(size, False, wish), size, 0))
+                extents.append((*tiers.lease(size, False, Wish(*wish)), size, 0))
         except BaseException:
             tiers.give_back(extents)
             raise
         return extents
 
     def fill(self, target, offset, data):
-        """Write into a leased extent of a file."""
+        """Write into a leased extent that isn't in the first ram."""
         self._parts.tiers.write(target, offset, data)
 
-    def hold(self, data):
-        """Extents that hold the bytes."""
-        return pieces.write(self._parts.tiers, data)
+    def fetch(self, target, offset, nbytes):
+        """Bytes of a target that other nodes can't read."""
+        data = bytearray(nbytes)
+        self._parts.tiers.read(target, offset, data)
+        return bytes(data)
+
+    def hold(self, data, wish):
+        """Extents that hold the bytes, where the fields of a Wish say."""
+        return pieces.write(self._parts.tiers, data, wish=Wish(*wish))
 
     def give_back(self, extents):
         self._parts.tiers.give_back(extents_of(extents))

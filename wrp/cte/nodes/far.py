@@ -2,14 +2,16 @@
 
 from wrp.comm.checksum import crc32
 from wrp.cte import pieces
-from wrp.cte.nodes.wire import INLINE, extents_of
+from wrp.cte.nodes.wire import INLINE, PORTION, extents_of
 from wrp.cte.records import RAM
+from wrp.cte.targetnumbers import is_durable
+from wrp.cte.targets import Wish
 
 _FILLED = 512 << 10             # bytes of a file's extent that one question carries
 
 
 class Far:
-    """One other node; reads as Tiers do. Its ram is reached by one-sided MPI, its files lie in the store's folder.
+    """One other node; reads as Tiers do. Its first ram is reached by one-sided MPI, its files that last lie where all nodes read them; other targets it is asked for.
 
     base : offset of its ram in its segment; tiers : of this node; asking : its home
     """
@@ -23,22 +25,24 @@ class Far:
         """Fill `out` (writable, contiguous)."""
         if target == RAM:
             self._remote.get(self.node, self._base + offset, out)
-        else:
+        elif is_durable(target):
             self._tiers.read(target, offset, out)
+        else:
+            view = memoryview(out).cast("B")
+            for start in range(0, len(view), PORTION):
+                part = view[start:start + PORTION]
+                part[:] = self._asking.ask(self.node, "fetch", target, offset + start, len(part))
 
     def load(self, extent, out):
         """Fill `out` with a whole extent; the crc32 of its bytes."""
         self.read(extent[0], extent[1], out)
         return crc32(out)
 
-    def carry(self, view, ram_only=False):
-        """Extents of the node that hold a copy of `view` (memoryview of bytes): they belong to the caller. Raises OutOfSpace.
-
-        ram_only : in its first ram
-        """
-        if len(view) <= INLINE and not ram_only:
-            return extents_of(self._asking.ask(self.node, "hold", bytes(view)))
-        extents = extents_of(self._asking.ask(self.node, "lease", len(view), ram_only))
+    def carry(self, view, wish=Wish()):
+        """Extents of the node that hold a copy of `view` (memoryview of bytes) where it is wished: they belong to the caller. Raises OutOfSpace."""
+        if len(view) <= INLINE:
+            return extents_of(self._asking.ask(self.node, "hold", bytes(view), wish))
+        extents = extents_of(self._asking.ask(self.node, "lease", len(view), wish))
         try:
             return self._filled(extents, view)
         except BaseException:

@@ -8,6 +8,7 @@ from wrp.comm.checksum import crc32
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, record_of
 from wrp.cte.records import RAM
+from wrp.cte.targets import Wish
 from wrp.errors import Corrupt, OutOfSpace, WaitTimeout
 
 _NAMES = 4096                   # in one question
@@ -63,7 +64,7 @@ class Keepers:
     def _hand_over(self, keeper, record, data):
         """Have a node keep these bytes; why it has no room for them, or None."""
         try:
-            sent = self._sent(keeper, data, True)
+            sent = self._sent(keeper, data, Wish(target=RAM))
         except OutOfSpace as error:
             self._net.at(keeper, "keep", [(None, [record.name, record.stamp])])
             return str(error)
@@ -80,11 +81,11 @@ class Keepers:
             return None
         return data
 
-    def _sent(self, node, data, ram_only):
+    def _sent(self, node, data, wish):
         """Bytes as an argument of a call: themselves, or extents of the node that hold them."""
         if len(data) <= INLINE or node == self._net.node:
             return bytes(data)
-        return self._net.far[node].carry(memoryview(data), ram_only)
+        return self._net.far[node].carry(memoryview(data), wish)
 
     def _reader(self, node):
         return self._net.far[node] if node != self._net.node else self._parts.tiers
@@ -123,7 +124,7 @@ class Keepers:
     def mend(self, home, record, data):
         """Give the home back the bytes of a copy, in place of its own; where it has no room for them nothing happens."""
         try:
-            self._net.at(home, "mend", record.name, record.stamp, self._sent(home, data, False))
+            self._net.at(home, "mend", record.name, record.stamp, self._sent(home, data, Wish(record.score)))
         except OutOfSpace:
             pass
 

@@ -39,6 +39,20 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         """As Store.targets: of this node."""
         return self._here.targets()
 
+    def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
+        """As Store.add_target: on every node."""
+        self._writable()
+        return self._here.add_target(name, kind, capacity, score, persistence)
+
+    def remove_target(self, name):
+        """As Store.remove_target: on every node."""
+        self._writable()
+        self._here.remove_target(name)
+
+    def target_name(self, number):
+        """As Store.target_name."""
+        return self._here.target_name(number)
+
     def move(self, tag, blob, target):
         """As Store.move: at the blob's home."""
         self._writable()

@@ -41,7 +41,7 @@ def _entries(config):
     return range(len(entries)), entries
 
 
-def wanted_of(config, in_folder, nodes, default_ram, default_file):
+def wanted_of(config, in_folder, default_ram, default_file):
     """The Wanted of each node, the first ram first. Raises ConfigError.
 
     in_folder : False when nothing is to be written to files that last
@@ -49,12 +49,6 @@ def wanted_of(config, in_folder, nodes, default_ram, default_file):
     """
     found = [wanted for wanted in map(_of_entry, *_entries(config)) if in_folder or not wanted.is_durable]
     rams = [wanted for wanted in found if wanted.kind == "ram"]
-    if nodes > 1:
-        strange = next((wanted for wanted in found if wanted.kind != "ram" and not wanted.is_durable), None)
-        if strange is not None:
-            raise ConfigError(f"storage {strange.name!r}: a job of {nodes} nodes stores in ram and in files that are long_term, not in {strange.kind} "
-                              f"that is {LEVELS[strange.persistence]}: leave it out, or run on one node")
-        rams = [rams[0]._replace(capacity=sum(wanted.capacity for wanted in rams))] if rams else []
     rams = rams or [Wanted("ram", "ram", default_ram())]
     others = [wanted for wanted in found if wanted.kind != "ram"]
     if in_folder and not any(wanted.is_durable for wanted in others):
@@ -70,8 +64,8 @@ def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
     level = LEVELS.index(persistence) if persistence in LEVELS else VOLATILE + (kind == "file")
     if persistence not in (None, *LEVELS):
         raise UsageError(f"{what}: persistence {persistence!r} is none of {', '.join(LEVELS)}")
-    if level == LONG_TERM:
-        raise UsageError(f"{what} can't be long_term: what is added to an open store ends with it; put it under `storage` in the configuration, and open the store again")
+    if level == LONG_TERM and kind != "file":
+        raise UsageError(f"{what} can't be long_term: what {kind} holds is gone after the job; only files last")
     if not name or kind == "file" and not os.path.isabs(name):
         raise UsageError(f"{what} has no place: give a file an absolute path, others a name")
     if not isinstance(capacity, int) or capacity < 4096:

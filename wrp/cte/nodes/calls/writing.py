@@ -5,6 +5,8 @@ from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.nodes.many import put_many
 from wrp.cte.nodes.wire import INLINE
 from wrp.cte.reservation import Reservation
+from wrp.cte.targets import Wish
+from wrp.cte.targets.wanted import LEVELS
 from wrp.errors import UsageError
 
 
@@ -17,25 +19,26 @@ class NodesWriting(NodesCalls):
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
         if min_persistence != "volatile":
-            raise UsageError("min_persistence is for jobs of one node: leave it out, and flush")
+            self._check_persistence(min_persistence, offset, compression)
         names.checked("tag", tag), names.checked("blob", blob)
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
-            outcome = self._here.put(tag, blob, data, offset, score, compression, if_generation)
+            outcome = self._here.put(tag, blob, data, offset, score, compression, if_generation, min_persistence)
             self._routes.renew(tag, [blob])
             return outcome
         if compression is not None:
             from wrp.cte.codecs.compression import Compression, Outcome
 
             config = Compression.of(compression).get_config()
-            return Outcome(*self._routes.change("put", tag, blob, self._sent(home, data), offset, score, config, if_generation))
-        self._routes.change("put", tag, blob, self._sent(home, data), offset, score, None, if_generation)
+            return Outcome(*self._routes.change("put", tag, blob, self._sent(home, data), offset, score, config, if_generation, min_persistence))
+        data = self._sent(home, data, Wish(score, LEVELS.index(min_persistence)))
+        self._routes.change("put", tag, blob, data, offset, score, None, if_generation, min_persistence)
         return None
 
-    def _sent(self, home, data):
-        """`data` as an argument of a call: the bytes, or extents of the home that hold them."""
+    def _sent(self, home, data, wish=Wish()):
+        """`data` as an argument of a call: the bytes, or extents of the home that hold them, where it is wished."""
         view = pieces.bytes_of(data)
-        return bytes(view) if len(view) <= INLINE else self._routes.net.far[home].carry(view)
+        return bytes(view) if len(view) <= INLINE else self._routes.net.far[home].carry(view, wish)
 
     def put_many(self, tag, blobs, rows, score=1.0):
         """As Store.put_many; one question for each home and megabyte."""
