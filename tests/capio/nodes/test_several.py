@@ -9,7 +9,7 @@ import time
 import pytest
 
 from capio.nodes.several import Several
-from capio.served import ended, needs_compiler
+from capio.served import ended, killed, needs_compiler
 from harness.mpirun import needs_mpirun
 
 pytestmark = [needs_compiler, needs_mpirun]
@@ -101,6 +101,24 @@ def test_a_file_of_the_same_name_stays(nodes):
     nodes.run(0, "writer", "echo x > $CAPIO_DIR/umine")
     code, _, said = nodes.run(1, "reader", "cat $CAPIO_DIR/umine")
     assert code and "another file of this name" in said and (nodes.dir(1) / "umine").read_text() == "precious"
+
+
+@pytest.mark.parametrize("asked", [0, 1])
+def test_every_node_tells_of_all(nodes, asked):
+    name = f"nall{asked}"
+    assert nodes.run(1, "writer", f"echo 12 > $CAPIO_DIR/{name}")[0] == 0
+    assert nodes.run(0, "reader", f"cat $CAPIO_DIR/{name}")[1] == b"12\n"
+    read = nodes.start(1, "reader", "cat $CAPIO_DIR/never")
+    nodes.wait_waiting()
+    with nodes.client(asked) as client:
+        status, report = client.control("status"), client.control("report")
+    assert [node["node"] for node in status["nodes"]] == [0, 1] and [node["capio_dir"] for node in status["nodes"]] == [str(nodes.dir(0)), str(nodes.dir(1))]
+    assert any("never" in waiting["path"] for waiting in status["waiting"]) and {step["name"] for step in status["steps"]} >= {"writer", "reader"}
+    steps = {step["step"]: step for step in report["steps"]}
+    assert set(steps) == {"writer", "reader"} and 1 in steps["writer"]["nodes"] and steps["reader"]["nodes"] == [0, 1]
+    assert str(nodes.dir(0) / name) in [file["path"] for file in report["committed"]] if asked == 0 else report["committed"]
+    assert any(use["node"] == 0 and use["path"].endswith(name) for use in report["reads"])
+    killed(read)
 
 
 def test_the_end_leaves_permanent_files_where_they_were_made(make_nodes):

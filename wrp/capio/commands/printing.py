@@ -24,7 +24,7 @@ def report_lines(report, directory):
     lines = _table(rows)
     if report["reads"]:
         rows = [("step reads file", "opens", "streamed", "waited")]
-        rows += [(f"{use['step']}  {_short(use['path'], directory)}", use["opens"], format_size(use["bytes_streamed"]), f"{use['waited_s']:.2f} s")
+        rows += [(f"{use['step']}  {_short(use['path'], directory)}" + (f"  (node {use['node']})" if "node" in use else ""), use["opens"], format_size(use["bytes_streamed"]), f"{use['waited_s']:.2f} s")
                  for use in report["reads"]]
         lines += ["", *_table(rows)]
     if report["committed"]:
@@ -43,6 +43,7 @@ def _ending(step):
 def status_lines(status):
     """Who waits for what, and how the files stand."""
     lines = [f"workflow {status['workflow']}: process {status['pid']}, {status['capio_dir']}"]
+    lines += [f"node {node['node']}, {node['host']}: process {node['pid']}, {node['capio_dir']}, {node['processes']} processes of steps" for node in status.get("nodes", ())]
     lines += [f"step {step['name']}: {step['state']}, {len(step['processes'])} processes" for step in status["steps"]]
     lines += [f"waiting {status['at'] - waiting['since']:.1f} s: {waiting['sentence']}" for waiting in status["waiting"]] or ["nobody waits"]
     for file in status["files"]:

@@ -5,7 +5,7 @@ import os
 
 from wrp.capio import shim as shims
 from wrp.capio.client import Client
-from wrp.capio.commands.printing import status_dot, status_lines
+from wrp.capio.commands.printing import report_lines, status_dot, status_lines
 from wrp.capio.server import place
 from wrp.comm.command import say
 from wrp.errors import RuntimeGone
@@ -37,15 +37,18 @@ def status(args):
 
 
 def stop(args):
-    """End servers: who waits is told, what isn't permanent goes."""
-    names = _names(args)
+    """End servers: who waits is told, what isn't permanent goes. Tells what the runs came to."""
+    names, reports = _names(args), {}
     if not names:
         raise RuntimeGone("no CAPIO server of yours runs on this node")
     for name in names:
         with Client(name) as client:
-            client.control("end")
+            directory, reports[name] = client.control("status")["capio_dir"], client.control("end")
             client.wait_end()
-        say(f"the server of {name} has ended")
+        if not args.json:
+            say("\n".join([*report_lines(reports[name], directory), f"the server of {name} has ended"]))
+    if args.json:
+        say(json.dumps(reports, indent=1))
     return 0
 
 

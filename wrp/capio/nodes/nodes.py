@@ -1,5 +1,6 @@
 """One node's part in a workflow over several: who is told what, and when bytes go where. Runs in the server's thread."""
 
+import itertools
 import os
 import time
 
@@ -44,6 +45,7 @@ class Nodes:
         self.folder, self._listed, self._people, self._fetched = server.capio_dir, {}, {}, {}
         self._sender, self._receiver = Sender(links), Receiver(links, self._has_come)
         self._followed, self._launched = [], {}
+        self._collecting, self._numbers = {}, itertools.count(1)
         self._desk.nodes = self
         if self.node:
             self._desk.machine = Far(self)
@@ -239,6 +241,9 @@ class Nodes:
     def _silent(self, node, at):
         """A node doesn't answer any more."""
         self._sender.lost(node)
+        for number, (_, missing, _) in list(self._collecting.items()):
+            missing.discard(node)
+            self._collected(number)
         if self.node and node == 0:
             self._desk.do(actions.Note(f"node 0 ({self.links.host(0)}), which has the rules of the workflow, is silent"))
             self._server.end()
@@ -264,6 +269,38 @@ class Nodes:
         self._desk.do(actions.Note(f"node {node} hasn't heard of this one for too long, and goes on without it"))
         self._server.end()
 
+    # what commands ask of all nodes
+
+    def collect(self, what, done):
+        """done([value]) when every node that isn't silent has said its value, "status" or "report", in the order of the nodes."""
+        number, others = next(self._numbers), self.links.others()
+        self._collecting[number] = {self.node: self._value(what, time.monotonic())}, set(others), done
+        for node in others:
+            self.links.send(node, "tell", number, what)
+        self._collected(number)
+
+    def _collected(self, number):
+        found, missing, done = self._collecting[number]
+        if not missing:
+            del self._collecting[number]
+            for value in found.values():
+                value["reads"] = [use | {"path": self._path(use["path"])} for use in value.get("reads", ())]
+            done([found[node] for node in sorted(found)])
+
+    def _value(self, what, at):
+        value = self._server.control.of_node(what, at)
+        return value | {"reads": [use | {"path": self._name(use["path"])} for use in value.get("reads", ())]}
+
+    def _say(self, node, at, number, what):
+        self.links.send(node, "told", number, self._value(what, at))
+
+    def _told(self, node, at, number, value):
+        if number in self._collecting:
+            found, missing, _ = self._collecting[number]
+            found[node] = value
+            missing.discard(node)
+            self._collected(number)
+
     def end_all(self):
         """The servers of all nodes end."""
         self.links.tell_all("end")
@@ -276,4 +313,5 @@ class Nodes:
 
 _TAKE = {"event": Nodes._event, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
          "begin": Nodes._begin, "entry": Nodes._entry_here, "folder": Nodes._folder_here, "came": Nodes._came_here, "renamed": Nodes._renamed,
+         "tell": Nodes._say, "told": Nodes._told,
          "silent": Nodes._silent, "end": Nodes._end, "out": Nodes._out}

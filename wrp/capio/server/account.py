@@ -70,15 +70,44 @@ class Account:
     def report(self, now):
         """The report as a JSON value; times in seconds."""
         spans = {step: (span.begin, now if span.end is None else span.end) for step, span in self.spans.items()}
-        begin, end = min((span[0] for span in spans.values()), default=now), max((span[1] for span in spans.values()), default=now)
-        steps = [{"step": step, "begin_s": spans[step][0] - begin, "ran_s": spans[step][1] - spans[step][0],
-                  "waited_s": span.waited_s, "overlapped_s": _overlap(step, spans), "exit_code": span.code, "signal": span.signal,
-                  "running": span.end is None} for step, span in self.spans.items()]
+        begin = min((span[0] for span in spans.values()), default=now)
+        steps = [{"step": step, "begin_s": spans[step][0] - begin, "ran_s": spans[step][1] - spans[step][0], "waited_s": span.waited_s,
+                  "exit_code": span.code, "signal": span.signal, "running": span.end is None} for step, span in self.spans.items()]
         files = [{"step": step, "path": path, "opens": use.opens, "bytes_streamed": use.nbytes, "waited_s": use.waited_s}
                  for (step, path), use in sorted(self.uses.items())]
-        total = sum(ran[1] - ran[0] for ran in spans.values())
-        return {"makespan_s": end - begin, "sum_of_steps_s": total, "steps": steps, "reads": files,
-                "committed": [{"path": path, "bytes": nbytes} for path, nbytes in sorted(self.files.items())]}
+        return _finished({"begun": time.time() - (now - begin), "steps": steps, "reads": files,
+                          "committed": [{"path": path, "bytes": nbytes} for path, nbytes in sorted(self.files.items())]})
+
+
+def merged(reports):
+    """The report of a run on several nodes, of those of each node, the first first. A step that ran on several is one; `nodes`: where it ran, and where a
+    file was read. Times by the nodes' clocks."""
+    begun = min((report["begun"] for report in reports if report["steps"]), default=reports[0]["begun"])
+    steps, reads = {}, []
+    for node, report in enumerate(reports):
+        reads += [use | {"node": node} for use in report["reads"]]
+        for row in report["steps"]:
+            row = row | {"begin_s": row["begin_s"] + report["begun"] - begun, "nodes": [node]}
+            steps[row["step"]] = _joined(steps[row["step"]], row) if row["step"] in steps else row
+    return _finished({"begun": begun, "steps": list(steps.values()), "reads": reads, "committed": reports[0]["committed"]})
+
+
+def _joined(one, other):
+    """Two parts of a step."""
+    begin = min(one["begin_s"], other["begin_s"])
+    end = max(part["begin_s"] + part["ran_s"] for part in (one, other))
+    worse = other if one["exit_code"] == 0 else one
+    return one | {"begin_s": begin, "ran_s": end - begin, "waited_s": one["waited_s"] + other["waited_s"], "running": one["running"] or other["running"],
+                  "exit_code": worse["exit_code"], "signal": worse["signal"], "nodes": one["nodes"] + other["nodes"]}
+
+
+def _finished(report):
+    """With what all steps together come to."""
+    spans = {row["step"]: (row["begin_s"], row["begin_s"] + row["ran_s"]) for row in report["steps"]}
+    for row in report["steps"]:
+        row["overlapped_s"] = _overlap(row["step"], spans)
+    end, begin = max((span[1] for span in spans.values()), default=0.0), min((span[0] for span in spans.values()), default=0.0)
+    return report | {"makespan_s": end - begin, "sum_of_steps_s": sum(row["ran_s"] for row in report["steps"])}
 
 
 def _overlap(step, spans):

@@ -6,6 +6,7 @@ import os
 
 from wrp.capio.rules import events
 from wrp.capio import wire
+from wrp.capio.server.account import merged
 
 
 class Control:
@@ -15,14 +16,30 @@ class Control:
         self._server, self._owner = server, None
 
     def answer(self, connection, asked, at):
-        """The reply's text: JSON, or the path of a file with it when it is long."""
-        do = _DO.get(asked.get("do"))
-        if do is None or (asked["do"] == "start" and not isinstance(asked.get("step"), str)):
-            value = {"error": f"this server doesn't know {asked.get('do')!r}"}
+        """Send the reply: JSON, or the path of a file with it when it is long. Where other nodes know of it too, when they have said what."""
+        nodes, what = self._server.nodes, asked.get("do")
+        do = _DO.get(what)
+        if do is None or (what == "start" and not isinstance(asked.get("step"), str)):
+            self._reply(connection, {"error": f"this server doesn't know {what!r}"})
+        elif nodes is None or what not in ("status", "report", "end"):
+            self._reply(connection, do(self, connection, asked, at))
+        elif what == "status":
+            nodes.collect("status", lambda found: self._reply(connection, found[0] | {"nodes": [one["node"] for one in found]}))
         else:
-            value = do(self, connection, asked, at)
+            nodes.collect("report", lambda found: self._all_reported(connection, found, what == "end"))
+
+    def of_node(self, what, at):
+        """What this node knows, for one that collects it: its status or its report."""
+        return self._status(None, {}, at) if what == "status" else self._server.account.report(at)
+
+    def _all_reported(self, connection, found, is_end):
+        self._reply(connection, merged(found))
+        if is_end:
+            self._server.end()
+
+    def _reply(self, connection, value):
         text = json.dumps(value)
-        return text if len(text) < wire.TEXT else self._in_a_file(text)
+        connection.send(wire.Reply(text=text if len(text) < wire.TEXT else self._in_a_file(text)))
 
     def _in_a_file(self, text):
         path = self._server.place.folder / f"answer-{os.getpid()}-{len(text)}"
@@ -64,7 +81,10 @@ class Control:
 
     def _status(self, connection, asked, at):
         server, machine = self._server, self._server.desk.machine
-        return {"workflow": server.workflow.name, "pid": os.getpid(), "capio_dir": server.capio_dir, "at": at,
+        nodes = server.nodes
+        about = {} if nodes is None else {"node": {"node": nodes.node, "host": nodes.links.host(nodes.node), "pid": os.getpid(),
+                                                   "capio_dir": server.capio_dir, "processes": server.people.count()}}
+        return about | {"workflow": server.workflow.name, "pid": os.getpid(), "capio_dir": server.capio_dir, "at": at,
                 "steps": [dataclasses.asdict(step) for step in machine.steps()],
                 "files": [dataclasses.asdict(file) | self._steps_of(file.path) for file in machine.files()],
                 "waiting": [dataclasses.asdict(waiting) for waiting in machine.who_waits()],

@@ -270,7 +270,7 @@ class Server:
         except (ValueError, TypeError):
             self._drop(connection, at)
             return
-        connection.send(wire.Reply(text=self.control.answer(connection, asked, at)))
+        self.control.answer(connection, asked, at)
 
     # the end
 
