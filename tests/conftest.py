@@ -12,7 +12,7 @@ if launcher() is not None:
     quiet_open_mpi()        # before anybody imports MPI
     os.environ.setdefault("WRP_TIMEOUT_S", "30")
 
-leaking.own_folder()
+_SHARED = leaking.own_folder()
 
 _JOB = pytest.StashKey()
 _FAILURE = pytest.StashKey()
@@ -68,8 +68,7 @@ def pytest_sessionfinish(session, exitstatus):
 
 
 def pytest_unconfigure(config):
-    if launcher() is None or launcher().rank == 0:
-        leaking.remove_own_folder()
+    _SHARED.close()
 
 
 @pytest.fixture(autouse=True)

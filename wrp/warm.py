@@ -3,13 +3,12 @@
 import compileall
 import os
 import re
-import tempfile
 from inspect import signature
 
 import numpy as np
 from numba import types
 
-from wrp.comm import cached, ways
+from wrp.comm import cached, passing, ways
 from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.bench import cli as bench
@@ -56,23 +55,26 @@ def main():
     compileall.compile_dir(os.path.dirname(__file__), quiet=2)
     _remove_left()
     modules.register("warm", _Echo)
-    with tempfile.TemporaryDirectory() as folder:
+    with passing.PassingFolder(f"warming-{os.getpid()}") as folder:
         with Runtime(Solo(), Config.default()) as runtime:
-            _use_runtime(runtime, folder)
+            _use_runtime(runtime, folder.path)
             _compile_mail(runtime.node)
-        _take_cached(os.path.join(folder, "cached"))
+        _take_cached(os.path.join(folder.path, "cached"))
         with Daemon(Solo(), Config.default(), f"warming-{os.getpid()}") as daemon, attach(daemon.name, 0) as attached:
             attached.pool("admin").call(admin.MONITOR)
             attached.pool("admin").submit(admin.MONITOR, deadline_s=60).cancel()
             attached.pool("admin").submit_many(admin.MONITOR, [(0,)]).wait()
         bench.measure(Solo(), bench.parse(["PutGet", "1", "2", "4k", "4", "--jitted"]))
         for _ in range(2):              # the second one finds what the first has left
-            with Store.open(os.path.join(folder, "store"), Solo(), Config.default()) as store:
+            with Store.open(os.path.join(folder.path, "store"), Solo(), Config.default()) as store:
                 _use_store(store)
 
 
 def _remove_left():
-    """Remove the segments of those that were killed in their work."""
+    """Remove the folders and the segments of those that were killed in their work."""
+    for path in passing.left():
+        if ".warming-" in path:
+            passing.remove(path)
     for left in leftovers.find():
         found = _SEGMENT.fullmatch(left.name)
         # between making its file and locking it a process that lives has no lock yet

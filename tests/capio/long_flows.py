@@ -35,12 +35,7 @@ def play(seed, folder):
     return compared
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--minutes", type=float, default=1.0)
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args()
-    leaks.own_folder()
+def flows(args):
     seed, compared, failed, end = args.seed, 0, 0, time.monotonic() + 60 * args.minutes
     while time.monotonic() < end:
         folder = Path(tempfile.mkdtemp(prefix="wrp-flows-"))
@@ -54,6 +49,15 @@ def main():
         seed += 1
     print(f"{seed - args.seed} workflows, {compared} readings compared, {failed} failed")
     return bool(failed)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--minutes", type=float, default=1.0)
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args()
+    with leaks.own_folder():
+        return flows(args)
 
 
 if __name__ == "__main__":

@@ -88,6 +88,15 @@ with Segment.named({name!r}) as segment:
     made.close()
 
 
+def test_a_segment_knows_whether_its_name_is_still_its_own(name):
+    with Segment.named(name, 1 << 20, create=True) as made, Segment.named(name) as seen:
+        assert made.is_named(name) and seen.is_named(name)
+        made.hide()
+        assert not seen.is_named(name)
+        with Segment.named(name, 1 << 20, create=True) as later:
+            assert later.is_named(name) and not seen.is_named(name)
+
+
 def test_another_layout_and_foreign_bytes_are_refused(name):
     with Segment.named(name, _NBYTES, create=True) as made:
         atomics.store(made.address + 8, segments.VERSION + 1)

@@ -1,5 +1,6 @@
 """Every marked example of the documents runs, in its order, in a folder that looks like the root of a clone."""
 
+import shlex
 import shutil
 import subprocess
 import sys
@@ -7,6 +8,7 @@ import sys
 import pytest
 
 from docs import documents
+from harness.bound import bound_from_afar
 from harness.mpirun import find_mpirun, job_environment
 
 COMMANDS = {"wrp_cae_omni": "wrp.cae.cli", "wrp_cee": "wrp.cee.cli", "wrp-runtime": "wrp.runtime.commands.cli", "wrp_cte_bench": "wrp.cte.bench.cli",
@@ -26,6 +28,8 @@ def clone(tmp_path):
     (tmp_path / "bin").mkdir()
     for name, module in COMMANDS.items():
         script(tmp_path / "bin" / name, f'exec {sys.executable} -m {module} "$@"')
+    # an example leaves it in the background
+    script(tmp_path / "bin" / "wrp-runtime", f'exec {shlex.join(bound_from_afar([sys.executable, "-m", COMMANDS["wrp-runtime"]]))} "$@"')
     script(tmp_path / "bin" / "mpirun", f'PATH={tmp_path / "bin"}:$PATH exec {find_mpirun()} "$@"')
     script(tmp_path / ".venv" / "bin" / "python", f'exec {sys.executable} "$@"')
     return tmp_path

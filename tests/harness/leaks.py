@@ -2,12 +2,11 @@
 
 import gc
 import os
-import shutil
-import tempfile
 import threading
 import time
 from pathlib import Path
 
+from wrp.comm import names, passing
 from wrp.comm.ranks.launcher import launcher
 
 _GRACE_S = 3.0
@@ -84,11 +83,15 @@ def _folder():
 
 
 def own_folder():
-    """Give this session, all ranks of it, a folder of shared memory of its own: others may be at work on this machine."""
-    top = Path("/dev/shm") if Path("/dev/shm").is_dir() else Path(tempfile.gettempdir())
+    """Give this session, all ranks of it, a folder of shared memory of its own: others may be at work on this machine.
+
+    It lasts as long as the session; what killed sessions have left goes away.
+    """
+    for path in passing.left():
+        if ".test-" in path:
+            passing.remove(path)
     session = os.getppid() if launcher() is not None else os.getpid()       # ranks have one parent
-    os.environ["WRP_SHM_DIR"] = str(top / f"wrp-test-{os.getuid()}-{session}")
-
-
-def remove_own_folder():
-    shutil.rmtree(_folder(), ignore_errors=True)
+    folder = passing.PassingFolder(f"test-{session}", "/dev/shm" if Path("/dev/shm").is_dir() else None)
+    os.environ["WRP_SHM_DIR"] = os.path.join(folder.path, "names")          # programs may lock it
+    names.folder()
+    return folder

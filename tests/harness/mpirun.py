@@ -24,9 +24,11 @@ _KILL_AFTER_S = 3
 
 
 def find_mpirun():
-    """Path of the mpirun beside this Python, else on PATH, else None."""
-    beside = Path(sys.executable).parent / "mpirun"
-    return str(beside) if beside.exists() else shutil.which("mpirun")
+    """Path of the clone's bin/mpirun where this is the Python of its .venv, else of the mpirun beside this Python or on PATH, else None."""
+    beside, wrapped = Path(sys.executable).parent / "mpirun", Path(wrp.__file__).parent.parent / "bin" / "mpirun"
+    if beside.exists():
+        return str(wrapped if beside.parent == wrapped.parent.parent / ".venv" / "bin" else beside)
+    return shutil.which("mpirun")
 
 
 needs_mpirun = pytest.mark.skipif(find_mpirun() is None, reason="no mpirun beside this Python or on PATH")

@@ -8,7 +8,7 @@ import time
 from pathlib import Path
 
 from harness import leaks
-from harness.bound import bound
+from harness.bound import bound, bound_from_afar
 from harness.mpirun import job_environment, mpirun, needs_mpirun
 from wrp.runtime.daemon import processes
 
@@ -83,6 +83,30 @@ def test_daemons_end_with_a_run_that_is_killed(tmp_path):
     while any(map(processes.lives, started)):
         assert time.monotonic() < until, [processes.pid_of(word) for word in started if processes.lives(word)]
         time.sleep(0.05)
+
+
+def test_a_command_bound_from_afar_ends_with_the_process_though_its_parent_is_gone():
+    code = "import sys; from harness.bound import bound_from_afar as far; import subprocess\n" \
+           "words = far([sys.executable, '-c', 'import os, time; from wrp.runtime.daemon import processes; print(processes.identity(os.getpid()), flush=True); time.sleep(100)'])\n" \
+           "subprocess.run(['sh', '-c', '\"$@\" & exit 0', 'sh', *words]); input()"
+    env = job_environment({"PYTHONPATH": str(Path(__file__).parent.parent)})
+    with subprocess.Popen([sys.executable, "-c", code], env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as run:
+        started = int(run.stdout.readline())
+        assert processes.lives(started)
+        run.kill()
+    until = time.monotonic() + 20
+    while processes.lives(started):
+        assert time.monotonic() < until
+        time.sleep(0.05)
+
+
+def test_a_command_bound_from_afar_gets_signals_and_gives_its_code():
+    sleeping = subprocess.Popen(bound_from_afar(["sh", "-c", "trap 'exit 7' TERM; echo ready; while :; do sleep 0.05; done"]), stdout=subprocess.PIPE, text=True)
+    assert sleeping.stdout.readline() == "ready\n"
+    sleeping.terminate()
+    sleeping.communicate()
+    assert sleeping.returncode == 7
+    assert subprocess.run(bound_from_afar(["sh", "-c", "kill -9 $$"])).returncode == 128 + 9
 
 
 def test_a_bound_command_is_what_it_would_be_alone(tmp_path):

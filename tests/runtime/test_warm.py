@@ -43,6 +43,8 @@ def test_it_runs_and_compiles_what_tasks_need_and_removes_what_a_killed_one_has_
     unfinished = Path(names.folder(), f"warming-{LAST_PID}.{LAST_PID}.new")
     unfinished.write_bytes(b"")
     assert [left.pid for left in leftovers.find() if left.name.startswith("warming-")] == [0, 0]
+    (folder,) = tmp_path.iterdir()
+    assert ".warming-" in folder.name and any(folder.iterdir())
     done = subprocess.run([sys.executable, "-c", CHECK], env=env, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
-    assert not [left for left in leftovers.find() if left.name.startswith("warming-")]
+    assert not [left for left in leftovers.find() if left.name.startswith("warming-")] and list(tmp_path.iterdir()) == []

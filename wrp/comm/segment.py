@@ -4,6 +4,7 @@ Its memory comes from an anonymous mapping that forked children share (`private`
 of shared memory (`named`), or from an MPI shared-memory window (`window`). All of them begin as zeros that no page backs:
 `reserve` a region before writing to it, or a full /dev/shm ends the process.
 """
+import os
 from contextlib import contextmanager
 
 from wrp.comm import atomics, mapping, names, reserve
@@ -107,6 +108,13 @@ class Segment:
                                "it, or use the same version of wrp.")
         if nbytes != self.nbytes:
             raise StoreError(f"The segment says that it has {nbytes} bytes but {self.nbytes} are mapped; remove it.")
+
+    def is_named(self, name):
+        """True while `name` is that of this very segment, not gone nor another's by now. Of a named one only."""
+        try:
+            return os.path.samestat(os.fstat(self._fd), os.stat(names.path(name)))
+        except FileNotFoundError:
+            return False
 
     def find(self, name):
         """(offset, nbytes) of the region `name`, or None."""

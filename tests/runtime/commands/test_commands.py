@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 import threading
 
 import pytest
@@ -199,6 +200,16 @@ def test_doctor_finds_and_removes_what_the_dead_left(running, capsys):
     assert [entry["text"] for entry in found if entry["topic"] == "leftover" and "forgotten: removed" in entry["text"]]
     assert "forgotten" not in [left.name for left in leftovers.find()]
     assert NAME in [left.name for left in leftovers.find()]
+
+
+def test_doctor_removes_folders_of_the_dead(capsys, tmp_path, monkeypatch):
+    code = "import os; from wrp.comm.passing import PassingFolder; open(PassingFolder('killed').path + '/file', 'w').write('x' * 5000); os.kill(os.getpid(), 9)"
+    assert subprocess.run([sys.executable, "-c", code], env=job_environment({"TMPDIR": str(tmp_path)}), timeout=40).returncode == -9
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    cli.main(["doctor"])
+    assert f"WRONG leftover: {tmp_path}/wrp-{os.getuid()}.killed: " in capsys.readouterr().out
+    cli.main(["doctor", "--clean"])
+    assert f"wrp-{os.getuid()}.killed: removed, " in capsys.readouterr().out and list(tmp_path.iterdir()) == []
 
 
 def test_doctor_removes_what_a_daemon_killed_at_its_start_has_left(capsys):

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-from wrp.comm import jit, memory, names, reserve
+from wrp.comm import jit, memory, names, passing, reserve
 from wrp.comm.ranks.launcher import launcher, without_launcher
 from wrp.comm.sizes import format_size
 from wrp.errors import WrpError
@@ -79,7 +79,14 @@ def _leftovers(clean):
         elif clean and leftovers.remove(left):
             yield Finding("leftover", True, f"{left.name}: removed, {format_size(left.nbytes)}")
         else:
-            yield Finding("leftover", False, f"{left.name}: {format_size(left.nbytes)} of a process that has ended; 'wrp-runtime doctor --clean' removes it")
+            yield _left(left.name, left.nbytes)
+    for path in passing.left():
+        nbytes = sum(file.stat().st_blocks * 512 for file in Path(path).rglob("*"))
+        yield Finding("leftover", True, f"{path}: removed, {format_size(nbytes)}") if clean and passing.remove(path) else _left(path, nbytes)
+
+
+def _left(name, nbytes):
+    return Finding("leftover", False, f"{name}: {format_size(nbytes)} of a process that has ended; 'wrp-runtime doctor --clean' removes it")
 
 
 def _limits():

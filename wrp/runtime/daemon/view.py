@@ -1,10 +1,9 @@
 """View: what can be seen of a daemon from outside, without a slot in it: workers, pools, devices, attached processes."""
 
-import os
 import time
 from typing import NamedTuple
 
-from wrp.comm import atomics, names
+from wrp.comm import atomics
 from wrp.comm.extents import extents_free
 from wrp.comm.segment import Segment
 from wrp.runtime import bdev, clients, lanes, pools, queues
@@ -35,7 +34,6 @@ class View:
     def __init__(self, name=None):
         self.name = name or place.default_name()
         self.segment = place.attach_segment(self.name)
-        self._inode = os.stat(names.path(self.name)).st_ino
         try:
             self.about = About.find(self.segment)
             if self.about is None:
@@ -129,19 +127,12 @@ class View:
         """Ask it to stop and wait until its name is gone: True, or False at the deadline."""
         self.about.stop = ASKED
         self.about.ring()
-        path, until = names.path(self.name), time.monotonic() + timeout_s
-        while self.about.is_alive() or self._names_this(path):
+        until = time.monotonic() + timeout_s
+        while self.about.is_alive() or self.segment.is_named(self.name):
             if time.monotonic() >= until:
                 return False
             time.sleep(0.02)
         return True
-
-    def _names_this(self, path):
-        """True while the name is that of this daemon, not of a later one."""
-        try:
-            return os.stat(path).st_ino == self._inode
-        except FileNotFoundError:
-            return False
 
     def _has_tables(self):
         return self.about.clients != 0 and self.about.names != 0
