@@ -52,6 +52,16 @@ class Flush:
             with self._parts.catalog.flushing():
                 self._write_out(part)
 
+    def carry(self, name, target):
+        """All that lasts of a blob lies in the data file `target` when it returns, wherever it is read from; True when it does. Local.
+
+        Raises OutOfSpace: it lies where it did.
+        """
+        with self._parts.catalog.flushing():
+            self._write_out([Record(name).tag, name], target)
+        record = self._parts.catalog.find(name)
+        return record is not None and not _lacks_place(record, target)
+
     def _write_dirty(self, least):
         target = self._handfuls.target(least)
         if target is not None:
@@ -86,12 +96,12 @@ class Flush:
         for _, _, extents in owed:
             self._parts.tiers.give_back(extents)
 
-    def _write_out(self, names):
-        """Those of the names that are still dirty, in one frame. Inside `flushing`."""
+    def _write_out(self, names, target=None):
+        """Those of the names that are still dirty, in one frame; with a target those that don't lie there. Inside `flushing`."""
         placed = []
         try:
             for name in names:
-                placed += self._place(name)
+                placed += self._place(name, target)
             if placed:
                 self._parts.sync()
                 with self._parts.catalog.changing("ordering the journals"):
@@ -105,13 +115,13 @@ class Flush:
         for record, moved in placed:
             self._settle(record, moved.but(dirty=False), set(record.durable) - set(moved.durable))
 
-    def _place(self, name):
+    def _place(self, name, target):
         """[(record, record with the extents that the journal shall name)], promised; [] when it isn't dirty any more."""
         catalog = self._parts.catalog
         record = catalog.find(name)
-        if record is None or not record.dirty or any(kind_of(extent[0]) == "noop" for extent in record.extents):
+        if record is None or not _lacks_place(record, target) or any(kind_of(extent[0]) == "noop" for extent in record.extents):
             return []
-        moved = self._copied(record)
+        moved = self._copied(record, target)
         if moved is not None:
             with self._undone_on_error(record, moved), catalog.changing(f"flushing blob {record.blob!r}"):
                 if self._promise(record, moved):
@@ -120,33 +130,36 @@ class Flush:
         # its writers are quicker than the copy, and nothing whole is left of what it was: they wait this time
         with catalog.changing(f"flushing blob {record.blob!r}"):
             record = catalog.find(name)
-            if record is None or not record.dirty:
+            if record is None or not _lacks_place(record, target):
                 return []
-            moved = self._copied(record)
+            moved = self._copied(record, target)
             with self._undone_on_error(record, moved):
                 self._promise(record, moved)
             return [(record, moved)]
 
     def _promise(self, record, moved):
-        """Name the copies in the record, or in the newer one that replaced it; False when that can't be. Inside `changing`."""
+        """Name the copies in the record, or in the newer one that replaced it; False when that can't be. Inside `changing`.
+
+        Whichever it is, it is dirty until it is settled: nobody takes what a record like that promises for its bytes.
+        """
         catalog = self._parts.catalog
         now = catalog.find(record.name)
         if now is None or now.stamp != record.stamp and not _stand_for(moved, record, now):
             return False
         fresh = [extent for extent in moved.durable if extent not in set(record.durable)]
-        catalog.put(now.but(durable=now.durable + tuple(fresh), journaled=True))
+        catalog.put(now.but(durable=now.durable + tuple(fresh), journaled=True, dirty=True))
         return True
 
-    def _copied(self, record):
+    def _copied(self, record, target):
         """The record with durable extents that hold its bytes; None when it was replaced meanwhile."""
         tiers = self._parts.tiers
         durable = []
         with self._undone_on_error(record, record.but(durable=durable)):
             for extent in record.extents:
-                if is_durable(extent[0]):
+                if is_durable(extent[0]) and target in (None, extent[0]):
                     durable.append(extent)
                     continue
-                copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score))
+                copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score, target=target))
                 self._parts.begin_sync(copied)
                 durable.extend(copied)
                 if copied[0][3] != extent[3]:
@@ -185,6 +198,11 @@ class Flush:
             catalog.put(settled)
         held = set(settled.extents)
         self._parts.tiers.give_back([extent for extent in now.durable if extent in obsolete and extent not in held])
+
+
+def _lacks_place(record, target):
+    """True when a flush has to write the record down; with a target, also when the journal names other places than that."""
+    return record.dirty or target is not None and any(extent[0] != target for extent in record.durable)
 
 
 def _stand_for(moved, record, now):

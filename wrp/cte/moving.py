@@ -1,12 +1,13 @@
 """Moves of single blobs between the targets of a node, each under the blob's generation. Which ones: not decided here.
 
-A blob that leaves the ram is in a file before: one that is dirty is flushed first. A blob that comes into ram keeps its place in the
-file. The record changes in one step, and only if the blob is still the one that was copied; its stamp stays, because its bytes do. So a
+A blob that leaves the ram is in a file before: one that is dirty is flushed first. A blob that comes into ram, or to another target that ends
+with the job, keeps its place in the file; one that goes from file to file is in the second and in the journal before it leaves the first. The record changes in one step, and only if the blob is still the one that was copied; its stamp stays, because its bytes do. So a
 reader sees the old place or the new one, and one that copied from the old place while it was given back looks again.
 """
 
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, RAM
+from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import Wish
 from wrp.errors import Corrupt, OutOfSpace
 
@@ -25,19 +26,30 @@ class Moves:
         return self.to(name, RAM if to_ram else None, score)
 
     def to(self, name, target, score=None):
-        """Take the blob of a full name to a target that isn't a data file, None: to files; and give it a score, unless that is None. True when it moved.
+        """Take the blob of a full name to a target, None: to files; and give it a score, unless that is None. True when it moved.
 
         Raises OutOfSpace when no file has room for one that must be flushed, StoreError when it can't be flushed.
         """
         record = self._catalog.find(name)
         if record is None or record.kind != BLOB or not record.size or all(extent[0] == target for extent in record.extents):
             return False
+        if target is not None and is_durable(target):
+            return not record.pinned and self._to_file(record, target, score)
         if record.dirty and self._tiers.has_files:
             self._flush.some([name])
             record = self._catalog.find(name)
             if record is None or record.dirty:
                 return False
         return self.down(record, score) if target is None else self._up(record, score, target)
+
+    def _to_file(self, record, target, score):
+        try:
+            if not self._flush.carry(record.name, target):
+                return False
+        except OutOfSpace:
+            return False
+        now = self._catalog.find(record.name)
+        return now is not None and now.stamp == record.stamp and self.down(now, score)
 
     def down(self, record, score=None):
         """Give up the copy outside of files of a clean blob that nobody views; True when it was."""

@@ -1,7 +1,7 @@
 """The driver of an organizer: tells it what happened in the node's catalog since the last look, and carries out what it wants.
 
 It runs in a thread of the first rank of each node, or when it is called. Which blobs move is decided in wrp/cte/organizer, how one moves in
-moving.py. To the organizer the node has two tiers: its ram, number 0, and its files, number 1.
+moving.py. To the organizer every target of the node that keeps what it is given is a tier: the first ram, then the others, the fastest first.
 """
 
 import threading
@@ -9,14 +9,15 @@ import time
 from dataclasses import dataclass
 
 from wrp.cte import organizer
-from wrp.cte.background import Background
-from wrp.cte.moving import in_ram
+from wrp.cte.glance import Glances
 from wrp.cte.organizer import Delete, Emptied, Filled, Get, Moved, Put, Tick, Tier
-from wrp.cte.records import BLOB
+from wrp.cte.organizer.contract import DEMOTE, EVICT
+from wrp.cte.records import RAM, key_of
+from wrp.cte.targetnumbers import is_durable
 from wrp.errors import WrpError
 
-_RAM, _FILES = 0, 1
-_FULL, _EMPTY = 0.95, 0.5       # parts of the ram: above, blobs are taken out; below, after that, some come back
+_FULL, _EMPTY = 0.95, 0.5       # parts of a tier: above, blobs are taken out; below, after that, some come back
+_ENDLESS = 1 << 62              # the last tier's capacity: what it can't take, it refuses itself
 _NS = 1e-9
 
 
@@ -44,7 +45,7 @@ class Organizing:
         """The one of a store as it is configured, started; or one that does nothing, where nothing can move or another rank looks."""
         get, tiers = parts.config.get, parts.tiers
         name = get("performance.organizer")
-        if name == "none" or parts.ranks.local_rank or not parts.write or tiers.ram is None or not tiers.has_files:
+        if name == "none" or parts.ranks.local_rank or not parts.write or tiers.ram is None or len(tiers_of(tiers)) < 2:
             return Nobody()
         settings = {key: get(f"performance.{key}") for key in ("score_threshold", "score_difference_threshold")}
         made = Organizing(parts.catalog, tiers, moves, name, get("performance.max_concurrent_operations"),
@@ -54,22 +55,32 @@ class Organizing:
 
     def __init__(self, catalog, tiers, moves, name, most=64, **settings):
         self._catalog, self._tiers, self._moves = catalog, tiers, moves
-        self._organizer = organizer.make(name, [Tier(_RAM, 1.0, tiers.ram.capacity), Tier(_FILES, 0.0, 1 << 62)], **settings)
+        self._make = lambda found: organizer.make(name, found, **settings)
         self._most = most
-        self._known, self._was_full = {}, False
-        self._turn, self._thread = threading.Lock(), Background("wrp organizer")
+        self._turn, self._stopped = threading.Lock(), threading.Event()
+        self._thread = None
         self.organized = Organized()
+        self._begin(tiers_of(tiers))
+
+    def _begin(self, found):
+        """Know nothing but these tiers."""
+        self._found, self._organizer, self._glances = found, self._make(found), Glances(self._catalog)
+        self._known, self._names, self._full = {}, {}, set()
 
     def start(self, period_s):
         """Look every `period_s` seconds until `stop`."""
-        self._thread.start(self._run, period_s)
+        self._thread = threading.Thread(target=self._run, args=(period_s,), name="wrp organizer", daemon=True)
+        self._thread.start()
 
     def stop(self):
         """End the thread, after the move that it is at. Idempotent."""
-        self._thread.stop()
+        self._stopped.set()
+        if self._thread is not None:
+            self._thread.join()
+            self._thread = None
 
     def _run(self, period_s):
-        while self._thread.naps(period_s):
+        while not self._stopped.wait(period_s):
             try:
                 self.look()
             except (WrpError, OSError) as error:
@@ -79,24 +90,29 @@ class Organizing:
     def look(self):
         """Tell the organizer what is new, and do what it wants. Raises what a move or a look at the catalog raises."""
         with self._turn:
+            found = tiers_of(self._tiers)
+            if found != self._found:
+                self._begin(found)              # a target came or went
             now = time.time()
             events = self._news(now)
             events += [Tick(now), *self._levels(now)]
             left = self._most
             for event in events:
                 for action in self._organizer.on(event):
-                    if left and not self._thread.is_stopped:
+                    if left and not self._stopped.is_set():
                         left -= 1
                         self._carry_out(action)
             self.organized.looks += 1
 
     def _news(self, now):
         """Events of what the catalog shows since the last look: what is gone or moved, then puts and gets by their time."""
-        events, before, self._known = [], self._known, {}
-        for record in self._catalog.scan(kind=BLOB):
-            tier = _RAM if in_ram(record) else _FILES
+        events = []
+        changed, gone = self._glances.look()
+        for record in changed:
+            tier = self._tier_of(record)
+            stamp, reads, place = self._known.get(record.name, (0, 0, None))
             self._known[record.name] = (record.stamp, record.reads, tier)
-            stamp, reads, place = before.get(record.name, (0, 0, None))
+            self._names[key_of(record.name)[0]] = record.name
             if record.stamp != stamp:
                 events.append(Put(record.name, record.size, tier, record.score, min(now, record.stamp * _NS)))
                 reads = 0 if record.reads < reads else reads
@@ -104,33 +120,64 @@ class Organizing:
                 events.append(Moved(record.name, tier))         # a put has made room for itself, or another rank has flushed
             if record.reads > reads:
                 events.append(Get(record.name, min(now, record.read * _NS or now), record.reads - reads))
-        events += [Delete(name) for name in before if name not in self._known]
+        for key in gone.tolist():
+            name = self._names.pop(key, None)
+            if name is not None:
+                del self._known[name]
+                events.append(Delete(name))
         return sorted(events, key=lambda event: getattr(event, "now", 0.0))
 
+    def _tier_of(self, record):
+        """The number of the tier where the blob is read from: the ram where any of it is there; the last one for files of other jobs and nodes."""
+        targets = [extent[0] for extent in record.extents]
+        if RAM in targets:
+            return RAM
+        known = {tier.number for tier in self._found}
+        return targets[0] if targets and targets[0] in known else self._found[-1].number
+
     def _levels(self, now):
-        """Filled when little of the ram is free, Emptied when much is again."""
-        capacity, free = self._tiers.ram.capacity, self._tiers.free(_RAM)
-        if capacity - free > _FULL * capacity:
-            self._was_full = True
-            return [Filled(_RAM, int(capacity - free - _FULL * capacity), now)]
-        if self._was_full and free > _EMPTY * capacity:
-            self._was_full = False
-            return [Emptied(_RAM, int(free - (1 - _FULL) * capacity), now)]
-        return []
+        """Filled when little of a tier is free, Emptied when much is again; not of the last one."""
+        events = []
+        for tier in self._found[:-1]:
+            capacity, free = tier.capacity, self._tiers.free(tier.number)
+            if capacity - free > _FULL * capacity:
+                self._full.add(tier.number)
+                events.append(Filled(tier.number, int(capacity - free - _FULL * capacity), now))
+            elif tier.number in self._full and free > _EMPTY * capacity:
+                self._full.remove(tier.number)
+                events.append(Emptied(tier.number, int(free - (1 - _FULL) * capacity), now))
+        return events
 
     def _carry_out(self, action):
         record = self._catalog.find(action.blob)
-        try:
-            done = record is not None and self._moves.move(action.blob, action.target == _RAM, action.score)
-        except (WrpError, OSError) as error:
-            self.organized.last_error, done = str(error), False
-        if not done:
+        numbers = [tier.number for tier in self._found]
+        # a file also holds what is read from above: one that has no room after all passes on what comes down
+        wanted = [action.target] if action.kind not in (DEMOTE, EVICT) else numbers[numbers.index(action.target):]
+        target = next((number for number in wanted if record is not None and self._moved(action, number)), None)
+        if target is None:
             self.organized.refused += 1
             return
         self.organized.moved, self.organized.moved_nbytes = self.organized.moved + 1, self.organized.moved_nbytes + record.size
         stamp, reads, _ = self._known[action.blob]
-        self._known[action.blob] = (stamp, reads, action.target)
-        self._organizer.on(Moved(action.blob, action.target))
+        self._known[action.blob] = (stamp, reads, target)
+        self._organizer.on(Moved(action.blob, target))
+
+    def _moved(self, action, number):
+        # where one file takes all that lasts, a blob that it has needn't be written there again
+        target = None if is_durable(number) and sum(is_durable(tier.number) for tier in self._found) == 1 else number
+        try:
+            return self._moves.to(action.blob, target, action.score)
+        except (WrpError, OSError) as error:
+            self.organized.last_error = str(error)
+            return False
+
+
+def tiers_of(tiers):
+    """[Tier] of the targets of a node that keep what they are given, from the fastest to the slowest."""
+    targets = [target for target in tiers.placing.targets if target.kind != "noop"]
+    targets.sort(key=lambda target: (target.number != RAM, -target.read_mbps, target.latency_us, target.number))
+    found = [Tier(target.number, 1.0 - place / len(targets), target.capacity) for place, target in enumerate(targets)]
+    return found[:-1] + [found[-1]._replace(capacity=_ENDLESS)] if found else []
 
 
 class Nobody:

@@ -126,7 +126,7 @@ class Store(Writing, Editing, Reading, Listing):
     def move(self, tag, blob, target):
         """Take a blob to a target; True when it moved. Local.
 
-        target : the name of one that isn't a data file, "ram" for the first ram, or "file": files hold it, and only they
+        target : the name of one, "ram" for the first ram, or "file": files hold it, and only they, whichever
         One that is there already, is empty or viewed, or for which the target has no room, stays. Readers see the old place or the new one.
         Raises NoSuchBlob.
         """

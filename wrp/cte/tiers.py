@@ -169,10 +169,10 @@ class Tiers:
         self.placing = Placing(policy, self._runtime.ranks.rank, takes, self.free, keep_s)
 
     def number_of(self, name):
-        """Number of the target of this name that isn't a data file, "ram": the first; None for "file"."""
+        """Number of the target of this name, "ram": the first; None for "file"."""
         if name == "file":
             return None
-        found = {"ram": RAM, **{wanted.name: number for number, wanted in self._wanted.items() if not is_durable(number) and number not in self._leaving}}
+        found = {"ram": RAM, **{wanted.name: number for number, wanted in self._wanted.items() if number not in self._leaving}}
         if name not in found:
             raise UsageError(f"blobs move to 'ram' or 'file', or to one of {', '.join(map(repr, sorted(found)))}, not {name!r}")
         return found[name]

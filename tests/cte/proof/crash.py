@@ -16,7 +16,6 @@ from cte.proof.calls import Calls
 from cte.proof.children import Child, succeeded
 from cte.proof.script import main, until
 from wrp.cte import Store
-from wrp.runtime.config import load
 
 COUNT = 60
 
@@ -26,9 +25,7 @@ class Crashes:
 
     def __init__(self, root, made):
         self._store, self._made = os.path.join(root, "store"), made
-        self._conf = os.path.join(root, "conf.yaml")
-        with open(self._conf, "w", encoding="utf-8") as file:
-            file.write(workload.CONFIG)
+        self._config = workload.Configured(root)
         self.kills = self.whole = 0
 
     def warm(self):
@@ -51,7 +48,7 @@ class Crashes:
         self._look(seed, *Child(lambda tell: self._work(seed, Calls(number, how), tell)).ended())
 
     def _work(self, seed, calls, tell):
-        config = load(self._conf)
+        config = self._config.of(seed)
         with calls:
             store = Store.open(self._store, config=config)
             tell("open")
@@ -78,13 +75,13 @@ class Crashes:
                 getattr(model, {"begin": "begun", "end": "ended"}[what])(operations[int(number)])
         if code == 0:
             model.ended(workload.Operation(COUNT, "flush", "", "", 0))
-        succeeded(lambda tell: self._check(model))
+        succeeded(lambda tell: self._check(seed, model))
         shutil.rmtree(self._store, ignore_errors=True)
 
-    def _check(self, model):
+    def _check(self, seed, model):
         if not os.path.isdir(self._store):
             return
-        with Store.open(self._store, config=load(self._conf)) as store:
+        with Store.open(self._store, config=self._config.of(seed)) as store:
             model.check(workload.content(store))
             store.put("after", "it", b"works")
             store.flush()

@@ -17,7 +17,6 @@ from cte.proof.children import succeeded
 from cte.proof.script import main, until
 from wrp.cte import Store
 from wrp.errors import WrpError
-from wrp.runtime.config import load
 
 COUNT = 40
 WAYS = ("ENOSPC", "EIO", "short")
@@ -28,9 +27,7 @@ class Faults:
 
     def __init__(self, root):
         self._root, self._store = root, os.path.join(root, "store")
-        self._conf = os.path.join(root, "conf.yaml")
-        with open(self._conf, "w", encoding="utf-8") as file:
-            file.write(workload.CONFIG)
+        self._config = workload.Configured(root)
         self.done = self.refused = 0
 
     def calls(self, seed):
@@ -52,7 +49,7 @@ class Faults:
 
     def _work(self, seed, calls, tell):
         model, operations = workload.Model(), workload.operations(seed, COUNT)
-        config, store = load(self._conf), None
+        config, store = self._config.of(seed), None
         with calls:
             for operation in operations:
                 try:
@@ -71,9 +68,9 @@ class Faults:
                     if store is not None:
                         model.seen(workload.content(store))
             tell(f"calls {calls.count}")
-        self._end(store, model)
+        self._end(store, model, config)
 
-    def _end(self, store, model):
+    def _end(self, store, model, config):
         """The disk is well again: what is there is what the model allows, now and in a store opened afterwards."""
         if store is not None:
             try:
@@ -81,7 +78,7 @@ class Faults:
                 model.ended(workload.Operation(COUNT, "flush", "", "", 0))
             except WrpError:
                 pass                    # its journal was torn: only what was promised before is there
-        with Store.open(self._store, config=load(self._conf)) as store:
+        with Store.open(self._store, config=config) as store:
             model.check(workload.content(store))
             store.put("after", "it", b"works")
             store.flush()

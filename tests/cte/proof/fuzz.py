@@ -18,7 +18,6 @@ from cte.proof.script import main, until
 from wrp.comm.checksum import crc32
 from wrp.cte import Store
 from wrp.errors import WrpError
-from wrp.runtime.config import load
 
 COUNT, ROUNDS = 40, 20
 
@@ -59,10 +58,8 @@ class Fuzz:
 
     def __init__(self, root):
         self._store, self._whole = os.path.join(root, "store"), os.path.join(root, "whole")
-        self._conf = os.path.join(root, "conf.yaml")
+        self._config = workload.Configured(root)
         self._values = {}
-        with open(self._conf, "w", encoding="utf-8") as file:
-            file.write(workload.CONFIG)
 
     def begin(self, seed):
         """A new folder; remembers what its blobs have ever been."""
@@ -79,10 +76,10 @@ class Fuzz:
 
     def rounds(self, seed, count=ROUNDS):
         """Damage the folder `count` times and look at it; how each ended: Counter of names of errors, and "opened"."""
-        return Counter(succeeded(lambda tell: [tell(self._round(random.Random(seed * 1000 + number))) for number in range(count)]))
+        return Counter(succeeded(lambda tell: [tell(self._round(seed, random.Random(seed * 1000 + number))) for number in range(count)]))
 
     def _work(self, seed):
-        config = load(self._conf)
+        config = self._config.of(seed)
         store = Store.open(self._whole, config=config)
         for operation in workload.operations(seed, COUNT):
             if operation.kind == "reopen":
@@ -93,7 +90,7 @@ class Fuzz:
         store.flush()
         os.kill(os.getpid(), 9)
 
-    def _round(self, made):
+    def _round(self, seed, made):
         shutil.rmtree(self._store, ignore_errors=True)
         shutil.copytree(self._whole, self._store)
         files = [os.path.join(folder, name) for folder, _, names in os.walk(self._store) for name in names]
@@ -104,7 +101,7 @@ class Fuzz:
             data = (forged if is_forged else damaged)(data, made)
             file.seek(0), file.truncate(), file.write(data)
         try:
-            with Store.open(self._store, config=load(self._conf)) as store:
+            with Store.open(self._store, config=self._config.of(seed)) as store:
                 for name, values in self._values.items():
                     self._look(store, name, values, None if is_forged else path)
                 store.put("after", "it", b"works")

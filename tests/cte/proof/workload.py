@@ -3,10 +3,12 @@
 Nothing is logged but numbers: whoever knows the seed knows every operation.
 """
 
+import os
 import random
 from dataclasses import dataclass
 
 from wrp.errors import NoSuchBlob, NoSuchTag
+from wrp.runtime.config import load
 
 TAGS, BLOBS = ("a", "b/c"), ("x", "y", "z")
 LARGEST = 200_000
@@ -14,9 +16,10 @@ CONFIG = """
 storage:
   - {path: "ram::proof", bdev_type: ram, capacity_limit: 2m}
   - {path: data, bdev_type: file, capacity_limit: 24m}
-performance: {transaction_log_capacity: 1k}
+%sperformance: {transaction_log_capacity: 1k}
 """
-_KINDS = ("put", "put", "put", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "reopen")
+_MORE = "  - {path: more, bdev_type: file, capacity_limit: 24m}\n"
+_KINDS = ("put", "put", "put", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "move", "reopen")
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,19 @@ class Operation:
     @property
     def offset(self):
         return random.Random(self.seed + 1).choice((0, 3, 4_000, 90_000))
+
+
+class Configured:
+    """The configurations of workloads, below `root`: with one data file, or with two, between which blobs move. Which, says the seed."""
+
+    def __init__(self, root):
+        self._paths = [os.path.join(root, f"conf-{files}.yaml") for files in (1, 2)]
+        for path, more in zip(self._paths, ("", _MORE)):
+            with open(path, "w", encoding="utf-8") as file:
+                file.write(CONFIG % more)
+
+    def of(self, seed):
+        return load(self._paths[seed % 2])
 
 
 def operations(seed, count):
@@ -67,12 +83,15 @@ def run(store, operation):
             store.destroy(tag)
         elif operation.kind == "flush":
             store.flush()
+        elif operation.kind == "move":
+            places = ["ram", "file", *(target.name for target in store.targets() if target.name in ("data", "more"))]
+            store.move(tag, blob, places[operation.seed % len(places)])
         elif operation.kind == "batch":
             with store.batch(f"batch {operation.number}") as batch:
                 for name in BLOBS:
                     batch.put(tag, name, operation.data)
     except (NoSuchBlob, NoSuchTag):
-        if operation.kind not in ("delete", "destroy"):
+        if operation.kind not in ("delete", "destroy", "move"):
             raise
 
 
