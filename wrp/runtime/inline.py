@@ -7,6 +7,7 @@ it spins and sleeps; so a task that is short costs no switch from thread to thre
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.runtime import bdev, lanes, pools
+from wrp.runtime.meter import block
 from wrp.runtime.stepping import start
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import first_due
@@ -36,6 +37,7 @@ def run_inline(context, offset, _pool, _method):
         # no push: counted as what comes from the queues of attached processes
         atomics.store(lane + lanes.TAKEN, atomics.load(lane + lanes.TAKEN) + 1)
         start(context, offset)
+        block.meter_rest(atomics.load(context + own.METER))
         done = 1
         if first_due(context) != due or atomics.load(context + own.READY_FIRST) != 0 or atomics.load(context + own.WANTS_RECORDS) != 0:
             atomics.store(lane + lanes.NEWS, 1)

@@ -39,7 +39,7 @@ def python_finish(context, offset, code, v0, v1, v2, v3):
     atomics.store(task + tasks.VALUES + 8, v1)
     atomics.store(task + tasks.VALUES + 16, v2)
     atomics.store(task + tasks.VALUES + 24, v3)
-    block.meter_done(atomics.load(context + own.METER), task, code)
+    block.meter_done(atomics.load(context + own.METER), task, offset, code, 0)
     if atomics.load(task + tasks.PERIOD) == 0:
         lanes.lane_done(lane)       # before the caller may look
     tasks.task_finish(base, atomics.load(context + own.FREE), offset, code)
@@ -130,7 +130,7 @@ class PythonLoop:
 
     def _begin(self):
         """When a step begins, 0 while nothing is traced."""
-        return block.meter_begin(self._meter) if self._words[self._trace_word] else 0
+        return atomics.now_ns() if self._words[self._trace_word] else 0
 
     def _called(self, words):
         """Return code and what the method returned."""

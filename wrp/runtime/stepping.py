@@ -27,9 +27,9 @@ def start(context, offset):
         return
     task = atomics.load(context + own.BASE) + offset
     if atomics.load(task + tasks.CANCEL):
-        _finish(context, offset, tasks.CANCELLED)
+        _finish(context, offset, tasks.CANCELLED, 0)
     elif atomics.load(task + tasks.DUE) and atomics.now_ns() >= atomics.load(task + tasks.DUE):
-        _finish(context, offset, tasks.DEADLINE)
+        _finish(context, offset, tasks.DEADLINE, 0)
     else:
         if atomics.load(task + tasks.PERIOD):
             atomics.store(task + tasks.NEXT_AT, atomics.now_ns())
@@ -99,7 +99,7 @@ def _call_off(context, offset, code):
     if kind == pools.JITTED_KIND and atomics.load(task + tasks.STEP) > 0:
         _run(context, offset, -1 - atomics.load(task + tasks.STEP))
         stop_waiting(context, task)         # a wait of its last step counts for nothing
-    _finish(context, offset, code)
+    _finish(context, offset, code, 0)
 
 
 @kernel
@@ -118,14 +118,14 @@ def _step(context, offset):
     begin = block.meter_begin(meter)
     pool, method = atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD)
     code = _run(context, offset, step)
-    waits = code == WAIT or code == RETRY or code == AGAIN
-    block.meter_end(meter, begin, pool, method, offset, 0 if waits else 1)
-    if waits:
+    if code == WAIT or code == RETRY or code == AGAIN:
+        block.meter_end(meter, begin, pool, method, offset, 0)
         _wait(context, offset, code)
     elif atomics.load(task + tasks.PERIOD):
+        block.meter_end(meter, begin, pool, method, offset, 1)
         _again(context, offset, code)
     else:
-        _finish(context, offset, code)
+        _finish(context, offset, code, begin)
 
 
 @kernel
@@ -163,11 +163,11 @@ def _again(context, offset, code):
 
 
 @kernel
-def _finish(context, offset, code):
+def _finish(context, offset, code, begin):
     base = atomics.load(context + own.BASE)
     task = base + offset
     tasks.put(task + tasks.SERIAL, 0)               # subtasks that are under way find nobody
-    block.meter_done(atomics.load(context + own.METER), task, code)
+    block.meter_done(atomics.load(context + own.METER), task, offset, code, begin)
     if atomics.load(task + tasks.PERIOD):
         tasks.task_value(task, 0, atomics.load(task + tasks.RUNS))
         tasks.task_value(task, 1, atomics.load(task + tasks.MISSED))

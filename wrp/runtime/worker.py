@@ -9,6 +9,7 @@ from wrp.comm.jit import kernel
 from wrp.runtime import lanes, records
 from wrp.runtime.inline import context_give, context_hold
 from wrp.runtime.lanes import lane_poll, lane_rest, lane_stop
+from wrp.runtime.meter import block
 from wrp.runtime.stepping import end_all, go_on, start, time_over
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import first_due, next_due, next_ready, take_finished
@@ -41,6 +42,7 @@ def worker_loop(context, spin_ns):
             if atomics.load(lane + lanes.STOP) == 1 and atomics.load(context + own.IN_FLIGHT) == 0:
                 return _ENDED
             due = first_due(context)
+            block.meter_rest(atomics.load(context + own.METER))
             context_give(context)
             lane_rest(lane, spin_ns, due)
             context_hold(context)

@@ -13,6 +13,7 @@ TASKS = 72              # tasks finished
 WAITS = 88              # steps that ended in a wait
 BUSY_NS = 96            # ns in steps that were traced
 CANCELLED, OVER_DUE = 104, 112      # tasks cancelled, tasks whose deadline was over
+LAST = 120              # when the last step or task ended (ns), 0 once the worker has rested
 HISTOGRAMS = 128
 _RING = -(-(HISTOGRAMS + histogram.METHODS * histogram.NBYTES) // 4096) * 4096
 
@@ -31,22 +32,35 @@ def count(meter, word):
 
 
 @kernel
-def meter_done(meter, task, code):
-    """Count a task that is about to be finished."""
+def meter_done(meter, task, offset, code, begin):
+    """Count a task that is about to be finished. `begin`: of its last step, see `meter_begin`; 0 of one that ends without a step."""
     count(meter, TASKS)
     if code == tasks.CANCELLED:
         count(meter, CANCELLED)
     elif code == tasks.DEADLINE:
         count(meter, OVER_DUE)
-    took = atomics.now_ns() - atomics.load(task + tasks.BORN)
-    histogram_add(meter + HISTOGRAMS, atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD), took)
+    now, pool, method = atomics.now_ns(), atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD)
+    took = now - atomics.load(task + tasks.BORN)
+    histogram_add(meter + HISTOGRAMS, pool, method, took)
     atomics.store(task + tasks.TOOK, took)
+    atomics.store(meter + LAST, now)
+    if begin:
+        _slice(meter, begin, now, pool, method, offset << 1 | 1)
 
 
 @kernel
 def meter_begin(meter):
-    """When a step begins (ns), 0 while nothing is traced."""
-    return atomics.now_ns() if atomics.load(meter + TRACE) else 0
+    """When a step begins (ns), 0 while nothing is traced. Where it follows another one, when that ended: the clock is read once for both."""
+    if atomics.load(meter + TRACE) == 0:
+        return 0
+    last = atomics.load(meter + LAST)
+    return last if last else atomics.now_ns()
+
+
+@kernel
+def meter_rest(meter):
+    """The worker has nothing to do: its next step begins when it begins."""
+    atomics.store(meter + LAST, 0)
 
 
 @kernel
@@ -54,14 +68,20 @@ def meter_end(meter, begin, pool, method, offset, is_done):
     """Put the step that began at `begin` into the trace, over the oldest one."""
     if begin == 0:
         return
-    end, number = atomics.now_ns(), atomics.load(meter + SLICES)
+    end = atomics.now_ns()
+    atomics.store(meter + LAST, end)
+    _slice(meter, begin, end, pool, method, offset << 1 | is_done)
+
+
+@kernel
+def _slice(meter, begin, end, pool, method, word):
+    number, ring = atomics.load(meter + SLICES), atomics.load(meter + TRACE)
     atomics.store(meter + BUSY_NS, atomics.load(meter + BUSY_NS) + end - begin)
-    ring = atomics.load(meter + TRACE)
     if ring:
         slot = meter + ring + number % CAPACITY * SLICE
         atomics.store(slot + BEGIN, 0)              # who reads it now skips it
         atomics.store(slot + END, end)
         atomics.store(slot + WHAT, pool << 32 | method & 0xFFFFFFFF)
-        atomics.store(slot + TASK, offset << 1 | is_done)
+        atomics.store(slot + TASK, word)
         atomics.store(slot + BEGIN, begin)
         atomics.store(meter + SLICES, number + 1)
