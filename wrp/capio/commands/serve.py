@@ -66,7 +66,12 @@ def over_nodes(args, ranks):
     if args.linger is not None:
         raise UsageError("--linger is for one node: the servers of several end with capio stop, or their job")
     from wrp.capio.nodes.links import Links     # numpy and MPI, which one node doesn't want
+    from wrp.capio.nodes.sharing import is_shared
+    shared = is_shared(ranks, settings.capio_dir(args.dir))
     links = Links(ranks, settings.silent_s())
+    links.is_shared = shared
+    if shared and ranks.rank == 0:
+        settings.say("all nodes have one CAPIO_DIR: files are read where they are, no bytes are moved")
     try:
         code = serve(args, links)
     finally:

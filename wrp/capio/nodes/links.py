@@ -26,6 +26,7 @@ class Links:
     """Made and closed by all servers together (collective).
 
     inbox : deque of (node, message) for the server's loop, which `bell`, an eventfd, wakes
+    is_shared : all nodes have one CAPIO_DIR; set by who knows
     on_piece : called with (node, message, array) in the links' thread when a piece has come, and, without an array, when all pieces of a file
         have; gives the array back with `give_back`
     """
@@ -33,7 +34,7 @@ class Links:
     def __init__(self, ranks, silent_s):
         self.node, self.nodes, self._ranks, self._silent_s = ranks.rank, ranks.size, ranks, silent_s
         self.inbox, self.bell = deque(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
-        self.on_piece, self.is_silent, self.is_out = None, set(), False
+        self.on_piece, self.is_silent, self.is_out, self.is_shared = None, set(), False, False
         self._hosts = ranks.gather(ranks.host, "names of the servers' hosts")
         self._messages, self._moving = Messages(ranks), Pieces(ranks)
         self._out, self._pieces, self._getting, self._sending = deque(), deque(), [], []

@@ -18,8 +18,8 @@ def absolute(path, folder):
     return path if path.startswith("/") or not path else folder if path == "." else f"{folder}/{path}"
 
 
-def packed(event, node, folder):
-    """An event of a node as node 0 is told of it: a value that JSON can say."""
+def packed(event, node, folder, place=None):
+    """An event of a node as node 0 is told of it: a value that JSON can say. `place`: the node that has the bytes, where that is another."""
     kind, fields = events.to_record(event)
     for name in _PATHS:
         if name in fields:
@@ -28,7 +28,7 @@ def packed(event, node, folder):
         if fields.get(name) is not None:
             fields[name] = f"{node}:{fields[name]}"
     if "node" in fields:
-        fields["node"] = node
+        fields["node"] = node if place is None else place
     return [kind, fields]
 
 

@@ -24,7 +24,7 @@ class Far:
     def handle(self, event):
         nodes = self._nodes
         if not isinstance(event, (events.WorkflowEnded, events.Clock)):
-            nodes.links.send(0, "event", names.packed(event, nodes.node, nodes.folder))
+            nodes.links.send(0, "event", names.packed(event, nodes.node, nodes.folder, 0 if nodes.is_shared else None))
         return ()
 
     def steps(self):
@@ -38,7 +38,8 @@ class Far:
 
 
 class Nodes:
-    """Joined to a Server: `server.nodes`. `end_all()` ends the servers of all nodes."""
+    """Joined to a Server: `server.nodes`. `end_all()` ends the servers of all nodes. `is_shared`: all have one CAPIO_DIR, so for the rules all files are on
+    node 0, and no byte moves."""
 
     def __init__(self, links, server):
         self.links, self._server, self._desk, self.node = links, server, server.desk, links.node
@@ -46,7 +47,7 @@ class Nodes:
         self._sender, self._receiver = Sender(links), Receiver(links, self._has_come)
         self._followed, self._launched = [], {}
         self._collecting, self._numbers = {}, itertools.count(1)
-        self._desk.nodes = self
+        self._desk.nodes, self.is_shared, self._late = self, links.is_shared, {}
         if self.node:
             self._desk.machine = Far(self)
 
@@ -77,6 +78,7 @@ class Nodes:
             return bool(node)
         if isinstance(action, _TO_ALL):
             self.links.tell_all("Committed", self._name(action.path), action.size)
+            return self._is_late(action)
         elif isinstance(action, actions.Fetch):
             self._fetch(action)
             return True
@@ -183,7 +185,40 @@ class Nodes:
         self._desk.do(actions.Refuse(waiter, errno, sentence))
 
     def _committed(self, node, at, name, size):
-        self._desk.do(actions.Committed(self._path(name), size))
+        action = actions.Committed(self._path(name), size)
+        if not self._is_late(action):
+            self._desk.committed(action)
+
+    def _is_late(self, action):
+        """True for a complete file whose end isn't to be believed here yet; `look` says when it is."""
+        if self.is_all_here(action.path, action.size):
+            return False
+        self._late[action.path] = action
+        self._desk.look_soon(time.monotonic())
+        return True
+
+    def is_all_here(self, path, nbytes):
+        """False for a file of another node, in a shared directory, that shows fewer bytes here than it has there."""
+        if not self.is_shared or path in self._desk.own:
+            return True
+        try:
+            return os.path.isdir(path) or os.stat(path).st_size >= nbytes
+        except OSError:
+            return False
+
+    def look(self):
+        """Look at what is late; True while something is."""
+        for path, action in list(self._late.items()):
+            if self.is_all_here(path, action.size) or not os.path.lexists(path):
+                del self._late[path]
+                self._desk.committed(action)
+        return bool(self._late)
+
+    def joins(self, path):
+        """A process here is about to make something in a folder that another node may have made, of which the kernel didn't tell here."""
+        folder = os.path.dirname(path)
+        if self.is_shared and not self._desk.watch.knows(folder) and os.path.isdir(folder):
+            self._desk.watch.add_tree(folder)
 
     def _fetch_here(self, node, at, name, to):
         self._send(self._path(name), to)

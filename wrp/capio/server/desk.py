@@ -63,10 +63,14 @@ class Desk:
         self.account.waited(asked.connection.step, request.path, time.monotonic() - asked.since)
         if request.op == wire.WRITE:
             self._write(asked.connection, request)
-        elif action.is_final or request.op == wire.STAT:
+        elif (action.is_final and not self._is_late(request, action)) or request.op == wire.STAT:
             asked.connection.send()
         else:
             asked.connection.send(self._stream(request))
+
+    def _is_late(self, request, action):
+        """True for a file of another node, in a directory that the nodes share, whose last bytes aren't seen here yet."""
+        return self.nodes is not None and request.op == wire.MORE and not self.nodes.is_all_here(request.path, action.size)
 
     def _stream(self, request):
         """The reply that lets a program read while the file grows, or list while the directory fills."""
@@ -88,7 +92,7 @@ class Desk:
             self.account.waited(asked.connection.step, asked.request.path, time.monotonic() - asked.since)
             asked.connection.send(wire.Reply(error=action.errno, text=action.sentence))
 
-    def _committed(self, action):
+    def committed(self, action):
         if self.nodes is None or self.nodes.completed(action.path):
             self.table.commit(action.path)
             if self.nodes is None or action.path in self.own:
@@ -175,6 +179,8 @@ class Desk:
 
     def _write(self, connection, request):
         path, plan, what = request.path, self.workflow.look(request.path), 0
+        if self.nodes is not None:
+            self.nodes.joins(path)
         if not request.a:               # 1: a descriptor that the process has had from its start
             if request.flags & os.O_CREAT and not os.access(path, os.F_OK, follow_symlinks=False):      # lexists takes twice as long
                 self.will_vanish(path, plan)
@@ -227,7 +233,7 @@ class Desk:
             return
         try:
             # copies are whole when they have all of the size that the file has now
-            kind = events.Grown if self.nodes is None else events.Truncated
+            kind = events.Grown if self.nodes is None or self.nodes.is_shared else events.Truncated
             self.tell(kind(path, os.stat(path).st_size, at=at))
         except OSError:
             return                      # it is gone; the kernel tells that too
@@ -242,7 +248,12 @@ class Desk:
         """Look at the files that somebody waits for: not every way of writing is told."""
         for path in set(self._followed.values()):
             self.grown(path, at)
-        self.next_look = at + _LATE_MODIFY_S if self._followed else None
+        is_late = self.nodes is not None and self.nodes.look()
+        self.next_look = at + _LATE_MODIFY_S if self._followed or is_late else None
+
+    def look_soon(self, at):
+        if self.next_look is None:
+            self.next_look = at + _LATE_MODIFY_S
 
     def _unfollow(self, waiter):
         path = self._followed.pop(waiter, None)
@@ -296,5 +307,5 @@ class Desk:
             places.remove(path)
 
 
-_DO = {actions.Go: Desk._go, actions.Refuse: Desk._refuse, actions.Committed: Desk._committed, actions.Delete: Desk._delete,
+_DO = {actions.Go: Desk._go, actions.Refuse: Desk._refuse, actions.Committed: Desk.committed, actions.Delete: Desk._delete,
        actions.Note: Desk._note, actions.Fetch: Desk._fetch}

@@ -242,6 +242,9 @@ class Server:
     # requests that need no rule
 
     def _rename(self, connection, request, at):
+        if self.nodes is not None:
+            for path in filter(None, (request.path, request.path2)):
+                self.nodes.joins(path)
         if request.path2:
             self.desk.will_vanish(request.path2)
             self.desk.writers.renames(request.path, request.path2, connection.step)
