@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from wrp.cte import pieces
 from wrp.cte.changes import same
 from wrp.cte.records import BLOB, TAG, Record, full_name
+from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import Wish
 from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
 
@@ -37,7 +38,7 @@ class Edits:
                 if not tags:
                     return False
                 continue
-            with self._copied([record for record in found if not _in_ram(record)]) as copies, self._catalog.changing("renaming blobs"):
+            with self._copied([record for record in found if not _may_stay(record)]) as copies, self._catalog.changing("renaming blobs"):
                 if not self._unchanged(found) or tags and sorted(self._catalog.names_held(tags[0])) != sorted(r.blob for r in found):
                     continue
                 taken = next((name for name in (*new_names, *tags[1:]) if self._catalog.has(name)), None)
@@ -130,8 +131,9 @@ class Edits:
         return all(same(self._catalog.find(record.name), record) for record in records)
 
 
-def _in_ram(record):
-    return not any(extent[0] for extent in record.extents)
+def _may_stay(record):
+    """True when no journal names a place of the blob's bytes."""
+    return not any(is_durable(extent[0]) for extent in record.extents)
 
 
 def _no_pause(what):

@@ -12,9 +12,9 @@ from wrp.comm.checksum import crc32
 from wrp.comm.sizes import format_size
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.blocks import LARGEST, Blocks
-from wrp.cte.placement.contract import LONG_TERM
+from wrp.cte.placement.contract import LONG_TERM, VOLATILE
 from wrp.cte.records import RAM
-from wrp.cte.targetnumbers import extra_number, is_durable, kind_of
+from wrp.cte.targetnumbers import extra_number, is_durable, kind_of, node_of
 from wrp.cte.targets import Placing, TargetInfo, Wish
 from wrp.cte.targets.wanted import LEVELS
 from wrp.cte.telemetry.counters import Counters
@@ -35,10 +35,11 @@ class Tiers:
         self._runtime = runtime
         self._folder = folder
         self._readers = {}
-        self.away = deque()                         # extents of other nodes' files that are free now
+        self.away = deque()                         # extents of other nodes that are free now
         self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
         self._leaving, self._gone = set(), set()    # numbers: take no new bytes any more; and hold none, whoever still has an old record
         self._next, self._token = len(sizes.targets), sizes.token
+        self.read_elsewhere = None                  # set by a store of several nodes: (node, offset, out) of its first ram
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
         self.ram_bytes, self.ram_address, self.blocks = None, 0, None
         self.counters = Counters(0, 0)              # set at opening: counts what pieces.py reads and writes
@@ -182,6 +183,8 @@ class Tiers:
         if is_durable(number):
             path, inside = self._folder.data_path(number - 1), self._folder.path + os.sep
             return path[len(inside):] if path.startswith(inside) else path
+        if node_of(number) is not None:
+            return f"ram of node {node_of(number)}"
         return self._wanted[number].name if number in self._wanted else kind_of(number)
 
     def infos(self):
@@ -211,6 +214,8 @@ class Tiers:
 
     def level(self, target):
         """The persistence of a target."""
+        if node_of(target) is not None:
+            return VOLATILE
         return LONG_TERM if is_durable(target) else self._wanted[target].persistence
 
     @property
@@ -222,8 +227,9 @@ class Tiers:
         return target in self._devices
 
     def owner(self, target):
-        """Number of the node that gives out the space of a file."""
-        return (target - 1) % self._runtime.ranks.nodes
+        """Number of the node that gives out the space of a file that lasts, or of another node's ram."""
+        node = node_of(target)
+        return (target - 1) % self._runtime.ranks.nodes if node is None else node
 
     def device(self, target):
         return self._devices[target]
@@ -298,7 +304,7 @@ class Tiers:
         return self.device(target).free + (self.blocks.unused if target == RAM else 0)
 
     def give_back(self, extents):
-        """Give the space of extents back; that of other nodes' files waits in `away` for whoever tells them."""
+        """Give the space of extents back; that of other nodes waits in `away` for whoever tells them."""
         for extent in extents:
             target, offset, nbytes, _ = extent
             if target == RAM and nbytes <= LARGEST and self.blocks.give(offset):
@@ -313,9 +319,9 @@ class Tiers:
         return self.ram.view(offset, nbytes) if target == RAM else None
 
     def content(self, extent):
-        """The bytes of an extent that isn't in a data file: those in ram themselves, others copied."""
+        """The bytes of an extent that isn't in a data file: those in ram of this node themselves, others copied."""
         target, offset, nbytes, _ = extent
-        if kind_of(target) == "ram":
+        if kind_of(target) == "ram" and self.owns(target):
             return self.device(target).view(offset, nbytes)
         found = bytearray(nbytes)
         self.read(target, offset, found)
@@ -331,6 +337,9 @@ class Tiers:
 
         StoreError for a target that keeps nothing.
         """
+        if node_of(target) is not None:
+            self.read_elsewhere(node_of(target), offset, out)
+            return
         if not is_durable(target):
             if kind_of(target) == "noop":
                 raise StoreError(f"these bytes were put to the target {self._wanted[target].name!r} of kind noop, which forgets what it is given")

@@ -12,7 +12,7 @@ from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
 from wrp.errors import NoSuchTag
 
-SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch")
+SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch", "sync")
 _MOST = 4 << 20                 # bytes of blobs in one answer
 
 
@@ -25,7 +25,7 @@ class Answering:
     def table(self):
         """{name: function} of what can be asked."""
         own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
-               "blobs", "changed", "lease", "fill", "fetch", "hold", "give_back", "flush")
+               "blobs", "changed", "lease", "fill", "fetch", "hold", "sync", "give_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
@@ -169,6 +169,10 @@ class Answering:
     def hold(self, data, wish):
         """Extents that hold the bytes, where the fields of a Wish say."""
         return pieces.write(self._parts.tiers, data, wish=Wish(*wish))
+
+    def sync(self):
+        """What was written into this node's files is on storage."""
+        self._parts.sync()
 
     def give_back(self, extents):
         self._parts.tiers.give_back(extents_of(extents))

@@ -4,7 +4,7 @@ from wrp.comm.checksum import crc32
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, PORTION, extents_of
 from wrp.cte.records import RAM
-from wrp.cte.targetnumbers import is_durable
+from wrp.cte.targetnumbers import is_durable, node_of
 from wrp.cte.targets import Wish
 
 _FILLED = 512 << 10             # bytes of a file's extent that one question carries
@@ -25,7 +25,7 @@ class Far:
         """Fill `out` (writable, contiguous)."""
         if target == RAM:
             self._remote.get(self.node, self._base + offset, out)
-        elif is_durable(target):
+        elif is_durable(target) or node_of(target) is not None:
             self._tiers.read(target, offset, out)
         else:
             view = memoryview(out).cast("B")

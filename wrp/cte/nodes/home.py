@@ -14,16 +14,16 @@ _log = logging.getLogger("wrp.cte")
 
 
 class Home:
-    """calls: {name: function}; limit_s: how long the node that asks may be silent while its question is fetched.
+    """calls: {name: function}; limit_s: how long the node that asks may be silent while its question is fetched; away: what calls have freed of other nodes.
 
-    One thread answers, one question after the other; what may take long goes to another thread. No call waits for another home,
-    so that two homes never wait for each other.
+    One thread answers, one question after the other; what may take long goes to another thread. No call waits for another home in the one that answers,
+    and none that others wait for so does at all, so that two homes never wait for each other.
     """
 
     methods = {ASK: "ask", MORE: "more"}
 
-    def __init__(self, pool_name, mail, calls, limit_s):
-        self._mail, self._calls, self._limit_s = mail, calls, limit_s
+    def __init__(self, pool_name, mail, calls, away, limit_s):
+        self._mail, self._calls, self._away, self._limit_s = mail, calls, away, limit_s
         self._answers = {}
 
     async def ask(self, channel, offset, nbytes):
@@ -36,6 +36,8 @@ class Home:
                 value = await in_thread(self._calls[call], *args)
             else:
                 value = self._calls[call](*args)
+            if self._away and call != "give_back":
+                await in_thread(self._calls["send_away"])
             answer = answer_of(value)
         except Cancelled:
             raise

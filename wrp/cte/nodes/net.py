@@ -1,13 +1,18 @@
 """Net: all nodes of a store as one rank sees them: calls at a home or everywhere, bytes that lie on other nodes."""
 
+from contextlib import suppress
+
 from wrp.cte import pieces
 from wrp.cte.nodes.asking import Asking
 from wrp.cte.nodes.far import Far
 from wrp.cte.nodes.home import MODULE
 from wrp.cte.nodes.mail import Mail, offset_in
 from wrp.cte.nodes.wire import PORTION
+from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import RAM
-from wrp.errors import Corrupt
+from wrp.cte.targetnumbers import is_durable, on_node
+from wrp.cte.targets import Wish
+from wrp.errors import Corrupt, OutOfSpace
 
 _EXTENTS = PORTION // 64        # in one question
 
@@ -24,10 +29,12 @@ class Net:
         self.node, self.nodes = ranks.node, ranks.nodes
         self.others = frozenset(range(ranks.nodes)) - {ranks.node}
         mail = Mail(runtime)
-        pool = runtime.pool("wrp_cte", MODULE, mail=mail, calls=calls, limit_s=parts.config.get("networking.net_timeout"))
+        calls["send_away"] = self.send_away
+        pool = runtime.pool("wrp_cte", MODULE, mail=mail, calls=calls, away=parts.tiers.away, limit_s=parts.config.get("networking.net_timeout"))
         self._asking = Asking(ranks, pool, mail)
         base = offset_in(runtime.segment, parts.tiers.ram) if parts.tiers.ram is not None else None
-        bases = dict(ranks.gather((ranks.node, base), "where the ram of every node begins"))
+        self._bases = bases = dict(ranks.gather((ranks.node, base), "where the ram of every node begins"))
+        parts.tiers.read_elsewhere = self._read_ram
         self.far = {node: Far(node, bases[node], runtime.remote, parts.tiers, self._asking) for node in sorted(self.others)}
 
     def at(self, node, call, *args):
@@ -86,12 +93,38 @@ class Net:
         known = self._parts.framing
         return Framing(far, {}, known.cipher if known is not None else None)
 
+    def lent(self, home, view):
+        """Extents of a node in the neighbourhood of a home that hold the bytes, as its records name them; None where none has room.
+
+        In a store in memory they are in ram, else in files that last, on storage: so that a flush at the home needs no room there.
+        """
+        parts, tiers = self._parts, self._parts.tiers
+        wish = Wish(target=RAM) if parts.folder is None else Wish(persistence=LONG_TERM)
+        for step in range(1, min(parts.config.get("targets.neighborhood"), self.nodes)):
+            node = (home + step) % self.nodes
+            try:
+                extents = self.far[node].carry(view, wish) if node != self.node else pieces.write(tiers, view, wish=wish)
+            except OutOfSpace:
+                continue
+            if parts.folder is not None:
+                self.at(node, "sync")
+            return [(on_node(node) if extent[0] == RAM else extent[0], *extent[1:]) for extent in extents]
+        return None
+
+    def _read_ram(self, node, offset, out):
+        """Fill `out` from the first ram of any node."""
+        if node == self.node:
+            self._parts.tiers.read(RAM, offset, out)
+        else:
+            self.far[node].read(RAM, offset, out)
+
     def send_away(self):
-        """Tell other nodes what of their files is free now."""
+        """Tell other nodes what of their files and their ram is free now."""
         tiers, by_node = self._parts.tiers, {}
-        while tiers.away:
-            extent = tiers.away.popleft()
-            by_node.setdefault(tiers.owner(extent[0]), []).append(extent)
+        with suppress(IndexError):          # another thread may tell some of it
+            while tiers.away:
+                target, *place = tiers.away.popleft()
+                by_node.setdefault(tiers.owner(target), []).append((target if is_durable(target) else RAM, *place))
         parts = [(node, extents[start:start + _EXTENTS]) for node, extents in by_node.items() for start in range(0, len(extents), _EXTENTS)]
         for node, extents in parts:
-            self._asking.ask(node, "give_back", extents)
+            self.at(node, "give_back", extents)

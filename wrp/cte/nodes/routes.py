@@ -22,13 +22,14 @@ class Routes:
         return home_of(tag, blob, self.net.nodes)
 
     def change(self, call, tag, blob, *args):
-        """What a call of Answering for a blob gives that changes something, at its home, here or there; its keepers know, too."""
+        """What a call of Answering for a blob gives that changes something, at its home, here or there; see `settle`."""
         value = self._named(self.change_at, call, tag, blob, args)
-        self.renew(tag, [blob])
+        self.settle(tag, [blob])
         return value
 
-    def renew(self, tag, blobs):
-        """The keepers have these blobs of a tag as they are now. Without replicas nothing happens."""
+    def settle(self, tag, blobs):
+        """After a change of these blobs of a tag: other nodes have their space back that it freed; the keepers, where there are any, have the blobs as they are now."""
+        self.net.send_away()
         if self.keepers is None:
             return
         by_home = {}

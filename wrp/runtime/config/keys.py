@@ -102,7 +102,7 @@ _STORE = (
     _compatible("storage[].devices", "any", None, "devices of the target"),
     Key("dpe.dpe_type", "text", "max_bw", "placement of new data: max_bw, round_robin, random, or cost (bandwidth, latency, free space and score)",
         choices=("max_bw", "round_robin", "random", "cost")),
-    _compatible("targets.neighborhood", "int", 4, "nodes whose targets are used", 1, 1024),
+    Key("targets.neighborhood", "int", 4, "nodes whose targets a blob may lie on: its home's and, where they have no room for a put, those of the nodes after it", 1, 1024),
     Key("targets.replicas", "int", 1, "nodes that have the bytes of a blob, its home among them, before the put returns; a get does without a home whose bytes are "
         "damaged, or that is silent", 1, 1024),
     _compatible("targets.default_target_timeout_ms", "int", 30000, "milliseconds until a target counts as lost", 1, 300000),

@@ -32,8 +32,8 @@ class NodesEditing(NodesCalls):
             raise no_tag(tag)
         # clocks of nodes differ: who makes the tag again must not be older in the journals than this
         self._routes.change_at(self._routes.home(tag), "seen", max(stamps))
-        if self._routes.keepers is not None:
-            self._routes.renew(tag, sorted(set().union(*self._routes.net.everywhere("kept", tag))))
+        kept = self._routes.net.everywhere("kept", tag) if self._routes.keepers is not None else []
+        self._routes.settle(tag, sorted(set().union(*kept)))
 
     def copy(self, tag, blob, new_tag, new_blob):
         """As Store.copy."""
@@ -47,7 +47,7 @@ class NodesEditing(NodesCalls):
         names.checked("tag", new_tag), names.checked("blob", new_blob)
         if self._routes.home(tag, blob) == self._routes.home(new_tag, new_blob):
             self._routes.change("rename", tag, blob, new_blob, new_tag)
-            self._routes.renew(new_tag, [new_blob])
+            self._routes.settle(new_tag, [new_blob])
         else:
             self._edits.rename(tag, blob, new_tag, new_blob)
 

@@ -7,7 +7,7 @@ from wrp.cte.nodes.wire import INLINE
 from wrp.cte.reservation import Reservation
 from wrp.cte.targets import Wish
 from wrp.cte.targets.wanted import LEVELS
-from wrp.errors import UsageError
+from wrp.errors import OutOfSpace, UsageError
 
 
 class NodesWriting(NodesCalls):
@@ -22,18 +22,29 @@ class NodesWriting(NodesCalls):
             self._check_persistence(min_persistence, offset, compression)
         names.checked("tag", tag), names.checked("blob", blob)
         home = self._routes.home(tag, blob)
+        try:
+            outcome = self._put_at(home, tag, blob, data, offset, score, compression, if_generation, min_persistence)
+        except OutOfSpace:
+            lasts = min_persistence == "volatile" or self._parts.folder is not None
+            if offset is not None or compression is not None or self._parts.framing is not None or not lasts:
+                raise
+            extents = self._routes.net.lent(home, pieces.bytes_of(data))
+            if extents is None:
+                raise
+            outcome = self._routes.change_at(home, "put", tag, blob, extents, None, score, None, if_generation, "volatile")
+        self._routes.settle(tag, [blob])
+        return outcome
+
+    def _put_at(self, home, tag, blob, data, offset, score, compression, if_generation, min_persistence):
         if home == self._routes.node:
-            outcome = self._here.put(tag, blob, data, offset, score, compression, if_generation, min_persistence)
-            self._routes.renew(tag, [blob])
-            return outcome
+            return self._here.put(tag, blob, data, offset, score, compression, if_generation, min_persistence)
         if compression is not None:
             from wrp.cte.codecs.compression import Compression, Outcome
 
             config = Compression.of(compression).get_config()
-            return Outcome(*self._routes.change("put", tag, blob, self._sent(home, data), offset, score, config, if_generation, min_persistence))
+            return Outcome(*self._routes.change_at(home, "put", tag, blob, self._sent(home, data), offset, score, config, if_generation, min_persistence))
         data = self._sent(home, data, Wish(score, LEVELS.index(min_persistence)))
-        self._routes.change("put", tag, blob, data, offset, score, None, if_generation, min_persistence)
-        return None
+        return self._routes.change_at(home, "put", tag, blob, data, offset, score, None, if_generation, min_persistence)
 
     def _sent(self, home, data, wish=Wish()):
         """`data` as an argument of a call: the bytes, or extents of the home that hold them, where it is wished."""
@@ -49,7 +60,7 @@ class NodesWriting(NodesCalls):
         try:
             put_many(self, self._routes, tag, blobs, rows, score)
         finally:
-            self._routes.renew(tag, blobs)
+            self._routes.settle(tag, blobs)
 
     def append(self, tag, blob, data):
         """As Store.append."""
@@ -58,7 +69,7 @@ class NodesWriting(NodesCalls):
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
             self._here.append(tag, blob, data)
-            self._routes.renew(tag, [blob])
+            self._routes.settle(tag, [blob])
         else:
             self._routes.change("append", tag, blob, self._sent(home, data))
 
