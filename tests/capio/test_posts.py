@@ -121,6 +121,22 @@ def test_two_processes_that_make_the_same_names_have_closed_them_twice(make_flow
     assert [ended(wrote)[0] for wrote in both] == [0, 0]
     assert all(file["closes"] == 2 for file in flow.status()["files"] if os.path.basename(file["path"])[1:].isdigit())
 
+def test_a_process_that_has_lost_its_server_asks_the_next_one(tmp_path):
+    workflow = document(**{"f*": "on_close no_update"})
+    first = Flow(tmp_path, workflow)
+    wrote = started(first, "writer", "for n in range(3): make(f'f{n}')\ntold()\nfor n in range(3, 6): make(f'f{n}')\ntold()")
+    wrote.stdout.readline()
+    first.kill_server()
+    next_one = Flow(tmp_path, workflow)
+    try:
+        goes_on(wrote)
+        wrote.stdout.readline()
+        assert next_one.run("reader", "cat $CAPIO_DIR/f3 $CAPIO_DIR/f4 $CAPIO_DIR/f5")[:2] == (0, b"text" * 3)
+    finally:
+        killed(wrote)
+        next_one.end()
+        first.end()
+
 
 def test_more_processes_than_rings_and_names_too_long_for_them(flow):
     code = f"""for child in range({wire.RINGS + 4}):

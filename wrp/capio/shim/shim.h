@@ -59,6 +59,7 @@ void capio_forked(void);
 int capio_wants_interruption(void);
 int capio_pid(void);
 int capio_is_served(void);
+int capio_has_lost_server(void);
 void capio_beside(const char *name, char out[PATH_MAX]);       /* the path of a file beside the server's socket */
 
 /* table.c: what the shim knows of descriptors and of files being written */

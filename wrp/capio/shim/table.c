@@ -77,7 +77,7 @@ static int find(const char *full, unsigned *generation)
     const char *path = full + capio_dir_nbytes;
     size_t n = strlen(path);
 
-    if (!in || n < 2 || n - 1 > sizeof in->slots->path)
+    if (!in || capio_has_lost_server() || n < 2 || n - 1 > sizeof in->slots->path)
         return CAPIO_UNKNOWN;
     path++, n--;
     uint32_t at = __atomic_load_n(&in->heads[crc(path, n) % CAPIO_HEADS], __ATOMIC_ACQUIRE);

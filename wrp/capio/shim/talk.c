@@ -16,8 +16,10 @@ static struct { int fd; ino_t inode; } pool[POOL];
 static int pooled;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static int pid;
+static int is_lost;                     /* the server that this process has met is gone: what it shared means nothing to the next one */
 
 int capio_pid(void) { return pid; }
+int capio_has_lost_server(void) { return is_lost; }
 
 static const char *env(const char *name, const char *otherwise)
 {
@@ -207,6 +209,7 @@ int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2,
             break;
         pthread_sigmask(SIG_SETMASK, &mask, NULL);
         REAL(close)(fd);                /* of a server that has ended, perhaps: try a fresh one */
+        is_lost = 1;
         if (tries > POOL)
             return no_server(path);
     }
@@ -219,6 +222,7 @@ int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2,
         REAL(close)(fd);
         if (n < 0 && why == EINTR)
             return errno = EINTR, -1;
+        is_lost = 1;
         capio_say(path, "the CAPIO server has ended while this program waited for its answer");
         return errno = EIO, -1;
     }
@@ -237,13 +241,13 @@ int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2,
 int capio_is_served(void)
 {
     ino_t inode;
-    int kept = errno, fd = take(&inode, 0);
+    int kept = errno, fd = is_lost ? -1 : take(&inode, 0);
     struct pollfd look = {.fd = fd, .events = 0};
     int is_served = fd >= 0 && poll(&look, 1, 0) == 0;
     if (is_served)
         give(fd, inode);
     else if (fd >= 0)
-        REAL(close)(fd);
+        REAL(close)(fd), is_lost = 1;
     errno = kept;
     return is_served;
 }
