@@ -146,3 +146,35 @@ def test_a_file_in_pieces_takes_them_one_by_one(open_store):
     store.close()
     store = open_store(ram="8m", file="1m")
     assert all(store.get("t", f"b{number}") == (b"x" if number % 2 else b"y") * 4096 for number in range(256))
+
+
+def listed(store):
+    """(blobs that a look finds, the number of other dirty names)."""
+    rows, _, others = store._flush._handfuls.find()
+    return len(rows), others
+
+
+def test_whatever_was_flushed_or_not_a_look_finds_all(open_store):
+    """Those of late are remembered; when that isn't all of the dirty ones, a look goes through the records."""
+    store = open_store(ram="16m")
+    for number in range(300):
+        store.put("t", f"b{number}", data(number))
+    assert listed(store) == (300, 1) == listed(store)           # more than are remembered; and a look that led to nothing
+    store.flush()
+    assert listed(store) == (0, 0)
+    for _ in range(3):
+        for number in range(5):
+            store.put("t", f"b{number}", data(number, 1))
+    store.put("t", "large", bytes(100_000))
+    assert listed(store) == (5, 1) == listed(store)
+    store.put("t", "b7", b"more")
+    assert listed(store) == (6, 1)
+    store.delete("t", "b7"), store.delete("t", "b3"), store.put("t", "b8", b"in its place"), store.put("t", "b9" * 40, b"longer")
+    assert listed(store) == (6, 1)
+    store.flush()
+    assert listed(store) == (0, 0) and not dirty(store)
+    for number in range(128):
+        store.put("t", f"b{number}", b"x" * 200), store.put("t", f"b{number}", b"y" * 300)
+    assert listed(store) == (128, 0)
+    store.flush()
+    assert not dirty(store)

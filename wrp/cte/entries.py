@@ -9,7 +9,7 @@ from wrp.comm.digests import hash128_at
 from wrp.comm.jit import kernel
 from wrp.cte.heap import heap_give, heap_take
 from wrp.cte.layout import (ABSENT, ANCHOR, BLOB_KIND, BUSY, CHECK, COUNTS, CREATED, DIRTY, DIRTY_COUNT, EXTENT, FIRST, FULL, HEAD, KEY0, KEY1, LAST,
-                            LINKS, LOW, NEXT, RAW, READ, READS, SCORE, SEQUENCE, SHAPE, SIZE, STAMP, TAG, TAG_KIND, UNIT, class_at, class_units,
+                            LATELY, LINKS, LOW, MOST_LATELY, NEXT, RAW, READ, READS, SCORE, SEQUENCE, SHAPE, SIZE, STAMP, TAG, TAG_KIND, TURNED, UNIT, class_at, class_units,
                             flags_of, kind_of, name_at, name_nbytes, nbytes_of, record_at)
 from wrp.cte.table import table_add, table_drop, table_find, table_has_room, table_locate, table_replace, table_settled
 
@@ -99,8 +99,11 @@ def entry_put_in(at, image, tag):
     nbytes = nbytes_of(image)
     slot, number = table_locate(at, k0, k1)
     if number != 0 and nbytes <= class_units(class_at(record_at(at, number))) * UNIT:
-        _account(at, record_at(at, number), image, tag)
-        _write(record_at(at, number), image, nbytes, False)
+        record = record_at(at, number)
+        if flags_of(record) & DIRTY == 0:
+            _note_dirty(at, image, number)
+        _account(at, record, image, tag)
+        _write(record, image, nbytes, False)
         return 0
     if number == 0 and (slot < 0 or not table_has_room(at, 1)):
         return FULL
@@ -110,6 +113,7 @@ def entry_put_in(at, image, tag):
     record = record_at(at, fresh)
     _write(record, image, nbytes, True)
     store(record + TAG, tag)
+    _note_dirty(at, image, fresh)
     if number == 0:
         _account(at, 0, image, tag)
         _link(at, fresh, tag)
@@ -124,6 +128,15 @@ def entry_put_in(at, image, tag):
         heap_give(at, number)
         table_settled(at)
     return 0
+
+
+@kernel
+def _note_dirty(at, image, number):
+    """A flush that looks soon needn't look at all records."""
+    if flags_of(image) & DIRTY != 0:
+        turned = load(at + TURNED)
+        store(at + LATELY + 8 * (turned & (MOST_LATELY - 1)), number)
+        store(at + TURNED, turned + 1)
 
 
 @kernel

@@ -26,9 +26,13 @@ FLUSHES = 88
 TOKEN = 96              # offset of the catalog's token
 TELEMETRY = 104         # offset of the ring of operations; 0: there is none
 COUNTERS = 112          # offset of the counters of targets; 0: there are none
+TURNED = 120            # records that became dirty, or moved while they were, since the beginning; the numbers of the last ones are in LATELY
+TURNED_SEEN = 128       # of those, the ones that a flush has looked for
 FREE = 256              # per size class: number of the first free record
 CLASSES = 64
-HEADER_NBYTES = FREE + 8 * CLASSES
+LATELY = FREE + 8 * CLASSES
+MOST_LATELY = 128       # a power of two
+HEADER_NBYTES = LATELY + 8 * MOST_LATELY
 
 # record
 SEQUENCE = 0

@@ -9,8 +9,8 @@ from wrp.comm.digests import crc32_at
 from wrp.comm.jit import kernel
 from wrp.cte.blocks import LARGEST
 from wrp.cte.entries import entry_put_in, extent_at, image_out
-from wrp.cte.layout import (BLOB_KIND, COUNTS, DIRTY, EXTENT, FIRST, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, NEXT, SHAPE, STAMP, TAG, TAG_KIND, UNIT, class_at,
-                            class_units, flags_of, kind_of, name_at, name_nbytes, record_at)
+from wrp.cte.layout import (BLOB_KIND, COUNTS, DIRTY, DIRTY_COUNT, EXTENT, FIRST, HEAD, JOURNALED, KEY0, KEY1, LAST, LATELY, LOW, MOST_LATELY, NEXT, SHAPE,
+                            STAMP, TAG, TAG_KIND, TURNED, TURNED_SEEN, UNIT, class_at, class_units, flags_of, kind_of, name_at, name_nbytes, record_at)
 from wrp.cte.table import table_locate
 
 WORDS = 7
@@ -41,20 +41,44 @@ def small_list(at, rows):
 
     (how many, how many bytes they take in a file, how many dirty names are none of them)
     """
+    turned, seen = load(at + TURNED), load(at + TURNED_SEEN)
+    store(at + TURNED_SEEN, turned)
+    if turned - seen <= MOST_LATELY:
+        count = total = others = 0
+        for turn in range(seen, turned):
+            number = _lately(at, turn)
+            is_new = True
+            for before in range(seen, turn):
+                is_new = is_new and _lately(at, before) != number
+            if is_new:
+                count, total, others = _listed(record_at(at, number), rows, count, total, others)
+        # those that an earlier flush left dirty may be missing
+        if count + others == load(at + DIRTY_COUNT):
+            return count, total, others
     number, end = FIRST, load(at + NEXT) // UNIT
-    count = others = total = 0
+    count = total = others = 0
     while number < end:
         record = record_at(at, number)
-        if flags_of(record) & DIRTY != 0 and (kind_of(record) == BLOB_KIND or kind_of(record) == TAG_KIND):
-            if count < len(rows) and _is_small(record):
-                rows[count, 0], rows[count, 1] = load(record + KEY0), load(record + KEY1)
-                rows[count, 3] = extent_at(record, 0)[3]
-                total += rounded(rows[count, 3])
-                count += 1
-            else:
-                others += 1
+        count, total, others = _listed(record, rows, count, total, others)
         number += class_units(class_at(record))
     return count, total, others
+
+
+@kernel
+def _lately(at, turn):
+    return load(at + LATELY + 8 * (turn & (MOST_LATELY - 1)))
+
+
+@kernel
+def _listed(record, rows, count, total, others):
+    """What `small_list` has found when it has looked at this record too."""
+    if flags_of(record) & DIRTY == 0 or kind_of(record) != BLOB_KIND and kind_of(record) != TAG_KIND:
+        return count, total, others
+    if count == len(rows) or not _is_small(record):
+        return count, total, others + 1
+    nbytes = extent_at(record, 0)[3]
+    rows[count, 0], rows[count, 1], rows[count, 3] = load(record + KEY0), load(record + KEY1), nbytes
+    return count + 1, total + rounded(nbytes), others
 
 
 @kernel
