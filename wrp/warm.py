@@ -8,6 +8,7 @@ from inspect import signature
 import numpy as np
 from numba import types
 
+from wrp.cae.hdf5 import filters
 from wrp.comm import cached, passing, ways
 from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
@@ -68,6 +69,7 @@ def main():
         for _ in range(2):              # the second one finds what the first has left
             with Store.open(os.path.join(folder.path, "store"), Solo(), Config.default()) as store:
                 _use_store(store)
+    _unshuffle()
 
 
 def _remove_left():
@@ -127,6 +129,14 @@ def _use_tasks(pool):
         pool.call(10, 1)
     periodic.cancel()
     periodic.wait()
+
+
+def _unshuffle():
+    """Chunks of HDF5 files as they are taken in."""
+    done = ((filters.SHUFFLE,), (filters.DEFLATE, 1))
+    for itemsize in (8, 4, 2):
+        data, out = np.zeros(_NBYTES, np.uint8), np.ones(_NBYTES, np.uint8)
+        filters.decode(filters.encode(data, done, 0, itemsize), done, 0, out, itemsize)
 
 
 def _use_store(store):

@@ -22,6 +22,7 @@ warm.main()
 # in a process of its own: kernels that call these with constants compile them once more for those
 CHECK = """
 from wrp import warm
+from wrp.cae.hdf5 import filters
 from wrp.comm import cached, ways
 from wrp.runtime import asking, batch, inline, pythonworker, requests, tasks, worker
 from wrp.runtime.meeting import rooms
@@ -30,6 +31,7 @@ warm.main()
 for kernel in (tasks.task_submit, tasks.task_wait, asking.ask, asking.await_task, tasks.task_free, pythonworker.python_finish, worker.worker_loop, tasks.task_hand, tasks.task_watch,
                batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve, ways.ways_send, ways.ways_come,
                ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive, serving.served_new, quick.post_finish, quick.turns, quick.pause, quick.sent_end,
+               filters._join8, filters._join4, filters._join2,
                quick.turn_of_other, inline.run_inline, cached._take, cached._clear):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """
