@@ -9,6 +9,7 @@ import time
 from dataclasses import dataclass
 
 from wrp.cte import organizer
+from wrp.cte.background import Background
 from wrp.cte.glance import Glances
 from wrp.cte.organizer import Delete, Emptied, Filled, Get, Moved, Put, Tick, Tier
 from wrp.cte.organizer.contract import DEMOTE, EVICT
@@ -57,8 +58,7 @@ class Organizing:
         self._catalog, self._tiers, self._moves = catalog, tiers, moves
         self._make = lambda found: organizer.make(name, found, **settings)
         self._most = most
-        self._turn, self._stopped = threading.Lock(), threading.Event()
-        self._thread = None
+        self._turn, self._thread = threading.Lock(), Background("wrp organizer")
         self.organized = Organized()
         self._begin(tiers_of(tiers))
 
@@ -69,18 +69,14 @@ class Organizing:
 
     def start(self, period_s):
         """Look every `period_s` seconds until `stop`."""
-        self._thread = threading.Thread(target=self._run, args=(period_s,), name="wrp organizer", daemon=True)
-        self._thread.start()
+        self._thread.start(self._run, period_s)
 
     def stop(self):
         """End the thread, after the move that it is at. Idempotent."""
-        self._stopped.set()
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+        self._thread.stop()
 
     def _run(self, period_s):
-        while not self._stopped.wait(period_s):
+        while self._thread.naps(period_s):
             try:
                 self.look()
             except (WrpError, OSError) as error:
@@ -99,7 +95,7 @@ class Organizing:
             left = self._most
             for event in events:
                 for action in self._organizer.on(event):
-                    if left and not self._stopped.is_set():
+                    if left and not self._thread.is_stopped:
                         left -= 1
                         self._carry_out(action)
             self.organized.looks += 1
