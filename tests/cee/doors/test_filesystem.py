@@ -8,6 +8,7 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip insta
 
 from cee.doors.conftest import CSV
 from wrp.cee.doors.filesystem import WrpFileSystem
+from wrp.errors import Corrupt
 
 
 @pytest.fixture
@@ -60,6 +61,27 @@ def test_reading(fs):
     for wrong, error in (("top", IsADirectoryError), ("none/none", FileNotFoundError)):
         with pytest.raises(error):
             fs.open(wrong)
+
+
+def test_many_ranges_ask_for_whole_blobs_of_a_tag_at_once(fs, memory, monkeypatch):
+    asked, get_many = [], memory.get_many
+    monkeypatch.setattr(memory, "get_many", lambda tag, blobs: asked.append((tag, blobs)) or get_many(tag, blobs))
+    paths = ["top/t_9", "runs/a/x", "top/t_10", "none/none", "runs/a/sub/y", "top/t_9", "top"]
+    found = fs.cat_ranges(paths, [None, 0, 0, None, 5, 0, None], [None, 100, 8, None, None, 3, None])
+    assert found[:3] == [b"top:t_9", b"runs/a:x", b"top:t_10"] and found[4:6] == [b"a:sub/y", b"top"]
+    assert isinstance(found[3], FileNotFoundError) and isinstance(found[6], IsADirectoryError)
+    assert asked == [("top", ["t_9", "t_10"]), ("runs/a", ["x"])]
+    assert fs.cat_ranges(["top/t_9", "runs/b/z"], 0, None) == [b"top:t_9", b"runs/b:z"] and fs.cat_ranges([], [], []) == []
+    for call, error in ((lambda: fs.cat_ranges(paths, 0, None, on_error="raise"), FileNotFoundError), (lambda: fs.cat_ranges(paths, [0], None), ValueError)):
+        with pytest.raises(error):
+            call()
+
+
+def test_a_blob_that_is_damaged_is_the_only_one_that_many_ranges_miss(fs, memory):
+    memory._tiers.ram_bytes[memory.extents("top", "t_9")[0][1]] ^= 1
+    good, bad = fs.cat_ranges(["top/t_10", "top/t_9"], None, None)
+    assert good == b"top:t_10" and isinstance(bad, Corrupt)
+    memory.delete("top", "t_9")
 
 
 def test_writing(fs, memory):
