@@ -58,11 +58,11 @@ def _client(call, peer, seconds, sizes, more):
 
 
 def ratios(result):
-    """{"us : peer": {"put 4 KiB": calls per second of ours / theirs}}."""
+    """{"us : peer": {"put 4 KiB": speed of ours / theirs, by the medians of the times of calls}}."""
     found = {}
     for peer in PACKAGES:
         theirs = result.get(peer, {})
-        found[f"us : {peer}"] = {f"{call} {size}": round(result["wrp"][size][call]["per_s"] / calls[call]["per_s"], 2)
+        found[f"us : {peer}"] = {f"{call} {size}": round(calls[call]["p50_us"] / result["wrp"][size][call]["p50_us"], 2)
                                  for size, calls in theirs.items() if isinstance(calls, dict) for call in ("put", "get")}
     return {name: values for name, values in found.items() if values}
 

@@ -14,6 +14,7 @@ from functools import partial
 
 _NAMES = [f"blob_{number}" for number in range(64)]
 _LEAST = 20
+_CAPACITY = 2 << 30             # of 64 blobs of 16 MiB there may be two generations at once
 
 
 @contextmanager
@@ -34,7 +35,7 @@ def redis():
 @contextmanager
 def ray():
     import ray as library
-    library.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=1 << 30)
+    library.init(num_cpus=1, include_dashboard=False, log_to_driver=False, object_store_memory=_CAPACITY)
     kept = {}
     yield {"put": lambda name, data: kept.__setitem__(name, library.put(data)), "get": lambda name, nbytes: library.get(kept[name])}
     library.shutdown()
@@ -47,7 +48,7 @@ def dragon():
     import dragon as _                          # noqa: F401  (takes over multiprocessing)
     from dragon.data.ddict import DDict
     multiprocessing.set_start_method("dragon")
-    table = DDict(1, 1, 1 << 30)
+    table = DDict(1, 1, _CAPACITY)
     yield {"put": table.__setitem__, "get": lambda name, nbytes: table[name]}
     table.destroy()
 
@@ -58,7 +59,7 @@ def iowarp():
     import clio_cte_core_ext as library
     if not library.clio_init(library.RuntimeMode.kClient, True) or not library.initialize_cte("", library.PoolQuery.Dynamic()):
         raise RuntimeError("clio_init or initialize_cte says no")
-    library.get_cte_client().RegisterTarget("ram::bench", library.BdevType.kRam, 1 << 30)
+    library.get_cte_client().RegisterTarget("ram::bench", library.BdevType.kRam, _CAPACITY)
     tag = library.Tag("bench")
     yield {"put": tag.PutBlob, "get": tag.GetBlob}
 
