@@ -90,7 +90,7 @@ class Names:
         self._kept = packed
         self._images = np.array([[image.ctypes.data for image in row] for row in packed])
         with self.catalog.changing("making the names"):
-            self.catalog._back(atomics.load(self.catalog.at + layout.HEAP_NBYTES) // 2)
+            self.catalog.back(atomics.load(self.catalog.at + layout.HEAP_NBYTES) // 2)
             self.catalog.put(Record("t", TAG))
             for image in self._images[::2, 0].tolist():
                 _fill(image, 1)
