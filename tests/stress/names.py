@@ -85,7 +85,8 @@ class Names:
         self.catalog = Catalog(Solo(), _SLOTS, 5)
         self.token = self.catalog._token
         self._names = [f"t\0name {number}" for number in range(_NAMES)]
-        self._texts = np.array([encoded(name)[1:] for name in self._names])
+        self._encoded = [encoded(name) for name in self._names]         # its first parts keep the addresses good
+        self._texts = np.array([text[1:] for text in self._encoded])
         packed = [[np.frombuffer(bytearray(pack(_record(name, length))), np.uint8) for length in _LENGTHS] for name in self._names]
         self._kept = packed
         self._images = np.array([[image.ctypes.data for image in row] for row in packed])
