@@ -40,7 +40,7 @@ def main(ranks):
 sys.exit(run(main))
 """
 _CUT = """
-import sys
+import os, sys, time
 from wrp.comm.ranks import run
 from wrp.runtime import admin
 from wrp.runtime.config import load
@@ -54,6 +54,9 @@ def main(ranks):
     ranks.barrier("ready")
     if ranks.rank == 0:
         print("ready", flush=True)
+        # on a busy machine a node may be silent for a second before it is cut off
+        while not os.path.exists(sys.argv[1]):
+            time.sleep(0.05)
         while pool.call(admin.MONITOR, 0, query="direct_id:1").code == 0:
             pass
         print(pool.call(admin.MONITOR, 0, query=PoolQuery.direct_id(1, 0.5)).code, flush=True)
@@ -86,10 +89,11 @@ def test_tasks_bytes_and_meetings_over_tcp(nodes, ranks_per_node):
 def test_a_node_that_is_cut_off_ends_tasks_with_its_code(nodes, tmp_path):
     conf = tmp_path / "c.yaml"
     conf.write_text("networking: {net_timeout: 1}\n")
-    process = nodes.start(1, nodes.python(_CUT), {"WRP_RUNTIME_CONF": str(conf)})
+    process = nodes.start(1, [*nodes.python(_CUT), str(tmp_path / "is_cut")], {"WRP_RUNTIME_CONF": str(conf)})
     try:
         assert process.stdout.readline() == "ready\n"
         nodes.cut(2)
+        (tmp_path / "is_cut").touch()
         assert [process.stdout.readline() for _ in range(2)] == ["-1000\n", "0\n"]
     finally:
         nodes.close()           # and what still runs there
