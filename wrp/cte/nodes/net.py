@@ -121,6 +121,8 @@ class Net:
     def send_away(self):
         """Tell other nodes what of their files and their ram is free now."""
         tiers, by_node = self._parts.tiers, {}
+        if not tiers.away:
+            return
         with suppress(IndexError):          # another thread may tell some of it
             while tiers.away:
                 target, *place = tiers.away.popleft()
