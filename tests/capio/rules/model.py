@@ -131,7 +131,7 @@ class Model:
                 self.reads.append((process.step, path, self.world.files[path]["size"] if path in self.world.files else None, answer.size))
             process.script.pop(0)
             process.got = 0
-            if isinstance(answer, actions.Refuse):
+            if isinstance(answer, actions.Refuse) or not self.found(path):      # ENOENT: of its own files a step isn't made to wait
                 self.do_exit(process, 1)
             return
         process.got = process.got + PIECE if call == "read" else process.got + 1
