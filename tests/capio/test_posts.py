@@ -108,6 +108,36 @@ for n in range(12):
     assert ended(wrote)[0] == 0
 
 
+def test_a_name_that_is_made_again_before_the_server_looks_is_another_file(flow):
+    wrote = started(flow, "writer", """make('f_a'); make('f_b'); told()
+folder = os.environ['CAPIO_DIR']
+for n in range(5):
+    make(f'f{n}', 'old')
+os.mkdir(folder + '/tmp')
+growing = []
+for n in range(5):
+    os.unlink(f'{folder}/f{n}')
+    growing.append(open(f'{folder}/f{n}', 'w', 1))
+    growing[-1].write('new\\n')
+told()
+for file in growing:
+    file.write('whole\\n')
+    file.close()
+""")
+    wrote.stdout.readline()
+    for signals in range(2):
+        flow.server.send_signal(signal.SIGSTOP)
+        goes_on(wrote) if not signals else None
+        time.sleep(0.2)
+        flow.server.send_signal(signal.SIGCONT)
+    wrote.stdout.readline()
+    reads = [flow.start("reader", f"cat $CAPIO_DIR/f{n}") for n in range(5)]
+    time.sleep(0.3)
+    goes_on(wrote)
+    assert [ended(read)[1] for read in reads] == [b"new\nwhole\n"] * 5
+    assert ended(wrote)[0] == 0
+
+
 def test_two_processes_that_make_the_same_names_have_closed_them_twice(make_flow):
     flow = make_flow(document(**{"f*": "on_close:2 update"}))
     flow.hold("writer")
@@ -134,6 +164,37 @@ def test_a_process_that_has_lost_its_server_asks_the_next_one(tmp_path):
         assert next_one.run("reader", "cat $CAPIO_DIR/f3 $CAPIO_DIR/f4 $CAPIO_DIR/f5")[:2] == (0, b"text" * 3)
     finally:
         killed(wrote)
+        next_one.end()
+        first.end()
+
+
+def test_a_reader_that_has_lost_its_server_gets_to_the_end_of_what_the_next_one_serves(tmp_path):
+    workflow = document(**{"f*": "on_close no_update"})
+    first = Flow(tmp_path, workflow)
+    code = """print(open(os.environ['CAPIO_DIR'] + '/f0').read(), flush=True)
+sys.stdin.readline()
+try:
+    open(os.environ['CAPIO_DIR'] + '/none')
+except OSError:
+    pass
+print('lost', flush=True)
+print(open(os.environ['CAPIO_DIR'] + '/f1').read(), flush=True)
+"""
+    assert first.run("writer", "echo x > $CAPIO_DIR/f0")[0] == 0
+    read = started(first, "reader", code)
+    assert read.stdout.readline() == b"x\n"
+    first.kill_server()
+    next_one = Flow(tmp_path, workflow)
+    try:
+        wrote = started(next_one, "writer", "file = open(os.environ['CAPIO_DIR'] + '/f1', 'w', 1)\nfile.write('new\\n')\ntold()\nfile.write('whole\\n')")
+        wrote.stdout.readline()
+        goes_on(read)
+        time.sleep(0.5)
+        goes_on(wrote)
+        assert ended(read)[1].split() [-2:] == [b"new", b"whole"]
+    finally:
+        killed(wrote)
+        killed(read)
         next_one.end()
         first.end()
 

@@ -46,6 +46,14 @@ def test_a_slot_used_again_has_another_generation_and_an_end_that_moves(table, t
     assert table.slot("/9") == slot and seen() == (wire.OPEN, before[1] + 1)
 
 
+def test_a_file_that_grows_has_not_the_slot_of_a_complete_one_of_its_name(table, tmp_path):
+    status = (tmp_path / "table").stat()
+    table.publish("/f", status)
+    assert table.growing("/f") != (old := table.slot("/g")) and table.growing("/f") == table.slot("/f")
+    table.commit("/g")
+    assert table.slot("/g") == old != table.growing("/g")
+
+
 @needs_compiler
 @pytest.mark.parametrize("via", ["shim", "python"])
 def test_more_files_grow_at_once_than_there_are_slots(tmp_path, via):

@@ -2,11 +2,14 @@
 
 import errno
 import os
+import threading
+import time
 
 import numpy as np
 import pytest
 from cte.proof.calls import Calls
 
+from wrp.cte import handful
 from wrp.cte.folder.replay import read_changes
 from wrp.cte.records import full_name
 from wrp.errors import Corrupt, StoreError
@@ -178,3 +181,62 @@ def test_whatever_was_flushed_or_not_a_look_finds_all(open_store):
     assert listed(store) == (128, 0)
     store.flush()
     assert not dirty(store)
+
+
+def test_a_batch_frees_what_a_flush_has_promised_only_when_it_is_written(open_store, monkeypatch):
+    store = open_store()
+    store.put("t", "b", b"old" * 100)
+    store.flush()
+    store.put("t", "b", b"new" * 100)
+    flush, tiers = store._flush, store._parts.tiers
+    order, write, give_back = [], tiers.write, tiers.give_back
+
+    def slow(*args):
+        order.append("begins")
+        other.start()
+        time.sleep(0.3)
+        order.append("ends")
+        return write(*args)
+
+    def replaced():
+        with store.batch("replacing") as batch:
+            batch.remove("t")
+
+    def freed(extents):
+        if any(extent[0] for extent in extents):
+            order.append("freed")
+        return give_back(extents)
+
+    other = threading.Thread(target=replaced)
+    monkeypatch.setattr(tiers, "write", slow)
+    monkeypatch.setattr(tiers, "give_back", freed)
+    flush.run()
+    other.join()
+    monkeypatch.undo()
+    assert order[:2] == ["begins", "ends"] and "freed" in order[2:]
+    assert not store.exists("t", "b")
+    store.put("t", "b", b"again")
+    assert_nothing_leaks(store)
+
+
+def test_ctrl_c_in_a_promise_gives_nothing_back_that_was_promised(open_store, monkeypatch):
+    store = open_store()
+    for number in range(20):
+        store.put("t", f"b{number}", data(number))
+    promise = handful.small_promise
+
+    def interrupted(*args):
+        promise(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(handful, "small_promise", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        store.flush()
+    monkeypatch.undo()
+    for number in range(20):
+        store.put("u", f"b{number}", data(number, 1))
+    store.flush()
+    store.close()
+    store = open_store()
+    for number in range(20):
+        assert store.get("t", f"b{number}") == data(number) and store.get("u", f"b{number}") == data(number, 1)

@@ -36,6 +36,11 @@ def test_what_was_kept_stays(tmp_path):
         assert store.get("t", "b") == b"kept"
 
 
+def test_a_setting_that_was_kept_stays(tmp_path):
+    ends(tmp_path / "store", work=lambda store: store.set_compression("t", "zlib"))
+    assert os.path.exists(tmp_path / "store" / "STORE")
+
+
 def test_a_folder_or_a_store_that_was_there_stays(tmp_path):
     (tmp_path / "mine").mkdir()
     Store.open(tmp_path / "empty").close()

@@ -133,13 +133,18 @@ class _Guard:
     @contextmanager
     def standing(self):
         """The handler stands in the block; afterwards nothing is mapped at the place."""
-        before = ctypes.c_void_p(self.address + _BEFORE)
-        self._set(signal.SIGBUS, ctypes.byref(self._action), before)
+        before, found = ctypes.c_void_p(self.address + _BEFORE), _Action()
+        self._set(signal.SIGBUS, None, ctypes.byref(found))
+        if found.handler != self._action.handler:           # else Ctrl-C came between: what was there before that is known
+            ctypes.memmove(before, ctypes.byref(found), ctypes.sizeof(found))
         try:
+            self._set(signal.SIGBUS, ctypes.byref(self._action), None)
             yield self.address
         finally:
-            _clear(self.address)
-            self._set(signal.SIGBUS, before, None)
+            try:
+                _clear(self.address)
+            finally:
+                self._set(signal.SIGBUS, before, None)
 
 
 @kernel

@@ -4,14 +4,15 @@ Ranks write their blobs to their final place by themselves; one exchange then ca
 frame, and the first rank of each node publishes what belongs there. Nothing is sent per blob.
 """
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from wrp.comm.ranks.agreement import is_common
 from wrp.cte import names, pieces
 from wrp.cte.compacting import compact
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
-from wrp.errors import UsageError
+from wrp.cte.targetnumbers import is_durable
+from wrp.errors import UsageError, WaitTimeout
 
 _UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
 
@@ -227,15 +228,22 @@ class Batch:
         return first
 
     def _publish(self, records, removals):
-        catalog, tiers = self._parts.catalog, self._parts.tiers
-        freed = []
+        catalog, freed = self._parts.catalog, []
         with catalog.changing(f"publishing {self._label}"):
             for old in catalog.put_all(self._mine(records)):
                 freed += _space_of(old, self._durable)
             for name, stamp in removals:
                 freed += _space_of(catalog.remove(name), True)
                 catalog.seen_stamp(stamp)
-        tiers.give_back(freed)
+        self._free(freed)
+
+    def _free(self, extents):
+        """Give the space of what was replaced back, that in files not while a flush may be about to write there what its record has promised."""
+        if not any(is_durable(extent[0]) for extent in extents):
+            self._parts.tiers.give_back(extents)
+            return
+        with suppress(WaitTimeout), self._parts.catalog.flushing():     # the batch has happened: then the space stays taken
+            self._parts.tiers.give_back(extents)
 
     def __enter__(self):
         return self

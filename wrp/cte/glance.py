@@ -62,8 +62,9 @@ class Glances:
         known = np.zeros(len(now), bool)
         inside = places < len(before)
         known[inside] = (before[places[inside], :4] == now[inside, :4]).all(axis=1)
-        self._last = now
-        return self._closer(now[~known]), np.setdiff1d(before[:, 0], now[:, 0], assume_unique=True)
+        closer = self._closer(now[~known])
+        self._last = now                        # not before: who is refused is told the next time
+        return closer, np.setdiff1d(before[:, 0], now[:, 0], assume_unique=True)
 
     def _seen(self):
         rows, parts, where = np.empty((_AT_ONCE, _WORDS), np.int64), [], 0

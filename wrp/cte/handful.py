@@ -94,10 +94,16 @@ class Handfuls:
                         self._catalog.back(2 * IMAGE_NBYTES)
                     elif code == FULL or row == before:
                         row += 1                        # there is no room for what it has become
-        finally:
-            if used < nbytes:
-                self._tiers.device(target).give_back(offset + used, nbytes - used)
+        except Exception:
+            self._leave_rest(target, offset + used, nbytes - used)
+            raise
+        # after any other exception how much was promised isn't known: it stays taken
+        self._leave_rest(target, offset + used, nbytes - used)
         return used, order
+
+    def _leave_rest(self, target, offset, nbytes):
+        if nbytes:
+            self._tiers.device(target).give_back(offset, nbytes)
 
     def _settled(self, rows, target, images):
         """The journal has them; True when blobs are left to be flushed otherwise."""

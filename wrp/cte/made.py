@@ -13,18 +13,29 @@ class Made:
         while not os.path.lexists(path):
             self._missing.append(path)
             path = os.path.dirname(path)
+        self._said = b""
+
+    def keep(self, folder):
+        """The folder is open: what stands in its STORE now is nothing that a call has promised."""
+        self._said = _said(folder)
 
     def undo(self, folder):
         """Remove the folder of the store, and the folders above that weren't there either; not where something in it lasts.
 
         Call it with the folder locked, when no rank writes there any more.
         """
-        if not self._missing or os.path.exists(os.path.join(folder.path, "snapshot")) or os.listdir(os.path.join(folder.path, "journal")):
-            return
         with suppress(OSError):                 # what fails now is no reason to hide why the store ends
+            if not self._missing or _said(folder) != self._said or os.path.exists(os.path.join(folder.path, "snapshot")) \
+                    or os.listdir(os.path.join(folder.path, "journal")):
+                return
             for path in map(folder.data_path, range(folder.header["files"])):
                 if os.path.exists(path):
                     os.unlink(path)
             shutil.rmtree(folder.path)
             for above in self._missing[1:]:
                 os.rmdir(above)
+
+
+def _said(folder):
+    with open(os.path.join(folder.path, "STORE"), "rb") as file:
+        return file.read()

@@ -168,6 +168,8 @@ def _open_folder(parts, path):
         if ranks.rank == 0:
             found = folder.open(ranks.nodes, places_of(parts.config))
             parts.made = made
+            if made is not None:
+                made.keep(folder)
             shared = (folder.header, [to_plain(record) for record in found.values()])
     header, known = ranks.share(shared, "the records of the store")
     with ranks.agreed(f"joining store {folder.path}"):

@@ -103,6 +103,13 @@ def test_a_file_of_the_same_name_stays(nodes):
     assert code and "another file of this name" in said and (nodes.dir(1) / "umine").read_text() == "precious"
 
 
+def test_a_large_file_that_is_refused_leaves_room_for_others(nodes):
+    (nodes.dir(1) / "ularge").write_text("precious")
+    assert nodes.run(0, "writer", "head -c 40000000 /dev/zero > $CAPIO_DIR/ularge; head -c 40000000 /dev/zero | tr '\\0' a > $CAPIO_DIR/uother")[0] == 0
+    assert nodes.run(1, "reader", "cat $CAPIO_DIR/ularge")[0] != 0
+    assert nodes.run(1, "reader", "cat $CAPIO_DIR/uother | tr -d a | wc -c; wc -c < $CAPIO_DIR/uother")[1].split() == [b"0", b"40000000"]
+
+
 @pytest.mark.parametrize("asked", [0, 1])
 def test_every_node_tells_of_all(nodes, asked):
     name = f"nall{asked}"

@@ -74,6 +74,9 @@ def over_nodes(args, ranks):
         settings.say("all nodes have one CAPIO_DIR: files are read where they are, no bytes are moved")
     try:
         code = serve(args, links)
+    except BaseException:
+        links.tell_all("end")   # the others would wait for this one
+        raise
     finally:
         links.close()
     while links.is_out:

@@ -26,7 +26,7 @@ class Talk:
         self._socket, self._wait_s = environ.get("CAPIO_SOCKET"), float(environ.get("CAPIO_SERVER_WAIT_S") or 10)
         self.pause_s = float(environ.get("CAPIO_PAUSE_MS") or 50) / 1000
         self.plain_stat, self.plain_open, self.plain_fstat = os.stat, os.open, os.fstat
-        self._table = None
+        self._table, self._is_lost = None, False        # lost: the server that it has met; the next one has another table
 
     def below(self, path, dir_fd=None):
         """The absolute path when it lies below CAPIO_DIR, else None. Anything else than a name is None."""
@@ -61,7 +61,7 @@ class Talk:
         try:
             reply = self._client().ask(wire.Request(op, os.getpid(), flags, a, 0, path, path2))
         except RuntimeGone as gone:
-            _own.client = None
+            _own.client, self._is_lost = None, True
             self._refuse(5, path, str(gone))
         except BaseException:
             _own.client.close()         # Ctrl-C: the question is still open there
@@ -69,6 +69,8 @@ class Talk:
             raise
         if reply.error:
             self._refuse(reply.error, path, reply.text)
+        if self._is_lost:
+            reply.slot = -1
         return reply
 
     @staticmethod
@@ -80,10 +82,12 @@ class Talk:
         try:
             self._client().tell(wire.Request(op, os.getpid(), 0, a, b, path))
         except RuntimeGone:
-            _own.client = None
+            _own.client, self._is_lost = None, True
 
     def is_complete(self, slot):
-        """True once the end of the slot's file is its end."""
+        """True once the end of the slot's file is its end; of no slot, -1, only the server knows."""
+        if slot < 0:
+            return False
         if self._table is None:
             file = self.plain_open(self.ask(wire.TABLE, "", a=1).text, os.O_RDONLY | os.O_CLOEXEC)
             try:

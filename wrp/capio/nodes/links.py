@@ -102,9 +102,11 @@ class Links:
 
     def _is_over(self):
         """True when this node is to end, what it has sent has arrived, and, unless one is silent, the others are as far."""
-        if not self._is_ending or self._out or not self._messages.are_sent():
+        if not self._is_ending or self._out:
             return False
-        return bool(self.is_silent) or not self._sending and self._moving.all_are_here()
+        if self.is_silent:              # what was sent to it may never arrive
+            return self._messages.are_sent() or time.monotonic() > self._ends_by
+        return self._messages.are_sent() and not self._sending and self._moving.all_are_here()
 
     def _beat(self, now):
         self.tell_all("alive")
@@ -130,6 +132,13 @@ class Links:
             node, message = self._out.popleft()
             bundles.setdefault(node, []).append(message)
         for node, bundle in bundles.items():
+            if node in self.is_silent:          # it gets nothing but the word that it is out
+                for message in bundle:
+                    if message[0] == "piece":
+                        self.unlend(message[1])
+                bundle = [message for message in bundle if message[0] == "out"]
+            if not bundle:
+                continue
             self._messages.send(node, bundle)
             for message in bundle:
                 if message[0] == "piece":       # in the order of the messages, in which they are received
@@ -184,7 +193,7 @@ class Links:
 
     def close(self):
         """Collective: what was sent arrives first. Local where a node is silent."""
-        self._is_ending = True
+        self._ends_by, self._is_ending = time.monotonic() + self._silent_s, True
         self._more.set()
         self._thread.join()
         os.close(self.bell)

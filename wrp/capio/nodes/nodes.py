@@ -240,7 +240,7 @@ class Nodes:
     def _make(self, path, key, mode):
         """Make a copy; what is made for it is written down before, so that it goes with the run."""
         if os.path.lexists(path) and not self._receiver.has(path):
-            self._tell(events.CopyLost(path, self.node, f"another file of this name lies on {self.links.host(self.node)}: remove it", at=time.monotonic()))
+            self._lose(path, key, f"another file of this name lies on {self.links.host(self.node)}: remove it")
             return
         try:
             for folder in self._receiver.missing(path):
@@ -250,7 +250,12 @@ class Nodes:
                 self._desk.is_copy(path)
                 self._receiver.begin(path, key, mode)
         except OSError as error:
-            self._tell(events.CopyLost(path, self.node, f"it can't be written there: {error.strerror}", at=time.monotonic()))
+            self._lose(path, key, f"it can't be written there: {error.strerror}")
+
+    def _lose(self, path, key, why):
+        if key is not None:
+            self._receiver.refuse(key)      # its pieces come all the same
+        self._tell(events.CopyLost(path, self.node, why, at=time.monotonic()))
 
     def _came_here(self, node, at, copy, found):
         if isinstance(found, OSError):

@@ -59,6 +59,10 @@ class Receiver:
             copy.key, copy.file = key, file
             self._queue.put(("begin", copy))
 
+    def refuse(self, key):
+        """Nothing is made of what comes with this key."""
+        self._queue.put(("refuse", key))
+
     def renamed(self, source, path):
         """The file has another name where it was made."""
         copy = self._by_path.pop(source, None)
@@ -71,17 +75,27 @@ class Receiver:
         return self._by_path.pop(path, None) is not None
 
     def _run(self):
-        by_key, early = {}, {}
+        by_key, early, refused = {}, {}, set()
         for what, *more in iter(self._queue.get, None):
             if what == "begin":
                 by_key[more[0].key] = more[0]
                 self._arrived(more[0], 0)
                 for waited in early.pop(more[0].key, ()):
                     self._handle(by_key, *waited)
+            elif what == "refuse":
+                refused.add(more[0])
+                for waited, _, *rest in early.pop(more[0], ()):
+                    self._leave(waited, rest)
+            elif more[0] in refused:
+                self._leave(what, more[1:])
             elif more[0] in by_key:
                 self._handle(by_key, what, *more)
             else:
                 early.setdefault(more[0], []).append((what, *more))     # the server's thread hasn't begun it yet
+
+    def _leave(self, what, more):
+        if what == "piece":
+            self._links.give_back(more[-1])         # others wait for it
 
     def _handle(self, by_key, what, key, *more):
         copy = by_key[key]

@@ -74,7 +74,7 @@ class Desk:
 
     def _stream(self, request):
         """The reply that lets a program read while the file grows, or list while the directory fills."""
-        slot = self.table.slot(request.path)
+        slot = self.table.growing(request.path)
         if slot < 0:
             return wire.Reply(what=wire.STREAM, slot=-1)
         if request.op in (wire.READ, wire.LIST):
@@ -118,11 +118,24 @@ class Desk:
     def look_again(self, found):
         self._fresh.update(dict.fromkeys(found))
 
-    def forget(self, path):
-        """The name is gone, or another file's."""
+    def forget(self, path, is_directory=True):
+        """The name is gone, or another file's; with a directory all that lay in it."""
         self.table.forget(path)
+        self._fresh.pop(path, None)
+        if is_directory:
+            self.table.forget_below(path)
+            for below in [below for below in self._fresh if below.startswith(path + "/")]:
+                del self._fresh[below]
         self.forgotten.add(path)
         self.own.discard(path)
+
+    def is_forgotten(self, path):
+        """True for a path that has gone, or that lay in a directory that has, since somebody cleared `forgotten`."""
+        while self.forgotten and path:
+            if path in self.forgotten:
+                return True
+            path = path.rpartition("/")[0]
+        return False
 
     def _delete(self, action):
         places.remove(action.path)

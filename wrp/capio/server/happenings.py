@@ -68,9 +68,7 @@ class Happenings:
         return True
 
     def _forget(self, path, is_directory=True):
-        self._desk.forget(path)
-        if is_directory:
-            self._desk.table.forget_below(path)
+        self._desk.forget(path, is_directory)
 
     def _author(self, path):
         """The step that made a file: who announced it, else the only step that may."""

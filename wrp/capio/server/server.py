@@ -156,7 +156,7 @@ class Server:
             self._happenings.take(seen, at)
             self._happenings.settle(lost, at)
             for path, status in looked.items():
-                if status is not None and path not in self.desk.forgotten:
+                if status is not None and not self.desk.is_forgotten(path):
                     self._table.publish(path, status)
             looked, lost = self.desk.looked(), self._happenings.lost()
             if not looked and not lost:

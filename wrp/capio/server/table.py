@@ -55,6 +55,13 @@ class Table:
             self._link(found, word, os.fsencode(path)[self._root:])
         return found
 
+    def growing(self, path):
+        """As `slot`, of a file that isn't complete: not the slot of one that was, and had this name."""
+        found = self._slots.get(path)
+        if found is not None and self._words[self._word(found) + _STATE] != wire.OPEN:
+            self.forget(path)
+        return self.slot(path)
+
     def _link(self, slot, word, name):
         """Make a slot to be found by its path."""
         nbytes = len(name)

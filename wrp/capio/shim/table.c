@@ -39,12 +39,13 @@ struct capio_table *capio_table(void)
         return known;
     capio_beside("table", path);
     int fd = REAL(open)(path, O_RDWR | O_CLOEXEC);
+    is_missing = fd < 0 && errno == ENOENT;             /* what else is wrong may pass */
     void *at = fd >= 0 && fstat(fd, &found) == 0 && found.st_size >= (off_t)sizeof *table
              ? REAL(mmap)(NULL, sizeof *table, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0) : MAP_FAILED;
     if (fd >= 0)
         REAL(close)(fd);
     if (at == MAP_FAILED)
-        return is_missing = 1, NULL;
+        return NULL;
     if (__atomic_compare_exchange_n(&table, &known, at, 0, __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE))
         return at;
     munmap(at, sizeof *table);          /* another thread was first */
@@ -123,7 +124,7 @@ int capio_is_same(const struct capio_whole *as, const struct stat *found)
 unsigned capio_state(int slot)
 {
     struct capio_slot *at = capio_slot(slot);
-    return at ? __atomic_load_n(&at->state, __ATOMIC_ACQUIRE) : CAPIO_COMMITTED;
+    return at ? __atomic_load_n(&at->state, __ATOMIC_ACQUIRE) : CAPIO_OPEN;
 }
 
 int capio_watch(int fd, int kind, int slot, const char *path)
@@ -131,6 +132,8 @@ int capio_watch(int fd, int kind, int slot, const char *path)
     if (fd < 0 || fd >= CAPIO_FDS)
         return 0;
     struct capio_slot *at = kind == FOLDER ? NULL : capio_slot(slot);
+    if (kind == READING && !at)
+        at = capio_slot(slot = -1);     /* without the table the server is asked */
     if (kind != FOLDER && slot != CAPIO_UNKNOWN && (!at || (kind == WRITING && slot < 0)))
         return 0;
     capio_fds[fd] = (struct capio_fd){.slot = slot, .generation = at ? at->generation : 0, .path = path ? strdup(path) : NULL};

@@ -230,7 +230,7 @@ int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2,
     answer->text[n - sizeof head] = 0;
     answer->error = head.error;
     answer->what = head.what;
-    answer->slot = head.slot;
+    answer->slot = is_lost ? -1 : head.slot;    /* a number in the table of the next server, which this process doesn't have */
     if (answer->text[0] && !(head.what & CAPIO_REDIRECT) && op != CAPIO_CONTROL && op != CAPIO_TABLE)
         capio_say(NULL, answer->text);
     errno = head.error ? head.error : kept;
@@ -287,8 +287,10 @@ void capio_forked(void)
     capio_posts_forked();
     while (pooled) {
         int fd = pool[--pooled].fd;
-        if (fstat(fd, &found) == 0 && found.st_ino == pool[pooled].inode)
+        if (fstat(fd, &found) == 0 && found.st_ino == pool[pooled].inode) {
+            is_lost |= poll(&(struct pollfd){.fd = fd}, 1, 0) > 0;      /* the parent hasn't noticed yet that its server is gone */
             old[n++] = fd;
+        }
     }
     capio_hello();
     while (n)

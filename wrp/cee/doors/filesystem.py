@@ -104,7 +104,10 @@ class WrpFileSystem(AbstractFileSystem):
         """{number: bytes} of those of (path, start, end) that are whole blobs and are there; others are left out."""
         by_tag, found = {}, {}
         for number, (path, start, end) in enumerate(wanted):
-            node = self._find(self._strip_protocol(path)) if not start else None
+            try:
+                node = self._find(self._strip_protocol(path)) if not start else None
+            except WrpError:
+                node = None             # shows below, too
             if node is not None and node.kind == "blob" and (end is None or end >= node.nbytes):
                 by_tag.setdefault(node.tag, []).append((number, node.blob))
         for tag, blobs in by_tag.items():

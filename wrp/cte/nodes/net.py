@@ -12,7 +12,7 @@ from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, on_node
 from wrp.cte.targets import Wish
-from wrp.errors import Corrupt, OutOfSpace
+from wrp.errors import Corrupt, OutOfSpace, WrpError
 
 _EXTENTS = PORTION // 64        # in one question
 
@@ -107,9 +107,18 @@ class Net:
             except OutOfSpace:
                 continue
             if parts.folder is not None:
-                self.at(node, "sync")
+                self._synced(node, extents)
             return [(on_node(node) if extent[0] == RAM else extent[0], *extent[1:]) for extent in extents]
         return None
+
+    def _synced(self, node, extents):
+        """What a node has taken in is on its storage; else it is given back, and that is raised."""
+        try:
+            self.at(node, "sync")
+        except WrpError:
+            with suppress(WrpError):
+                self.at(node, "give_back", extents)
+            raise
 
     def _read_ram(self, node, offset, out):
         """Fill `out` from the first ram of any node."""

@@ -51,7 +51,8 @@ class NodesReading(NodesCalls):
             try:
                 return self._here.get(tag, blob, offset, size, out)
             except NoSuchTag:
-                return self._routes.look("look", tag, blob, 0, None)
+                self._routes.look("look", tag, blob, 0, None)      # raises what is true of all nodes, unless it was put meanwhile
+                return self._here.get(tag, blob, offset, size, out)
         target = pieces.bytes_of(out, writable=True) if out is not None else None
         if target is not None and size is None:
             size = len(target)
