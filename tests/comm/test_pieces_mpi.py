@@ -1,4 +1,4 @@
-"""Pieces between ranks: each gets what every other sent, in its order, before all have said that they have. Holds for any number of ranks."""
+"""Pieces between ranks: each gets what every other sent, in its order, before all have said that they have. Holds for any number of ranks above one."""
 
 import time
 
@@ -14,6 +14,8 @@ _COUNT, _NBYTES = 5, 300_000
 
 def test_pieces_come_in_their_order():
     ranks = world()
+    if ranks.size == 1:
+        pytest.skip("one rank has nobody to send to")
     pieces, others = Pieces(ranks), [rank for rank in range(ranks.size) if rank != ranks.rank]
     sent = [pieces.send(rank, np.full(_NBYTES + turn, 10 * ranks.rank + turn, np.uint8)) for rank in others for turn in range(_COUNT)]
     came = {(rank, turn): np.zeros(_NBYTES + turn, np.uint8) for rank in others for turn in range(_COUNT)}

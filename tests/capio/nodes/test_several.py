@@ -37,7 +37,8 @@ def _flow(name):
 def nodes(tmp_path_factory):
     folder = tmp_path_factory.mktemp("nodes")
     (folder / "data1").mkdir()
-    (folder / "data1" / "umine").write_text("precious")
+    for name in ("umine", "ularge"):
+        (folder / "data1" / name).write_text("precious")
     several = Several(folder, _flow("nodes"))
     several.hold(0, "writer")
     yield several
@@ -104,7 +105,6 @@ def test_a_file_of_the_same_name_stays(nodes):
 
 
 def test_a_large_file_that_is_refused_leaves_room_for_others(nodes):
-    (nodes.dir(1) / "ularge").write_text("precious")
     assert nodes.run(0, "writer", "head -c 40000000 /dev/zero > $CAPIO_DIR/ularge; head -c 40000000 /dev/zero | tr '\\0' a > $CAPIO_DIR/uother")[0] == 0
     assert nodes.run(1, "reader", "cat $CAPIO_DIR/ularge")[0] != 0
     assert nodes.run(1, "reader", "cat $CAPIO_DIR/uother | tr -d a | wc -c; wc -c < $CAPIO_DIR/uother")[1].split() == [b"0", b"40000000"]
