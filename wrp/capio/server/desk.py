@@ -118,8 +118,8 @@ class Desk:
     def look_again(self, found):
         self._fresh.update(dict.fromkeys(found))
 
-    def forget(self, path, is_directory=True):
-        """The name is gone, or another file's; with a directory all that lay in it."""
+    def forget(self, path, is_directory=False):
+        """The name is gone, or another file's; with a directory that has moved all that lay in it."""
         self.table.forget(path)
         self._fresh.pop(path, None)
         if is_directory:
