@@ -148,6 +148,52 @@ def test_two_processes_that_make_the_same_names_have_closed_them_twice(make_flow
     assert [ended(wrote)[0] for wrote in both] == [0, 0]
     assert all(file["closes"] == 2 for file in flow.status()["files"] if os.path.basename(file["path"])[1:].isdigit())
 
+
+def test_of_a_process_that_posts_and_one_that_asks_only_who_has_opened_a_file_closes_it(make_flow):
+    flow = make_flow(document(**{"f*": "on_close:3 update"}))
+    flow.hold("writer")
+    code = "make('f_a{}'); make('f_b{}'); make('f_c{}'); told()\nfor n in range(200): open(os.environ['CAPIO_DIR'] + f'/f{{n}}', 'a').write('x')"
+    both = [flow.start("writer", [sys.executable, "-c", _MAKE + code.format(via, via, via)], via=via, stdin=True) for via in ("shim", "python")]
+    for wrote in both:
+        wrote.stdout.readline()
+    for wrote in both:
+        goes_on(wrote)
+    assert [ended(wrote)[0] for wrote in both] == [0, 0]
+    flow.wait_for(lambda status: sum(file["closes"] for file in status["files"] if os.path.basename(file["path"])[1:].isdigit()) >= 400)
+    assert all(file["closes"] == 2 for file in flow.status()["files"] if os.path.basename(file["path"])[1:].isdigit())
+
+
+_ASKING = """from wrp.capio import wire
+from wrp.capio.client import Client
+client, path, flags, why = Client('flow', 'writer'), os.environ['CAPIO_DIR'] + '/f', os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0
+client.ask(wire.Request(wire.WRITE, flags=flags, path=path))
+told()
+try:
+    file = os.open(path, flags)
+except OSError as error:
+    why = error.errno
+client.tell(wire.Request(wire.OPENED, a=why, path=path))
+told()
+if not why:
+    os.close(file)
+told()
+"""
+
+
+def test_an_open_that_was_announced_and_failed_closes_nothing(make_flow):
+    flow = make_flow(document(**{"f": "on_close:2 update"}))
+    flow.hold("writer")
+    both = [flow.start("writer", [sys.executable, "-c", _MAKE + _ASKING], via=None, stdin=True) for _ in range(2)]
+    for _ in range(3):
+        for program in both:
+            program.stdout.readline()
+        for program in both:
+            goes_on(program)
+    assert [ended(program)[0] for program in both] == [0, 0]
+    flow.wait_for(lambda status: status["files"][0]["closes"])
+    assert flow.status()["files"][0]["closes"] == 1 and not flow.status()["files"][0]["writers"]
+
+
 def test_a_process_that_has_lost_its_server_asks_the_next_one(tmp_path):
     workflow = document(**{"f*": "on_close no_update"})
     first = Flow(tmp_path, workflow)
@@ -228,12 +274,15 @@ def test_rings_are_given_once_and_read_in_their_order():
     table = _Table()
     rings = posts.Rings(table, "/d")
     assert [rings.give(pid) for pid in (7, 8, 7)] == [0, 1, 0]
-    at, longs = wire.RINGS_AT + wire.RING_NBYTES, table.bytes.cast("Q")
+    at, longs, first = wire.RINGS_AT + wire.RING_NBYTES, table.bytes.cast("Q"), None
     for turn in range(2 * wire.POSTS):
         name = f"n{turn}".encode()
-        wire.POST.pack_into(table.bytes, at + wire.RING_HEAD + turn % wire.POSTS * wire.POST_NBYTES, 0, len(name), name)
+        wire.POST.pack_into(table.bytes, at + wire.RING_HEAD + turn % wire.POSTS * wire.POST_NBYTES, turn << 2 | turn % 3, len(name), name)
         longs[at // 8] = turn + 1
-        assert rings.take() == [(8, f"/d/n{turn}")]
+        (post,) = rings.take()
+        assert post[:2] == (8, f"/d/n{turn}") and rings.outcome(post[2]) == turn % 3
+        first = first or post[2]
+    assert rings.outcome(first) == wire.MADE        # its room is another's by now
     rings.done()
     assert longs[at // 8 + 1] == 2 * wire.POSTS and rings.take() == []
     assert [rings.give(pid) for pid in range(100, 140)] == [*range(2, wire.RINGS), *[-1] * (42 - wire.RINGS)]

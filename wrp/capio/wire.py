@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 
 MAGIC = 0x314F4943
-VERSION = 2
+VERSION = 3
 TEXT = 4096                     # most bytes of a path or text
 PACKET = 3 * TEXT
 
@@ -17,6 +17,7 @@ HELLO, READ, WRITE, OPENED, STAT, LIST, RENAME, MKDIR, MORE, DONE, CONTROL, BYE,
 TOLD = frozenset((HELLO, OPENED, DONE, BYE))           # what nobody answers
 STREAM, REDIRECT, WATCHED = 1, 2, 4
 OPEN, COMMITTED = 0, 1
+UNTOLD, MADE, NOTHING, OUTCOMES, TURNS = 0, 1, 2, 3, (1 << 30) - 1      # what came of a post
 SLOTS, SLOT_NBYTES, TABLE_HEAD, HEADS = 16384, 192, 4096, 16384
 SLOTS_AT = TABLE_HEAD + 4 * HEADS
 RINGS, POSTS, POST_NBYTES, RING_HEAD = 32, 512, 160, 4096
@@ -28,7 +29,7 @@ _CODING = sys.getfilesystemencoding()
 _REQUEST = struct.Struct("=IHHiiqqII")
 _REPLY = struct.Struct("=IiIiII")
 SLOT = struct.Struct("=IIIIQQQqIHH136s")        # counter, state, waiters, generation, device, inode, bytes, mtime, next, path's bytes, is_whole, path
-POST = struct.Struct("=iI152s")                 # flags, path's bytes, path
+POST = struct.Struct("=II152s")                 # turn and outcome, path's bytes, path
 SLOT_PATH, SLOT_PATH_AT = 136, 56
 
 

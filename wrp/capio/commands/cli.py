@@ -1,17 +1,12 @@
 """The command ``capio``: its arguments, and which function answers. Every command is local."""
 
-import argparse
 import sys
 
 from wrp import __version__
 from wrp.capio.commands import check, doctor, graph, run, serve, state, ways
 from wrp.capio.commands.reading import add_workflow
-from wrp.errors import UsageError, WrpError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
+from wrp.comm.command import Parser
+from wrp.errors import WrpError
 
 
 def main(arguments=None):
@@ -34,7 +29,7 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = _Parser(prog="capio", description="Let the steps of a workflow run at the same time and talk through their files.")
+    parser = Parser(prog="capio", description="Let the steps of a workflow run at the same time and talk through their files.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
     add_workflow(_command(commands, "check", check.check, "Say what a CAPIO-CL file means, name by name, and what in it is odd."))

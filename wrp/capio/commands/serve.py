@@ -1,6 +1,5 @@
 """The command ``capio_server``: serves a workflow on this node until it is ended. The reference's options are taken or refused with a sentence."""
 
-import argparse
 import gc
 import sys
 import time
@@ -10,14 +9,10 @@ from wrp.capio.language import graph
 from wrp.capio.rules import Options
 from wrp.capio.server import place
 from wrp.capio.server.server import Server
+from wrp.comm.command import Parser
 from wrp.comm.ranks import run
 from wrp.comm.ranks.launcher import launcher
 from wrp.errors import RuntimeGone, UsageError, WrpError
-
-
-class _Parser(argparse.ArgumentParser):
-    def error(self, message):
-        raise UsageError(f"{message}; {self.prog} --help shows how to call it")
 
 
 def main(arguments=None):
@@ -33,7 +28,7 @@ def main(arguments=None):
 
 
 def _parser():
-    parser = _Parser(prog="capio_server", description="Serve a workflow on this node: let its steps wait for each other's files.", allow_abbrev=False)
+    parser = Parser(prog="capio_server", description="Serve a workflow on this node: let its steps wait for each other's files.", allow_abbrev=False)
     rules = parser.add_mutually_exclusive_group(required=True)
     rules.add_argument("-c", "--config", metavar="FILE", help="the workflow, in CAPIO-CL")
     rules.add_argument("--no-config", action="store_true", help="no rules: nobody waits for anything")

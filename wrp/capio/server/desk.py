@@ -28,10 +28,10 @@ class Asked:
 class Desk:
     """Requests, the rules and the table of one node."""
 
-    def __init__(self, workflow, options, place, table, watch, account):
+    def __init__(self, workflow, options, place, table, watch, account, outcome_of):
         self.workflow, self.machine = workflow, Machine(workflow, options)
         self.place, self.table, self.watch, self.account = place, table, watch, account
-        self.writers, self.notes = Writers(), []
+        self.writers, self.notes = Writers(outcome_of), []
         self._asked, self._waiters = {}, itertools.count(1)
         self._vanishing, self._fresh = set(), {}
         self._followed = {}             # waiter: the path that is watched for growth
@@ -191,14 +191,15 @@ class Desk:
             self._write(connection, request)
 
     def _write(self, connection, request):
-        path, plan, what = request.path, self.workflow.look(request.path), 0
+        path, plan, what, is_new = request.path, self.workflow.look(request.path), 0, False
         if self.nodes is not None:
             self.nodes.joins(path)
         if not request.a:               # 1: a descriptor that the process has had from its start
             if request.flags & os.O_CREAT and not os.access(path, os.F_OK, follow_symlinks=False):      # lexists takes twice as long
+                is_new = True
                 self.will_vanish(path, plan)
                 what = wire.WATCHED if self.watch.knows(os.path.dirname(path)) else 0
-            self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC), connection.is_own and not request.a)
+            self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC) and not is_new, connection.is_own)
         if plan.waits and plan.mode == "no_update":
             connection.send(wire.Reply(what=wire.STREAM | what, slot=self.table.slot(path)))
         else:
@@ -206,14 +207,16 @@ class Desk:
 
     def opened(self, connection, request, at):
         writer = self.writers.waiting(request.path, connection.pid)
+        if writer is None and request.a:
+            writer = self.writers.withdraw(request.path, connection.pid)
         if writer is None:
-            if request.a:
-                self.writers.withdraw(request.path, connection.pid)
             return
-        if request.a:
-            self.writers.drop(writer)
-        else:
+        if not request.a:
             self.begin(writer, at)
+            return
+        self.writers.drop(writer)
+        if writer.is_open:              # by what was known then it had made the file, which is another's
+            self.tell(events.Closed(writer.description, is_lost=True, at=at))
 
     def begin(self, writer, at):
         """The announced open has happened."""
@@ -298,13 +301,13 @@ class Desk:
             self.place.will_vanish(path)
 
     def posted(self, posts, step_of):
-        """Processes have posted what they make: [(pid, path)]. step_of(pid): the step of a process."""
-        new = [path for _, path in posts if path not in self._vanishing and vanishes(self.workflow.look(path, False))]
+        """Processes have posted what they make: [(pid, path, post)]. step_of(pid): the step of a process."""
+        new = [path for _, path, _ in posts if path not in self._vanishing and vanishes(self.workflow.look(path, False))]
         if new:
             self._vanishing.update(new)
             self.place.will_vanish(*new)
-        for pid, path in posts:
-            self.writers.expect(path, step_of(pid), pid)
+        for pid, path, post in posts:
+            self.writers.expect(path, step_of(pid), pid, post)
 
     def is_copy(self, path):
         """Write down a copy of another node's file, which goes with the run whatever it is."""

@@ -94,6 +94,8 @@ class Happenings:
 
     def _closed(self, one, at):
         desk, path = self._desk, one.path
+        for writer in desk.writers.settled(path):
+            desk.begin(writer, at)
         writer = desk.writers.closed(path)
         if writer is None and not desk.writers.of(path):
             writer = desk.writers.announce(path, self._author(path), 0, False)      # of a program that the shim isn't in

@@ -30,7 +30,7 @@ class Rings:
         return found
 
     def take(self):
-        """[(pid, path)] of the posts that came since the last call, those of a process in their order."""
+        """[(pid, path, post)] of the posts that came since the last call, those of a process in their order. post: names it to `outcome`."""
         found = []
         for pid, ring in self._of.items():
             at, tail = _begin(ring), self._tails[ring]
@@ -38,9 +38,16 @@ class Rings:
             if head != tail:
                 for turn in range(tail, head):
                     _, nbytes, name = wire.POST.unpack_from(self._table.bytes, _place(at, turn))
-                    found.append((pid, f"{self._root}/{os.fsdecode(name[:nbytes])}"))
+                    found.append((pid, f"{self._root}/{os.fsdecode(name[:nbytes])}", (at, turn)))
                 self._tails[ring] = head
         return found
+
+    def outcome(self, post):
+        """What its process says has come of a post: wire.UNTOLD, MADE or NOTHING. It says so before it does anything else, so who isn't known to have
+        made a file hasn't closed it. MADE of one that is so old that another one has its room."""
+        at, turn = post
+        word = wire.POST.unpack_from(self._table.bytes, _place(at, turn))[0]
+        return word & wire.OUTCOMES if word >> 2 == turn & wire.TURNS else wire.MADE
 
     def done(self):
         """What was taken is written down: its room is free again."""

@@ -55,7 +55,7 @@ class Server:
             self._table, self._watch = Table(self.place.table, self.capio_dir), Watch(self.capio_dir)
             self._rings = Rings(self._table, self.capio_dir)
             self.account = Account()
-            self.desk = Desk(workflow, options, self.place, self._table, self._watch, self.account)
+            self.desk = Desk(workflow, options, self.place, self._table, self._watch, self.account, self._rings.outcome)
             self._poll, self._poll_all = select.epoll(), select.epoll()
             self.people = People(workflow.name, self.desk.tell, self._poll)
             self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None, self._has_opened)

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 
+from wrp.capio import wire
 from wrp.capio.server import endings
 
 
 @dataclass(slots=True)
 class Writer:
     """One open file description. `is_open`: its open is known to have happened; `is_parting`: closed by a process that is ending;
-    `tells`: its process tells of the open before it closes."""
+    `tells`: its process tells of the open before it closes; `post`: of a process that has posted it instead, which of its posts."""
 
     description: int
     path: str
@@ -18,67 +19,82 @@ class Writer:
     is_open: bool = False
     is_parting: bool = False
     tells: bool = False
+    post: tuple | None = None
 
 
 class Writers:
-    """The descriptions of a node, by path."""
+    """The descriptions of a node, by path. outcome_of(post): what is known of a post, as in wire. A post makes a file with O_EXCL: it alone, or not at all."""
 
-    def __init__(self):
-        self._by_path, self._last = {}, 0
-        self._expected = {}             # path: [(step, pid)] of those who have posted that they make it
+    def __init__(self, outcome_of):
+        self._by_path, self._last, self._outcome_of = {}, 0, outcome_of
+        self._expected = {}             # path: [(step, pid, post)] of those who have posted that they make it
+        self._unsettled = set()         # paths that came into being before it was known whose post it was, if any's
         self._renamers = {}             # (old path, new path): the step that has said that it renames
 
-    def announce(self, path, step, pid, is_truncated, tells=False):
+    def announce(self, path, step, pid, is_truncated, tells=False, post=None):
         """A process is about to open the path for writing."""
         before = self.waiting(path, pid)
         if before is not None:
             self.drop(before)           # what came of it wasn't told, and it wasn't closed either
         self._last += 1
-        writer = Writer(self._last, path, step, pid, is_truncated, tells=tells)
+        writer = Writer(self._last, path, step, pid, is_truncated, tells=tells, post=post)
         self._by_path.setdefault(path, []).append(writer)
         return writer
 
-    def expect(self, path, step, pid):
+    def expect(self, path, step, pid, post):
         """A process has posted that it makes the path, which nobody had made."""
-        self._expected.setdefault(path, []).append((step, pid))
+        self._expected.setdefault(path, []).append((step, pid, post))
 
     def only(self, path):
         """(step, pid) of the only process that writes or is about to, which has posted it; None when there are others, or none."""
         found = self._expected.get(path)
-        return found[0] if found and len(found) == 1 and path not in self._by_path else None
+        return found[0][:2] if found and len(found) == 1 and path not in self._by_path else None
 
     def is_done(self, path):
         """The file that `only` has told of is closed."""
         del self._expected[path]
 
     def made(self, path):
-        """The path has come into being: those who made it, or may have. Whoever has posted that makes it alone; the first of several, until they withdraw."""
-        found = self._expected.get(path)
-        if not found:
-            return list(self.of(path))
-        step, pid = found.pop(0)
-        if not found:
+        """The path has come into being: [Writer] of those who have it open, or may, and don't tell of that."""
+        self._unsettled.discard(path)
+        self._settle(path)
+        return [writer for writer in self.of(path) if not writer.tells]
+
+    def settled(self, path):
+        """As `made`, again, where it wasn't known then whose post it was."""
+        return self.made(path) if path in self._unsettled else ()
+
+    def _settle(self, path):
+        """Find the post that has made the path."""
+        for one in list(self._expected.get(path, ())):
+            outcome = self._outcome_of(one[2])
+            if outcome == wire.NOTHING:
+                self._forget(path, one)
+            elif outcome == wire.MADE or self.only(path):           # nobody else can have
+                self._forget(path, one)
+                self.announce(path, *one[:2], False, post=one[2])
+                return
+        if path in self._expected:
+            self._unsettled.add(path)
+
+    def _forget(self, path, one):
+        self._expected[path].remove(one)
+        if not self._expected[path]:
             del self._expected[path]
-        return [self.announce(path, step, pid, False)]
+            self._unsettled.discard(path)
 
     def withdraw(self, path, pid):
-        """Nothing came of what a process had posted. Another one's file that was taken for its own is that one's."""
-        found = self._expected.get(path, [])
-        own = next((one for one in found if one[1] == pid), None)
-        if own is None and found:
-            own = found[0]
-            for writer in self.of(path):
-                if writer.pid == pid:
-                    writer.step, writer.pid = own
-        if own is not None:
-            found.remove(own)
-            if not found:
-                del self._expected[path]
+        """Nothing came of what a process had posted. The Writer that it was taken for, or None."""
+        for one in self._expected.get(path, ()):
+            if one[1] == pid and self._outcome_of(one[2]) == wire.NOTHING:
+                self._forget(path, one)
+                return None
+        return next((writer for writer in self.of(path) if writer.pid == pid and writer.post and self._outcome_of(writer.post) == wire.NOTHING), None)
 
     def ended(self, pid):
         """A process has ended: it makes nothing more."""
-        for path in [path for path, found in self._expected.items() if any(one[1] == pid for one in found)]:
-            self.withdraw(path, pid)
+        for path, one in [(path, one) for path, found in self._expected.items() for one in found if one[1] == pid]:
+            self._forget(path, one)
 
     def paths(self):
         return list(self._by_path)

@@ -42,13 +42,14 @@ static int open_whole(int dirfd, const char *path, const char *full, int flags)
 static int open_new(int dirfd, const char *path, const char *full, int flags, mode_t mode)
 {
     struct stat found;
+    int64_t turn;
     if (!(flags & O_CREAT) || flags & O_EXCL || ((flags & O_ACCMODE) == O_RDWR && !(flags & O_TRUNC)) || !capio_may_post(full))
         return ASK;
-    if (capio_plain_stat(dirfd, path, &found, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT || !capio_post(flags, full))
+    if (capio_plain_stat(dirfd, path, &found, AT_SYMLINK_NOFOLLOW) == 0 || errno != ENOENT || (turn = capio_post(full)) < 0)
         return ASK;
-    int fd = REAL(openat64)(dirfd, path, flags | O_EXCL, mode);
+    int fd = REAL(openat64)(dirfd, path, flags | O_EXCL, mode), why = errno;
+    capio_posted(turn, fd >= 0);
     if (fd < 0) {
-        int why = errno;
         capio_tell(CAPIO_OPENED, flags, why, 0, full, NULL);
         return why == EEXIST ? ASK : (errno = why, -1);
     }

@@ -56,23 +56,32 @@ int capio_may_post(const char *full)
     return may && !capio_is_listed(full) && capio_is_served();
 }
 
-/* 1 when it is posted, 0 when there is no room. */
-int capio_post(int flags, const char *full)
+/* Which of the ring's posts it is, -1 when there is no room. */
+int64_t capio_post(const char *full)
 {
-    int posted = 0;
+    int64_t turn = -1;
     if (pthread_mutex_trylock(&lock))
-        return 0;
+        return -1;
     uint64_t head = ring->head;
     if (head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < CAPIO_POSTS) {
         struct capio_post *post = &ring->posts[head % CAPIO_POSTS];
-        post->flags = flags;
+        post->outcome = (uint32_t)head << 2 | CAPIO_UNTOLD;
         post->path_nbytes = strlen(full) - capio_dir_nbytes - 1;
         memcpy(post->path, full + capio_dir_nbytes + 1, post->path_nbytes);
         __atomic_store_n(&ring->head, head + 1, __ATOMIC_SEQ_CST);
-        posted = 1;
+        turn = (int64_t)head;
     }
     pthread_mutex_unlock(&lock);
-    return posted;
+    return turn;
+}
+
+/* What came of it, said before anything else is done: the server counts no close of who hasn't made the file. Not under the lock: its room may
+   be another post's by now. */
+void capio_posted(int64_t turn, int is_made)
+{
+    uint32_t unknown = (uint32_t)turn << 2 | CAPIO_UNTOLD;
+    __atomic_compare_exchange_n(&ring->posts[turn % CAPIO_POSTS].outcome, &unknown, unknown | (is_made ? CAPIO_MADE : CAPIO_NOTHING), 0,
+                                __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
 /* In the child of a fork: the ring is the parent's. */

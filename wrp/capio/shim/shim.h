@@ -90,7 +90,8 @@ void capio_report_all(void);
 
 /* posts.c: saying what needs no answer */
 int capio_may_post(const char *full);
-int capio_post(int flags, const char *full);
+int64_t capio_post(const char *full);
+void capio_posted(int64_t turn, int is_made);
 void capio_folder_is_watched(const char *full);
 void capio_posts_forked(void);
 

@@ -48,7 +48,7 @@ struct capio_reply {
     uint32_t version;
 };
 
-#define CAPIO_VERSION 2
+#define CAPIO_VERSION 3
 #define CAPIO_TEXT 4096         /* most bytes of a path or text */
 
 enum capio_state { CAPIO_OPEN = 0, CAPIO_COMMITTED = 1 };
@@ -68,8 +68,10 @@ struct capio_slot {             /* one file or directory that is being written a
     char path[136];             /* below CAPIO_DIR */
 };
 
+enum capio_outcome { CAPIO_UNTOLD = 0, CAPIO_MADE = 1, CAPIO_NOTHING = 2 };
+
 struct capio_post {             /* what a process says without asking: it is about to make this file, which isn't there */
-    int32_t flags;              /* of open */
+    uint32_t outcome;           /* its number in the ring, 30 bits, times 4; and what came of it */
     uint32_t path_nbytes;
     char path[152];             /* below CAPIO_DIR */
 };
