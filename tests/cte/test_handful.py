@@ -64,6 +64,17 @@ def test_many_take_one_write_and_one_entry(open_store):
     assert len(entries(store)) == before + 1 and not dirty(store)
 
 
+def test_between_blobs_the_file_has_zeros(open_store, folder):
+    """Not what the memory of the flush had there before, of whatever blob or program: in an encrypted store it might be read."""
+    store = open_store()
+    store._flush._handfuls._buffer = np.full(1 << 20, 0xAA, np.uint8)
+    for number in range(3):
+        store.put("t", f"b{number}", bytes([number]) * 1000)
+    store.flush()
+    found = (folder / "data" / "0").read_bytes()[:3 * 4096]
+    assert found == b"".join(bytes([number]) * 1000 + bytes(3096) for number in range(3))
+
+
 @pytest.mark.parametrize("call, which", [("pwrite", 1), ("pwrite", 2), ("fdatasync", 1), ("fdatasync", 2)])
 def test_what_fails_changes_nothing(open_store, monkeypatch, call, which):
     store = open_store()

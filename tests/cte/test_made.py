@@ -78,3 +78,29 @@ def test_nothing_is_left_by_two_ranks(tmp_path, nodes):
     done = mpirun(2, [sys.executable, "-c", _JOB, tmp_path / "store"], env=nodes)
     assert done.returncode != 0 and "LookupError" in done.stderr, done.stderr
     assert os.listdir(tmp_path) == []
+
+
+_HIDDEN = """
+import os, sys
+from wrp.comm.ranks import run
+from wrp.cte import Store, made
+from wrp.errors import StoreError
+def main(ranks):
+    if ranks.rank == 0:
+        made.os.listdir = lambda path: []           # a file system that shows names of other machines later
+    with Store.open(sys.argv[1], ranks) as store:
+        store.put("t", f"b{ranks.rank}", b"kept")
+        if ranks.rank:
+            store.flush()
+        with ranks.agreed("what comes after the flush"):
+            raise StoreError("no")
+sys.exit(run(main))
+"""
+
+
+@needs_mpirun
+def test_what_another_rank_has_flushed_stays_though_the_first_does_not_see_it(tmp_path):
+    done = mpirun(2, [sys.executable, "-c", _HIDDEN, tmp_path / "store"])
+    assert done.returncode != 0 and "no" in done.stderr, done.stderr
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.get("t", "b1") == b"kept"

@@ -1,6 +1,7 @@
 """Adding a target to an open store: on all nodes, or on none. What it is was checked before (targets/wanted.py)."""
 
-from wrp.errors import StoreError, UsageError
+from wrp.comm.ranks.agreement import is_common
+from wrp.errors import UsageError
 
 
 def add(parts, wanted):
@@ -47,5 +48,6 @@ class _files_named:
         folder.header = header
 
     def __exit__(self, kind, error, trace):
-        if self._wanted.is_durable and kind is not None and issubclass(kind, (MemoryError, StoreError)):
+        # what one rank raises alone ends the job: the others can't be met any more
+        if self._wanted.is_durable and kind is not None and (self._parts.ranks.size == 1 or is_common(error)):
             self._change(lambda: self._parts.folder.change_header(**{"places": None, **self._before}))

@@ -63,13 +63,14 @@ class Parts:
 
     def close(self, undo=False):
         """Collective: let go of everything, the folder's lock last. `undo`: a new folder in which nothing was kept goes away."""
-        self.ranks.barrier("every rank has finished with the store")
+        # a rank's own journal: the first one may not see its name yet, where the folder is another machine's
+        begun = self.ranks.gather(self.journal is not None and self.journal.is_begun, "every rank has finished with the store")
         self._local_close()
         self.runtime.close()
         self.catalog.close()
         if self.copies is not None:
             self.copies.close()
-        self._leave_folder(undo)
+        self._leave_folder(undo and not any(begun))
 
     def drop(self, undo=False):
         """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process. `undo`: as for `close`."""

@@ -4,7 +4,7 @@ Whoever calls one has the catalog's token. A blob is small when its bytes are on
 What a flush takes of a blob stands in a row of seven words: KEY0, KEY1, STAMP, NBYTES of its bytes, CRC, PLACE in the buffer, LEFT.
 """
 
-from wrp.comm.atomics import copy, load, store, wall_ns
+from wrp.comm.atomics import clear, copy, load, store, wall_ns
 from wrp.comm.digests import crc32_at
 from wrp.comm.jit import kernel
 from wrp.cte.blocks import LARGEST
@@ -103,6 +103,8 @@ def small_promise(at, ram, rows, row, buffer, start, room, target, offset, out, 
                     break
                 copied = buffer.ctypes.data + start + used
                 copy(copied, ram + place, nbytes)
+                # what stood in the buffer before, of whatever blob or program, isn't for the file
+                clear(copied + nbytes, rounded(nbytes) - nbytes)
                 if crc32_at(copied, nbytes, 0) == crc:
                     size = image_out(at, record, out.ctypes.data + done, len(out) - done)
                     if size == 0:

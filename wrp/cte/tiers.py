@@ -77,19 +77,29 @@ class Tiers:
         self._next += 1
         try:
             self._add(number, wanted, self._token)
-        except WrpError:
-            if wanted.kind == "file" and self._runtime.ranks.local_rank == 0:
-                with suppress(OSError):
-                    os.unlink(self._scratch_path(number, wanted, self._token))
+        except BaseException:
+            if wanted.kind == "file":
+                self._unlink(self._scratch_path(number, wanted, self._token))
             raise
         return number
+
+    def _unlink(self, path):
+        """A file of a target that couldn't be made goes, where there is one."""
+        if self._runtime.ranks.local_rank == 0:
+            with suppress(OSError):
+                os.unlink(path)
 
     def add_file(self, wanted):
         """The same of a target that lasts: the newest data file of this node. The folder's header knows it already."""
         ranks, files = self._runtime.ranks, self._folder.header["files"]
         number = next(number for number in range(files - ranks.nodes, files) if number % ranks.nodes == ranks.node)
         self._next += 1                 # a file of this number may have been undone: the runtime still has its device
-        device = self._runtime.device(f"file{number}.{self._next}", "file", wanted.capacity, self._folder.data_path(number), metrics=_metrics(wanted))
+        path = self._folder.data_path(number)
+        try:
+            device = self._runtime.device(f"file{number}.{self._next}", "file", wanted.capacity, path, metrics=_metrics(wanted))
+        except BaseException:
+            self._unlink(path)
+            raise
         self._devices, self._wanted = {**self._devices, number + 1: device}, {**self._wanted, number + 1: wanted}
         return number + 1
 

@@ -263,6 +263,21 @@ def test_a_file_that_cannot_be_made_leaves_the_folder_as_it_was(store, tmp_path)
     assert store.get("t", "a") == b"x" * MIB
 
 
+@pytest.mark.parametrize("error", [RuntimeError, MemoryError, KeyboardInterrupt])
+@pytest.mark.parametrize("persistence", ["long_term", "temporary"])
+def test_no_error_leaves_half_a_target(store, tmp_path, monkeypatch, error, persistence):
+    before, path = open(os.path.join(store.folder, "STORE"), "rb").read(), str(tmp_path / "more")
+
+    def failing(*_, **__):
+        raise error("no")
+    with monkeypatch.context() as patched:
+        patched.setattr(store._tiers._runtime, "device", failing)
+        with pytest.raises(error):
+            store.add_target(path, "file", MIB, persistence=persistence)
+    assert open(os.path.join(store.folder, "STORE"), "rb").read() == before and names(store) == ["ram::test", "data"]
+    assert store.add_target(path, "file", MIB, persistence=persistence).name == path
+
+
 @pytest.mark.mpi
 def test_all_ranks_add_and_remove_together(shared_folder, tmp_path):
     ranks = world()

@@ -34,6 +34,11 @@ class Journal:
         self._turn = threading.Lock()
 
     @property
+    def is_begun(self):
+        """True when there is a file."""
+        return self._descriptor is not None
+
+    @property
     def is_long(self):
         """True when `shorten` is worth while."""
         return self._limit and self._nbytes > self._limit

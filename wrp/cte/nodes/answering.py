@@ -6,6 +6,7 @@ Everything is done by the home's own Store, as a rank of the node would do it.
 from dataclasses import astuple
 
 from wrp.cte import pieces
+from wrp.cte.nodes.away import Receipts
 from wrp.cte.nodes.wire import INLINE, extents_of
 from wrp.cte.records import full_name
 from wrp.cte.targets import Wish
@@ -21,11 +22,12 @@ class Answering:
 
     def __init__(self, here, parts, flush):
         self._here, self._parts, self._flush = here, parts, flush
+        self._receipts = Receipts()
 
     def table(self):
         """{name: function} of what can be asked."""
         own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
-               "blobs", "changed", "lease", "fill", "fetch", "hold", "sync", "give_back", "flush")
+               "blobs", "changed", "lease", "fill", "fetch", "hold", "sync", "give_back", "take_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
@@ -176,6 +178,11 @@ class Answering:
 
     def give_back(self, extents):
         self._parts.tiers.give_back(extents_of(extents))
+
+    def take_back(self, sender, number, extents):
+        """The same of a letter (see away.py) of a rank, which may come twice."""
+        if self._receipts.is_new(sender, number):
+            self._parts.tiers.give_back(extents_of(extents))
 
     def flush(self):
         """What is at home here is durable."""

@@ -4,7 +4,7 @@ A question lies in this node's memory; its task says where, and the home fetches
 question of the same channel; whoever asked fetches it. So nobody writes into the memory of another node.
 """
 
-from wrp.cte.nodes.home import ASK, MORE
+from wrp.cte.nodes.home import ASK, HERE, MORE
 from wrp.cte.nodes.wire import PORTION, encode, value_of
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime.future import NET_TIMEOUT
@@ -17,7 +17,7 @@ class Asking:
     """pool: of the homes; mail: where questions lie (see mail.py). Any thread."""
 
     def __init__(self, ranks, pool, mail):
-        self._ranks, self._mail = ranks, mail
+        self._ranks, self._mail, self._pool = ranks, mail, pool
         self._pools = [pool.towards(PoolQuery.direct_id(node)) for node in range(ranks.nodes)]
         self._idle, self._channels = [], 0
 
@@ -37,6 +37,10 @@ class Asking:
 
     def send(self, node, method, *args):
         return self._pools[node].submit(method, *args)
+
+    def is_there(self, node):
+        """False for a node that is silent; one that the postman knows to be so costs no wait."""
+        return self._pool.call(HERE, query=PoolQuery.direct_id(node, 0)).code == 0
 
     def fetch(self, node, offset, out):
         self._mail.remote.get(node, offset, out)

@@ -8,7 +8,7 @@ from wrp.errors import WrpError
 from wrp.runtime import modules
 from wrp.runtime.waiting import Cancelled, in_thread
 
-ASK, MORE = 10, 11
+ASK, MORE, HERE = 10, 11, 12
 MODULE = "wrp_cte_home"
 _log = logging.getLogger("wrp.cte")
 
@@ -20,7 +20,7 @@ class Home:
     and none that others wait for so does at all, so that two homes never wait for each other.
     """
 
-    methods = {ASK: "ask", MORE: "more"}
+    methods = {ASK: "ask", MORE: "more", HERE: "here"}
 
     def __init__(self, pool_name, mail, calls, away, limit_s):
         self._mail, self._calls, self._away, self._limit_s = mail, calls, away, limit_s
@@ -36,7 +36,7 @@ class Home:
                 value = await in_thread(self._calls[call], *args)
             else:
                 value = self._calls[call](*args)
-            if self._away and call != "give_back":
+            if self._away and call not in ("give_back", "take_back"):
                 await in_thread(self._calls["send_away"])
             answer = answer_of(value)
         except Cancelled:
@@ -48,6 +48,10 @@ class Home:
         kept = self._answers.setdefault(channel, _Answer(self._mail))
         kept.data = answer
         return kept.show(0)
+
+    def here(self):
+        """The node answers."""
+        return 0
 
     def more(self, channel, start):
         """The same of what follows from byte `start` of the channel's answer."""

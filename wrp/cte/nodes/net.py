@@ -4,17 +4,15 @@ from contextlib import suppress
 
 from wrp.cte import pieces
 from wrp.cte.nodes.asking import Asking
+from wrp.cte.nodes.away import Away
 from wrp.cte.nodes.far import Far
 from wrp.cte.nodes.home import MODULE
 from wrp.cte.nodes.mail import Mail, offset_in
-from wrp.cte.nodes.wire import PORTION
 from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, on_node
 from wrp.cte.targets import Wish
 from wrp.errors import Corrupt, OutOfSpace, WrpError
-
-_EXTENTS = PORTION // 64        # in one question
 
 
 class Net:
@@ -32,6 +30,7 @@ class Net:
         calls["send_away"] = self.send_away
         pool = runtime.pool("wrp_cte", MODULE, mail=mail, calls=calls, away=parts.tiers.away, limit_s=parts.config.get("networking.net_timeout"))
         self._asking = Asking(ranks, pool, mail)
+        self._away = Away(parts.tiers.away, parts.tiers.owner, lambda target: target if is_durable(target) else RAM, self._asking, ranks.rank)
         base = offset_in(runtime.segment, parts.tiers.ram) if parts.tiers.ram is not None else None
         self._bases = bases = dict(ranks.gather((ranks.node, base), "where the ram of every node begins"))
         parts.tiers.read_elsewhere = self._read_ram
@@ -128,14 +127,5 @@ class Net:
             self.far[node].read(RAM, offset, out)
 
     def send_away(self):
-        """Tell other nodes what of their files and their ram is free now."""
-        tiers, by_node = self._parts.tiers, {}
-        if not tiers.away:
-            return
-        with suppress(IndexError):          # another thread may tell some of it
-            while tiers.away:
-                target, *place = tiers.away.popleft()
-                by_node.setdefault(tiers.owner(target), []).append((target if is_durable(target) else RAM, *place))
-        parts = [(node, extents[start:start + _EXTENTS]) for node, extents in by_node.items() for start in range(0, len(extents), _EXTENTS)]
-        for node, extents in parts:
-            self.at(node, "give_back", extents)
+        """Tell other nodes what of their files and their ram is free now; see Away.tell."""
+        self._away.tell()
