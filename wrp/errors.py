@@ -21,6 +21,8 @@
     │   └── RuntimeGone                        9   the runtime that served this process has ended
     └── RankFailed        (RuntimeError)      10   another rank failed with an error of another kind
 
+One warning, which is no error: FewerReplicas (UserWarning): a blob is stored, on fewer nodes than targets.replicas asks for.
+
 This module holds no logic beyond the tree. Exit codes are per branch, so a batch script can tell
 "wrong input" from "no room" without reading the text.
 """
@@ -113,3 +115,9 @@ class RuntimeGone(WaitTimeout):
 
 class RankFailed(WrpError, RuntimeError):
     exit_code = 10
+
+
+class FewerReplicas(UserWarning):
+    """A keeper of a blob has no room for its copy. Whoever wants an error instead: ``warnings.simplefilter("error", FewerReplicas)``; the change has happened then."""
+
+    exit_code = 0

@@ -226,6 +226,19 @@ def test_fewest_says_what_all_said():
     assert sum(len(change.get("put", ())) + len(change.get("remove", ())) for change in short) == 3
 
 
+def test_a_tag_is_what_its_home_says_of_it():
+    """However late another node has written it down; unless it was removed since, and of what nobody else says anything."""
+    def put(stamp, *guests):
+        return {"put": [["t", 1, stamp, 0, 0, 1.0, [], stamp, 0, 0, 0, 0]], "order": stamp, **({"guests": guests} if guests else {})}
+    home, late, removal, again = put(5), put(9, "t"), {"remove": [["t", 7]]}, put(11)
+    for changes, stamp in (([home, late], 5), ([late], 9), ([put(3, "t"), home], 5), ([home, removal, late], 9), ([home, late, {"remove": [["t", 10]]}], None),
+                           ([home, late, removal, again, put(12, "t")], 11)):
+        for order in (changes, changes[::-1]):
+            found = newest(order)["t"]
+            assert (found.stamp if found.plain is not None else None) == stamp
+    assert fewest([put(9, "t"), {"put": [["t\0b", 2, 9, 0, 0, 1.0, [], 9, 0, 0, 0, 0]], "order": 9}], lambda removals: removals)[0]["guests"] == ["t"]
+
+
 @pytest.mark.parametrize("call", ["open", "pwrite", "fsync", "replace"])
 def test_a_journal_that_can_not_be_written_anew_stays(tmp_path, monkeypatch, call):
     journal = Journal(str(tmp_path / "0-0"), capacity=100)

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from wrp.comm.ranks.agreement import is_common
 from wrp.cte import names, pieces
 from wrp.cte.compacting import compact
+from wrp.cte.nodes.homes import home_of
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import UsageError, WaitTimeout
@@ -155,8 +156,9 @@ class Batch:
         gathered = ranks.gather_of(lambda: self._hand_over(error), f"the ranks' shares of {self._label}")
         records = {}
         plans = ranks.gather_of(lambda: self._planned(gathered, records), f"committing {self._label}")
-        removals = sorted(set().union(*(names for names, _ in plans)))
-        records, removals = _stamped(records, removals, plans[0][1], self._durable)
+        removals = sorted(set().union(*(names for names, _, _ in plans)))
+        tags = {name: times for _, _, known in plans for name, times in known.items()}
+        records, removals = _stamped(records, removals, plans[0][1], self._durable, tags)
         self._write_down(records, removals)
         # from here on the batch has happened: what follows only shows it
         self._forget()
@@ -176,14 +178,22 @@ class Batch:
         return list(self._records.values()), self._replaced, self._removed, self._parts.catalog.last_stamp
 
     def _planned(self, gathered, records):
-        """Fill `records`; (names that go away as this node knows them, the stamp before the batch's on rank 0). Refuses what has no room."""
+        """Fill `records`; (names that go away as this node knows them, the stamp before the batch's on rank 0, tags that are there). Refuses what has no room."""
         records.update(_merged(gathered))
         removals = self._plan(gathered, records)
         self._check_room(records)
         if self._parts.ranks.rank:
-            return removals, None
+            return removals, None, self._known_tags(records)
         unknown = _UNKNOWN if self._parts.ranks.nodes > 1 and any(part[1] or part[2] for part in gathered) else 0
-        return removals, self._stamp(len(records) + len(removals) + unknown, max(part[3] for part in gathered))
+        return removals, self._stamp(len(records) + len(removals) + unknown, max(part[3] for part in gathered)), self._known_tags(records)
+
+    def _known_tags(self, records):
+        """{name: (stamp, when it was made)} of the batch's tags that their home, this node, has: they stay as they are."""
+        ranks = self._parts.ranks
+        if ranks.local_rank:
+            return {}
+        mine = [record.name for record in records.values() if record.kind == TAG and home_of(record.name, None, ranks.nodes) == ranks.node]
+        return {now.name: (now.stamp, now.created) for now in map(self._parts.catalog.find, mine) if now is not None}
 
     def _plan(self, gathered, records):
         """Names that go away: of removed tags, and of replaced tags what wasn't written. As this node's catalog knows them."""
@@ -275,11 +285,12 @@ def _merged(gathered):
     return records
 
 
-def _stamped(records, removals, first, durable):
-    """(sorted Records with stamps, [(name, stamp)]), the same on every rank."""
-    ordered = [records[name] for name in sorted(records)]
-    stamped = [record.but(stamp=stamp, created=stamp, durable=record.extents if durable else (), dirty=not durable, journaled=durable)
-               for stamp, record in enumerate(ordered, first + 1)]
+def _stamped(records, removals, first, durable, tags):
+    """(sorted Records with stamps, [(name, stamp)]), the same on every rank. `tags`: {name: (stamp, created)} of tags that have theirs."""
+    ordered, stamped = [records[name] for name in sorted(records)], []
+    for fresh, record in enumerate(ordered, first + 1):
+        stamp, created = tags.get(record.name, (fresh, fresh))
+        stamped.append(record.but(stamp=stamp, created=created, durable=record.extents if durable else (), dirty=not durable, journaled=durable))
     start = first + 1 + len(ordered)
     return stamped, [(name, start + number) for number, name in enumerate(removals)]
 

@@ -9,7 +9,9 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.compacting import compact
+from wrp.cte.folder.replay import put_of
 from wrp.cte.handful import Handfuls
+from wrp.cte.nodes.homes import home_of
 from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import TAG, Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of
@@ -106,7 +108,7 @@ class Flush:
                 self._parts.sync()
                 with self._parts.catalog.changing("ordering the journals"):
                     order = self._parts.catalog.next_stamp()
-                self._parts.journal.append({"put": [to_plain(moved) for _, moved in placed], "order": order})
+                self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, self._guests(placed)))
         except Exception:
             # any other exception may come after the journal was written: the promises stay, the next flush settles them
             for record, moved in placed:
@@ -114,6 +116,11 @@ class Flush:
             raise
         for record, moved in placed:
             self._settle(record, moved.but(dirty=False), set(record.durable) - set(moved.durable))
+
+    def _guests(self, placed):
+        """Names of the tags among them whose home is another node, which has a record of its own."""
+        ranks = self._parts.ranks
+        return [moved.name for _, moved in placed if moved.kind == TAG and home_of(moved.name, None, ranks.nodes) != ranks.node] if ranks.nodes > 1 else ()
 
     def _place(self, name, target):
         """[(record, record with the extents that the journal shall name)], promised; [] when it isn't dirty any more."""

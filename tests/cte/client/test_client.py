@@ -51,9 +51,13 @@ def test_ids_name_one_tag_for_ever(open_store):
         assert {first: 1}[UniqueId.from_u64(first.to_u64())] == 1 and not first.is_null and UniqueId.null().is_null
         assert client.get_tag_name(first) == "t"
         client.put_blob(first, "b", 0, None, b"1")
+        client.store.flush()
+        with client.store.batch("into a tag that is there") as batch:
+            batch.put("t", "c", b"2")
+        assert client.get_or_create_tag("t") == first
         client.store.close()
     with Client(open_store()) as client:
-        assert client.get_tag_name(first) == "t" and client.get_blob(first, "b") == b"1"
+        assert client.get_tag_name(first) == "t" and client.get_blob(first, "c") == b"2" and client.get_blob(first, "b") == b"1"
         renamed = client.rename_tag(first, "v")
         assert client.get_blob(renamed, "b") == b"1" and client.get_tag_name(renamed) == "v"
         client.del_tag(other)

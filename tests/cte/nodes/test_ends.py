@@ -131,6 +131,46 @@ def test_a_node_that_stands_still_is_named_within_the_limit(tmp_path):
 
 
 @needs_mpirun
+def test_a_silent_node_gets_its_space_back_when_it_answers_again(tmp_path):
+    """Blobs that lie on their home's neighbours are deleted: the call is done, the other node has its space at once, the silent one after a later call, once."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("storage: [{path: 'ram::r', capacity_limit: 16m}]\nnetworking: {net_timeout: 0.5}\n")
+    done = job(3, 1, f"""
+    store = Store.open(None, ranks)
+    blobs = [f"b{{n}}" for n in range(1000) if home_of("t", f"b{{n}}", 3) == 0][:3]
+    pids = ranks.gather(os.getpid(), "pids")
+    def left(node):
+        return store._net.at(node, "left")
+    store._net.calls["left"] = lambda: store.targets()[0].remaining
+    ranks.barrier("all can be asked")
+    if ranks.rank == 0:
+        for blob in blobs:
+            store.put("t", blob, os.urandom(10 << 20))
+        assert [left(node) < 7 << 20 for node in range(3)] == [True] * 3
+        os.kill(pids[1], signal.SIGSTOP)
+        time.sleep(0.1)
+        for blob in blobs:
+            store.delete("t", blob)
+        assert left(2) > 15 << 20
+        began = time.monotonic()
+        for _ in range(200):
+            store.put("t", blobs[0], b"x")
+        assert time.monotonic() - began < 5
+        os.kill(pids[1], signal.SIGCONT)
+        while left(1) < 15 << 20:
+            time.sleep(0.1)
+            store.put("t", blobs[0], b"x")
+        store._net._away._boxes[1]._letter = [(0, 0, 4096, 0)]              # confirmed, but sent again
+        store._net._away._boxes[1].send()
+        print("said", left(1) > 15 << 20, flush=True)
+    ranks.barrier("over")
+    store.close()
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode == 0 and "said True" in done.stdout, done.stdout + done.stderr
+    assert "node 1 isn't told that" in done.stderr and "free already" not in done.stderr
+
+
+@needs_mpirun
 def test_what_is_on_two_nodes_is_read_without_a_silent_home(tmp_path):
     """Every put that has returned, in its last state; what was deleted isn't there. Changes, which need the home, say who is silent."""
     conf = tmp_path / "conf.yaml"

@@ -286,3 +286,30 @@ def test_a_closed_store_says_so(place):
                  lambda: store.info("t", "1"), store.flush_all if ranks.size == 1 else store.tags):
         with pytest.raises(UsageError, match="closed"):
             call()
+
+
+def test_a_tag_keeps_its_id_whoever_has_put_first(shared_folder):
+    """Also where every node but its home has written it down, and its home last of all; and through batches."""
+    ranks = world()
+    if ranks.nodes < 2:
+        pytest.skip("one node is home to all")
+    tags = [f"t{number}" for number in range(6)]
+    for turn in range(2):
+        with Store.open(shared_folder, ranks) as store:
+            for tag in tags:
+                for node in range(ranks.nodes):
+                    if node != home_of(tag, None, ranks.nodes) and ranks.node == node and not ranks.local_rank:
+                        blob = next(f"{turn}.{n}" for n in range(1000) if home_of(tag, f"{turn}.{n}", ranks.nodes) == node)
+                        store.put(tag, blob, b"x")
+                        store.flush()
+            ranks.barrier("others have put")
+            stamps = [store.tag_stamp(tag) for tag in tags]
+            if ranks.rank == 0:
+                store.put(tags[0], "late", b"y")
+            with store.batch("into tags that are there") as batch:
+                batch.put(tags[1], f"r{ranks.rank}", b"z")
+            assert ranks.share(stamps, "ids") == stamps == [store.tag_stamp(tag) for tag in tags]
+            ranks.barrier("all have looked")
+        with Store.open(shared_folder, ranks) as store:
+            assert [store.tag_stamp(tag) for tag in tags] == stamps
+            ranks.barrier("all have looked")

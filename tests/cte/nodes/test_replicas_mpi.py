@@ -1,6 +1,7 @@
 """Replicas: keepers have every blob as its home has it, whatever was done with it, and a get does without a home whose bytes are damaged."""
 
 import random
+import warnings
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.nodes.homes import home_of
 from wrp.cte.records import full_name
-from wrp.errors import Changed, ConfigError, Corrupt, NoSuchBlob, NoSuchTag, OutOfSpace
+from wrp.errors import Changed, ConfigError, Corrupt, FewerReplicas, NoSuchBlob, NoSuchTag
 from wrp.runtime.config import load
 
 pytestmark = pytest.mark.mpi
@@ -216,19 +217,31 @@ def test_all_ranks_change_the_same_blobs(place, opened):
 
 
 def test_a_keeper_without_room_is_said_and_has_no_older_copy(opened):
+    """The put is done, on fewer nodes: a warning and the statistics say so; other blobs of the same call have all their copies."""
     ranks = world()
     if ranks.nodes < 3:
         pytest.skip("of two nodes each has what the other has")
     with opened(None, ram="16m") as store:
         if ranks.rank == 0:
-            (full,), (blob,) = homed(1, ranks.nodes), homed(0, ranks.nodes)
+            (full,), (blob, other) = homed(1, ranks.nodes), homed(0, ranks.nodes, 2)
             store.put("t", full, bytes(11 << 20))
             store.put("t", blob, b"old")
-            with pytest.raises(OutOfSpace, match="hasn't all its replicas"):
+            with pytest.warns(FewerReplicas, match=f"{blob!r} of tag 't' is stored, but on fewer nodes than the 2 of targets.replicas: .* room"):
                 store.put("t", blob, data(5, 6 << 20))
+            assert store.statistics().lacking == 1
             assert store.get("t", blob) == data(5, 6 << 20) and store._net.at(1, "copy", full_name("t", blob)) is None
-            store.delete("t", full)
-            store.put("t", blob, data(6, 6 << 20))
+            with pytest.warns(FewerReplicas):
+                store.put_many("t", [other, blob], [b"short", data(5, 6 << 20)])
+            before = store.statistics().lacking
+            assert before > 1 and store._net.at(1, "copy", full_name("t", other)) is not None
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", FewerReplicas)
+                with pytest.raises(FewerReplicas):
+                    store.put("t", blob, data(7, 6 << 20))
+                assert store.get("t", blob) == data(7, 6 << 20)
+                store.delete("t", full)
+                store.put("t", blob, data(6, 6 << 20))
+            assert store.statistics().lacking == before + 1
         assert_copies_are_right(store, ranks)
 
 

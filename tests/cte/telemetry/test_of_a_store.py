@@ -54,7 +54,7 @@ def test_reads_are_counted_from_ram_and_from_files(open_store):
     store.get("t", "a")
     store.move("t", "a", "file")
     store.get("t", "a"), store.get("t", "a")
-    tags, targets, _ = store.statistics()
+    tags, targets, *_ = store.statistics()
     assert (tags["t"].reads, tags["t"].blobs, tags["t"].by_target) == (3, 1, {1: 3000})
     assert targets[0].counts[:2] == (1, 3000) and targets[0].counts.written_nbytes == 3000
     assert targets[1].counts == (2, 6000, 1, 3000) and targets[1].nbytes == 3000
@@ -87,7 +87,7 @@ def test_off_by_its_key(tmp_path):
         store.put("t", "a", DATA), store.get("t", "a")
         with pytest.raises(UsageError, match="performance.telemetry_entries"):
             store.telemetry()
-        tags, targets, _ = store.statistics()
+        tags, targets, *_ = store.statistics()
         assert tags["t"].reads == 1 and targets[0].counts.reads == 0         # the catalog counts reads for itself
 
 

@@ -20,8 +20,9 @@ def newest(changes):
     """{name: Newest} of changes in any order: the newest stamp wins, a removal is a change too.
 
     Bytes may be written to files twice under one stamp, and then only the last place is theirs: a change's `order` decides.
+    A tag that was written down by a node which isn't its home (one of the change's `guests`) is what its home says of it.
     """
-    state = {}
+    changes, state = list(changes), {}
     for change in changes:
         order = change.get("order", 0)
         found = [(plain[0], plain[2], plain) for plain in change.get("put", ())] + [(name, stamp, None) for name, stamp in change.get("remove", ())]
@@ -29,12 +30,32 @@ def newest(changes):
             known = state.get(name)
             if known is None or (stamp, order) >= (known.stamp, known.order):
                 state[name] = Newest(stamp, order, plain)
-    return state
+    guests = _guests(changes)
+    return {**state, **_at_home(changes, guests, state)} if guests else state
+
+
+def _guests(changes):
+    return set().union(*(change.get("guests", ()) for change in changes))
+
+
+def _at_home(changes, guests, state):
+    """{name: Newest} of those `guests` that are there and that a home has written down since they were removed last."""
+    removed, found = dict.fromkeys(guests, -1), {}
+    for change in changes:
+        for name, stamp in change.get("remove", ()):
+            if name in removed:
+                removed[name] = max(removed[name], stamp)
+        elsewhere = change.get("guests", ())
+        for plain in change.get("put", ()):
+            name, stamp, order = plain[0], plain[2], change.get("order", 0)
+            if name in guests and name not in elsewhere and (name not in found or (stamp, order) >= found[name][:2]):
+                found[name] = Newest(stamp, order, plain)
+    return {name: each for name, each in found.items() if state[name].plain is not None and each.stamp > removed[name]}
 
 
 def fewest(changes, kept):
-    """Changes that say what `changes` say, one for each name; a removal only where `kept`({name: stamp} of removals) has its name."""
-    state = newest(changes)
+    """Changes that say what `changes` of one journal say, one for each name; a removal only where `kept`({name: stamp} of removals) has its name."""
+    state, guests = newest(changes), _guests(changes)
     needed = kept({name: each.stamp for name, each in state.items() if each.plain is None})
     by_order, removals = {}, []
     for name, each in state.items():
@@ -42,8 +63,14 @@ def fewest(changes, kept):
             by_order.setdefault(each.order, []).append(each.plain)
         elif name in needed:
             removals.append([name, each.stamp])
-    found = [{"put": plain[start:start + _BATCH], "order": order} for order, plain in sorted(by_order.items()) for start in range(0, len(plain), _BATCH)]
+    found = [put_of(plain[start:start + _BATCH], order, guests) for order, plain in sorted(by_order.items()) for start in range(0, len(plain), _BATCH)]
     return found + [{"remove": removals[start:start + _BATCH]} for start in range(0, len(removals), _BATCH)]
+
+
+def put_of(plain, order, guests=()):
+    """The change that puts these plain records; `guests`: names of tags whose home is another node."""
+    named = [each[0] for each in plain if each[0] in guests]
+    return {"put": plain, "order": order, **({"guests": named} if named else {})}
 
 
 def read_changes(path, whole):

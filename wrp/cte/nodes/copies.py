@@ -31,13 +31,13 @@ class Copies:
         return {"keep": self.keep, "copy": self.copy, "kept": self._catalog.names}
 
     def keep(self, items):
-        """Have blobs as their home has them: [numbers of the items whose bytes are wanted, which weren't given and aren't here, why there was no room, or None].
+        """Have blobs as their home has them: [numbers of the items whose bytes are wanted, which weren't given and aren't here; [(name, why there was no room)]].
 
         items : (fields of the home's record, its bytes as they are stored, extents of them that were filled here, or None), or
                 (None, (full name, generation)): the home had nothing to keep at this generation
         What is kept of a later generation stays. What found no room isn't kept in an older generation either.
         """
-        wanted, refused = [], None
+        wanted, refused = [], []
         for number, (plain, data) in enumerate(items):
             try:
                 if plain is None:
@@ -45,7 +45,7 @@ class Copies:
                 elif not self._have(record_of(plain), data):
                     wanted.append(number)
             except OutOfSpace as error:
-                refused = str(error)
+                refused.append((plain[0], str(error)))
         return [wanted, refused]
 
     def _have(self, home, data):

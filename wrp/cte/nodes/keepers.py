@@ -4,12 +4,14 @@ The keepers of a home are the nodes after it, in their order. Whoever changes a 
 again, until nothing has changed meanwhile: so a copy that comes late never stays in place of a newer one, or of none.
 """
 
+import warnings
+
 from wrp.comm.checksum import crc32
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, record_of
 from wrp.cte.records import RAM
 from wrp.cte.targets import Wish
-from wrp.errors import Corrupt, OutOfSpace, WaitTimeout
+from wrp.errors import Corrupt, FewerReplicas, OutOfSpace, WaitTimeout
 
 _NAMES = 4096                   # in one question
 _TRIES = 1000
@@ -20,6 +22,7 @@ class Keepers:
 
     def __init__(self, net, parts, replicas):
         self._net, self._parts, self._replicas = net, parts, replicas
+        self.lacking = 0                # changes by this rank after which a blob had fewer copies than are wanted
 
     def of(self, home):
         """The nodes that keep what is at home on a node."""
@@ -30,44 +33,56 @@ class Keepers:
     def renew(self, home, names):
         """The keepers have the blobs of these full names as their home does, or newer ones, when it returns.
 
-        Raises OutOfSpace where a keeper has no room: it keeps nothing of that blob then. WaitTimeout for a silent node: it may keep what was before.
+        Where a keeper has no room it keeps nothing of that blob: FewerReplicas is warned of, and `lacking` counts. Raises WaitTimeout for a silent
+        node: it may keep what was before.
         """
         for start in range(0, len(names), _NAMES):
-            self._renew(home, names[start:start + _NAMES])
+            refused = self._renew(home, names[start:start + _NAMES])
+            if refused:
+                self.lacking += len(refused)
+                name, why = next(iter(refused.items()))
+                tag, _, blob = name.partition("\0")
+                more = f" and {len(refused) - 1} others of node {home}" if len(refused) > 1 else ""
+                warnings.warn(f"blob {blob!r} of tag {tag!r}{more} is stored, but on fewer nodes than the {self._replicas} of targets.replicas: {why}", FewerReplicas, 5)
 
     def _renew(self, home, names):
-        known = dict.fromkeys(names, -1)
+        """{name: why a keeper has no room for it}."""
+        known, refused = dict.fromkeys(names, -1), {}
         for _ in range(_TRIES):
             states = self._net.at(home, "states", names, list(known.values()))
             states = [state for state in states if state is not None]
             if not states:
-                return
-            self._keep(home, states)
+                return refused
+            lacking = self._keep(home, states)
             for plain, data in states:
-                known[data[0] if plain is None else plain[0]] = 0 if plain is None else plain[2]
+                name = data[0] if plain is None else plain[0]
+                known[name] = 0 if plain is None else plain[2]
+                refused.pop(name, None)
+            refused.update(lacking)
         raise WaitTimeout(f"blobs such as {names[0].partition(chr(0))[2]!r} changed {_TRIES} times while copies of them were made; their writers don't pause")
 
     def _keep(self, home, states):
+        """Have the keepers keep these; {name: why not}."""
         keepers = self.of(home)
         under_way = [self._net.begin(keeper, "keep", states) for keeper in keepers if keeper != self._net.node]
         own = {self._net.node: self._net.at(self._net.node, "keep", states)} if self._net.node in keepers else {}
         answers = {**own, **dict(zip([keeper for keeper in keepers if keeper not in own], self._net.answers(under_way)))}
-        refused = [why for _, why in answers.values() if why]
+        refused = {name: why for _, lacking in answers.values() for name, why in lacking}
         for number in sorted(set().union(*(wanted for wanted, _ in answers.values()))):
             record = record_of(states[number][0])
             data = self._fetched(home, record)
-            if data is not None:
-                refused += [why for keeper in keepers if number in answers[keeper][0] and (why := self._hand_over(keeper, record, data))]
-        if refused:
-            raise OutOfSpace(refused[0])
+            for keeper in keepers if data is not None else ():
+                if number in answers[keeper][0]:
+                    refused.update(self._hand_over(keeper, record, data))
+        return refused
 
     def _hand_over(self, keeper, record, data):
-        """Have a node keep these bytes; why it has no room for them, or None."""
+        """Have a node keep these bytes; [(name, why it has no room for them)] or []."""
         try:
             sent = self._sent(keeper, data, Wish(target=RAM))
         except OutOfSpace as error:
             self._net.at(keeper, "keep", [(None, [record.name, record.stamp])])
-            return str(error)
+            return [(record.name, str(error))]
         return self._net.at(keeper, "keep", [(record, sent)])[1]
 
     def _fetched(self, home, record):

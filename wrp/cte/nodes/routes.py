@@ -4,7 +4,7 @@ from wrp.cte import names
 from wrp.cte.calls.base import no_tag
 from wrp.cte.nodes.homes import home_of
 from wrp.cte.records import full_name
-from wrp.errors import NoSuchBlob, NoSuchTag, OutOfSpace
+from wrp.errors import NoSuchBlob, NoSuchTag
 
 
 class Routes:
@@ -36,10 +36,7 @@ class Routes:
         for blob in blobs:
             by_home.setdefault(self.home(tag, blob), []).append(full_name(tag, blob))
         for home, found in by_home.items():
-            try:
-                self.keepers.renew(home, found)
-            except OutOfSpace as error:
-                raise OutOfSpace(f"what is at home on node {home} of tag {tag!r} was changed, but hasn't all its replicas: {error}") from error
+            self.keepers.renew(home, found)
 
     def look(self, call, tag, blob, *args):
         """The same of one that changes nothing."""

@@ -42,11 +42,15 @@ class IndexStatistics(NamedTuple):
 
 
 class Statistics(NamedTuple):
-    """tags: {tag: TagStatistics}; targets: {target: TargetStatistics}; index: IndexStatistics."""
+    """tags: {tag: TagStatistics}; targets: {target: TargetStatistics}; index: IndexStatistics.
+
+    lacking: changes by this rank after which a blob had fewer copies than targets.replicas says, because a keeper had no room
+    """
 
     tags: dict
     targets: dict
     index: IndexStatistics
+    lacking: int = 0
 
 
 def of_tags(records):

@@ -77,8 +77,9 @@ class NodesListing(NodesCalls):
         return [Change(*change) for change in (found[:limit] if limit else found)]
 
     def statistics(self):
-        """As Store.statistics: of this node."""
-        return self._here.statistics()
+        """As Store.statistics: of this node; `lacking`: of this rank."""
+        keepers = self._routes.keepers
+        return self._here.statistics()._replace(lacking=keepers.lacking if keepers is not None else 0)
 
 
 def _info(fields):
