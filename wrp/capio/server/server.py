@@ -3,6 +3,7 @@
 The order in which things are taken matters. A request is answered only after every event that the kernel had queued by then: what one program
 closed before another one asked is known. Programs announce an open, or post it in their ring, before they make it; the rings are read after the kernel's
 events, so no event comes of a writer nobody announced. While new files come and nobody waits the loop rests between its rounds, which then take many.
+While questions come in quick succession it stays awake between them, where a core is free for that (eager).
 """
 
 import json
@@ -20,6 +21,7 @@ from wrp.capio.server.account import Account
 from wrp.capio.server.connections import Listener
 from wrp.capio.server.control import Control
 from wrp.capio.server.desk import Desk
+from wrp.capio.server.eager import Eager
 from wrp.capio.server.happenings import Happenings
 from wrp.capio.server.people import People
 from wrp.capio.server.place import Place
@@ -70,7 +72,7 @@ class Server:
                 self._poll.register(fd, select.EPOLLIN)
             for fd in (self._poll.fileno(), self._watch.fileno()):
                 self._poll_all.register(fd, select.EPOLLIN)
-            self._may_rest = False
+            self._may_rest, self._eager = False, Eager(self._poll_all.poll)
         except BaseException:
             self.place.close()
             self._give_signals_back()
@@ -107,7 +109,9 @@ class Server:
         """Wait for something to do; what is ready, but for the kernel's events, which are looked at in any case."""
         if self._may_rest and self.nodes is None and self.desk.machine.waits_since is None:
             return self._poll.poll(_REST_S)
-        self._poll_all.poll(0.0 if self.desk.is_fresh or self._happenings.is_unsure or self._requests else self._nap_s())
+        has_more = self.desk.is_fresh or self._happenings.is_unsure or self._requests
+        if has_more or self.nodes is not None or not self._eager.comes():       # where there are nodes, other threads want the interpreter
+            self._poll_all.poll(0.0 if has_more else self._nap_s())
         return self._poll.poll(0)
 
     def _nap_s(self):
@@ -131,6 +135,8 @@ class Server:
         self._may_rest = self._hear(at)
         if self.nodes is not None:
             self.nodes.take(at)
+        if count:
+            self._eager.asked(at)
         for _ in range(count):          # what was received since then is answered when what the kernel has seen by then is known
             self._serve(*self._requests.popleft(), at)
         for person in ended:
@@ -148,6 +154,8 @@ class Server:
         looked, lost, has_posts = {}, [], False
         for _ in range(_LOOKS):
             seen, posts = self._watch.read(), self._rings.take()
+            if not (seen or posts or looked or lost or self.desk.is_fresh or self._happenings.is_unsure):
+                return has_posts        # as before most answers
             if posts:
                 has_posts = True
                 self.desk.posted(posts, lambda pid: self.people.get(pid).step)
