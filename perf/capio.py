@@ -3,9 +3,11 @@
     python perf/capio.py [--nbytes 1g] [--busy 4] [--files 10000] [--calls 5000] [--rounds 3] [--folder DIR] [--out FILE]
 
 Contenders take turns on a file system in memory and on one on a disk (--folder). What is plain runs without the shim where no server watches.
-Unmanaged calls are those that don't concern CAPIO_DIR, and "open and close" is the mean of the two. Opens are 200 us of computing apart; one after the
-other they also wait for what the server does about the close before. "apart" is a writer and a reader at once that don't know of each other, on the plain
-file system: what these cores and this memory can do. "polling" are small files read as CAPIO 2 does, without its server (capio_polling.c).
+Unmanaged calls are those that don't concern CAPIO_DIR, and "open and close" is the mean of the two. A question to another process is what asking takes where
+both sides sleep meanwhile. Opens are 200 us of computing apart; one after the other they also wait for what the server does about the close before. "apart"
+is a writer and a reader at once that don't know of each other, on the plain file system: what these cores and this memory can do. "polling" are small files
+read as CAPIO 2 does, without its server (capio_polling.c).
+Who writes a large file finds memory that was in use just before (`used_memory`). Ratios are those of single rounds, of which the median counts.
 """
 
 import argparse
@@ -16,7 +18,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from capio_flow import Flow, finish
+from capio_flow import Flow, end_at_sigterm, finish, used_memory
 from timing import setting, write
 from wrp.capio import shim
 from wrp.comm.sizes import format_size, parse_size
@@ -33,13 +35,16 @@ def pairs(nbytes):
                    lambda path: ["dd", f"if={path}", "of=/dev/null", "bs=1M", "status=none"])}
 
 
-def taken(flow, writer, reader, name):
-    """Seconds of writer and reader alone, one after the other, and of both at once through the server."""
+def taken(flow, writer, reader, name, nbytes=0):
+    """Seconds of writer and reader alone, one after the other, and of both at once, without us and through the server. nbytes: of a large file."""
     plain, managed, other = flow.plain / name, flow.managed / name, flow.plain / f"other-{name}"
+    used_memory(flow.plain, nbytes)
     found = {"writer": flow.seconds((None, *writer(plain))), "reader": flow.seconds((None, *reader(plain)))}
+    used_memory(flow.plain, nbytes)
     found["apart"] = flow.seconds((None, *writer(other)), (None, *reader(plain)))
     remove(plain)
     remove(other)
+    used_memory(flow.plain, nbytes)
     found["at_once"] = flow.seconds(("writer", *writer(managed)), ("reader", *reader(managed)))
     remove(managed)
     return found
@@ -49,22 +54,24 @@ def remove(path):
     shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
-def medians(rounds):
-    return {name: round(statistics.median(one[name] for one in rounds), 4) for name in rounds[0]}
+def by_contender(rounds):
+    """{contender: seconds of each round}."""
+    return {name: [round(one[name], 4) for one in rounds] for name in rounds[0]}
 
 
 def streams(flow, arguments):
-    """{program: medians of seconds}, without and (once) with computing."""
+    """{program: {contender: seconds}}, without and with computing."""
     nbytes, busy = parse_size(arguments.nbytes), float(arguments.busy)
-    found = {program: medians([taken(flow, *both, f"f-{program}-{turn}") for turn in range(arguments.rounds)])
+    found = {program: by_contender([taken(flow, *both, f"f-{program}-{turn}", nbytes) for turn in range(2 * arguments.rounds - 1)])
              for program, both in pairs(nbytes).items()}
-    found["python, computing"] = medians([taken(flow, lambda path: [*PROGRAM, "write", path, nbytes, busy],
-                                                lambda path: [*PROGRAM, "read", path, nbytes, busy], "f-computing")])
+    found["python, computing"] = by_contender([taken(flow, lambda path: [*PROGRAM, "write", path, nbytes, busy],
+                                                     lambda path: [*PROGRAM, "read", path, nbytes, busy], f"f-computing-{turn}", nbytes)
+                                               for turn in range(max(1, arguments.rounds - 1))])
     return found
 
 
 def small_files(flow, folder, arguments):
-    """Seconds of many files of 4 KiB through a folder."""
+    """{contender: seconds} of many files of 4 KiB through a folder."""
     count, polling = arguments.files, compiled(folder, "capio_polling.c")
 
     def fill(path):
@@ -76,7 +83,7 @@ def small_files(flow, folder, arguments):
         remove(polled)
         return found
 
-    return medians([one(f"many-{turn}") for turn in range(arguments.rounds)])
+    return by_contender([one(f"many-{turn}") for turn in range(arguments.rounds)])
 
 
 def calls(flow, folder, count, rounds):
@@ -86,12 +93,15 @@ def calls(flow, folder, count, rounds):
     outside.write_bytes(bytes(4096))
     for call in ("read", "write", "stat", "open and close"):
         found[f"unmanaged {call}"] = by_turns(flow, "least_ns", rounds, lambda turn, _: (program, call, outside, count))
-    # what was written is read before the table has room for newer files only; asked: after that
-    for call, mode, step in (("open-write", "open-write", "writer"), ("open-read", "open-read", "reader"),
-                             ("open-write at once", "open-write at once", "writer"), ("open-read at once", "open-read at once", "reader"),
-                             ("open-read asked", "open-read", "reader")):
+    # what was written is read before the table has room for newer files only
+    for call, step in (("open-write", "writer"), ("open-read", "reader"), ("open-write at once", "writer"), ("open-read at once", "reader")):
         files = "f-one-{}-" if "once" in call else "f-{}-"
-        found[call] = by_turns(flow, "median_ns", rounds, lambda turn, base: (program, mode, base / files.format(turn), count), step)
+        found[call] = by_turns(flow, "median_ns", rounds, lambda turn, base: (program, call, base / files.format(turn), count), step)
+    for number in range(count):         # of no declared name: only the server knows that nobody waits for them
+        for folder in (flow.plain, flow.managed):
+            (folder / f"undeclared-{number}").write_bytes(b"1")
+    found["open-read asked"] = by_turns(flow, "median_ns", rounds, lambda turn, base: (program, "open-read", base / "undeclared-", count))
+    found["question to another process"] = by_turns(flow, "median_ns", rounds, lambda turn, _: (program, "ask", outside, count), None)
     growing = flow.managed / "f-growing"
     holder = flow.start("writer", *PROGRAM, "hold", growing, 4096, stdin=subprocess.PIPE)
     found["read of a growing file"] = by_turns(flow, "least_ns", rounds, lambda turn, _: (program, "read", growing, count))
@@ -101,12 +111,13 @@ def calls(flow, folder, count, rounds):
 
 
 def by_turns(flow, figure, rounds, words, step="reader"):
-    """{plain, shim}: medians over rounds; words(turn, the folder to be in)."""
+    """{plain, shim}: the least of rounds, or of medians their median; words(turn, the folder to be in). Without a step both are plain."""
     plain, managed = [], []
     for turn in range(rounds):
         managed.append(flow.figures(step, *words(turn, flow.managed))[figure])
         plain.append(flow.figures(None, *words(turn, flow.plain))[figure])
-    return {"plain": statistics.median(plain), "shim": statistics.median(managed)}
+    best = min if figure == "least_ns" else statistics.median
+    return {"plain": best(plain), "shim": best(managed)}
 
 
 def compiled(folder, source):
@@ -121,17 +132,24 @@ def starts(flow, count):
     return {name: round(1e3 * statistics.median(values), 3) for name, values in zip(("plain", "shim"), zip(*both))}
 
 
+def ratio(took, alone):
+    """Of the time at once to alone(writer's, reader's): the median over rounds."""
+    return statistics.median(both / alone(writer, reader) for both, writer, reader in zip(took["at_once"], took["writer"], took["reader"]))
+
+
 def compared(places, call, start):
     """{what: {value, bar, met}}."""
     found = {}
     for place, parts in places.items():
         for program, took in parts["streams"].items():
-            alone = took["writer"] + took["reader"] if "computing" in program else max(took["writer"], took["reader"])
-            what = "one after the other" if "computing" in program else "the slower alone"
-            found[f"{program}, {place}: at once / {what}"] = (took["at_once"] / alone, "<=", 0.6 if "computing" in program else 1.15)
+            if "computing" in program:
+                found[f"{program}, {place}: at once / one after the other"] = (ratio(took, float.__add__), "<=", 0.6)
+            else:
+                found[f"{program}, {place}: at once / the slower alone"] = (ratio(took, max), "<=", 1.15)
         took = parts["small_files"]
-        found[f"small files, {place}: plain, one after the other / at once"] = ((took["writer"] + took["reader"]) / took["at_once"], ">=", 0.5)
-        found[f"small files, {place}: polling / at once"] = (took["polling"] / took["at_once"], ">=", 5)
+        found[f"small files, {place}: plain, one after the other / at once"] = (1 / ratio(took, float.__add__), ">=", 0.5)
+        polling = statistics.median(polled / both for polled, both in zip(took["polling"], took["at_once"]))
+        found[f"small files, {place}: polling / at once (or half of plain)"] = (polling, ">=", 5)
     extra = {name: one["shim"] - one["plain"] for name, one in call.items()}
     found["unmanaged call, more by the shim, ns"] = (max(value for name, value in extra.items() if "unmanaged" in name), "<=", 50)
     for what, name in (("reading", "open-read"), ("writing", "open-write")):
@@ -150,11 +168,12 @@ def main():
     parser.add_argument("--busy", type=float, default=4, help="seconds of computing on each side (default 4)")
     parser.add_argument("--files", type=int, default=10000, help="small files through a folder (default 10000)")
     parser.add_argument("--calls", type=int, default=5000, help="calls, or batches of 200 of them (default 5000)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of every contender (default 3)")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds of every contender, of bytes nearly twice as many (default 3)")
     parser.add_argument("--folder", help="a folder on a disk (default: a temporary one)")
     parser.add_argument("--out", help="JSON file to write (default: print)")
     arguments = parser.parse_args()
     before, places = setting(), {}
+    end_at_sigterm()
     if shim.compiler() is None:
         return write(arguments.out, {"setting": before, "skipped": "there is no C compiler, so no shim"})
     for place, parent in (("memory", MEMORY), ("disk", arguments.folder)):

@@ -4,7 +4,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -40,6 +42,32 @@ static int opens(const char *path, long count, int flags, double pause_ns)
     return 0;
 }
 
+/* A question to another process, which only answers: both sleep until they are woken. What asking costs at least without staying awake. */
+static int asks(const char *path, long count)
+{
+    int pair[2];
+    if (socketpair(AF_UNIX, SOCK_SEQPACKET, 0, pair) < 0)
+        return fail(path);
+    if (fork() == 0) {
+        close(pair[0]);
+        while (recv(pair[1], data, 64, 0) > 0 && send(pair[1], data, 64, 0) > 0)
+            ;
+        _exit(0);
+    }
+    close(pair[1]);
+    for (long i = 0; i < count; i++) {
+        for (double until = now() + PAUSE_NS; now() < until;)
+            ;
+        double begun = now();
+        if (send(pair[0], data, 64, 0) < 0 || recv(pair[0], data, 64, 0) < 0)
+            return fail(path);
+        taken[i] = now() - begun;
+    }
+    close(pair[0]);
+    wait(NULL);
+    return 0;
+}
+
 /* Each in batches, because a look at the clock costs as much as the shim. */
 #define BATCHES(calls, call) for (long i = 0; i < count; i++) { double begun = now(); for (int k = 0; k < BATCH; k += calls) if ((call) < 0) return fail(path); \
                                                                 taken[i] = (now() - begun) / BATCH; } return 0
@@ -72,6 +100,7 @@ static int run(const char *mode, const char *path, long count)
     int writing = O_WRONLY | O_CREAT | O_TRUNC;
     return strcmp(mode, "open-write") == 0 ? opens(path, count, writing, PAUSE_NS) : strcmp(mode, "open-write at once") == 0 ? opens(path, count, writing, 0)
          : strcmp(mode, "open-read") == 0 ? opens(path, count, O_RDONLY, PAUSE_NS) : strcmp(mode, "open-read at once") == 0 ? opens(path, count, O_RDONLY, 0)
+         : strcmp(mode, "ask") == 0 ? asks(path, count)
          : strcmp(mode, "read") == 0 ? reads(path, count) : strcmp(mode, "write") == 0 ? writes(path, count)
          : strcmp(mode, "stat") == 0 ? stats(path, count) : strcmp(mode, "open and close") == 0 ? opens_and_closes(path, count) : fail(mode);
 }

@@ -10,8 +10,11 @@ import sys
 import time
 from pathlib import Path
 
-from wrp.capio.client import Client
-from wrp.capio.commands import ways
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+
+from harness.bound import bound  # noqa: E402
+from wrp.capio.client import Client  # noqa: E402
+from wrp.capio.commands import ways  # noqa: E402
 
 LIMIT_S = 300
 _numbers = itertools.count()
@@ -37,7 +40,7 @@ class Flow:
         self._name, self._started, self._clients = f"perf-{os.getpid()}-{next(_numbers)}", [], []
         flow = Path(folder, "flow.json")
         flow.write_text(json.dumps(document(self._name, files)))
-        self._server = self._popen([sys.executable, "-m", "wrp.capio.commands.serve", "-c", flow, "--dir", self.managed], os.environ)
+        self._server = self._popen(bound([sys.executable, "-m", "wrp.capio.commands.serve", "-c", flow, "--dir", self.managed]), os.environ)
         try:
             for step in ("writer", "reader"):
                 self._clients.append(Client(self._name, wait_s=30))
@@ -100,6 +103,23 @@ class Flow:
 
     def __exit__(self, *_):
         self.close()
+
+
+def end_at_sigterm():
+    """A time limit's SIGTERM ends this process as an error does: what it has started and made goes first."""
+    def end(number, _):
+        raise SystemExit(128 + number)
+    signal.signal(signal.SIGTERM, end)
+
+
+def used_memory(folder, nbytes):
+    """Have so many bytes of the page cache free that were in use just now: a virtual machine gives back what is free for seconds, and its host then makes those
+    who write pay for every page (five times the time of the write). Contenders pay for nothing, all of them."""
+    block, path = bytes(1 << 20), Path(folder, "used")
+    with open(path, "wb", buffering=0) as file:
+        for _ in range(nbytes >> 20):
+            file.write(block)
+    path.unlink()
 
 
 def finish(process, limit_s=LIMIT_S):
