@@ -28,7 +28,7 @@ def crc32_combine(a, b, nbytes_b):
 
 def _combined(a, b, nbytes_b):
     # Appending n zero bytes multiplies the CRC by x**(8 n) modulo the polynomial (zlib, crc32.c)
-    return _times(_power(nbytes_b), a) ^ b
+    return _times(power(nbytes_b), a) ^ b
 
 
 def _times(a, b):
@@ -44,8 +44,8 @@ def _times(a, b):
 
 
 @lru_cache(maxsize=1024)
-def _power(nbytes):
-    """x**(8 nbytes), by repeated squaring; cached, since nearly all extents have one size."""
+def power(nbytes):
+    """x**(8 nbytes) modulo the CRC's polynomial, bits reflected, by repeated squaring; cached, since nearly all extents have one size."""
     result, square = _ONE, _ONE >> 8
     while nbytes:
         if nbytes & 1:

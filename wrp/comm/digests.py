@@ -20,13 +20,13 @@ except ImportError:             # no wheel for this machine: the same values, at
     _fast = None
 
 _WORD = ir.IntType(64)
-_CRC, _HASH = "wrp_crc32", "wrp_hash128"
+CRC, _HASH = "wrp_crc32", "wrp_hash128"        # names of C functions; the first is (crc so far, address, nbytes) -> crc32
 
 
 def _add_symbols():
     crc = ctypes.CDLL(_fast.__file__).crc32_gzip_refl if _fast is not None else _of_zlib()
     hashing = ctypes.CDLL(xxhash._xxhash.__file__).XXH128
-    for name, function in ((_CRC, crc), (_HASH, hashing)):
+    for name, function in ((CRC, crc), (_HASH, hashing)):
         llvm.add_symbol(name, ctypes.cast(function, ctypes.c_void_p).value)
 
 
@@ -41,7 +41,7 @@ def _of_zlib():
 
 
 _add_symbols()
-_crc32 = types.ExternalFunction(_CRC, types.int64(types.int64, types.int64, types.int64))
+_crc32 = types.ExternalFunction(CRC, types.int64(types.int64, types.int64, types.int64))
 
 
 @intrinsic

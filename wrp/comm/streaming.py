@@ -12,6 +12,7 @@ from numba.extending import intrinsic
 
 from wrp.comm import atomics, plain
 from wrp.comm.digests import crc32_at
+from wrp.comm.folding import BLOCK, can_fold, fold, fold_asking, fold_streaming
 from wrp.comm.jit import kernel
 
 _LINE = 64
@@ -79,48 +80,52 @@ def _stream_checked(dst, src, nbytes, crc):
         crc = crc32_at(src + start, _STEP, crc)
         for done in range(start, start + _STEP, _LINE):
             _stream_line(dst + done, src + done)
-    _fence()
+    return crc
+
+
+@kernel
+def _keep_checked(dst, src, nbytes, crc):
+    """The same by way of the cache. Lines are asked for a page before they are copied."""
+    for start in range(0, nbytes, _STEP):
+        for line in range(start + _PAGE, start + _PAGE + _STEP, _LINE):
+            prefetch(src + line)
+        crc = crc32_at(src + start, _STEP, crc)
+        atomics.copy(dst + start, src + start, _STEP)
+    return crc
+
+
+@kernel
+def _checked(dst, src, nbytes, streams, asks):
+    """Copy `nbytes` bytes, past the cache or not, and return their crc32; see folding.py for `asks`."""
+    head = min(-dst % _LINE, nbytes)
+    crc = crc32_at(src, head, 0)
+    atomics.copy(dst, src, head)
+    step = BLOCK if can_fold() else _STEP
+    whole = (nbytes - head) // step * step
+    if whole > 0:
+        to, start = dst + head, src + head
+        if can_fold():
+            crc = fold_streaming(to, start, whole, crc) if streams else fold_asking(to, start, whole, crc) if asks else fold(to, start, whole, crc)
+        else:
+            crc = _stream_checked(to, start, whole, crc) if streams else _keep_checked(to, start, whole, crc)
+    if streams:
+        _fence()
+    done = head + whole
+    crc = crc32_at(src + done, nbytes - done, crc)
+    atomics.copy(dst + done, src + done, nbytes - done)
     return crc
 
 
 @kernel
 def copy_checked(dst, src, nbytes):
     """Copy `nbytes` bytes, long ones past the cache, and return their crc32; the two ranges must not overlap."""
-    head = min(-dst % _LINE, nbytes)
-    crc = crc32_at(src, head, 0)
-    atomics.copy(dst, src, head)
-    if nbytes >= _STREAM:
-        streamed = (nbytes - head) // _STEP * _STEP
-        crc = _stream_checked(dst + head, src + head, streamed, crc)
-        head += streamed
-    for start in range(head, nbytes, _STEP):
-        step = min(_STEP, nbytes - start)
-        crc = crc32_at(src + start, step, crc)
-        atomics.copy(dst + start, src + start, step)
-    return crc
+    return _checked(dst, src, nbytes, nbytes >= _STREAM, False)
 
 
 @kernel
 def fetch_checked(dst, src, nbytes):
-    """The same from memory that nobody has looked at lately into memory of who reads it: lines are asked for a page before they are copied.
-
-    The processor's own looking ahead ends with a page of 4 KiB, which shared memory has. 1 MiB took 40 us instead of 50 past the cache, and 100
-    where a page's distance lay between the two places but for a few bytes, as between a blob and a large array of NumPy.
-    """
-    if nbytes < _STREAM or nbytes >= _LONG:
-        return copy_checked(dst, src, nbytes)
-    head = -dst % _LINE
-    whole = head + (nbytes - head) // _STEP * _STEP
-    crc = crc32_at(src, head, 0)
-    atomics.copy(dst, src, head)
-    for start in range(head, whole, _STEP):
-        for line in range(start + _PAGE, start + _PAGE + _STEP, _LINE):
-            prefetch(src + line)
-        crc = crc32_at(src + start, _STEP, crc)
-        atomics.copy(dst + start, src + start, _STEP)
-    crc = crc32_at(src + whole, nbytes - whole, crc)
-    atomics.copy(dst + whole, src + whole, nbytes - whole)
-    return crc
+    """The same into memory of who reads it, by way of his cache as long as that can hold it."""
+    return _checked(dst, src, nbytes, nbytes >= _LONG, nbytes >= _STREAM)
 
 
 def address_of(buffer):

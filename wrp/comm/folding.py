@@ -1,0 +1,114 @@
+"""A copy that takes the crc32 of the bytes that pass, as loops of 64-byte registers: for processors with AVX-512 and VPCLMULQDQ. No other way here.
+
+Four registers take every fourth line each: a line is read once, stored, and added to its register, which was multiplied by x**2048 modulo the CRC's
+polynomial before. What they hold at the end has the remainder of all bytes, so the library's crc32 of these 256 bytes is that of all. Gopal et al., "Fast
+CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction", Intel 2009. A copy and crc32 by steps of 2 KiB took 54 us for 1 MiB in the cache, this takes 32; memcpy 28 to 50.
+"""
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from wrp.comm import digests
+from wrp.comm.checksum import power
+
+BLOCK = 256                     # bytes of a round
+_LINE = 64
+_AHEAD = 4096                   # lines are asked for, into the second cache, so far ahead: the processor's own looking ahead ends with a page
+_PAIR = 128                     # which come in pairs
+_NEEDS = ("+avx512f", "+vpclmulqdq")
+_MOVES = [power((8 * BLOCK + shift) // 8) << 1 for shift in (32, -32)]    # what the two halves of 16 bytes are multiplied by
+
+_word, _number, _flag = ir.IntType(64), ir.IntType(32), ir.IntType(8)
+_line = ir.VectorType(_word, 8)
+
+
+def _is_able(context):
+    """Whether code is made for a processor that has the instructions; Numba can be told to make it for another one."""
+    return set(_NEEDS) <= set(context.codegen()._tm_features.split(","))
+
+
+@intrinsic
+def can_fold(typingctx):
+    """Whether the copies below may be called: known when a kernel is compiled."""
+    def generate(context, builder, signature, arguments):
+        return context.get_constant(types.boolean, _is_able(context))
+    return types.boolean(), generate
+
+
+def _copy(streams, asks):
+    """(dst, src, nbytes, crc) -> crc32 of the bytes, continued from `crc`: copies a multiple of BLOCK, not none, to a multiple of 64.
+
+    streams : past the cache; a fence has to follow. asks : for the lines that come, from memory that nobody has looked at lately
+    """
+    def generate(context, builder, signature, arguments):
+        return _Loop(builder, streams, asks).made(*arguments) if _is_able(context) else arguments[3]
+
+    @intrinsic
+    def copy(typingctx, dst, src, nbytes, crc):
+        return types.int64(types.int64, types.int64, types.int64, types.int64), generate
+    return copy
+
+
+class _Loop:
+    """Writes the loop of one copy."""
+
+    def __init__(self, builder, streams, asks):
+        self._builder, self._streams, self._asks = builder, streams, asks
+        self._multiply = self._function("llvm.x86.pclmulqdq.512", _line, [_line, _line, _flag])
+        self._prefetch = self._function("llvm.prefetch.p0i8", ir.VoidType(), [_flag.as_pointer(), _number, _number, _number])
+        self._moves = ir.Constant(_line, 4 * _MOVES)
+
+    def _function(self, name, result, arguments):
+        return cgutils.get_or_insert_function(self._builder.module, ir.FunctionType(result, arguments), name)
+
+    def made(self, dst, src, nbytes, crc):
+        builder = self._builder
+        first = self._moved(dst, src)
+        # a crc32 begins, and goes on, with its complement in the first four bytes
+        start = builder.and_(builder.not_(crc), _word(0xFFFFFFFF))
+        first[0] = builder.xor(first[0], builder.insert_element(ir.Constant(_line, [0] * 8), start, _number(0)))
+        before, head, body, end = builder.block, *map(builder.append_basic_block, ("head", "body", "end"))
+        builder.branch(head)
+        builder.position_at_end(head)
+        done, registers = builder.phi(_word), [builder.phi(_line) for _ in first]
+        builder.cbranch(builder.icmp_signed("<", done, nbytes), body, end)
+        builder.position_at_end(body)
+        lines = self._moved(builder.add(dst, done), builder.add(src, done))
+        folded = [self._folded(register, line) for register, line in zip(registers, lines)]
+        for phi, at_first, later in zip([done, *registers], [_word(BLOCK), *first], [builder.add(done, _word(BLOCK)), *folded]):
+            phi.add_incoming(at_first, before)
+            phi.add_incoming(later, body)
+        builder.branch(head)
+        builder.position_at_end(end)
+        return self._crc(registers)
+
+    def _moved(self, dst, src):
+        """The lines of a round, copied."""
+        builder, steps = self._builder, [_word(step) for step in range(0, BLOCK, _LINE)]
+        for step in range(_AHEAD, _AHEAD + BLOCK, _PAIR) if self._asks else ():
+            place = builder.inttoptr(builder.add(src, _word(step)), _flag.as_pointer())
+            builder.call(self._prefetch, [place, _number(0), _number(2), _number(1)])
+        lines = [builder.load(builder.inttoptr(builder.add(src, step), _line.as_pointer()), align=1) for step in steps]
+        for step, line in zip(steps, lines):
+            stored = builder.store(line, builder.inttoptr(builder.add(dst, step), _line.as_pointer()), align=_LINE)
+            if self._streams:
+                stored.set_metadata("nontemporal", builder.module.add_metadata([_number(1)]))
+        return lines
+
+    def _folded(self, register, line):
+        low, high = (self._builder.call(self._multiply, [register, self._moves, _flag(which)]) for which in (0x00, 0x11))
+        return self._builder.xor(self._builder.xor(low, high), line)
+
+    def _crc(self, registers):
+        builder = self._builder
+        held = cgutils.alloca_once(builder, ir.ArrayType(_line, len(registers)))
+        for number, register in enumerate(registers):
+            builder.store(register, cgutils.gep_inbounds(builder, held, 0, number), align=1)
+        crc = self._function(digests.CRC, _word, [_word] * 3)
+        # the registers begin with all that a crc32 begins with: no second complement
+        return builder.and_(builder.call(crc, [_word(0xFFFFFFFF), builder.ptrtoint(held, _word), _word(BLOCK)]), _word(0xFFFFFFFF))
+
+
+fold, fold_asking, fold_streaming = _copy(False, False), _copy(False, True), _copy(True, True)
