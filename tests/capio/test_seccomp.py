@@ -2,6 +2,8 @@
 
 import shutil
 import subprocess
+import sys
+import time
 
 import pytest
 
@@ -39,12 +41,67 @@ _READERS = ("cat $F", "cat < $F", "cd $(dirname $F); sort $(basename $F)", "stat
 @pytest.mark.parametrize("mode", ["n", "u"])
 @pytest.mark.parametrize("number", range(len(_READERS)))
 def test_reader(streaming, number, mode):
-    """no_update waits as update does."""
     path = streaming.dir / f"seccomp{number}.{mode}"
     read = streaming.launch("reader", f"F={path}; {_READERS[number]}", "seccomp")
     streaming.wait_waiting()
     wrote = streaming.start("writer", f"{{ echo 1; sleep 0.1; echo 2; }} > {path}", via=None)
     assert ended(wrote)[0] == 0 and ended(read)[:2] == (0, b"1\n2\n")
+
+
+_READING = """import os, sys
+file, at = os.open(os.environ["F"], os.O_RDONLY), 0
+while at < 12:
+    if sys.argv[1] == "pread":
+        os.write(1, os.pread(file, 6, at))
+    elif sys.argv[1] == "readv":
+        room = bytearray(6)
+        os.write(1, room[:os.readv(file, [room])])
+    else:
+        os.sendfile(1, file, at, 6)
+    at += 6
+"""
+_GROWING = {"cat": "cat $F", "busybox cat": "busybox cat $F",
+            **{call: f"{sys.executable} -c '{_READING}' {call}" for call in ("pread", "readv", "sendfile")}}
+
+
+@pytest.mark.parametrize("name", _GROWING)
+def test_a_growing_file_is_read_as_it_is_written(streaming, name):
+    if name.startswith("busybox") and shutil.which("busybox") is None:
+        pytest.skip("no busybox")
+    path = streaming.dir / f"growing-{name.replace(' ', '-')}.n"
+    read = streaming.launch("reader", f"export F={path}; {_GROWING[name]}", "seccomp")
+    streaming.wait_waiting()
+    wrote = streaming.start("writer", f"exec 3> {path}; echo first >&3; read; echo other >&3", via=None, stdin=True)
+    assert read.stdout.read(6) == b"first\n" and wrote.poll() is None
+    time.sleep(0.2)
+    assert wrote.poll() is None and read.poll() is None
+    wrote.stdin.write(b"\n")
+    assert ended(wrote)[0] == 0 and ended(read)[:2] == (0, b"other\n")
+
+
+def test_what_needs_all_of_a_growing_file_waits_for_its_end(streaming):
+    """Its descriptor is copied where nobody would see what is read of it; it is mapped; its end is looked for."""
+    program = ("import ctypes, os\nlibc = ctypes.CDLL(None)\nlibc.mmap.restype = ctypes.c_void_p\nfile = os.open(os.environ['F'], os.O_RDONLY)\nkind = os.environ['KIND']\n"
+               "if kind == 'dup': print(os.read(os.dup(file), 100))\nif kind == 'dup2': os.dup2(file, 0); print(os.read(0, 100))\n"
+               "if kind == 'mmap': print(ctypes.string_at(libc.mmap(None, ctypes.c_size_t(12), 1, 2, file, ctypes.c_long(0)), 12))\nif kind == 'end': print(os.lseek(file, 0, 2), os.pread(file, 100, 0))\n"
+               "if kind == 'high': high = os.dup2(file, 900); print(os.read(high, 6) + os.read(high, 6))\n")
+    path, kinds = streaming.dir / "needs-all.n", ("dup", "dup2", "mmap", "end", "high")
+    reads = [streaming.launch("reader", ["env", f"F={path}", f"KIND={kind}", sys.executable, "-c", program], "seccomp") for kind in kinds]
+    streaming.wait_waiting(len(kinds))
+    wrote = streaming.start("writer", f"{{ echo first; sleep 0.4; echo other; }} > {path}", via=None)
+    assert ended(wrote)[0] == 0
+    outs = {kind: ended(read) for kind, read in zip(kinds, reads)}
+    assert outs == {kind: (0, b"12 b'first\\nother\\n'\n", "") if kind == "end" else (0, b"b'first\\nother\\n'\n", "") for kind in kinds}
+
+
+def test_a_killed_producer_ends_a_read_that_waits(make_flow):
+    flow = make_flow(document(**{"a": "on_close no_update"}))
+    wrote = flow.start("writer", "exec 3> $CAPIO_DIR/a; echo some >&3; exec sleep 60")
+    read = flow.launch("reader", "cat $CAPIO_DIR/a", "seccomp")
+    assert read.stdout.readline() == b"some\n"
+    killed(wrote)
+    code, _, said = ended(read)
+    assert code == 1 and "'writer'" in said and "SIGKILL" in said
 
 
 @pytest.mark.skipif(shutil.which("busybox") is None, reason="no busybox")

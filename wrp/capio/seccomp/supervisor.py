@@ -1,23 +1,23 @@
-"""Answers the calls that the kernel holds: those below CAPIO_DIR are asked of the server, each in a thread of its own, the others go on.
-
-Once a call goes on nothing more is seen of its file, so one that is still written is read when it is complete: `no_update` waits as `update` does.
-"""
+"""Answers the calls that the kernel holds: those below CAPIO_DIR are asked of the server, each in a thread of its own, the others go on."""
 
 import os
 import select
 import struct
 import sys
 import threading
+import time
 from contextlib import contextmanager
 
 from wrp.capio import wire
 from wrp.capio.client import Client
 from wrp.capio.seccomp import kernel
+from wrp.capio.seccomp.growing import NEVER, Growing, memory
 from wrp.errors import RuntimeGone
 
 _HERE = 0xFFFFFF9C              # AT_FDCWD in 32 bits
-_NEVER = (1 << 63) - 1
 _EIO = 5
+_GIVEN = -1                     # instead of an errno: the call has its answer
+_NAP_S = 0.005                  # before the server is asked again of bytes that it knows of and that aren't seen here
 _MOST_IDLE = 64                 # processes whose connections are kept before those that have ended are looked for
 
 
@@ -26,7 +26,7 @@ class Supervisor:
 
     def __init__(self, listener, workflow, step, folder):
         self._listener, self._workflow, self._step, self._folder = listener, workflow, step, folder
-        self._idle, self._lock = {}, threading.Lock()
+        self._idle, self._lock, self._growing = {}, threading.Lock(), Growing(listener)
         self._thread = threading.Thread(target=self._serve, name="capio supervisor", daemon=True)
         self._thread.start()
 
@@ -40,11 +40,11 @@ class Supervisor:
             notice = kernel.receive(self._listener)
             if notice is None:
                 continue
-            asked = self._asked(notice)
+            answer, asked = (self._answer, self._asked(notice)) if notice.fd is None else (self._answer_when_there, self._wanted(notice))
             if not asked:
                 kernel.answer(self._listener, notice)
             else:
-                threading.Thread(target=self._answer, args=(notice, asked), daemon=True).start()
+                threading.Thread(target=answer, args=(notice, asked), daemon=True).start()
 
     def _asked(self, notice):
         """The Requests that the call is about, [] where it concerns no path below CAPIO_DIR."""
@@ -54,32 +54,70 @@ class Supervisor:
             return []               # it is gone, or its argument no address: the kernel says so itself
         return found if found and kernel.is_held(self._listener, notice) else []
 
+    def _wanted(self, notice):
+        """(path, upto) that a call on a descriptor waits for; None: for nothing."""
+        try:
+            return self._growing.wanted(notice)
+        except (OSError, struct.error):
+            return None
+
     def _answer(self, notice, requests):
         error = _EIO
         try:
-            error = next(filter(None, (self._ask(notice.thread, request) for request in requests)), 0)
+            error = next(filter(None, (self._may(notice, request) for request in requests)), 0)
+        finally:
+            if error != _GIVEN:
+                kernel.answer(self._listener, notice, error)
+
+    def _may(self, notice, request):
+        """The errno that a call which names a file ends with, 0: it goes on."""
+        reply = self._ask(notice.thread, request)
+        if reply.error or not reply.what & wire.STREAM or request.op not in (wire.READ, wire.LIST):
+            return reply.error
+        if request.op == wire.READ:
+            try:
+                if self._growing.give(notice, request.path, request.flags):
+                    return _GIVEN
+            except OSError as error:
+                return error.errno
+        return self._more(notice, request.path, NEVER, request.op == wire.LIST or os.path.isdir(request.path))
+
+    def _answer_when_there(self, notice, wanted):
+        error = _EIO
+        try:
+            error = self._more(notice, *wanted)
         finally:
             kernel.answer(self._listener, notice, error)
 
+    def _more(self, notice, path, upto, is_directory=False):
+        """Wait until the file has byte `upto`, or is complete; the errno that the call ends with, or 0."""
+        request = wire.Request(wire.MORE, a=upto, path=path, path2="/" if is_directory else "")
+        while True:
+            reply = self._ask(notice.thread, request)
+            if reply.error:
+                return reply.error
+            if not reply.what & wire.STREAM:
+                self._growing.is_complete(path)
+                return 0
+            if upto != NEVER and self._growing.is_there(notice, upto):
+                return 0
+            time.sleep(_NAP_S)
+
     def _ask(self, thread, request):
-        """The errno that the call ends with, 0: it goes on."""
+        """The server's Reply; its sentence, where the call ends with an error, is printed."""
         process = _process(thread)
         if not process:
-            return _EIO
+            return wire.Reply(error=_EIO)
         try:
             with self._client(process) as client:
                 reply = client.ask(request)
-                is_directory = request.op == wire.LIST
-                while not reply.error and reply.what & wire.STREAM and request.op in (wire.READ, wire.LIST, wire.MORE):
-                    request = wire.Request(wire.MORE, a=_NEVER, path=request.path, path2="/" if is_directory else "")
-                    reply = client.ask(request)
         except RuntimeGone as gone:
             if _process(thread):
                 print(f"capio: {request.path}: {gone}", file=sys.stderr, flush=True)
-            return _EIO
+            return wire.Reply(error=_EIO)
         if reply.error and reply.text:
             print(f"capio: {reply.text}", file=sys.stderr, flush=True)
-        return reply.error
+        return reply
 
     @contextmanager
     def _client(self, process):
@@ -157,17 +195,11 @@ def _text(thread, address):
     return os.fsdecode(found.split(b"\0", 1)[0])
 
 
-def _word(thread, address):
-    with open(f"/proc/{thread}/mem", "rb", buffering=0) as memory:
-        memory.seek(address)
-        return struct.unpack("=Q", memory.read(8))[0]
-
-
 _ASKED = {
     "open": lambda self, thread, path, flags, *_: self._opens(thread, _HERE, path, flags),
     "creat": lambda self, thread, path, *_: self._opens(thread, _HERE, path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC),
     "openat": lambda self, thread, folder, path, flags, *_: self._opens(thread, folder, path, flags),
-    "openat2": lambda self, thread, folder, path, how, *_: self._opens(thread, folder, path, _word(thread, how)),
+    "openat2": lambda self, thread, folder, path, how, *_: self._opens(thread, folder, path, memory(thread, how)),
     "stat": lambda self, thread, path, *_: self._looks(thread, _HERE, path),
     "access": lambda self, thread, path, *_: self._looks(thread, _HERE, path),
     "fstatat": Supervisor._looks,

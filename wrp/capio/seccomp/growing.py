@@ -1,0 +1,101 @@
+"""Files that grow while held programs read them: each is opened for the program, under a number that the filter knows, and its reads are looked at.
+
+A read that finds bytes goes on as it is; one at the end waits until there is more, or the file is complete. What must see all of the file waits for its end.
+"""
+
+import os
+import stat
+import struct
+import threading
+
+from wrp.capio.seccomp import calls, kernel
+
+NEVER = (1 << 63) - 1
+_KEPT = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME
+_COPIES = (0, 1030)             # F_DUPFD, F_DUPFD_CLOEXEC
+
+
+class Growing:
+    """The files of one supervisor."""
+
+    def __init__(self, listener):
+        self._listener, self._paths, self._lock = listener, {}, threading.Lock()
+
+    def give(self, notice, path, flags):
+        """End an open with a descriptor of the file. False where it can't be, so that it has to be whole. OSError: what the open itself would say."""
+        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags & _KEPT)
+        try:
+            status = os.fstat(file)
+            if stat.S_ISDIR(status.st_mode):
+                return False
+            with self._lock:
+                number = _free_number(notice.thread)
+                if number is None:
+                    return False
+                self._paths[status.st_dev, status.st_ino] = path
+                kernel.give(self._listener, notice, file, number, flags & os.O_CLOEXEC)
+            return True
+        except OSError:
+            return False
+        finally:
+            os.close(file)
+
+    def wanted(self, notice):
+        """(path, upto) of a held call on a descriptor that has to wait for byte `upto`, NEVER: for the end of the file; None: it goes on."""
+        status = os.stat(f"/proc/{notice.thread}/fd/{notice.fd}")
+        path = self._paths.get((status.st_dev, status.st_ino))
+        upto = _UPTO[notice.what](notice) if path is not None else None
+        return None if upto is None or upto <= status.st_size else (path, upto)
+
+    def is_there(self, notice, upto):
+        """True when the call may go on, for all that the file holds by now."""
+        try:
+            return os.stat(f"/proc/{notice.thread}/fd/{notice.fd}").st_size >= upto
+        except OSError:
+            return True             # the program is gone
+
+    def is_complete(self, path):
+        """Nothing waits for the file any more."""
+        with self._lock:
+            self._paths = {key: known for key, known in self._paths.items() if known != path}
+
+
+def _free_number(thread):
+    used = {int(name) for name in os.listdir(f"/proc/{thread}/fd")}
+    return next((number for number in range(calls.FIRST, calls.LAST) if number not in used), None)
+
+
+def _position(notice):
+    with open(f"/proc/{notice.thread}/fdinfo/{notice.fd}", "rb", buffering=0) as file:
+        return int(file.read(64).split()[1]) + 1
+
+
+def _at_address(address, notice):
+    """Where a copy inside the kernel begins: at the number at this address, or at the descriptor's own position."""
+    return memory(notice.thread, address) + 1 if address else _position(notice)
+
+
+def memory(thread, address):
+    """The word at an address of a thread's memory."""
+    with open(f"/proc/{thread}/mem", "rb", buffering=0) as file:
+        file.seek(address)
+        return struct.unpack("=Q", file.read(8))[0]
+
+
+def _copy_to(number):
+    """A copy under a number that the filter doesn't know isn't seen: it is made of a whole file only."""
+    return None if calls.FIRST <= number & 0xFFFFFFFF < calls.LAST else NEVER
+
+
+# what each call needs before it goes on: a byte, all, or None, nothing
+_UPTO = {
+    "read": _position,
+    "pread": lambda notice: notice.arguments[3] + 1 if notice.arguments[3] < NEVER else _position(notice),      # preadv2 takes -1
+    "sendfile": lambda notice: _at_address(notice.arguments[2], notice),
+    "splice": lambda notice: _at_address(notice.arguments[1], notice),
+    "lseek": lambda notice: NEVER if notice.arguments[2] not in (os.SEEK_SET, os.SEEK_CUR) else None,
+    "mmap": lambda notice: NEVER,
+    "dup": lambda notice: NEVER,
+    "dup2": lambda notice: _copy_to(notice.arguments[1]),
+    "fcntl": lambda notice: _copy_to(notice.arguments[2]) if notice.arguments[1] in _COPIES else None,
+}
