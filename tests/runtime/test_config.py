@@ -69,6 +69,17 @@ def test_a_file_that_was_asked_for_must_be_there(tmp_path):
         load(environ={"WRP_RUNTIME_CONF": str(tmp_path / "none.yaml")})
 
 
+def test_a_variable_that_a_file_names_may_name_another_file(tmp_path):
+    conf = written(tmp_path, "config_env_var: MY_CONF\nruntime: {num_threads: 2, queue_depth: 64}\n")
+    other = tmp_path / "other.yaml"
+    other.write_text("runtime: {num_threads: 3}\n")
+    assert load(conf, {}).get("runtime.num_threads") == 2
+    config = load(conf, {"MY_CONF": str(other)})
+    assert (config.get("runtime.num_threads"), config.get("runtime.queue_depth"), config.origin("runtime.num_threads")) == (3, 64, f"{other}:1")
+    with pytest.raises(ConfigError, match="gone.yaml, which MY_CONF names, isn't there"):
+        load(conf, {"MY_CONF": str(tmp_path / "gone.yaml")})
+
+
 def test_wrong_value_in_the_environment():
     with pytest.raises(ConfigError, match="WRP_TIMEOUT_S in the environment.*must be a number"):
         load(environ={"WRP_TIMEOUT_S": "soon", "HOME": "/nowhere"})

@@ -26,8 +26,10 @@ class Made:
         """
         with suppress(OSError):                 # what fails now is no reason to hide why the store ends
             if not self._missing or _said(folder) != self._said or os.path.exists(os.path.join(folder.path, "snapshot")) \
-                    or os.listdir(os.path.join(folder.path, "journal")):
+                    or os.listdir(folder.journals):
                 return
+            if folder.header.get("log"):
+                os.rmdir(folder.journals)
             for path in map(folder.data_path, range(folder.header["files"])):
                 if os.path.exists(path):
                     os.unlink(path)

@@ -1,5 +1,6 @@
 """Opening and closing a store: the folder on rank 0, the runtime on every rank, the catalog on every node. All collective."""
 
+import os
 from dataclasses import dataclass
 
 import numpy as np
@@ -162,7 +163,8 @@ def _entries(config):
 def _open_folder(parts, path):
     """The folder joined on every rank; the known records (plain) on the first rank of every node."""
     ranks = parts.ranks
-    folder = parts.folder = Folder(path, parts.write)
+    with ranks.agreed("looking where the journals are to lie"):
+        folder = parts.folder = Folder(path, parts.write, _log_of(parts.config) if parts.write else "")
     made = Made(path) if parts.write and ranks.rank == 0 else None
     shared = None
     with ranks.agreed(f"opening store {folder.path}"):
@@ -179,6 +181,14 @@ def _open_folder(parts, path):
             parts.journal = Journal(folder.journal_path(ranks.rank), parts.config.get("performance.fsync_mode") == "durable",
                                     parts.config.get("performance.transaction_log_capacity"))
     return known
+
+
+def _log_of(config):
+    """performance.metadata_log_path, checked."""
+    log = config.get("performance.metadata_log_path")
+    if log and not os.path.isabs(log):
+        raise ConfigError(f"performance.metadata_log_path {log!r} must be an absolute path: it is what the name of a folder with journals begins with")
+    return log
 
 
 def _fill(parts, known):

@@ -14,7 +14,7 @@ from wrp.cte.moving import Moves
 from wrp.cte.organizing import Organizing
 from wrp.cte.periodic import Periodic
 from wrp.cte.records import full_name
-from wrp.cte.targets import TargetInfo, removable, wanted_later, with_speed
+from wrp.cte.targets import TargetInfo, Watch, removable, wanted_later, with_speed
 from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
 
@@ -40,6 +40,7 @@ class Store(Writing, Editing, Reading, Listing):
         self._noted = parts.catalog.noted
         self._organizing = Organizing.of(parts, self._moves)
         self._periodic = Periodic.of(parts, self._flush)
+        self._watch = Watch.of(parts)
         self.ranks, self.config = parts.ranks, parts.config
         self.folder = parts.folder.path if parts.folder else None
 
@@ -97,6 +98,7 @@ class Store(Writing, Editing, Reading, Listing):
                 raise UsageError(f"there is a target {name!r} in the store")
         wanted = self.ranks.share_of(lambda: with_speed(wanted, self.folder), f"measuring target {name!r}")
         add(self._parts, wanted)
+        self._watch.start()
         return next(target for target in self.targets() if target.name == name)
 
     def remove_target(self, name):
@@ -167,6 +169,7 @@ class Store(Writing, Editing, Reading, Listing):
 
     def _stop(self):
         """End the threads that work by themselves."""
+        self._watch.stop()
         self._organizing.stop()
         self._periodic.stop()
 

@@ -4,7 +4,9 @@ How targets are numbered says targetnumbers.py. Node n of a job allocates in the
 """
 
 import errno
+import logging
 import os
+import time
 from collections import deque
 from contextlib import contextmanager, suppress
 
@@ -15,12 +17,13 @@ from wrp.cte.blocks import LARGEST, Blocks
 from wrp.cte.placement.contract import LONG_TERM, VOLATILE
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import extra_number, is_durable, kind_of, node_of
-from wrp.cte.targets import Placing, TargetInfo, Wish
+from wrp.cte.targets import Pace, Placing, TargetInfo, Wish
 from wrp.cte.targets.wanted import LEVELS
 from wrp.cte.telemetry.counters import Counters
 from wrp.errors import Corrupt, OutOfSpace, StoreError, UsageError, WrpError
 
 PIECE = 4 << 20                 # an extent is at most this long
+_log = logging.getLogger("wrp.cte")
 _LEAST_FILE = 4096              # a store on a full disk opens too: what it holds can be read and destroyed
 
 
@@ -38,6 +41,8 @@ class Tiers:
         self.away = deque()                         # extents of other nodes that are free now
         self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
         self._leaving, self._gone = set(), set()    # numbers: take no new bytes any more; and hold none, whoever still has an old record
+        self._lost = {}                             # number: why it takes no new bytes of this process for now
+        self.pace = Pace()
         self._next, self._token = len(sizes.targets), sizes.token
         self.read_elsewhere = None                  # set by a store of several nodes: (node, offset, out) of its first ram
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
@@ -125,6 +130,36 @@ class Tiers:
         self._leaving.discard(number)
         self._changed()
 
+    def files(self):
+        """{number: (descriptor, path or None where it has no name)} of the files that take new bytes, or did before they were lost."""
+        return {number: (self._devices[number].descriptor, self._devices[number].path if is_durable(number) else None)
+                for number in self._wanted if kind_of(number) == "file" and number not in self._gone}
+
+    def lose(self, number, why):
+        """A target takes no new bytes from this process until it is regained. Whoever reads it waits, or is told, as ever."""
+        if self._lost.get(number) != why:
+            _log.warning("target %r takes no new bytes of rank %d for now: %s", self.said(number), self._runtime.ranks.rank, why)
+            self._lost = {**self._lost, number: why}
+            self._changed()
+
+    def regain(self, number):
+        """What was lost takes bytes again; nothing happens to others."""
+        if number in self._lost:
+            _log.warning("target %r takes bytes of rank %d again", self.said(number), self._runtime.ranks.rank)
+            self._lost = {other: why for other, why in self._lost.items() if other != number}
+            self._changed()
+
+    def adjust(self):
+        """Let bandwidths that nobody has declared be half of what they were, half of what this process has reached since the last time."""
+        changes = {}
+        for number, rates in self.pace.sample().items():
+            wanted = self._wanted.get(number)
+            if wanted is not None and (faster := wanted.adjusted(*rates)) != wanted:
+                changes[number] = faster
+        if changes:
+            self._wanted = {**self._wanted, **changes}
+            self._changed()
+
     def used(self, number):
         """Bytes of a target that some process of the node has."""
         device = self.device(number)
@@ -176,7 +211,7 @@ class Tiers:
     def place_by(self, policy, keep_s):
         """Let this policy of `placement` decide where new bytes go."""
         self._placed_by = policy, keep_s
-        takes = [(number, wanted) for number, wanted in self._wanted.items() if number not in self._leaving]
+        takes = [(number, wanted) for number, wanted in self._wanted.items() if number not in self._leaving and number not in self._lost]
         self.placing = Placing(policy, self._runtime.ranks.rank, takes, self.free, keep_s)
 
     def number_of(self, name):
@@ -212,7 +247,7 @@ class Tiers:
         remaining = device.remaining + (self.blocks.unused if number == RAM else 0)
         speed = (target.score, device.capacity, remaining, LEVELS[target.persistence], target.write_mbps, target.read_mbps, target.latency_us) \
             if target else (0.0, device.capacity, 0, LEVELS[LONG_TERM], 0.0, 0.0, 0.0)
-        return TargetInfo(number, name, kind_of(number), path, *speed, counts.get(number) or TargetInfo.counts)
+        return TargetInfo(number, name, kind_of(number), path, *speed, counts.get(number) or TargetInfo.counts, self._lost.get(number, ""))
 
     def cut(self, at, timeout_s):
         """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""
@@ -271,6 +306,10 @@ class Tiers:
             # it began to leave after the policy was asked; who empties it waits until this is given back
             self._devices[target].give_back(offset, nbytes)
         where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
+        lost = [f"target {self.said(number)!r} is lost for now: {why}" for number, why in self._lost.items()]
+        if lost and not refusals:
+            raise StoreError(f"{where}: these bytes can't be written now: " + "; ".join(lost))
+        refusals += lost
         advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
         raise OutOfSpace(f"{where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
@@ -339,8 +378,10 @@ class Tiers:
 
     def write(self, target, offset, data):
         """Raises OutOfSpace when the disk has no room after all, StoreError when it can't be written."""
+        start = time.perf_counter_ns()
         with self._named_errors():
             self.device(target).write(offset, data)
+        self.pace.wrote(target, memoryview(data).nbytes, time.perf_counter_ns() - start)
 
     def read(self, target, offset, out):
         """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say.
@@ -356,16 +397,20 @@ class Tiers:
             self._read_scratch(target, offset, out)
             return
         view = memoryview(out).cast("B")
+        nbytes, start = len(view), time.perf_counter_ns()
         descriptor = self._reader(target)
         while view:
             count = os.preadv(descriptor, [view], offset)
             if count == 0:
                 raise Corrupt(f"{self._folder.data_path(target - 1)} ends before byte {offset + len(view)}: the store's data file was cut")
             view, offset = view[count:], offset + count
+        self.pace.read(target, nbytes, time.perf_counter_ns() - start)
 
     def _read_scratch(self, target, offset, out):
+        start = time.perf_counter_ns()
         try:
             self.device(target).read(offset, out)
+            self.pace.read(target, memoryview(out).nbytes, time.perf_counter_ns() - start)
         except OSError as error:
             if target in self._gone:
                 raise Corrupt(f"these bytes lay on the target {self._wanted[target].name!r}, which was removed") from error
@@ -397,7 +442,9 @@ class Tiers:
         with self._named_errors():
             for target, device in self._devices.items():
                 if is_durable(target):
+                    start = time.perf_counter_ns()
                     device.sync()
+                    self.pace.wrote(target, 0, time.perf_counter_ns() - start)
 
     @contextmanager
     def _named_errors(self):

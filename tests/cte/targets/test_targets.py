@@ -11,7 +11,8 @@ from wrp.errors import ConfigError, OutOfSpace, StoreError, UsageError
 from wrp.runtime.config import load
 
 KIB, MIB = 1 << 10, 1 << 20
-FAST = "{path: 'ram::fast', bdev_type: ram, capacity_limit: 4m, score: 0.8}"
+FAST = ("{path: 'ram::fast', bdev_type: ram, capacity_limit: 4m, score: 0.8, perf_metrics: "
+        "{write_bandwidth_mbps: 10000, read_bandwidth_mbps: 10000, write_latency_us: 0.1}}")
 SLOW = ("{path: 'ram::slow', bdev_type: ram, capacity_limit: 4m, score: 0.2, perf_metrics: "
         "{write_bandwidth_mbps: 6000, read_bandwidth_mbps: 6000, write_latency_us: 0.5}}")
 FILE = "{path: data, bdev_type: file, capacity_limit: 16m, score: 0.0}"

@@ -3,13 +3,14 @@
     STORE                      JSON: format version, id, epoch (how often it was opened for writing), data files
     lock, members              see lock.py
     snapshot                   frames: the records that were durable when it was written
-    journal/<epoch>-<rank>     frames: changes since, the newest stamp of a name wins; zeros may stand behind them
+    journal/<epoch>-<rank>     frames: changes since, the newest stamp of a name wins; zeros may stand behind them; in another folder where STORE says `log`
     data/<number>              the bytes, unless STORE has another path for the number under `places`
 """
 
 import json
 import os
 import uuid
+from contextlib import suppress
 
 from wrp.cte.folder import frames
 from wrp.cte.folder.checking import checked
@@ -22,15 +23,19 @@ from wrp.errors import StoreError, StoreVersion
 
 FORMAT = 2                      # 2 added times of blobs; 1 is read too, and is 2 from the next opening for writing on
 PLACED = 3                      # of a store with data files elsewhere
-_READABLE = (1, FORMAT, PLACED)
+LOGGED = 4                      # of a store with journals elsewhere
+_READABLE = (1, FORMAT, PLACED, LOGGED)
 
 
 class Folder:
-    """The folder at `path`. Opening it is for rank 0; `append_journal` and `member` are for every rank."""
+    """The folder at `path`. Opening it is for rank 0; `journal_path` and `member` are for every rank.
 
-    def __init__(self, path, write=True):
+    log : what the name of the folder with the journals begins with (an absolute path), "": they lie in the folder
+    """
+
+    def __init__(self, path, write=True, log=""):
         self.path = os.path.abspath(path)
-        self.write = write
+        self.write, self._log = write, log
         self.header = None
         self._lock = FolderLock(self.path)
 
@@ -42,6 +47,7 @@ class Folder:
         Raises StoreError and its kinds.
         """
         if self.write:
+            self._check_log()
             self._make()
         elif not os.path.isdir(self.path):
             raise StoreError(f"there is no store at {self.path}: ingest something first, or name its folder with --store")
@@ -55,6 +61,7 @@ class Folder:
                 if stale:
                     self.write_snapshot(records)
                     self._drop(stale)
+                self._leave_logs()
                 self._trim(records)
         except StoreError:
             raise
@@ -67,6 +74,9 @@ class Folder:
         """Join as one rank of the job, with the header that rank 0 shared. Every rank."""
         self.header = header
         if self.write:
+            if not os.path.isdir(self.journals):
+                raise StoreError(f"store {self.path}: its journals are to lie in {self.journals}, which isn't there for this rank: let performance.metadata_log_path "
+                                 f"be a place that every rank sees")
             self._lock.join()
 
     def data_path(self, number):
@@ -77,8 +87,17 @@ class Folder:
         """The place that data file `number` was made for, None: the folder."""
         return self.header.get("places", {}).get(str(number), {}).get("place")
 
+    @property
+    def journals(self):
+        """The folder with the journals of this job."""
+        return self.header.get("log") or os.path.join(self.path, "journal")
+
+    def _journal_folders(self):
+        """Those in which journals may lie."""
+        return [os.path.join(self.path, "journal"), *self.header.get("logs", ())]
+
     def journal_path(self, rank):
-        return os.path.join(self.path, "journal", f"{self.header['epoch']}-{rank}")
+        return os.path.join(self.journals, f"{self.header['epoch']}-{rank}")
 
     def close(self):
         self._lock.release()
@@ -90,18 +109,25 @@ class Folder:
         changes = read_changes(os.path.join(self.path, "snapshot"), whole=True)
         # older journals are in the snapshot; whoever wrote it died before all of them were gone, and removals may be missing
         first = changes[-1].get("epoch", 0) if changes else 0
-        journal = os.path.join(self.path, "journal")
-        files = sorted(os.path.join(journal, name) for name in os.listdir(journal))
+        files = self._journal_files()
         for path in files:
             # one that was being rewritten doesn't count: the journal itself is there
             if not path.endswith(".new") and int(os.path.basename(path).partition("-")[0]) >= first:
                 changes += read_changes(path, whole=False)
         return self._records(changes), files
 
+    def _journal_files(self):
+        """Paths of all journals. StoreError where a folder of them is missing."""
+        files = []
+        for folder in self._journal_folders():
+            if not os.path.isdir(folder):
+                raise StoreError(f"store {self.path}: its journals lie in {folder}, which isn't there: run where it is, or bring it back to this path")
+            files += sorted(os.path.join(folder, name) for name in os.listdir(folder))
+        return files
+
     def names_beside(self, path):
         """Names in the snapshot and in journals other than `path`, whatever they say of them. StoreError for damage."""
-        journal = os.path.join(self.path, "journal")
-        others = [os.path.join(journal, name) for name in os.listdir(journal) if not name.endswith(".new")]
+        others = [other for other in self._journal_files() if not other.endswith(".new")]
         changes = read_changes(os.path.join(self.path, "snapshot"), whole=True)
         for other in others:
             changes += read_changes(other, whole=False) if other != path else []
@@ -123,13 +149,15 @@ class Folder:
             version = header["format"]
             if version in _READABLE and any(type(header[key]) is not int or header[key] < 0 for key in ("epoch", "files")):
                 raise ValueError("its numbers are no numbers")
+            if not all(isinstance(path, str) for path in (header.get("log", ""), *header.get("logs", ()))):
+                raise ValueError("places of its journals are no paths")
         except FileNotFoundError:
             raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
                              f"name another folder with --store") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"store {self.path}: its STORE file can't be read: {getattr(error, 'strerror', None) or error}") from error
         if version not in _READABLE:
-            raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats {_READABLE[0]} and {FORMAT}: "
+            raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats {_READABLE[0]} to {_READABLE[-1]}: "
                                f"open it with the wrp that wrote it, or choose another folder with --store")
         return header
 
@@ -152,13 +180,34 @@ class Folder:
         except OSError as error:
             raise StoreError(f"store {self.path} can't be made or written: {error.strerror}") from error
 
+    def _check_log(self):
+        """Before anything is made: there can be a folder for the journals."""
+        above = os.path.dirname(self._log)
+        if self._log and not (os.path.isdir(above) and os.access(above, os.W_OK)):
+            raise StoreError(f"performance.metadata_log_path {self._log}: {above} is no folder that this user can write to: make it, or choose another place")
+
     def _begin_epoch(self, nodes, wanted):
         files, places = self._numbered(nodes, wanted)
-        header = dict(self.header, format=PLACED if places else FORMAT, epoch=self.header["epoch"] + 1, files=files)
-        if places:
-            header["places"] = places
-        self._write_header(header)
-        self.header = header
+        logs = list(self.header.get("logs", ()))
+        log = f"{self._log}-{self.header['id'][:12]}" if self._log else None
+        if log:
+            os.makedirs(log, exist_ok=True)
+            sync_folder(os.path.dirname(log))
+        if log not in (None, *logs):
+            logs.append(log)
+        # journals of earlier jobs are where they were until the snapshot has what they say
+        self.change_header(format=_format_of(places, logs), epoch=self.header["epoch"] + 1, files=files, places=places or None, log=log, logs=logs or None)
+
+    def _leave_logs(self):
+        """Nothing of earlier jobs lies in other folders any more."""
+        log, logs = self.header.get("log"), self.header.get("logs", [])
+        left = [path for path in logs if path != log]
+        if left:
+            logs = [log] if log else []
+            self.change_header(format=_format_of(self.header.get("places"), logs), logs=logs or None)
+        for path in left:
+            with suppress(OSError):             # something of somebody else's may lie there
+                os.rmdir(path)
 
     def _numbered(self, nodes, wanted):
         """(number of data files, {number: where it lies} of those elsewhere), so that every node has its file in every place.
@@ -190,7 +239,7 @@ class Folder:
         """Name one more data file for each node of the job, in a place; durable when it returns. Rank 0 only."""
         first = self.header["files"]
         more = {str(number): self._placed(place, number) for number in range(first, first + nodes)}
-        self.change_header(format=PLACED, files=first + nodes, places={**self.header.get("places", {}), **more})
+        self.change_header(format=max(PLACED, self.header["format"]), files=first + nodes, places={**self.header.get("places", {}), **more})
 
     def _placed(self, place, number):
         return {"place": place, "path": f"{place}-{self.header['id'][:12]}-{number}"}
@@ -224,7 +273,13 @@ class Folder:
     def _drop(self, paths):
         for path in paths:
             os.unlink(path)
-        sync_folder(os.path.join(self.path, "journal"))
+        for folder in sorted(set(map(os.path.dirname, paths))):
+            sync_folder(folder)
+
+
+def _format_of(places, logs):
+    """The format of a store with such data files and journals elsewhere."""
+    return LOGGED if logs else PLACED if places else FORMAT
 
 
 def _mounted_read_only(path):

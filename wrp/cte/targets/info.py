@@ -14,8 +14,9 @@ class TargetInfo:
     capacity, remaining: bytes; remaining is what no blob takes, whoever put it
     score: blobs of a lower one go there last
     persistence: "volatile", "temporary" or "long_term"
-    write_mbps, read_mbps (MB/s), latency_us: as declared, else as measured
+    write_mbps, read_mbps (MB/s), latency_us: as declared, else as measured, and as this rank has found it since
     counts: what was written and read there, and how often
+    trouble: why it takes no new bytes of this rank for now; "" when it does
     """
 
     number: int
@@ -30,6 +31,7 @@ class TargetInfo:
     read_mbps: float
     latency_us: float
     counts: Counts = Counts()
+    trouble: str = ""
 
 
 def removable(targets, name):

@@ -4,6 +4,7 @@ import os
 from typing import NamedTuple
 
 from wrp.cte.placement.contract import LONG_TERM, VOLATILE
+from wrp.cte.targets.speed import most_mbps
 from wrp.errors import ConfigError, UsageError
 
 LEVELS = ("volatile", "temporary", "long_term")
@@ -13,7 +14,7 @@ KINDS = ("ram", "file", "noop", "gpu")
 class Wanted(NamedTuple):
     """One target of every node. place: the absolute path that a file's name begins with, None: the store's folder.
 
-    capacity: bytes; score: -1 for automatic; bandwidths in MB/s and latency in us: 0 for measured
+    capacity: bytes; score: -1 for automatic; bandwidths in MB/s and latency in us: 0 for measured; measured: which of the bandwidths nobody has declared
     """
 
     name: str
@@ -25,6 +26,13 @@ class Wanted(NamedTuple):
     write_mbps: float = 0.0
     read_mbps: float = 0.0
     latency_us: float = 0.0
+    measured: tuple = ()
+
+    def adjusted(self, write_mbps, read_mbps):
+        """With bandwidths that were measured half as they were, half as these are found (0: not)."""
+        most = most_mbps(self.kind)
+        found = {"write_mbps": min(write_mbps, most), "read_mbps": min(read_mbps, most)}
+        return self._replace(**{key: (getattr(self, key) + found[key]) / 2 for key in self.measured if found[key]})
 
     @property
     def is_durable(self):

@@ -105,12 +105,14 @@ _STORE = (
     Key("targets.neighborhood", "int", 4, "nodes whose targets a blob may lie on: its home's and, where they have no room for a put, those of the nodes after it", 1, 1024),
     Key("targets.replicas", "int", 1, "nodes that have the bytes of a blob, its home among them, before the put returns; a get does without a home whose bytes are "
         "damaged, or that is silent", 1, 1024),
-    _compatible("targets.default_target_timeout_ms", "int", 30000, "milliseconds until a target counts as lost", 1, 300000),
-    _compatible("targets.poll_period_ms", "int", 5000, "milliseconds between looks at targets", 1),
+    Key("targets.default_target_timeout_ms", "int", 30000, "milliseconds until a file that hasn't answered a look counts as lost: it takes no new bytes before it answers",
+        1, 300000),
+    Key("targets.poll_period_ms", "int", 5000, "milliseconds between looks whether the files of targets answer, are there, and can be written", 1, 86_400_000),
     Key("performance.fsync_mode", "text", "durable", "durable: a flush syncs files to storage; deferred: the operating system does it later",
         choices=("durable", "deferred")),
     Key("performance.telemetry_entries", "int", 4096, "operations that a node's telemetry keeps, up to the next power of two; 0: none", 0, 1 << 24),
-    _compatible("performance.target_stat_interval_ms", "int", 5000, "milliseconds between samples of targets", 1, 60000),
+    Key("performance.target_stat_interval_ms", "int", 5000, "milliseconds after which bandwidths that nobody declared become half of what they were, half of what "
+        "writes, syncs and reads have reached", 1, 60000),
     Key("performance.stat_targets_period_ms", "int", 50, "milliseconds for which cost takes the free space of the ram to be what it was", 10, 60000),
     Key("performance.organizer", "text", "none", "who moves blobs between a node's tiers by itself: none, frecency, lru, hotset; see perf/README.md",
         choices=("none", "frecency", "lru", "hotset")),
@@ -120,13 +122,14 @@ _STORE = (
     Key("performance.score_difference_threshold", "number", 0.05, "least difference of scores for which frecency moves a blob", 0, 1),
     Key("performance.flush_metadata_period_ms", "int", 0, "milliseconds after which a store writes down by itself what needs no bytes moved: tags, removals, blobs "
         "whose bytes lie in files; 0: never", 0, 86_400_000),
-    _compatible("performance.metadata_log_path", "text", "", "file of the metadata log; empty: none"),
+    Key("performance.metadata_log_path", "text", "", "what the name of the folder with the store's journals begins with, an absolute path that every rank sees; empty: "
+        "they lie in the store's folder"),
     Key("performance.flush_data_period_ms", "int", 0, "milliseconds after which a store flushes by itself, bytes included; 0: never", 0, 86_400_000),
     Key("performance.flush_data_min_persistence", "int", 1, "such a flush leaves bytes where they are on targets of this persistence: 1 temporary ones, 2 none, 0 all",
         0, 2),
     Key("performance.transaction_log_capacity", "size", 32 * _MEBI, "bytes of a rank's journal above which it is written anew with what counts of it; 0: never",
         0, _LARGEST),
-    _compatible("config_env_var", "text", "", "name of the variable with the path of a configuration"),
+    Key("config_env_var", "text", "", "name of a variable of the environment with the path of another configuration, whose keys count before those of this file"),
 )
 
 # sections that the reference's documentation shows and no code of it reads

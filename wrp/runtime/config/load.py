@@ -52,7 +52,7 @@ class Config:
 
 def load(path=None, environ=os.environ):
     """The configuration of `path`, else of the file named by CHI_SERVER_CONF or WRP_RUNTIME_CONF, else of
-    ~/.chimaera/chimaera.yaml, else the defaults; single keys from the environment come last. Local.
+    ~/.chimaera/chimaera.yaml, else the defaults; then of the file that the variable `config_env_var` of that one names; single keys from the environment come last. Local.
 
     Raises ConfigError naming file, line, key, what is wrong and the nearest known key.
     """
@@ -60,15 +60,28 @@ def load(path=None, environ=os.environ):
     values, origins = dict(config._values), dict(config._origins)
     path = _chosen(path, environ)
     if path is not None:
-        reader = Reader(path)
-        values.update(reader.values)
-        origins.update(reader.origins)
+        _read(path, values, origins)
+        name = values["config_env_var"]
+        if name and environ.get(name):
+            _read(_named(environ[name], name), values, origins)
     for key in keys.of_file().values():
         text = environ.get(key.environ, "") if key.environ else ""
         if text:
             values[key.path] = checked(key, text, f"{key.environ} in the environment ({key.path})")
             origins[key.path] = f"environment {key.environ}"
     return Config(values, origins, path)
+
+
+def _read(path, values, origins):
+    reader = Reader(path)
+    values.update(reader.values)
+    origins.update(reader.origins)
+
+
+def _named(path, variable):
+    if not os.path.isfile(path):
+        raise ConfigError(f"configuration file {path}, which {variable} names, isn't there: correct the path or unset {variable}")
+    return path
 
 
 def _chosen(path, environ):

@@ -1,0 +1,124 @@
+"""Files of targets that don't answer, are gone or become slow while a store is open: new bytes go elsewhere, and come back when they can."""
+
+import json
+import os
+import threading
+import time
+
+import pytest
+
+from wrp.cte import Store
+from wrp.cte.targets import speed, watch
+from wrp.errors import StoreError
+from wrp.runtime.config import load
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def opened(tmp_path):
+    """A function that opens a store with ram, a file that lasts and a scratch file, and what else the configuration is to say."""
+    stores = []
+
+    def make(more):
+        conf = tmp_path / "conf.yaml"
+        conf.write_text("storage:\n  - {path: 'ram::r', capacity_limit: 1m}\n  - {path: data, bdev_type: file, capacity_limit: 32m}\n"
+                        f"  - {{path: {tmp_path}/scratch, bdev_type: file, persistence_level: temporary, capacity_limit: 32m}}\n" + more)
+        stores.append(Store.open(tmp_path / "store", config=load(conf)))
+        return stores[-1]
+    yield make
+    for store in stores:
+        store.close()
+
+
+def until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end
+        time.sleep(0.005)
+
+
+def trouble(store):
+    return {target.name: target.trouble for target in store.targets() if target.trouble}
+
+
+def places(store, blob):
+    return {store.target_name(extent[0]) for extent in store.extents("t", blob)}
+
+
+def test_a_file_that_is_removed_takes_nothing_until_it_is_there_again(opened, tmp_path):
+    store, path = opened("targets: {poll_period_ms: 10}\n"), tmp_path / "store" / "data" / "0"
+    store.put("t", "before", b"b" * MIB, min_persistence="long_term")
+    assert store.get("t", "before") == b"b" * MIB           # who reads it has it open
+    os.rename(path, tmp_path / "aside")
+    until(lambda: "data" in trouble(store))
+    assert "was removed or replaced" in trouble(store)["data"]
+    store.put("t", "large", b"x" * 2 * MIB)
+    assert places(store, "large") == {f"{tmp_path}/scratch"} and store.get("t", "before") == b"b" * MIB
+    with pytest.raises(StoreError, match="these bytes can't be written now: target 'data/0' is lost for now: its file .* was removed"):
+        store.flush()
+    os.rename(tmp_path / "aside", path)
+    until(lambda: not trouble(store))
+    store.flush()
+    store.close()
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.get("t", "large") == b"x" * 2 * MIB and store.get("t", "before") == b"b" * MIB
+
+
+def test_a_file_that_does_not_answer_counts_as_lost_after_its_time(opened, tmp_path, monkeypatch):
+    answers = threading.Event()
+    monkeypatch.setattr(watch, "trouble_of", lambda descriptor, path: "" if path is not None or answers.wait(20) else "never")
+    store = opened("targets: {poll_period_ms: 10, default_target_timeout_ms: 50}\n")
+    try:
+        until(lambda: trouble(store) == {f"{tmp_path}/scratch": "it hasn't answered for 0.05 s (targets.default_target_timeout_ms)"})
+        store.put("t", "b", b"x" * 2 * MIB)
+        assert places(store, "b") == {"data/0"}
+    finally:
+        answers.set()
+    until(lambda: not trouble(store))
+    store.close()
+    assert not [thread for thread in threading.enumerate() if thread.name in ("wrp watch", "wrp look")]
+
+
+def test_a_target_that_became_slow_is_found_out(opened, tmp_path, monkeypatch):
+    """`max_bw` takes the file that was slower when both were new, and no figure that was declared changes."""
+    store = opened("performance: {target_stat_interval_ms: 10}\n")
+    scratch = next(target.number for target in store.targets() if target.name.endswith("scratch"))
+    device, before = store._tiers.device(scratch), {target.name: target.write_mbps for target in store.targets()}
+    written = device.write
+
+    def slow(offset, data):
+        time.sleep(0.2)
+        written(offset, data)
+    monkeypatch.setattr(device, "write", slow)
+    store.put("t", "b", b"x" * MIB, min_persistence="temporary")
+    store.move("t", "b", f"{tmp_path}/scratch")
+    until(lambda: {target.name: target.write_mbps for target in store.targets()}[f"{tmp_path}/scratch"] < before[f"{tmp_path}/scratch"])
+    for _ in range(12):
+        store.move("t", "b", "data"), store.move("t", "b", f"{tmp_path}/scratch")
+        time.sleep(0.02)
+    found = {target.name: target.write_mbps for target in store.targets()}
+    assert found[f"{tmp_path}/scratch"] < found["data"] and found["ram::r"] == before["ram::r"]
+    store.put("t", "new", b"y" * 2 * MIB)
+    assert places(store, "new") == {"data/0"}
+
+
+def test_declared_figures_stay():
+    from wrp.cte.targets import Wanted, with_speed
+
+    wanted = with_speed(Wanted("f", "file", MIB, "/tmp/f", write_mbps=70.0, read_mbps=80.0, latency_us=5.0), None)
+    assert wanted.adjusted(1.0, 1.0) == wanted
+    half = with_speed(Wanted("f", "file", MIB, "/tmp/f", write_mbps=70.0), None)
+    assert half.adjusted(1.0, 1.0).write_mbps == 70.0 and half.adjusted(1.0, 1.0).read_mbps == (half.read_mbps + 1) / 2
+    assert half.adjusted(1.0, 1e9).read_mbps <= 5000 and half.adjusted(1.0, 0.0) == half
+
+
+def test_memory_is_measured_once_for_a_user(tmp_path, monkeypatch):
+    from wrp.cte.targets import Wanted, with_speed
+
+    monkeypatch.setenv("WRP_CACHE_DIR", str(tmp_path))
+    wanted = with_speed(Wanted("r", "ram", MIB), None)
+    (key, figures), = json.loads((tmp_path / "speeds.json").read_text()).items()
+    assert key.endswith(" memory") and figures == [wanted.write_mbps, wanted.read_mbps, wanted.latency_us] and wanted.write_mbps > 5000 and wanted.latency_us < 1
+    monkeypatch.setattr(speed, "measure_memory", lambda: pytest.fail("it is known"))
+    assert with_speed(Wanted("r", "ram", MIB), None) == wanted
