@@ -6,7 +6,7 @@ import pytest
 
 from wrp.capio.commands.cli import main
 
-PIPE = {"name": "pipe", "permanent": ["result"], "IO_Graph": [
+PIPE = {"name": "pipe", "permanent": ["result"], "home_node_policies": {"hashing": ["part*"], "manual": [{"name": ["result"], "app_node": "make"}]}, "IO_Graph": [
     {"name": "make", "output_stream": ["part*", "log", "flag", "out/"], "streaming": [
         {"name": ["part*"], "committed": "on_close", "mode": "no_update"}, {"name": ["log"], "committed": "on_file", "file_deps": ["flag"], "mode": "update"},
         {"dirname": ["out"], "committed": "on_n_files", "n_files": 3, "mode": "no_update"}]},
@@ -29,10 +29,10 @@ def run(tmp_path, capsys, monkeypatch):
 
 
 @pytest.mark.parametrize("line", [
-    "/d/part*: written by make, read by join; commits when it was closed by make, is read as it is written; goes at the end",
+    "/d/part*: written by make, read by join; commits when it was closed by make, is read as it is written; goes at the end; its home is a node by its name",
     "/d/log: written by make, read by join; commits when /d/flag is committed, is read after that; goes at the end",
     "/d/out: written by make, read by join; commits when it has 3 entries, its entries are seen as they appear; goes at the end",
-    "/d/result: written by join, read by no step; commits at the end of join, is read after that; stays at the end",
+    "/d/result: written by join, read by no step; commits at the end of join, is read after that; stays at the end; its home is the node where make runs",
     "/d/?art9: written by make, read by join; each file by the rule of its own name",
     "/d/config: written by no step, read by join; the plain file system",
     "warning: /d/config is read by join and written by no step: nobody waits for it",

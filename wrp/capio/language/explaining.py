@@ -42,7 +42,13 @@ def _sentence(node):
     who = f"{node.pattern.text}: written by {', '.join(node.writers) or 'no step'}, read by {', '.join(node.readers) or 'no step'}"
     if not plan.producers:
         return f"{who}; {'each file by the rule of its own name' if node.writers else 'the plain file system'}"
-    return f"{who}; {commits(plan)}, {fires(plan)}; {'stays' if plan.permanent else 'goes'} at the end"
+    return f"{who}; {commits(plan)}, {fires(plan)}; {'stays' if plan.permanent else 'goes'} at the end{_home(plan)}"
+
+
+def _home(plan):
+    if plan.home.policy == "create":
+        return ""
+    return f"; its home is {'a node by its name' if plan.home.policy == 'hashing' else f'the node where {plan.home.app} runs'}"
 
 
 def _of_node(workflow, node):

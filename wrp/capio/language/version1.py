@@ -82,8 +82,6 @@ class Reader:
     def _homes(self, value):
         members = value.members(("create", "hashing", "manual"))
         groups, homes = [], {}
-        self.notes += [f"{members[key].where} moves no bytes: a file lies on the node where it is written, and comes once to each node where it is read"
-                       for key in ("hashing", "manual") if key in members]
         for key in ("create", "hashing"):
             if key in members:
                 groups.append((key, self.names.patterns(members[key])))

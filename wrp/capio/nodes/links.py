@@ -32,7 +32,7 @@ class Links:
     """
 
     def __init__(self, ranks, silent_s):
-        self.node, self.nodes, self._ranks, self._silent_s = ranks.rank, ranks.size, ranks, silent_s
+        self.node, self.nodes, self._ranks, self.silent_s = ranks.rank, ranks.size, ranks, silent_s
         self.inbox, self.bell = deque(), os.eventfd(0, os.EFD_NONBLOCK | os.EFD_CLOEXEC)
         self.on_piece, self.is_silent, self.is_out, self.is_shared = None, set(), False, False
         self._hosts = ranks.gather(ranks.host, "names of the servers' hosts")
@@ -111,7 +111,7 @@ class Links:
     def _beat(self, now):
         self.tell_all("alive")
         for node, heard in self._heard.items():
-            if now - heard > self._silent_s and node not in self.is_silent:
+            if now - heard > self.silent_s and node not in self.is_silent:
                 self.is_silent.add(node)
                 self._give_up(node)
                 self._deliver(node, ["silent"])
@@ -193,7 +193,7 @@ class Links:
 
     def close(self):
         """Collective: what was sent arrives first. Local where a node is silent."""
-        self._ends_by, self._is_ending = time.monotonic() + self._silent_s, True
+        self._ends_by, self._is_ending = time.monotonic() + self.silent_s, True
         self._more.set()
         self._thread.join()
         os.close(self.bell)

@@ -5,7 +5,7 @@ import os
 import time
 
 from wrp.capio.language.plan import NO_UPDATE
-from wrp.capio.nodes import names
+from wrp.capio.nodes import housing, names
 from wrp.capio.nodes.receiving import Receiver
 from wrp.capio.nodes.sending import Sender
 from wrp.capio.rules import actions, events
@@ -48,6 +48,7 @@ class Nodes:
         self._followed, self._launched = [], {}
         self._collecting, self._numbers = {}, itertools.count(1)
         self._desk.nodes, self.is_shared, self._late = self, links.is_shared, {}
+        self.housing = housing.Housing(links, self._desk, self._sender, self._receiver, self._path, self._name)
         if self.node:
             self._desk.machine = Far(self)
 
@@ -97,12 +98,18 @@ class Nodes:
                         self._entry(event.node, file.path, file.home, file.is_directory)
         elif isinstance(event, events.Renamed):
             self.links.tell_all("renamed", self._name(event.source), self._name(event.path))
+            self._renamed(0, event.at, self._name(event.source), self._name(event.path))
         if isinstance(event, (events.Created, events.Renamed)):
             for node, folders in self._listed.items():
                 if os.path.dirname(event.path) in folders:
                     self._entry(node, event.path, event.node, getattr(event, "is_directory", False))
         elif isinstance(event, events.ProcessJoined):
             self._people[event.process] = names.split(event.process)[0]
+
+    def after(self, event):
+        """What follows when the rules know of it."""
+        if not self.node and not self.is_shared:
+            self.housing.after(event)
 
     def _entry(self, node, path, home, is_directory):
         if node != home and self._desk.workflow.look(path).waits and not is_directory:
@@ -114,23 +121,23 @@ class Nodes:
         if action.home in self.links.is_silent:
             self._lost(action.path, action.node, action.home)
         elif action.home == 0:
-            self._send(action.path, action.node)
+            self._send(action.path, action.node, self._desk.machine.is_committed(action.path))
         else:
-            self.links.send(action.home, "fetch", self._name(action.path), action.node)
+            self.links.send(action.home, "fetch", self._name(action.path), action.node, self._desk.machine.is_committed(action.path))
 
     def _lost(self, path, node, home):
         self._desk.tell(events.CopyLost(path, node, f"node {home} ({self.links.host(home)}), which made it, is silent", at=time.monotonic()))
 
-    def _send(self, path, node):
+    def _send(self, path, node, is_complete):
         is_updated = self._desk.workflow.look(path).mode != NO_UPDATE
         self._desk.watch.follow(path)
         self._followed.append(path)
         try:
-            self._sender.begin(path, self._name(path), node, is_updated)
+            self.housing.sends(path, node, self._sender.begin(path, self._name(path), node, is_updated))
         except OSError as error:
             self._tell(events.CopyLost(path, node, f"it can't be read where it was made: {error.strerror}", at=time.monotonic()))
             return
-        if path in self._desk.account.files:
+        if is_complete:
             self._sender.completed(path)
 
     def _tell(self, event):
@@ -220,8 +227,8 @@ class Nodes:
         if self.is_shared and not self._desk.watch.knows(folder) and os.path.isdir(folder):
             self._desk.watch.add_tree(folder)
 
-    def _fetch_here(self, node, at, name, to):
-        self._send(self._path(name), to)
+    def _fetch_here(self, node, at, name, to, is_complete):
+        self._send(self._path(name), to, is_complete)
 
     def _begin(self, node, at, number, name, mode):
         self._make(self._path(name), (node, number), mode)
@@ -249,6 +256,8 @@ class Nodes:
             if not path.endswith("/"):
                 self._desk.is_copy(path)
                 self._receiver.begin(path, key, mode)
+                if key is not None:
+                    self.housing.begins(path)
         except OSError as error:
             self._lose(path, key, f"it can't be written there: {error.strerror}")
 
@@ -265,6 +274,7 @@ class Nodes:
             return                      # what has come may change until the file is complete
         if copy.is_whole:
             self._desk.table.commit(copy.path)
+            self.housing.has_come(copy.path)
         else:
             self._desk.table.bump(copy.path)
         self._tell(events.Arrived(copy.path, self.node, found, at=at))
@@ -273,9 +283,11 @@ class Nodes:
         if source:
             self._sender.renamed(self._path(source), self._path(name))
             self._receiver.renamed(self._path(source), self._path(name))
+            self.housing.renamed(self._path(source), self._path(name))
 
     def forget(self, path):
         """A copy is gone from here; True when it was one."""
+        self.housing.forget(path)
         return self._receiver.forget(path)
 
     def _silent(self, node, at):
@@ -354,4 +366,5 @@ class Nodes:
 _TAKE = {"event": Nodes._event, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
          "begin": Nodes._begin, "entry": Nodes._entry_here, "folder": Nodes._folder_here, "came": Nodes._came_here, "renamed": Nodes._renamed,
          "tell": Nodes._say, "told": Nodes._told,
+         **{what: lambda nodes, node, at, *more, take=take: take(nodes.housing, node, *more) for what, take in housing.TAKE.items()},
          "silent": Nodes._silent, "end": Nodes._end, "out": Nodes._out}

@@ -37,6 +37,11 @@ class Receiver:
         """True for a copy, and for a directory that was made for one."""
         return path in self._by_path
 
+    def whole(self, path):
+        """(node, number) of the sending that a copy, all of which is here, came by; None: there is none."""
+        copy = self._by_path.get(path)
+        return copy.key if copy is not None and copy.is_whole else None
+
     def missing(self, path):
         """The directories that aren't there above a path, the uppermost first."""
         folder, found = os.path.dirname(path), []
@@ -51,13 +56,15 @@ class Receiver:
 
     def begin(self, path, key, mode):
         """A file is coming; without a `key` it is made empty, for its name alone. Raises OSError."""
-        copy = self._by_path.setdefault(path, Copy(path))
+        before = self._by_path.setdefault(path, Copy(path))
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode | 0o200)
         if key is None:
             os.close(file)
-        else:
-            copy.key, copy.file = key, file
-            self._queue.put(("begin", copy))
+            return
+        if before.key is not None and not before.is_whole:
+            self.refuse(before.key)     # of a file that had the name before
+        copy = self._by_path[path] = Copy(path, key, file)
+        self._queue.put(("begin", copy))
 
     def refuse(self, key):
         """Nothing is made of what comes with this key."""
@@ -79,11 +86,14 @@ class Receiver:
         for what, *more in iter(self._queue.get, None):
             if what == "begin":
                 by_key[more[0].key] = more[0]
+                os.ftruncate(more[0].file, 0)
                 self._arrived(more[0], 0)
                 for waited in early.pop(more[0].key, ()):
                     self._handle(by_key, *waited)
             elif what == "refuse":
                 refused.add(more[0])
+                if more[0] in by_key:
+                    os.close(by_key.pop(more[0]).file)
                 for waited, _, *rest in early.pop(more[0], ()):
                     self._leave(waited, rest)
             elif more[0] in refused:

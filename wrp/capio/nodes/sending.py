@@ -29,19 +29,21 @@ class Sender:
 
     def __init__(self, links):
         self._links, self._all, self._last = links, [], 0
+        self.whole = {}                 # number of a sending: os.stat_result of its file when that was complete
         self._lock, self._more, self._is_ending = threading.Lock(), links.slot_is_free, False
         self._thread = threading.Thread(target=self._run, name="capio-sender", daemon=True)
         self._thread.start()
 
     def begin(self, path, name, node, is_updated, size=None):
-        """Send a file to a node, where it is called `name`. `is_updated`: what is written may be changed until the file is complete.
-        Raises OSError."""
+        """Send a file to a node, where it is called `name`; returns the number of the sending. `is_updated`: what is written may be changed until the file is
+        complete. Raises OSError."""
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         self._last += 1
         self._links.send(node, "begin", self._last, name, os.fstat(file).st_mode & 0o777)
         with self._lock:
             self._all.append(Sending(self._last, path, node, file, is_updated, size=size))
         self._more.set()
+        return self._last
 
     def grown(self):
         """Some file has more."""
@@ -52,7 +54,8 @@ class Sender:
         with self._lock:
             for sending in self._all:
                 if sending.path == path:
-                    sending.size = os.fstat(sending.file).st_size
+                    self.whole[sending.number] = os.fstat(sending.file)
+                    sending.size = self.whole[sending.number].st_size
         self._more.set()
 
     def renamed(self, source, path):
@@ -100,8 +103,10 @@ class Sender:
                 return self._check(sending)
         except OSError:
             return False                # lost meanwhile
-        self._links.send(sending.node, "whole", sending.number, sending.sent)
         with self._lock:
+            if sending.sent < sending.size:
+                return True             # it was completed once more, meanwhile
+            self._links.send(sending.node, "whole", sending.number, sending.sent)
             if sending in self._all:
                 self._all.remove(sending)
                 os.close(sending.file)

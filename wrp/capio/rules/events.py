@@ -144,6 +144,14 @@ class Arrived(_Event):
 
 
 @_record
+class Housed(_Event):
+    """The home of a file is this node: its bytes come there whether anybody reads them there or not."""
+
+    path: str
+    node: int
+
+
+@_record
 class CopyLost(_Event):
     """The bytes of a file can't come to `node` any more."""
 
@@ -219,7 +227,7 @@ class WorkflowEnded(_Event):
 
 KINDS = {kind.__name__: kind for kind in (
     StepStarted, StepEnded, ProcessJoined, ProcessLeft, Created, Opened, Closed, Written, Grown, Truncated, Renamed, Removed, EntryAppeared, Arrived,
-    CopyLost, WantOpen, WantStat, WantBytes, WantEntries, Cancelled, Stalled, Clock, WorkflowEnded)}
+    Housed, CopyLost, WantOpen, WantStat, WantBytes, WantEntries, Cancelled, Stalled, Clock, WorkflowEnded)}
 
 
 def to_record(event):

@@ -47,6 +47,11 @@ class Machine:
         file = self._files.find(path)
         return file is not None and file.is_committed and (file.is_removed or file.is_whole_on(0))
 
+    def is_committed(self, path):
+        """True for a file that is complete."""
+        file = self._files.find(path)
+        return file is not None and file.is_committed
+
     def who_waits(self):
         """[Waiting], oldest first."""
         found = []
@@ -250,7 +255,7 @@ class Machine:
         self._answer(file, at)
 
     def _commit_if_due(self, file, at):
-        if file.is_committed or not file.is_declared or not file.is_due(self._step, self._is_committed):
+        if file.is_committed or not file.is_declared or not file.is_due(self._step, self.is_committed):
             return
         file.is_committed = True
         self._actions.append(Committed(file.path, file.extent))
@@ -258,16 +263,15 @@ class Machine:
         for other in self._files.dependents(file.path):
             self._changed(other, at)
 
-    def _is_committed(self, path):
-        file = self._files.find(path)
-        return file is not None and file.is_committed
-
     # nodes
 
     def _on_arrived(self, event):
         file = self._files.get(event.path)
         file.copies[event.node] = event.nbytes
         self._answer(file, event.at)
+
+    def _on_housed(self, event):
+        self._fetch(self._files.get(event.path), event.node)
 
     def _on_copy_lost(self, event):
         file = self._files.get(event.path)

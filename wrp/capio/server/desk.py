@@ -48,6 +48,8 @@ class Desk:
             self.nodes.before(event)
         for action in self.machine.handle(event):
             self.do(action)
+        if self.nodes is not None:
+            self.nodes.after(event)
 
     def do(self, action):
         if self.nodes is None or not self.nodes.take_action(action):
@@ -314,6 +316,11 @@ class Desk:
         if path not in self._vanishing:
             self._vanishing.add(path)
             self.place.will_vanish(path)
+
+    def stays(self, path):
+        """A copy is at its home: it is the file now, and permanent."""
+        self._vanishing.discard(path)
+        self.place.will_stay(path)
 
     def end_of_node(self):
         """Here, where other nodes serve too, the run has ended: who waits is told, what isn't permanent goes."""

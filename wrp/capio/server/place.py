@@ -62,6 +62,10 @@ class Place:
         """Write down files that are to go with the workflow, before they are made, or their posts are taken."""
         os.write(self._made, "".join(f"{json.dumps(path)}\n" for path in paths).encode())
 
+    def will_stay(self, path):
+        """Write down that a file doesn't go, though it was to."""
+        os.write(self._made, f"{json.dumps([path])}\n".encode())
+
     def close(self, keep=False):
         """Give the place up; idempotent. `keep`: the files that are to go stay listed, for the next server."""
         if self._lock is None:
@@ -131,12 +135,15 @@ def _tidy(place):
         lines = (place / "made").read_text(encoding="utf-8").splitlines()
     except OSError:
         lines = []
+    stay = set()                # what is written later counts
     for line in reversed(lines):
         try:
             path = json.loads(line)
         except ValueError:
             continue            # it died while it wrote this line, so the file isn't there yet
-        if remove(path):
+        if isinstance(path, list):
+            stay.update(path)
+        elif path not in stay and remove(path):
             gone.append(path)
     for name in ("made", "about", "socket", _TABLE, _RULES):
         (place / name).unlink(missing_ok=True)

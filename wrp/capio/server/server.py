@@ -34,6 +34,7 @@ _BEHALF = 2                     # HELLO: the pid in it is that of another proces
 _QUICK = 64                     # packets that are taken from one connection in a row
 _LOOKS = 3                      # how often the kernel's events are taken in one round
 _REST_S = 0.0005
+_ENDING_S = 0.02
 
 
 class Server:
@@ -45,7 +46,7 @@ class Server:
         links : nodes.Links to the servers of other nodes
         """
         self.workflow, self.capio_dir, self.linger_s = workflow, os.path.realpath(capio_dir), linger_s
-        self._is_ending, self._wake = False, os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
+        self._is_ending, self._is_told, self._wake = False, False, os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._hear_signals()            # before others see that there is a server
         try:
             self.place = Place(workflow.name, self.capio_dir)
@@ -89,15 +90,15 @@ class Server:
         for fd in self._wake:
             os.close(fd)
 
-    def end(self, *_):
-        """Ask the loop to end. A signal handler."""
-        self._is_ending = True
+    def end(self, *signal):
+        """Ask the loop to end. A signal handler: then it ends at once, else when what is on its way to its home has come there."""
+        self._is_ending, self._is_told = True, self._is_told or bool(signal)
         os.write(self._wake[1], b"e")
 
     def run(self):
         """Serve until `end` or a signal, or until `linger_s` says so."""
         try:
-            while not self._is_ending:
+            while not self._is_ending or not self._is_told and self.nodes is not None and self.nodes.housing.is_moving():
                 self._round(self._ready())
                 if self._is_over():         # no |=: a signal in between would be forgotten
                     self._is_ending = True
@@ -116,6 +117,8 @@ class Server:
 
     def _nap_s(self):
         self._stalls.plan(self.desk.machine.waits_since if self.nodes is None else None)     # processes elsewhere can't be looked at
+        if self._is_ending:
+            return _ENDING_S
         moments = [moment for moment in (self.desk.machine.next_deadline, self.desk.next_look, self._stalls.next_look) if moment is not None]
         if self.linger_s is not None:
             moments.append(time.monotonic() + min(1.0, self.linger_s))
@@ -300,6 +303,7 @@ class Server:
         self.desk.tell(events.WorkflowEnded(at=at))
         if self.nodes is not None:
             self.desk.end_of_node()
+            self.nodes.housing.let_go()
             self.nodes.close()
         for connection in self._connections.values():
             connection.close()
