@@ -16,6 +16,7 @@ _PIECE = 1 << 30        # counts of MPI are 32 bits wide
 _EAGER = 50             # tests of a request before others may have the core
 _NAPS_AFTER_S = 1.0     # of a wait: what is slow may as well be looked at less often
 _KNOCK_S = 0.5e-3       # an operation that lasts knocks again this often
+_SHIPPED = 2 << 20      # so many bytes are sent rather than got
 
 
 class RemoteWindow:
@@ -25,12 +26,13 @@ class RemoteWindow:
     step, or calls `progress` often, as a runtime's postman does. `get` and `put` see and change bytes as they are: who shares
     them orders the accesses by other means.
     knocker : called with a node now and then while an operation on it lasts, so that it polls
+    shipments : Shipments, where those who poll serve them
     calls : for one thread's puts from kernels, see `onesided`; None without several nodes, or where that isn't possible
     """
 
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
-        self.node, self.knocker, self.calls = ranks.node, None, None
+        self.node, self.knocker, self.shipments, self.calls = ranks.node, None, None, None
         self._kept, self._flusher = [], None
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
@@ -87,17 +89,25 @@ class RemoteWindow:
 
     def start_get(self, node, offset, out):
         """A request; `out` (array of uint8) is filled when `is_done` says so. The caller has checked the range."""
-        return self._start(self._window.Rget, node, offset, out)
+        if self.shipments is not None and out.nbytes >= _SHIPPED:
+            return self._start(self.shipments.ask, node, offset, out)
+        return self._start(self._got, node, offset, out)
 
     def start_put(self, node, offset, data):
         """A request; `data` (array of uint8) may change again when `is_done` says so, and comes to the node soon."""
-        return self._start(self._window.Rput, node, offset, data)
+        return self._start(self._putting, node, offset, data)
 
     def _start(self, call, node, offset, array):
         try:
-            return call([array, self._byte], self._nodes[node][0], [offset, array.nbytes, self._byte])
+            return call(self._nodes[node][0], offset, array)
         except self._error:
             return _Never()
+
+    def _got(self, rank, offset, array):
+        return self._window.Rget([array, self._byte], rank, [offset, array.nbytes, self._byte])
+
+    def _putting(self, rank, offset, array):
+        return self._window.Rput([array, self._byte], rank, [offset, array.nbytes, self._byte])
 
     def is_done(self, request):
         """True when a request is done; never where MPI has found that the node's first rank has died."""
@@ -117,8 +127,11 @@ class RemoteWindow:
         window, self._window, self._segment = self._window, None, None
         if window is None or self._ranks.broken:
             return
-        if any(self._ranks.gather(bool(self._kept), "close of the remote window")):
+        ships = self.shipments
+        if any(self._ranks.gather(bool(self._kept) or ships is not None and ships.turn(), "close of the remote window")):
             return                          # what MPI may still touch stays: it goes with the process
+        if ships is not None:
+            ships.free()
         if self._flusher is not None:
             self._flusher.close()
         window.Unlock_all()

@@ -1,4 +1,4 @@
-"""What MPI itself takes between nodes, to measure others by: put and get with a target that polls, barriers, large gets. Collective."""
+"""What MPI itself takes between nodes, to measure others by: put and get with a target that polls, large gets, barriers. Collective."""
 
 import time
 
@@ -9,16 +9,6 @@ _TAG = 5
 _LINE = 64
 
 
-def put_get(ranks, seconds):
-    """Durations (ns) of a put of a cache line, flushed, and a get of one, flushed, from the first node to the second, on rank 0; else []."""
-    return _from_first_to_second(ranks, _LINE, lambda window, line: _trips(window, line, seconds))
-
-
-def large_gets(ranks, nbytes, count):
-    """Durations (ns) of `count` gets of `nbytes`, flushed, from the second node, on rank 0; else []."""
-    return _from_first_to_second(ranks, nbytes, lambda window, out: [_timed(lambda: _get(window, out)) for _ in range(count)])
-
-
 def barriers(ranks, count):
     """Durations (ns) of `count` of MPI's barriers over all ranks, on this one."""
     ranks.barrier("the barriers begin")
@@ -27,24 +17,47 @@ def barriers(ranks, count):
     return [_timed(ranks.comm.Barrier) for _ in range(count)]
 
 
-def _from_first_to_second(ranks, nbytes, measure):
-    leaders, found = ranks.leaders, []
-    if leaders is not None:
-        from mpi4py import MPI
-        buffer = np.zeros(nbytes, np.uint8)
-        window = MPI.Win.Create(buffer if leaders.rank == 1 else None, 1, comm=leaders.comm)
-        window.Lock_all()
-        if leaders.rank == 0:
-            found = measure(window, buffer)
-            leaders.comm.Send(np.zeros(1, np.uint8), 1, _TAG)
-        elif leaders.rank == 1:
-            while not leaders.comm.Iprobe(0, _TAG):
+class Yardstick:
+    """A window of MPI's own over memory of the second node. Making, its methods and `free` are collective; they give durations (ns) on rank 0, else [].
+
+    memory : uint8 array, on every rank; that of the second node's first rank is read and written, others are read into on rank 0
+    """
+
+    def __init__(self, ranks, memory):
+        self._ranks, self._memory, self._leaders, self._window = ranks, memory, ranks.leaders, None
+        if self._leaders is not None:
+            from mpi4py import MPI
+            self._comm = self._leaders.comm.Dup()
+            self._window = MPI.Win.Create(memory if self._leaders.rank == 1 else None, 1, comm=self._comm)
+            self._window.Lock_all()
+
+    def put_get(self, seconds):
+        """Of a put of a cache line, flushed, and a get of one, flushed, while the target does nothing but poll."""
+        return self._measured(lambda window: _trips(window, self._memory[:_LINE], seconds))
+
+    def gets(self, out, count):
+        """Of gets of as many bytes as `out` has, flushed, while the target does nothing but poll."""
+        return self._measured(lambda window: [_timed(lambda: _get(window, out)) for _ in range(count)])
+
+    def free(self):
+        if self._window is not None:
+            self._window.Unlock_all()
+            self._window.Free()
+            self._comm.Free()
+        self._window = self._memory = None
+
+    def _measured(self, measure):
+        leaders, found = self._leaders, []
+        self._ranks.barrier("the yardstick is read")
+        if leaders is not None and leaders.rank == 0:
+            found = measure(self._window)
+            self._comm.Send(np.zeros(1, np.uint8), 1, _TAG)
+        elif leaders is not None and leaders.rank == 1:
+            while not self._comm.Iprobe(0, _TAG):
                 pass
-            leaders.comm.Recv(np.zeros(1, np.uint8), 0, _TAG)
-        window.Unlock_all()
-        window.Free()
-    ranks.barrier("the yardstick has been read")
-    return found
+            self._comm.Recv(np.zeros(1, np.uint8), 0, _TAG)
+        self._ranks.barrier("the yardstick has been read")
+        return found
 
 
 def _trips(window, line, seconds):

@@ -87,14 +87,14 @@ def lane_next(lane, spin_ns, due_ns):
 @kernel
 def lane_rest(lane, spin_ns, due_ns):
     """Spin `spin_ns`, then sleep once, until there is something for the worker, or it is `due_ns` (ns of the monotonic clock, 0:
-    never). Takes nothing."""
+    never). Takes nothing. True when it slept."""
     until = atomics.now_ns() + spin_ns
     if due_ns > 0:
         until = min(until, due_ns)
     while atomics.now_ns() < until:
         for _ in range(_PAUSES):
             if lane_has(lane):
-                return
+                return False
             atomics.pause()
         atomics.yield_core()                # the submitter may need this core
     # say that we sleep, then look once more: who pushes after this look wakes us
@@ -102,10 +102,12 @@ def lane_rest(lane, spin_ns, due_ns):
     sleep_us = _SLEEP_US
     if due_ns > 0:
         sleep_us = min(sleep_us, (due_ns - atomics.now_ns()) // 1000 + 1)
-    if sleep_us > 0 and not lane_has(lane) and atomics.load(lane + STOP) == 0:
+    sleeps = sleep_us > 0 and not lane_has(lane) and atomics.load(lane + STOP) == 0
+    if sleeps:
         atomics.futex_wait(lane + ASLEEP, 1, sleep_us)
         atomics.add(lane + WAKEUPS, 1)
     atomics.store(lane + ASLEEP, 0)
+    return sleeps
 
 
 @kernel

@@ -36,7 +36,7 @@ def start(context, offset):
             atomics.store(task + tasks.RUNS, 0)
             atomics.store(task + tasks.MISSED, 0)
             lanes.lane_done(lane)           # it never ends by itself: nobody is to wait for that
-        _step(context, offset)
+        _step(context, offset, atomics.load(task + tasks.BORN))
 
 
 @kernel
@@ -45,7 +45,7 @@ def go_on(context, offset):
     task = atomics.load(context + own.BASE) + offset
     _unpark(context, task)
     atomics.store(task + tasks.WAITING, NOTHING)
-    _step(context, offset)
+    _step(context, offset, 0)
 
 
 @kernel
@@ -111,11 +111,11 @@ def _unpark(context, task):
 
 
 @kernel
-def _step(context, offset):
-    """Run the step that is next, then finish the task or leave it waiting."""
+def _step(context, offset, born):
+    """Run the step that is next, then finish the task or leave it waiting. `born`: of a task that has just come, else 0."""
     task = atomics.load(context + own.BASE) + offset
     step, meter = atomics.load(task + tasks.STEP), atomics.load(context + own.METER)
-    begin = block.meter_begin(meter)
+    begin = block.meter_begin(meter, born)
     pool, method = atomics.load(task + tasks.POOL), atomics.load(task + tasks.METHOD)
     code = _run(context, offset, step)
     if code == WAIT or code == RETRY or code == AGAIN:

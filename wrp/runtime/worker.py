@@ -44,7 +44,8 @@ def worker_loop(context, spin_ns):
             due = first_due(context)
             block.meter_rest(atomics.load(context + own.METER))
             context_give(context)
-            lane_rest(lane, spin_ns, due)
+            if lane_rest(lane, spin_ns, due):
+                block.meter_woke(atomics.load(context + own.METER))
             context_hold(context)
 
 

@@ -6,8 +6,9 @@ import sys
 from wrp.comm.command import Parser, show, together
 from wrp.comm.sizes import parse_size
 from wrp.errors import WrpError
-from wrp.runtime.bench import client, loops, meetings, nodes, plain, report
+from wrp.runtime.bench import client, cores, loops, meetings, nodes, plain, report
 from wrp.runtime.bench.stage import Stage, check
+from wrp.runtime.bench.turns import Turns
 
 _POLICIES = ("map_by_pid_tid", "round_robin", "random")
 _ASIDE_S = (0.05, 1.0)          # least and most time of each measurement beside the clients
@@ -31,17 +32,17 @@ def measure(ranks, options):
     """
     crosses = ranks.nodes > 1 and options.attach is None
     meets = ranks.size > 1 and not crosses and options.attach is None
-    between = nodes.plain(ranks, _aside_s(options)) if crosses else ranks.share(meetings.plain(ranks), "MPI's barriers") if meets else {}
-    with Stage(ranks, options) as stage:
-        aside = {**_plain(stage), **between}
-        parts = ranks.gather(report.part(_clients(stage)), "results of the clients")
-        result = _result(stage, parts, _python(stage), aside)
+    in_c = ranks.share(_ping_pong_in_c(ranks), "a ping-pong in C")
+    with cores.apart(ranks) as is_apart, Stage(ranks, options) as stage:
+        turns = Turns(stage, _lead(stage))
+        turns.take()
+        result = _result(stage, turns, in_c, _python(stage))
+        result["cores_apart"] = is_apart
         if crosses:
-            result["nodes_apart"] = nodes.measured(stage, _aside_s(options))
-            result["ratios"].update(nodes.ratios(result["nodes_apart"], aside))
-        if meets:
-            result["meetings"] = ranks.share(meetings.measured(stage), "barriers over a pool")
-            result["ratios"].update(meetings.ratios(result["meetings"], aside))
+            result["nodes_apart"], ratios = nodes.measured(stage, _aside_s(options))
+        elif meets:
+            result["meetings"], ratios = meetings.measured(stage, _aside_s(options))
+        result["ratios"].update(ratios if crosses or meets else {})
     if not result["together"]["operations"]:
         raise WrpError(f"no operation of {options.test_case} went well, {result['together']['failed']} failed: "
                        "is --max-file-size large enough for a block per thread, and is there room on the device?")
@@ -54,20 +55,6 @@ def parse(arguments):
     options.io_size, options.max_file_size = parse_size(options.io_size), parse_size(options.max_file_size)
     check(options)
     return options
-
-
-def _clients(stage):
-    """The Clients of this rank when they have ended; [] on a rank that is a worker only. Collective."""
-    ranks, case, ready, clients = stage.ranks, loops.CASES[stage.options.test_case], (), []
-    with ranks.agreed("preparing the benchmark's clients"):
-        if stage.is_client:
-            pool, works = stage.works(case)
-            ready = client.prepare(stage.ways(pool), works)
-    ranks.barrier("every client of the benchmark is ready")
-    with ranks.agreed("running the benchmark's clients"):
-        if ready:
-            clients = client.run_clients(*ready, stage.options.duration)
-    return clients
 
 
 def _python(stage):
@@ -90,47 +77,23 @@ def _aside_s(options):
     return min(max(options.duration / 4, _ASIDE_S[0]), _ASIDE_S[1])
 
 
-def _plain(stage):
-    """What the machine does without tasks: {name: ...}. Collective."""
-    ranks, found = stage.ranks, {}
-    if ranks.on_node.size > 1:
-        samples = plain.ping_pong(ranks.on_node, stage.word())
-        found["ping_pong_ns"] = samples.summary() if len(samples) else None
-    lead = _lead(stage)
-    with ranks.agreed("measuring the plain machine"):
-        if ranks.rank == 0:
-            samples = plain.ping_pong_in_c()
-            found["ping_pong_c_ns"] = samples.summary() if samples else None
-    ranks.barrier("the plain ping-pong has ended")
-    with ranks.agreed("measuring plain copies"):
-        moved = _moved(stage) if ranks.rank == lead and stage.options.test_case == "bdev_io" else {}
-    return {**ranks.share(found, "the plain ping-pong"), **ranks.share(moved, "plain copies", lead)}
+def _ping_pong_in_c(ranks):
+    """Percentiles on the first rank, None elsewhere and where there is no compiler. Collective."""
+    with ranks.agreed("measuring a ping-pong in C"):
+        samples = plain.ping_pong_in_c() if ranks.rank == 0 else None
+    return samples.summary() if samples else None
 
 
-def _moved(stage):
-    """Plain copies, or plain writes to the same place of a file, from the same buffer."""
-    options, fd = stage.options, -1
-    with stage.run_of_device() as target:
-        try:
-            if not stage.is_ram:
-                fd = os.open(stage.device_path, os.O_RDWR | os.O_CLOEXEC)
-            samples = plain.moved(target, stage.segment.address + stage.buffer(0), options.io_size, fd, _aside_s(options))
-        finally:
-            if fd >= 0:
-                os.close(fd)
-    name = "memcpy" if stage.is_ram else "pwrite"
-    return {"same_bytes": name, f"{name}_ns": samples.summary(), "same_bytes_MB_per_s": len(samples) * options.io_size / samples.total_ns * 1e3}
-
-
-def _result(stage, parts, python, aside):
+def _result(stage, turns, in_c, python):
     ranks, options = stage.ranks, stage.options
     nbytes = options.io_size if options.test_case == "bdev_io" else 0
-    result = {"test_case": options.test_case, "size": ranks.size, "nodes": ranks.nodes, "cores": len(os.sched_getaffinity(0)),
+    beside = {f"{name}_ns": samples.summary() for name, samples in turns.beside.items()}
+    result = {"test_case": options.test_case, "size": ranks.size, "nodes": ranks.nodes, "cores": os.cpu_count(),
               "load": os.getloadavg()[0], "attached": stage.is_attached, "worker_and_client_apart": stage.are_apart,
               "options": {name: value for name, value in vars(options).items()},
-              "ranks": [{"rank": rank, **report.figures(part, nbytes)} for rank, part in enumerate(parts) if part],
-              "together": report.figures(report.together([part for part in parts if part]), nbytes), "python": python, "plain": aside}
-    result["ratios"] = report.ratios(result)
+              "ranks": [{"rank": rank, **report.figures(part, nbytes)} for rank, part in enumerate(turns.parts) if part],
+              "together": report.figures(report.together(turns.parts), nbytes), "python": python, "plain": {**beside, "ping_pong_c_ns": in_c},
+              "rounds": {"count": turns.count, "ratios": turns.ratios}, "ratios": turns.medians}
     return ranks.share(result, "the result of the benchmark")
 
 

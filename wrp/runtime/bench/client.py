@@ -20,9 +20,9 @@ _END_S = 60
 class Client(threading.Thread):
     """One thread. After `join`: `samples`, `done`, `failed`, `elapsed_s`, and `error` or None."""
 
-    def __init__(self, ways, work, start):
+    def __init__(self, way, work, start):
         super().__init__(name="wrp-benchmark-client", daemon=True)
-        self._place, self._waits, self._work = ways.place, ways.waits, work
+        self._way, self._work = way, work
         self._start, self._duration_s = start
         self.done = self.failed = 0
         self.elapsed_s, self.error = 0.0, None
@@ -45,13 +45,13 @@ class Client(threading.Thread):
         why = loops.FULL
         while why == loops.FULL:
             durations = np.empty(_AT_ONCE, np.int64)
-            done, failed, why = loops.loop(self._place, self._waits, self._work, until, durations)
+            done, failed, why = loops.loop(self._way.place, self._way.waits, self._work, until, durations)
             self.done, self.failed = self.done + done, self.failed + failed
             self._loose.append(durations[:done])
             if len(self._loose) == _LOOSE:
                 self._merged, self._loose = self.samples, []
         if why == loops.NO_ANSWER:
-            raise WaitTimeout(f"a task of the benchmark got no answer for {self._waits[1] / 1e9:g} s: look at what the worker does")
+            raise WaitTimeout(f"a task of the benchmark got no answer for {self._way.waits[1] / 1e9:g} s: look at what the worker does")
         if why == loops.GONE:
             raise WaitTimeout("the daemon stops, or has stopped: start it again")
 

@@ -35,19 +35,20 @@ def trip(place, waits, pool, method, a0, a1, a2):
 
     place : addresses (segment, free records or 0 of an attached process, lane, daemon's state or of others the driver, see `asking`, queues' record of
     the daemon, own queue), own record
-    waits : (ns to spin, ns until it gives up)
+    waits : (least ns to spin, ns until it gives up, address of a word with the ns to spin now, see `asking.spin_next`)
     """
-    base, free = place[0], place[1]
-    late = atomics.now_ns() + waits[1]
+    base, free, began = place[0], place[1], atomics.now_ns()
+    late, spin_ns = began + waits[1], atomics.load(waits[2])
     offset = _submit(place, pool, method, a0, a1, a2, late)
     if offset < 0:
         return offset, 0, 0
     task = base + offset
-    while not asking.await_task(task, place[3] if free else 0, waits[0], lanes.SLICE_US):
+    while not asking.await_task(task, place[3] if free else 0, spin_ns, lanes.SLICE_US):
         if atomics.now_ns() >= late:
             if free:
                 tasks.task_abandon(base, free, offset)
             return _LATE, 0, 0
+    atomics.store(waits[2], asking.spin_next(spin_ns, waits[0], atomics.now_ns() - began))
     code, v0, v1, _, _ = tasks.task_result(task)
     if free:
         tasks.task_free(base, free, offset)

@@ -1,31 +1,40 @@
-"""Barriers of all ranks over a pool, beside MPI's own. Collective; only where a job has several ranks."""
+"""Barriers of all ranks over a pool, by turns with MPI's own. Collective; only where a job has several ranks."""
 
+import statistics
 import time
 
 from wrp.comm import yardstick
 from wrp.runtime.bench.samples import Samples
 from wrp.runtime.meeting import Meeting
 
-_BARRIERS, _WARM_UP = 300, 20
+_BARRIERS, _WARM_UP = 40, 20
+_MOST, _ROUND_S = 15, 0.03  # rounds, and seconds for which there is one more
+_QUIET_S = 0.02             # of postmen, who then nap, before MPI is measured
 
 
-def plain(ranks):
-    """{name: what MPI's barriers take}, of this rank."""
-    return {"mpi_barrier_ns": Samples.of(yardstick.barriers(ranks, _BARRIERS)).summary()}
-
-
-def measured(stage):
-    """{name: what those over a pool take}, of this rank."""
-    ranks = stage.ranks
+def measured(stage, seconds):
+    """({name: durations as a summary}, {name: the median of the rounds' ratios}), the same on all ranks. `seconds`: about so long."""
+    ranks, ours, plain, ratios = stage.ranks, [], [], []
     meeting = Meeting(stage.runtime.pool("wrp_benchmark_meetings", "meeting"), ranks.rank, ranks.size)
-    for _ in range(_WARM_UP):
-        meeting.barrier()
-    return {"meeting_barrier_ns": Samples.of([timed(meeting.barrier) for _ in range(_BARRIERS)]).summary()}
+    for _ in range(rounds_of(seconds, _ROUND_S, _MOST)):
+        time.sleep(_QUIET_S if ranks.nodes > 1 else 0)
+        plain.append(yardstick.barriers(ranks, _BARRIERS))
+        for _ in range(_WARM_UP):
+            meeting.barrier()
+        ours.append([timed(meeting.barrier) for _ in range(_BARRIERS)])
+        ratios.append(statistics.median(ours[-1]) / statistics.median(plain[-1]))
+    found = {"meeting_barrier_ns": summary_of(ours), "mpi_barrier_ns": summary_of(plain)}
+    return ranks.share((found, {"meeting_barrier_to_mpi_barrier": statistics.median(ratios)}), "barriers over a pool")
 
 
-def ratios(found, aside):
-    """One against the other, in one run."""
-    return {"meeting_barrier_to_mpi_barrier": found["meeting_barrier_ns"]["p50"] / aside["mpi_barrier_ns"]["p50"]}
+def rounds_of(seconds, each_s, most):
+    """How many rounds: two at least."""
+    return max(2, min(int(seconds / each_s), most))
+
+
+def summary_of(rounds):
+    """Percentiles of all durations of some rounds."""
+    return Samples.of([duration for durations in rounds for duration in durations]).summary()
 
 
 def timed(call):

@@ -1,6 +1,5 @@
 """What the machine does without tasks, measured in the same run: a word to another process and back, and the bytes of bdev_io."""
 
-import contextlib
 import os
 import shutil
 import subprocess
@@ -15,11 +14,13 @@ from wrp.runtime.bench.samples import Samples
 
 TRIPS = 20_000
 _LONGEST_S = 5
+_LATER_NS = 1_000_000_000   # who gives the word back waits longer: the other one ends it
 _PAUSES = 256           # between two looks at the clock; then the other process may have the core
 _OVER = -1
 _MOST = 1 << 18
 
 _PING_PONG = r"""
+#define _GNU_SOURCE
 #include <sched.h>
 #include <stdatomic.h>
 #include <stdio.h>
@@ -30,6 +31,13 @@ _PING_PONG = r"""
 #include <unistd.h>
 static _Atomic long *word;
 static void expect(long value) { for (long n = 1; atomic_load(word) != value; n++) if (n % 4096 == 0) sched_yield(); }
+static void own_core(int number) {          /* of the cores that it may use; on one core the two would take turns by the scheduler's clock */
+    cpu_set_t cores, own;
+    CPU_ZERO(&own);
+    if (sched_getaffinity(0, sizeof cores, &cores) || CPU_COUNT(&cores) < 2) return;
+    for (int core = 0; core < CPU_SETSIZE; core++)
+        if (CPU_ISSET(core, &cores) && number-- == 0) { CPU_SET(core, &own); sched_setaffinity(0, sizeof own, &own); return; }
+}
 static long now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000L + t.tv_nsec; }
 int main(int argc, char **argv) {
     long trips = argc > 1 ? atol(argv[1]) : 1;
@@ -38,6 +46,7 @@ int main(int argc, char **argv) {
     pid_t child = fork();
     if (child < 0) return 1;
     alarm(5);
+    own_core(child == 0);
     if (child == 0) {
         for (long i = 0; i < trips; i++) { expect(2 * i + 1); atomic_store(word, 2 * i + 2); }
         _exit(0);
@@ -112,22 +121,10 @@ def moves(target, source, nbytes, fd, until, durations):
     return done
 
 
-@contextlib.contextmanager
-def _on_core(number):
-    """This thread on a core of its own, where the process may use two: on one core the two would take turns by the scheduler's clock."""
-    cores = sorted(os.sched_getaffinity(0))
-    if number < 2 <= len(cores):
-        os.sched_setaffinity(0, {cores[number]})
-    try:
-        yield
-    finally:
-        os.sched_setaffinity(0, cores)
-
-
-def ping_pong(node, word):
+def ping_pong(node, word, seconds):
     """Samples of the word's round trips on the node's first rank, of none elsewhere. Collective over `node`, two ranks or more.
 
-    word : address of a word that is 0, the same on all of them
+    word : address of a word, the same on all of them
     """
     # compiled before they meet: nobody waits for the other's compiler
     ping(word, 0, np.empty(0, np.int64)) if node.rank == 0 else pong(word, 0)
@@ -136,12 +133,11 @@ def ping_pong(node, word):
         atomics.store(word, 0)
     node.barrier("the word of the ping-pong is there")
     durations, done = np.empty(TRIPS, np.int64), 0
-    late = atomics.now_ns() + _LONGEST_S * 1_000_000_000
-    with _on_core(node.rank):
-        if node.rank == 0:
-            done = ping(word, late, durations)
-        elif node.rank == 1:
-            pong(word, late)
+    late = atomics.now_ns() + int(seconds * 1e9)
+    if node.rank == 0:
+        done = ping(word, late, durations)
+    elif node.rank == 1:
+        pong(word, late + _LATER_NS)
     node.barrier("the ping-pong has ended")
     return Samples.of(durations[:done])
 

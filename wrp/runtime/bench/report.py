@@ -23,21 +23,18 @@ def figures(part, io_nbytes):
 
 
 def together(parts):
-    """All parts as one: samples merged, the longest time."""
+    """All parts as one: samples merged, the longest time; a part that is None doesn't count."""
+    parts = [part for part in parts if part]
     return {"samples": Samples.merged([part["samples"] for part in parts]), "done": sum(part["done"] for part in parts),
             "failed": sum(part["failed"] for part in parts), "elapsed_s": max(part["elapsed_s"] for part in parts)}
 
 
-def ratios(result):
-    """What the tasks cost against the plain machine, in the same run; only those that were measured."""
-    found, plain = {}, result["plain"]
-    p50 = result["together"]["latency_ns"]["p50"]
-    for name in ("ping_pong", "ping_pong_c") if p50 and result["test_case"] in ("latency", "bdev_task_alloc") else ():
-        if plain.get(f"{name}_ns"):
-            found[f"round_trip_to_{name}"] = p50 / plain[f"{name}_ns"]["p50"]
-    if "same_bytes_MB_per_s" in plain:
-        found[f"bdev_io_to_{plain['same_bytes']}"] = result["together"]["MB_per_s"] / plain["same_bytes_MB_per_s"]
-    return found
+def in_turn(parts):
+    """Parts of one rank, one after the other, as one; None of none."""
+    parts = [part for part in parts if part]
+    if not parts:
+        return None
+    return {**together(parts), "elapsed_s": sum(part["elapsed_s"] for part in parts)}
 
 
 def lines(result, verbose):

@@ -7,7 +7,7 @@ from wrp.comm import atomics
 from wrp.errors import OutOfSpace, StoreError, UsageError, WrpError
 from wrp.runtime import bdev
 from wrp.runtime import config as configs
-from wrp.runtime.bench import loops, ways
+from wrp.runtime.bench import loops, plain, ways
 from wrp.runtime.daemon import attach
 from wrp.runtime.runtime import Runtime
 
@@ -112,7 +112,7 @@ class Stage:
     def ways(self, pool):
         """A Way to the pool for each thread. Local."""
         if not self.is_attached:
-            return [ways.embedded(self._runtime, pool)] * self.options.threads
+            return [ways.embedded(self._runtime, pool) for _ in range(self.options.threads)]
         while len(self._more) < self.options.threads:
             self._more.append(attach(self.options.attach or None))
         module = "admin" if pool is self.admin else "bdev"
@@ -140,6 +140,18 @@ class Stage:
             yield self.segment.address + atomics.load(self.bdev._slot.params + bdev.BASE) + start if self.is_ram else start
         finally:
             self.bdev.call(bdev.FREE_BLOCKS, start, reply.values[1])
+
+    def moved(self, seconds):
+        """Samples of plain copies, or plain writes to the same place of the file, from a client's buffer. Local."""
+        fd = -1
+        with self.run_of_device() as target:
+            try:
+                if not self.is_ram:
+                    fd = os.open(self.device_path, os.O_RDWR | os.O_CLOEXEC)
+                return plain.moved(target, self.segment.address + self.buffer(0), self.options.io_size, fd, seconds)
+            finally:
+                if fd >= 0:
+                    os.close(fd)
 
     def word(self):
         """Address of a word that all ranks of the node know: the first one of a client's buffer. Collective over the node."""

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from wrp.runtime.asking import SPIN_LEAST_NS
 
 _PATIENCE_S = 30
@@ -17,16 +19,20 @@ class Way:
 
 
 def embedded(runtime, pool):
-    """The way of a rank of the runtime; any number of threads share it."""
+    """The way of one thread of a rank of the runtime."""
     node = runtime.node
-    return Way((node.address, pool._free, pool._lane, pool._driver, 0, 0, 0), _waits(node))
+    return Way((node.address, pool._free, pool._lane, pool._driver, 0, 0, 0), *_waits(node))
 
 
 def attached(attachment, pool):
     """The way of one thread with an attachment of its own: its queue has one producer."""
     base, state, lane, record, queue = pool._places
-    return Way((base, 0, lane, state, record, queue, attachment._records.popleft()), _waits(attachment), attachment)
+    waits, spin = _waits(attachment)
+    return Way((base, 0, lane, state, record, queue, attachment._records.popleft()), waits, (attachment, spin))
 
 
 def _waits(node):
-    return max(node.spin_ns, SPIN_LEAST_NS), int(min(node.timeout_s, _PATIENCE_S) * 1e9)
+    """(what `loops.trip` takes, the word that it needs)."""
+    least_ns = max(node.spin_ns, SPIN_LEAST_NS)
+    spin = np.array([least_ns], np.int64)
+    return (least_ns, int(min(node.timeout_s, _PATIENCE_S) * 1e9), spin.ctypes.data), spin

@@ -13,7 +13,7 @@ TASKS = 72              # tasks finished
 WAITS = 88              # steps that ended in a wait
 BUSY_NS = 96            # ns in steps that were traced
 CANCELLED, OVER_DUE = 104, 112      # tasks cancelled, tasks whose deadline was over
-LAST = 120              # when the last step or task ended (ns), 0 once the worker has rested
+LAST = 120              # when the last step or task ended (ns), with a minus once the worker has nothing to do
 HISTOGRAMS = 128
 _RING = -(-(HISTOGRAMS + histogram.METHODS * histogram.NBYTES) // 4096) * 4096
 
@@ -49,18 +49,30 @@ def meter_done(meter, task, offset, code, begin):
 
 
 @kernel
-def meter_begin(meter):
-    """When a step begins (ns), 0 while nothing is traced. Where it follows another one, when that ended: the clock is read once for both."""
+def meter_begin(meter, born):
+    """When a step begins (ns), 0 while nothing is traced. The clock isn't read for it where it follows another one, that is when that ended, or where
+    the worker was looking for a task that has just been handed over, at `born` (ns; 0: not so)."""
     if atomics.load(meter + TRACE) == 0:
         return 0
     last = atomics.load(meter + LAST)
-    return last if last else atomics.now_ns()
+    if last > 0:
+        return last
+    return max(born, -last) if born else atomics.now_ns()
 
 
 @kernel
 def meter_rest(meter):
-    """The worker has nothing to do: its next step begins when it begins."""
-    atomics.store(meter + LAST, 0)
+    """The worker has nothing to do."""
+    last = atomics.load(meter + LAST)
+    if last > 0:
+        atomics.store(meter + LAST, -last)
+
+
+@kernel
+def meter_woke(meter):
+    """The worker has slept: its next step begins now at the earliest."""
+    if atomics.load(meter + TRACE):
+        atomics.store(meter + LAST, atomics.now_ns())
 
 
 @kernel

@@ -2,6 +2,7 @@
 
 from wrp.comm.mailbox import Knocker, Mailboxes
 from wrp.comm.remote import RemoteWindow
+from wrp.comm.shipments import Shipments
 from wrp.runtime.postman.postman import Postman
 
 
@@ -15,7 +16,7 @@ class Post:
         self.window = RemoteWindow(ranks, node.segment)
         places = ranks.gather(node.layout.mail if ranks.local_rank == 0 else None, "where the mail of the nodes lies")
         offsets = [place for place in places if place is not None]
-        self.window.knocker = Knocker(self.window, ranks.rank, offsets)
+        self.window.knocker, self.window.shipments = Knocker(self.window, ranks.rank, offsets), Shipments(ranks, node.segment)
         self.postman = None
         if ranks.local_rank == 0:
             mail = Mailboxes(self.window, node.segment, offsets, ranks.size, config.get("networking.mailbox_depth"))

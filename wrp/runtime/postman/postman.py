@@ -34,6 +34,7 @@ class Postman:
 
     def __init__(self, node, window, mail, config, modules):
         self._node, self._window, self._mail, self._modules = node, window, mail, modules
+        self._shipments = window.shipments
         lane_offset = node.layout.lane(node.layout.postman)
         self._base, self._free, self._lane = node.address, node.address + node.layout.free, node.address + lane_offset
         buffer = node.segment.buffer
@@ -96,9 +97,14 @@ class Postman:
         self._look_early()
         self._meets.turn()
         worked |= self._joins.turn()
-        worked |= self._far.turn()
+        worked |= self._far.turn() | self._ship()
         self._mail.send()
         return worked
+
+    def _ship(self):
+        """Send bytes that others have asked for: True while some are on their way."""
+        self._shipments.serve()
+        return self._shipments.turn()
 
     def _look_quickly(self):
         """(whether anything was done, where letters are for Python) by the kernel, which stays while nothing here waits."""

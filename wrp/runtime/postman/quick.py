@@ -133,7 +133,7 @@ def _turn(quick):
     if bits:
         ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))       # on its way before MPI is called for others
     if _listen(quick):
-        bits |= WORKED
+        bits |= WORKED | PYTHON             # somebody waits for bytes, and may have asked that they be sent
     for number in range(atomics.load(quick + WAY_COUNT)):
         if way_comes(atomics.load(quick + WAYS) + number * WAY_NBYTES):
             bits |= _read(quick, number)
