@@ -1,7 +1,9 @@
-"""Eviction: blobs that files hold too give up their copy in ram when a put needs the room, oldest change first."""
+"""Eviction: blobs that files hold too give up their copy in ram when a put needs the room, oldest change first; by a caller's wish from any target."""
 
 from wrp.cte.moving import in_ram, is_spare
+from wrp.cte.organizing import tiers_of
 from wrp.cte.records import BLOB, RAM
+from wrp.cte.targetnumbers import is_durable
 
 _LEAST = 16                     # evict at least this fraction of the ram at a time, so that a scan is worth its price
 
@@ -23,3 +25,20 @@ class Eviction:
             if self._moves.down(record):
                 freed += sum(extent[2] for extent in record.extents if extent[0] == RAM)
         return freed > 0
+
+    def take_out(self, target, nbytes):
+        """Take blobs from a target to slower ones, those of the lowest score first and of those the ones not used for longest, until `nbytes` are free of them.
+
+        The bytes that are free of them. A blob that is viewed, or that no slower target has room for, stays. Raises StoreError when one can't be flushed.
+        """
+        numbers = [tier.number for tier in tiers_of(self._tiers)]
+        # what leaves a file that lasts has to lie in another one that does
+        slower = [number for number in numbers[numbers.index(target) + 1:] if is_durable(number) or not is_durable(target)] if target in numbers else ()
+        found = [record for record in self._catalog.scan(kind=BLOB) if any(extent[0] == target for extent in record.extents)] if slower else ()
+        freed = 0
+        for record in sorted(found, key=lambda record: (record.score, max(record.read, record.stamp))):
+            if freed >= nbytes:
+                break
+            if any(self._moves.to(record.name, number) for number in slower):
+                freed += sum(extent[2] for extent in record.extents if extent[0] == target)
+        return freed

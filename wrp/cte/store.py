@@ -35,7 +35,8 @@ class Store(Writing, Editing, Reading, Listing):
         self._edits = Edits(parts, self._changes)
         self._flush = Flush(parts, self._changes)
         self._moves = Moves(parts.catalog, parts.tiers, self._flush)
-        parts.tiers.make_room = Eviction(parts.catalog, parts.tiers, self._moves).run
+        self._eviction = Eviction(parts.catalog, parts.tiers, self._moves)
+        parts.tiers.make_room = self._eviction.run
         self._direct = Direct(parts.catalog, parts.tiers, self._changes) if parts.tiers.ram is not None else None
         self._noted = parts.catalog.noted
         self._organizing = Organizing.of(parts, self._moves)
@@ -139,6 +140,17 @@ class Store(Writing, Editing, Reading, Listing):
         if moved:
             self._noted.note(Op.MOVE_BLOB, tag, blob)
         return moved
+
+    def evict(self, target, nbytes):
+        """Take blobs of the lowest scores from a target of this node to slower ones until `nbytes` bytes are free of them: how many there are. Local.
+
+        No copy that is the last is given up; what is viewed, or finds no room, stays. UsageError for a target that there isn't.
+        """
+        self._writable()
+        number = self._tiers.number_of(target)
+        if number is None or nbytes < 0:
+            raise UsageError(f"{nbytes} bytes from target {target!r}: name one target by its name, and bytes from 0 on")
+        return self._eviction.take_out(number, nbytes)
 
     def organize(self):
         """Have the node's organizer look at the blobs now, on the first rank of a node; what it has done so far (Organized). Local.

@@ -8,6 +8,7 @@ from wrp.cte.client import codes, shapes
 from wrp.cte.client.codes import Refused
 from wrp.cte.client.directory import Directory
 from wrp.cte.client.future import DEPTH, THREADS, Later
+from wrp.cte.client.more import More
 from wrp.cte.client.results import Blobs, BlobState, Flushed, Tags, TargetState, Telemetry, TelemetryLog
 from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.routing import PoolQuery
@@ -16,7 +17,7 @@ REPLACE, PARTIAL = 1, 2         # flags of a put: the blob ends where the put en
 _KEEP = -1.0
 
 
-class Client:
+class Client(More):
     """Every call is local. Tags are given by id (UniqueId) or by name. `later` has the same calls as Futures.
 
     threads, depth : of `later`

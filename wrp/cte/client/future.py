@@ -64,7 +64,7 @@ class Later:
         self._turns = threading.BoundedSemaphore(depth)
 
     def __getattr__(self, name):
-        if name.startswith("_") or name in ("close", "later", "store"):
+        if name.startswith("_") or name in ("close", "deferred", "later", "store"):
             raise AttributeError(name)
         function = getattr(self._client, name)
         return lambda *args, **named: self._submit(name, function, args, named)

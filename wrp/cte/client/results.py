@@ -61,6 +61,13 @@ class TelemetryLog(NamedTuple):
     lost: int
 
 
+class Capacity(NamedTuple):
+    """Bytes of targets, and what is free of them."""
+
+    capacity: int
+    remaining: int
+
+
 class Flushed(NamedTuple):
     """What a flush made durable that wasn't before."""
 

@@ -58,6 +58,11 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         self._writable()
         return self._routes.change("move", tag, blob, target)
 
+    def evict(self, target, nbytes):
+        """As Store.evict: of this node."""
+        self._writable()
+        return self._here.evict(target, nbytes)
+
     def organize(self):
         """As Store.organize."""
         self._writable()

@@ -1,0 +1,94 @@
+"""Deferred puts: read before they are stored, stored many at once, bounded, with errors that stay."""
+
+import threading
+
+import pytest
+
+from wrp.errors import NoSuchTag, OutOfSpace, RangeError, UsageError, WaitTimeout
+
+MIB = 1 << 20
+
+
+def test_what_was_put_is_read_at_once_and_stored_at_the_end(client, tag):
+    with client.deferred() as puts:
+        for number in range(500):
+            puts.put_blob(tag, f"b{number % 100}", bytes([number % 251]) * 3000)
+            assert puts.get_blob(tag, f"b{number % 100}") == bytes([number % 251]) * 3000
+        assert puts.get_blob(tag, "b99", 10, 5) == bytes([499 % 251]) * 5
+        puts.await_puts()
+        assert all(client.get_blob(tag, f"b{number}") == bytes([(400 + number) % 251]) * 3000 for number in range(100))
+    puts.close()
+    with pytest.raises(UsageError, match="closed"):
+        puts.put_blob(tag, "b", b"x")
+
+
+def test_many_are_stored_by_one_call(client, tag, monkeypatch):
+    calls, held, original = [], threading.Event(), client.store.put_many
+
+    def counted(name, blobs, rows, score):
+        assert held.wait(20)
+        calls.append(len(blobs))
+        original(name, blobs, rows, score)
+    monkeypatch.setattr(client.store, "put_many", counted)
+    with client.deferred() as puts:
+        for number in range(200):
+            puts.put_blob(tag, f"b{number}", b"x" * 100, 0.5)
+        held.set()
+    assert sum(calls) == 200 and len(calls) <= 6 and max(calls) == 64
+    assert client.get_blob_score(tag, "b199") == 0.5
+
+
+def test_a_put_waits_for_room(client, tag, monkeypatch):
+    held, original = threading.Event(), client.store.put_many
+    monkeypatch.setattr(client.store, "put_many", lambda *args: held.wait(20) and original(*args))
+    puts = client.deferred(1000)
+    try:
+        puts.put_blob(tag, "a", b"a" * 600)
+        puts.await_space(400)
+        puts._timeout_s = 0.05
+        with pytest.raises(WaitTimeout, match="room for a put: 1 puts"):
+            puts.put_blob(tag, "b", b"b" * 600)
+        with pytest.raises(WaitTimeout, match="room for 600 bytes"):
+            puts.await_space(600)
+        with pytest.raises(OutOfSpace, match="more than the 1000 that may wait"):
+            puts.put_blob(tag, "c", b"c" * 1001)
+    finally:
+        puts._timeout_s = 20
+        held.set()
+        puts.put_blob(tag, "b", b"b" * 600)
+        puts.close()
+    assert client.get_blob(tag, "a") + client.get_blob(tag, "b") == b"a" * 600 + b"b" * 600
+
+
+def test_errors_stay_until_somebody_asks(open_client):
+    client = open_client(memory=True, ram="2m")
+    tag, puts = client.get_or_create_tag("t"), client.deferred()
+    for number in range(4):
+        puts.put_blob(tag, f"b{number}", bytes([number]) * MIB)
+    for _ in range(2):
+        with pytest.raises(OutOfSpace):
+            puts.await_puts()
+    stored = client.list_blobs(tag)
+    assert puts.error_count == 4 - len(stored) and {failed.blob for failed in puts.errors()} | set(stored) == {f"b{number}" for number in range(4)}
+    assert puts.error_count == 0 and stored and all(client.get_blob(tag, blob) == bytes([int(blob[1])]) * MIB for blob in stored)
+    client.del_blob(tag, stored[0])
+    puts.put_blob(tag, stored[0], b"small")
+    puts.close()
+    assert client.get_blob(tag, stored[0]) == b"small"
+
+
+def test_refusals(client, tag):
+    with client.deferred() as puts:
+        for args, error in ((("no", "b", b"x"), NoSuchTag), ((tag, "", b"x"), UsageError), ((tag, "b", b"x", 2.0), UsageError), ((tag, "b", 7), UsageError)):
+            with pytest.raises(error):
+                puts.put_blob(*args)
+        puts.put_blob(tag, "b", b"x")
+        with pytest.raises(RangeError):
+            puts.get_blob(tag, "b", 0, 5)
+    with pytest.raises(LookupError):
+        with client.deferred() as puts:
+            puts.put_blob(tag, "kept", b"x")
+            raise LookupError("an error of the block")
+    assert client.get_blob(tag, "kept") == b"x"
+    with pytest.raises(UsageError):
+        client.deferred(0)

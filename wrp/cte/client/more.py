@@ -1,0 +1,70 @@
+"""Calls that users of the reference's client miss there, by names that go with its own. What they do is said in wrp.cte.Store."""
+
+from wrp.cte.client.deferred import BUDGET, Deferred
+from wrp.cte.client.results import Capacity
+from wrp.cte.client.searching import Searching
+
+
+class More:
+    """See client.Client."""
+
+    store = _directory = _searching = None
+
+    def exists_tag(self, tag_name):
+        return self.store.exists(tag_name)
+
+    def exists_blob(self, tag_id, blob_name):
+        return self.store.exists(self._directory.name_of(tag_id), blob_name)
+
+    def list_blobs(self, tag_id, prefix=""):
+        """Names of the tag's blobs that begin with `prefix`, in natural order."""
+        return self.store.list(self._directory.name_of(tag_id), prefix)
+
+    def copy_blob(self, tag_id, blob_name, new_tag_id, new_blob_name):
+        """Store the bytes and the score of a blob under another name as well."""
+        self.store.copy(self._directory.name_of(tag_id), blob_name, self._directory.name_of(new_tag_id), new_blob_name)
+
+    def rename_blob(self, tag_id, blob_name, new_blob_name, new_tag_id=None):
+        """Give a blob another name, and another tag where one is given. Changed when the name is taken."""
+        self.store.rename(self._directory.name_of(tag_id), blob_name, new_blob_name, self._directory.name_of(new_tag_id) if new_tag_id is not None else None)
+
+    def snapshot_tag(self, tag_id, new_name):
+        """Store all blobs of a tag, as they are at one moment, in a new tag as well: its id."""
+        self.store.snapshot(self._directory.name_of(tag_id), new_name)
+        return self._directory.id_of(new_name)
+
+    def get_blob_generation(self, tag_id, blob_name):
+        """A number that grows with every change of the blob; 0: it isn't there."""
+        tag = self._directory.name_of(tag_id)
+        return self.store.info(tag, blob_name).stamp if self.store.exists(tag, blob_name) else 0
+
+    def put_blob_if(self, tag_id, blob_name, generation, data, score=1.0):
+        """Store a whole blob if it has this generation (0: isn't there); else Changed, and nothing has happened."""
+        self.store.put(self._directory.name_of(tag_id), blob_name, data, score=score, if_generation=generation)
+
+    def wait_blob(self, tag_id, blob_name, timeout_s=None):
+        """Wait until the blob is there: its size. WaitTimeout."""
+        return self.store.wait(self._directory.name_of(tag_id), blob_name, timeout_s).size
+
+    def get_residency(self, tag_id, blob_name, offset, size):
+        """True when the blob has all bytes of a range: what lies between what was put are zeros that are there."""
+        return 0 <= offset and 0 <= size and offset + size <= self.store.size(self._directory.name_of(tag_id), blob_name)
+
+    def get_capacity(self):
+        """Capacity of this node's targets together."""
+        targets = self.store.targets()
+        return Capacity(sum(target.capacity for target in targets), sum(target.remaining for target in targets))
+
+    def evict(self, target_name, nbytes):
+        """Take blobs of the lowest scores from a target of this node to slower ones until so many bytes are free of them: how many there are."""
+        return self.store.evict(target_name, nbytes)
+
+    def semantic_search(self, question, tag_regex=".*", blob_regex=".*", max_blobs=0):
+        """[Found(score, tag, blob)] of blobs that have words of the question, best first (BM25 over those whose names match as a whole)."""
+        if self._searching is None:
+            self._searching = Searching(self.store)
+        return self._searching.search(question, tag_regex, blob_regex, max_blobs)
+
+    def deferred(self, budget=BUDGET):
+        """A Deferred: puts that are taken at once and stored soon, at most `budget` bytes of them waiting; read back from there meanwhile."""
+        return Deferred(self, budget)
