@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import contextmanager
 
 import pytest
 
@@ -22,27 +23,36 @@ _FLOW = {"name": "shared", "permanent": ["keep"], "IO_Graph": [
     {"name": "reader", "input_stream": ["*"]}]}
 
 
-@pytest.fixture(scope="module")
-def nodes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("shared")
+@contextmanager
+def _sharing(folder, *options, **env):
+    """Servers of two nodes with two mounts of one folder."""
     (folder / "common").mkdir()
     mounted = []
     try:
         for node in range(2):
             (folder / f"data{node}").mkdir()
-            done = subprocess.run(["bindfs", folder / "common", folder / f"data{node}"], capture_output=True) if shutil.which("bindfs") else None
+            done = subprocess.run(["bindfs", *options, folder / "common", folder / f"data{node}"], capture_output=True) if shutil.which("bindfs") else None
             if done is None or done.returncode:
                 pytest.skip("bindfs can't mount a folder here")
             mounted.append(folder / f"data{node}")
-        found = Several(folder, _FLOW)
+        found = Several(folder, _FLOW, **env)
         found.hold(0, "writer")
         found.hold(1, "reader")
-        yield found
-        found.end()
-        assert sorted(os.listdir(folder / "common")) == ["keep"]
+        try:
+            yield found
+        finally:
+            found.end()
     finally:
         for path in mounted:
             subprocess.run(["fusermount", "-u", "-z", path], check=True)
+
+
+@pytest.fixture(scope="module")
+def nodes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("shared")
+    with _sharing(folder) as found:
+        yield found
+    assert sorted(os.listdir(folder / "common")) == ["keep"]
 
 
 def test_it_is_said(nodes):
@@ -75,6 +85,35 @@ def test_entries_that_both_nodes_make(nodes):
     assert nodes.run(0, "writer", "mkdir $CAPIO_DIR/d; for i in 1 2; do echo $i > $CAPIO_DIR/d/f$i; done")[0] == 0
     assert nodes.run(1, "writer", "for i in 3 4; do echo $i > $CAPIO_DIR/d/f$i; done; echo x > $CAPIO_DIR/keep")[0] == 0
     assert ended(read)[1] == b"1\n2\n3\n4\n"
+
+
+def _switches(process):
+    """How often the process has gone to sleep."""
+    with open(f"/proc/{process.pid}/status", encoding="ascii") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("voluntary_ctxt_switches"))
+
+
+def _lagging_read(nodes):
+    """A reader whose node shows of a file, for a time, only what it held when it was seen first."""
+    wrote = nodes.start(0, "writer", "exec 3> $CAPIO_DIR/n; echo first >&3; sleep 1; echo last >&3")
+    read = nodes.start(1, "reader", ["cat", nodes.dir(1) / "n"])
+    assert read.stdout.readline() == b"first\n" and ended(wrote)[0] == 0
+    return read
+
+
+def test_a_reader_whose_file_system_is_late_sleeps(tmp_path):
+    with _sharing(tmp_path, "-o", "attr_timeout=4,entry_timeout=4") as nodes:
+        read = _lagging_read(nodes)
+        before = _switches(read)
+        time.sleep(1)
+        assert read.poll() is None and _switches(read) - before < 50
+        assert ended(read)[:2] == (0, b"last\n")
+
+
+def test_a_file_system_that_is_too_late_is_named(tmp_path):
+    with _sharing(tmp_path, "-o", "attr_timeout=600,entry_timeout=600", CAPIO_SILENT_S="2") as nodes:
+        code, out, said = ended(_lagging_read(nodes))
+        assert code == 1 and out == b"" and "bytes or more on the node where it is written, of which 6 are seen here after 2 s" in said
 
 
 def test_servers_on_one_machine_are_refused(tmp_path):

@@ -5,7 +5,7 @@ import os
 import time
 
 from wrp.capio.language.plan import NO_UPDATE
-from wrp.capio.nodes import housing, names
+from wrp.capio.nodes import housing, lagging, names
 from wrp.capio.nodes.receiving import Receiver
 from wrp.capio.nodes.sending import Sender
 from wrp.capio.rules import actions, events
@@ -49,6 +49,7 @@ class Nodes:
         self._collecting, self._numbers = {}, itertools.count(1)
         self._desk.nodes, self.is_shared, self._late = self, links.is_shared, {}
         self.housing = housing.Housing(links, self._desk, self._sender, self._receiver, self._path, self._name)
+        self._lagging = lagging.Lagging(links.silent_s)
         if self.node:
             self._desk.machine = Far(self)
 
@@ -219,7 +220,18 @@ class Nodes:
             if self.is_all_here(path, action.size) or not os.path.lexists(path):
                 del self._late[path]
                 self._desk.committed(action)
-        return bool(self._late)
+        self._lagging.look(time.monotonic())
+        return bool(self._late or self._lagging)
+
+    def holds(self, connection, request, action, reply):
+        """True for a reader in a shared directory who may have more, or all, of what another node has made, which isn't seen here yet: it is answered later."""
+        is_directory = bool(request.path2)
+        wanted = action.size if action.is_final else request.a
+        if not self.is_shared or request.path in self._desk.own or is_directory and action.is_final or lagging.there(request.path, is_directory) >= wanted:
+            return False
+        self._lagging.hold(connection, request, wanted, reply, time.monotonic())
+        self._desk.look_soon(time.monotonic())
+        return True
 
     def joins(self, path):
         """A process here is about to make something in a folder that another node may have made, of which the kernel didn't tell here."""

@@ -65,14 +65,10 @@ class Desk:
         self.account.waited(asked.connection.step, request.path, time.monotonic() - asked.since)
         if request.op == wire.WRITE:
             self._write(asked.connection, request)
-        elif (action.is_final and not self._is_late(request, action)) or request.op == wire.STAT:
-            asked.connection.send()
-        else:
-            asked.connection.send(self._stream(request))
-
-    def _is_late(self, request, action):
-        """True for a file of another node, in a directory that the nodes share, whose last bytes aren't seen here yet."""
-        return self.nodes is not None and request.op == wire.MORE and not self.nodes.is_all_here(request.path, action.size)
+            return
+        reply = wire.Reply() if action.is_final or request.op == wire.STAT else self._stream(request)
+        if self.nodes is None or request.op != wire.MORE or not self.nodes.holds(asked.connection, request, action, reply):
+            asked.connection.send(reply)
 
     def _stream(self, request):
         """The reply that lets a program read while the file grows, or list while the directory fills."""
