@@ -62,7 +62,9 @@ def over_nodes(args, ranks):
         raise UsageError("--linger is for one node: the servers of several end with capio stop, or their job")
     from wrp.capio.nodes.links import Links     # numpy and MPI, which one node doesn't want
     from wrp.capio.nodes.sharing import is_shared
-    shared = is_shared(ranks, settings.capio_dir(args.dir))
+    with ranks.agreed("CAPIO_DIR"):
+        directory = settings.capio_dir(args.dir)
+    shared = is_shared(ranks, directory)
     links = Links(ranks, settings.silent_s())
     links.is_shared = shared
     if shared and ranks.rank == 0:

@@ -2,6 +2,7 @@
 
 import os
 import secrets
+from contextlib import suppress
 
 from wrp.capio.server.watch import Watch
 from wrp.errors import UsageError
@@ -14,11 +15,7 @@ def is_shared(ranks, directory):
     or where the kernel tells several servers of one change, as it does on one machine."""
     own = f"{_PREFIX}{ranks.rank}-{secrets.token_hex(8)}"
     try:
-        os.mkdir(os.path.join(directory, own))
-    except OSError as error:
-        raise UsageError(f"CAPIO_DIR: nothing can be made in {directory}: {error.strerror}") from error
-    try:
-        names = ranks.gather(own, "folders that show whether CAPIO_DIR is shared")
+        names = ranks.gather_of(lambda: _made(directory, own), "folders that show whether CAPIO_DIR is shared")
         seen = [name for name in names if os.path.isdir(os.path.join(directory, name))]
         all_seen = ranks.gather(seen, "what each server sees of them")
         shared = [len(found) == len(names) for found in all_seen]
@@ -29,7 +26,16 @@ def is_shared(ranks, directory):
         return all(shared)
     finally:
         ranks.barrier("folders that show whether CAPIO_DIR is shared")
-        os.rmdir(os.path.join(directory, own))
+        with suppress(FileNotFoundError):
+            os.rmdir(os.path.join(directory, own))
+
+
+def _made(directory, name):
+    try:
+        os.mkdir(os.path.join(directory, name))
+    except OSError as error:
+        raise UsageError(f"CAPIO_DIR: nothing can be made in {directory}: {error.strerror}") from error
+    return name
 
 
 def _refuse_one_kernel(ranks, folder):
