@@ -142,6 +142,42 @@ def test_a_handler_that_was_there_is_there_again(file):
         signal.signal(signal.SIGBUS, before if before is not None else signal.SIG_DFL)
 
 
+def test_ctrl_c_leaves_the_handler_that_was_there(file):
+    """At whatever moment it comes."""
+    before, heard, interrupts = signal.getsignal(signal.SIGBUS), [], 0
+    signal.signal(signal.SIGBUS, lambda *_: heard.append(1))
+    stop = threading.Event()
+
+    def interrupt():
+        while not stop.wait(0.003):
+            os.kill(os.getpid(), signal.SIGINT)
+
+    thread = threading.Thread(target=interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt), cached._made.standing():
+            raise KeyboardInterrupt
+        thread.start()
+        end = time.monotonic() + 30
+        while interrupts < 40 and time.monotonic() < end:
+            try:
+                while True:
+                    taken(file[0], 0, SIZES)
+            except KeyboardInterrupt:
+                interrupts += 1
+    finally:
+        while thread.is_alive():
+            try:
+                stop.set()
+                thread.join()
+            except KeyboardInterrupt:
+                pass
+    try:
+        os.kill(os.getpid(), signal.SIGBUS)
+        assert heard == [1] and interrupts == 40 and taken(file[0], 0, SIZES)[0] == len(SIZES)
+    finally:
+        signal.signal(signal.SIGBUS, before if before is not None else signal.SIG_DFL)
+
+
 def test_one_thread_at_a_time(file):
     with cached._lock:
         assert taken(file[0], 0, [10])[0] == 0

@@ -202,6 +202,21 @@ def test_the_thread_looks_by_itself_survives_errors_and_ends(store, monkeypatch)
     assert driver.organized.looks == looks
 
 
+def test_a_look_that_fails_loses_nothing(store, monkeypatch):
+    """The organizer hears of what was put before it the next time, and of what has gone."""
+    driver = organizing(store, "lru")
+    store.put("t", "gone", b"x")
+    driver.look()
+    store.put("t", "a", b"x"), store.delete("t", "gone")
+    for part in ("_closer", "_seen"):
+        with monkeypatch.context() as patched:
+            patched.setattr(driver._glances, part, lambda *_: (_ for _ in ()).throw(OSError("no catalog today")))
+            with pytest.raises(OSError):
+                driver.look()
+    driver.look()
+    assert list(driver._known) == ["t\0a"] and driver.organized.looks == 2
+
+
 def until(reached):
     end = time.monotonic() + 10
     while not reached():

@@ -171,6 +171,35 @@ def test_a_silent_node_gets_its_space_back_when_it_answers_again(tmp_path):
 
 
 @needs_mpirun
+def test_a_flush_fails_while_a_node_that_owes_is_silent_and_keeps_what_is_owed(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 0.5}\n")
+    done = job(2, 1, f"""
+    store = Store.open({str(tmp_path / "store")!r}, ranks)
+    blob = next(f"b{{n}}" for n in range(1000) if home_of("t", f"b{{n}}", 2) == 1)
+    pids = ranks.gather(os.getpid(), "pids")
+    if ranks.rank == 0:
+        store.put("t", blob, b"owed")
+        os.kill(pids[1], signal.SIGSTOP)
+        time.sleep(0.1)
+        for _ in range(2):
+            try:
+                store.flush()
+                print("no error")
+            except WaitTimeout as error:
+                print("said:", error)
+        os.kill(pids[1], signal.SIGCONT)
+        store.flush()
+        print("flushed", flush=True)
+        os.kill(pids[1], signal.SIGKILL)
+    time.sleep(20)
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode and done.stdout.count("said: rank 0 waited for node 1 on") == 2 and "flushed" in done.stdout, done.stdout + done.stderr
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert [store.get(tag, blob) for tag, blob in store.blobs("t")] == [b"owed"]
+
+
+@needs_mpirun
 def test_what_is_on_two_nodes_is_read_without_a_silent_home(tmp_path):
     """Every put that has returned, in its last state; what was deleted isn't there. Changes, which need the home, say who is silent."""
     conf = tmp_path / "conf.yaml"

@@ -9,7 +9,7 @@ from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.nodes.homes import home_of
 from wrp.cte.targetnumbers import node_of
-from wrp.errors import Changed, Corrupt, OutOfSpace
+from wrp.errors import Changed, Corrupt, OutOfSpace, StoreError
 from wrp.runtime.config import load
 
 pytestmark = pytest.mark.mpi
@@ -109,6 +109,28 @@ def test_files_of_neighbours_outlast_the_job(opened, shared_folder):
         ranks.barrier("all have looked")
         if ranks.rank == 0:
             store.destroy("t")
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder):
+    """The put is refused with its reason, and nothing of it is left anywhere."""
+    ranks = world()
+    with opened(shared_folder, ram="4m") as store:
+        def failing():
+            raise StoreError("no disk today")
+        synced, store._net.calls["sync"] = store._net.calls["sync"], failing
+        ranks.barrier("nobody can sync for others")
+        if ranks.rank == 0:
+            first, second = homed(1, ranks.nodes, 2)
+            store.put("t", first, data(0, 12 * MIB))
+            with pytest.raises(StoreError, match="no disk today"):
+                store.put("t", second, data(1, 12 * MIB))
+            assert store.list("t") == [first]
+            store.destroy("t")
+        ranks.barrier("refused")
+        store._net.calls["sync"] = synced
         store.flush_all()
         assert_all_space_is_free(store, ranks)
         ranks.barrier("all have looked")

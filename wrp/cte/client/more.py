@@ -8,7 +8,7 @@ from wrp.cte.client.searching import Searching
 class More:
     """See client.Client."""
 
-    store = _directory = _searching = None
+    _directory = _searching = None
 
     def exists_tag(self, tag_name):
         return self.store.exists(tag_name)
