@@ -33,6 +33,11 @@ class Layout:
         """Number of the postman's lane."""
         return self.lane_count - 1
 
+    @property
+    def joining(self):
+        """Number of the lane where tasks become one: the postman's, or where there is none that of the first rank's Python worker."""
+        return self.postman if self.mail else 1
+
     def kind(self, lane):
         """What serves a lane, by its number: jitted, python or postman."""
         if self.mail and lane == self.postman:

@@ -87,13 +87,13 @@ class Pool:
         node = self._node
         first, count = query.resolved(self.containers, node.number, node.count)
         at, shard = self.containers.place(first)
-        if count == 1 and at == node.number and (node.count == 1 or not query.joins):
+        if count == 1 and at == node.number and not query.joins:
             return self._turned(self._slot.number + shard, node.table.slot(self._slot.number + shard).lane, None)
-        if node.count == 1:
+        if node.count == 1 and not query.joins:
             return Several(self, [self.towards(PoolQuery.direct_id(container)) for container in range(first, first + count)])
         word = pack(self._slot.number, first, count, query.net_timeout_s, query.joins)
         join = (query.numbers[1], (*query.numbers, -1)[2]) if query.joins else None
-        return self._turned(word, node.layout.postman, join)
+        return self._turned(word, node.layout.joining, join)
 
     def _turned(self, number, lane, join):
         """This pool towards another lane."""
@@ -327,7 +327,7 @@ class Pool:
 
     def _worker(self):
         if is_far(self.number):
-            return f"the postman of this node (process {atomics.load(self._lane + lanes.PID)}), for containers on other nodes,"
+            return f"what brings tasks to other nodes, and together, on this one (process {atomics.load(self._lane + lanes.PID)})"
         return f"the worker of rank {atomics.load(self._lane + lanes.RANK)} (process {atomics.load(self._lane + lanes.PID)})"
 
     def __repr__(self):

@@ -7,8 +7,10 @@ import time
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.runtime import lanes, tasks
+from wrp.runtime.joining import Joining
 from wrp.runtime.lanes import lane_next, lane_poll
 from wrp.runtime.meter import block
+from wrp.runtime.routing.address import is_far
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.coroutines import Cancelled, DeadlineOver, enter
 from wrp.runtime.waiting.loop import Job, Loop
@@ -39,11 +41,13 @@ def python_finish(context, offset, code, v0, v1, v2, v3):
 
 
 class PythonLoop(Loop):
-    """Serves the tasks of pools whose module is a Python class. `containers`: object by the pool's slot."""
+    """Serves the tasks of pools whose module is a Python class. `containers`: object by the pool's slot; `modules`: class by the pool's
+    slot, where tasks become one here."""
 
-    def __init__(self, node, context, containers):
+    def __init__(self, node, context, containers, modules=None):
         super().__init__(node, context)
         self._containers, self._jobs = containers, {}
+        self._joining = None if modules is None else Joining(self, node, modules)
 
     def __call__(self):
         enter(self)
@@ -57,10 +61,11 @@ class PythonLoop(Loop):
 
     def _turn(self):
         """Take up what can go on, then one new task; False when the worker is to end."""
+        due = 0 if self._joining is None else self._joining.turn()
         if self.take_up():
             offset = lane_poll(self._lane)
         else:
-            offset = lane_next(self._lane, 0, self.next_due)
+            offset = lane_next(self._lane, 0, min(due, self.next_due) or due or self.next_due)
         if offset >= 0:
             self._start(offset)
             return True
@@ -74,7 +79,9 @@ class PythonLoop(Loop):
             return
         at = offset // 8
         words = self._words[at:at + _HEAD].tolist()
-        if words[_CANCEL]:
+        if is_far(words[_POOL]):
+            self._joining.start(offset, words, tuple(self._words[(offset + tasks.LOCALS) // 8:][:2].tolist()))
+        elif words[_CANCEL]:
             self._finish(offset, tasks.CANCELLED)
         elif words[_DUE] and time.monotonic_ns() >= words[_DUE]:
             self._finish(offset, tasks.DEADLINE)
@@ -159,6 +166,8 @@ class PythonLoop(Loop):
             self._finish(job.offset, 0, value)
 
     def _cancel_task(self, offset):
+        if self._joining is not None:
+            self._joining.cancel(offset)
         job = self._jobs.get(offset)
         if job is not None and self._words[offset // 8 + _CANCEL]:
             self.cancel(job, Cancelled("the task was cancelled"))
@@ -168,6 +177,8 @@ class PythonLoop(Loop):
         for _ in range(_CANCELS):
             for job in list(self._jobs.values()):
                 self.cancel(job, Cancelled("the runtime is being closed"))
+            if self._joining is not None:
+                self._joining.end_all()
             while self._ready:
                 self.step(*self._ready.popleft())
         for job in list(self._jobs.values()):

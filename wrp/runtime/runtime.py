@@ -216,8 +216,9 @@ class Runtime:
         first = 2 * node.ranks.rank
         jitted, python = (Context(node, first + number, self._handlers, node.address + layout.meter(first + number)) for number in (0, 1))
         jitted[FDS] = self._fds.ctypes.data
+        joins = self._post is None and first == 0
         workers = [Worker(node, "wrp-worker", first, JittedLoop(node, jitted)),
-                   Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers))]
+                   Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers, self._modules if joins else None))]
         if self._post is not None and node.ranks.rank == 0:
             self._post.postman.serve_inline(jitted.address, first, self._shorts)
             workers.append(Worker(node, "wrp-postman", layout.postman, self._post.postman))

@@ -16,6 +16,7 @@ from wrp.runtime import bdev
 from wrp.runtime.daemon import attach
 from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon.view import View
+from wrp.runtime.routing import PoolQuery
 
 MIB = 1 << 20
 
@@ -37,6 +38,14 @@ def test_pool_is_made_by_the_daemon_and_found_by_the_next_process(attached, daem
     with attach(daemon.name, 10) as other:
         assert other.pool("ram::asked").id == pool.id
         assert other.pool("ram::asked", "bdev").call(bdev.GET_STATS).values[0] == 4 * MIB
+
+
+def test_tasks_of_two_processes_become_one(attached, daemon):
+    query = PoolQuery.many_to_one(0, key=1, window_ns=10**9)
+    with attach(daemon.name, 10) as other:
+        pools = attached.pool("ram::joined", "bdev", capacity=MIB), other.pool("ram::joined")
+        replies = [future.wait() for future in [pool.submit(bdev.ALLOCATE_BLOCKS, 4096, query=query) for pool in pools]]
+    assert replies[0] == replies[1] and replies[0].values[:2] == (0, 8192)        # one run of the sum
 
 
 def test_refusals_of_the_daemon_come_as_errors(attached):

@@ -70,7 +70,7 @@ class Reaper:
                 continue
             atomics.store(task + tasks.CANCEL, 1)
             word, layout = atomics.load(task + tasks.POOL), self._node.layout
-            lane = layout.postman if is_far(word) else self._node.table.slot(word).lane
+            lane = layout.joining if is_far(word) else self._node.table.slot(word).lane
             if not lanes.lane_push(base + layout.lane(lane), offset + 1):
                 atomics.store(task + tasks.CANCEL, 0)       # the next sweep tries again
 

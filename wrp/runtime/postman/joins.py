@@ -1,13 +1,17 @@
-"""Joins: tasks of several nodes that become one, in the node of their container. Runs nothing itself.
+"""Joins: tasks that become one, in the node of their container, wherever they come from. Runs nothing itself.
 
 Contributions are counted by the node that they come from: a second one of the same node replaces nothing and releases nobody.
 It stays for the next round where all nodes are awaited.
 """
 
+import logging
 import time
 from functools import partial
 
 from wrp.runtime.tasks import CANCELLED, DEADLINE
+
+FAILED = 99
+_log = logging.getLogger("wrp.runtime")
 
 
 def combined(cls, method, rows):
@@ -38,6 +42,11 @@ class Joins:
         """True when no task waits for others."""
         return not self._rounds
 
+    @property
+    def next_ns(self):
+        """When a clock is to be looked at next (ns), 0: never."""
+        return min((due for name, gathering in self._rounds.items() for due in gathering.dues(name[-1][1])), default=0)
+
     def turn(self):
         """Look at clocks: True if something began."""
         began = False
@@ -53,7 +62,12 @@ class Joins:
         if not taken:
             return False
         first = taken[0].work
-        args = combined(gathering.cls, first.method, [each.work.args for each in taken])
+        try:
+            args = combined(gathering.cls, first.method, [each.work.args for each in taken])
+        except Exception:
+            _log.exception("%d tasks of method %d can't become one", len(taken), first.method)
+            _release(taken, FAILED, ())
+            return True
         self._run(first._replace(args=args, join=None, due_ns=0), partial(_release, taken))
         return True
 
@@ -77,6 +91,10 @@ class _Gathering:
             if each.work.due_ns and now >= each.work.due_ns:
                 each.end(DEADLINE, ())
         self.come = [each for each in self.come if not each.is_over]
+
+    def dues(self, window_ns):
+        """When something ends (ns): the window, deadlines."""
+        return [each.work.due_ns for each in self.come if each.work.due_ns] + ([self.opened_ns + window_ns] if window_ns >= 0 else [])
 
     def round(self, window_ns):
         """The contributions that become one now, taken out; [] while others are awaited."""
