@@ -182,6 +182,17 @@ def test_a_context_compresses_and_says_what_came_of_it(client, tag):
     assert (context.actual_original_size, context.actual_compressed_size) == (5, 5)
 
 
+def test_a_context_says_how_long_the_bytes_are_to_last(client, tag):
+    for context, target in ((Context(), 0), (Context(min_persistence_level=1), 1), (Context(persistence_target=2), 1), (Context(persistence_target=0), 0)):
+        client.put_blob(tag, "b", 0, None, bytes(100), context=context)
+        assert {block[0] for block in client.get_blob_info(tag, "b").blocks} == {target}
+    with pytest.raises(OutOfSpace, match="no tier that fits"):
+        client.put_blob(tag, "b", 0, None, bytes(100), context=Context(persistence_target=1))
+    for wrong in (Context(min_persistence_level=3), Context(persistence_target=-2), Context(min_persistence_level=2, persistence_target=0)):
+        with pytest.raises(UsageError):
+            client.put_blob(tag, "b", 0, None, bytes(100), context=wrong)
+
+
 def test_the_tag_wrapper(client):
     tag = Tag("t", client)
     tag.put_blob("b", b"0123", score=0.5)

@@ -84,7 +84,10 @@ def test_a_persistence_that_is_asked_for(opened, tmp_path):
         assert place(store, level) == [where]
     store.put("t", "temporary", b"x" * 100_000, min_persistence="temporary")
     assert place(store, "temporary")[0] in (f"{tmp_path}/scratch", "data") and store.get("t", "temporary") == b"x" * 100_000
-    for wrong in ({"min_persistence": "eternal"}, {"min_persistence": "long_term", "offset": 1}, {"min_persistence": "long_term", "compression": "zlib"}):
+    for level, where in (("volatile", "ram::fast"), ("temporary", f"{tmp_path}/scratch"), ("long_term", "data")):
+        store.put("t", f"only {level}", b"x" * 100_000, min_persistence=f"only {level}")
+        assert place(store, f"only {level}") == [where]
+    for wrong in ({"min_persistence": "eternal"}, {"min_persistence": "only"}, {"min_persistence": "long_term", "offset": 1}, {"min_persistence": "long_term", "compression": "zlib"}):
         with pytest.raises(UsageError):
             store.put("t", "x", b"x", **wrong)
     store.close()

@@ -7,7 +7,7 @@ from wrp.cte.changes import check_generation
 from wrp.cte.records import full_name
 from wrp.cte.reservation import Reservation
 from wrp.cte.targets import Wish
-from wrp.cte.targets.wanted import LEVELS
+from wrp.cte.targets.wanted import wish_of
 from wrp.errors import UsageError
 
 
@@ -22,7 +22,8 @@ class Writing(Calls):
 
         compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back
         if_generation : Changed, and nothing has happened, unless the blob's `stamp` is this one (0: it isn't there)
-        min_persistence : "volatile", "temporary" or "long_term": a whole blob goes to such targets only; not with a compression or an offset
+        min_persistence : "volatile", "temporary" or "long_term": a whole blob goes to such targets, or better ones, only; "only volatile" and so on: to just such
+                          ones; not with a compression or an offset
         """
         self._writable()
         if not 0 <= score <= 1:
@@ -36,15 +37,14 @@ class Writing(Calls):
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
         if offset is None:
-            extents = pieces.write(self._tiers, view, wish=Wish(score, LEVELS.index(min_persistence)))
+            extents = pieces.write(self._tiers, view, wish=wish_of(score, min_persistence))
             self._changes.publish(tag, blob, extents, len(view), score, None, if_generation)
         elif not self._changes.modify(tag, blob, view, offset, score, if_generation):
             self._modify_framed(tag, blob, view, offset, score, None, if_generation)
         return None
 
     def _check_persistence(self, level, offset, compression):
-        if level not in LEVELS:
-            raise UsageError(f"min_persistence {level!r} is none of {', '.join(LEVELS)}")
+        wish_of(1.0, level)
         if offset is not None or compression is not None or self._parts.framing is not None:
             raise UsageError("min_persistence is for whole blobs that are stored as they are: leave out offset and compression")
 

@@ -119,7 +119,7 @@ class Client(More):
         start = None if offset == 0 and not flags & PARTIAL else offset
         if start is not None and flags & REPLACE:
             view, start = self._with_head(tag, blob_name, offset, view), None
-        outcome = self.store.put(tag, blob_name, view, start, score, compression)
+        outcome = self.store.put(tag, blob_name, view, start, score, compression, None, context.persistence() if context is not None else "volatile")
         if start is not None and score != self.store.score(tag, blob_name):
             self.store.score(tag, blob_name, score)
         if context is not None:

@@ -2,13 +2,16 @@
 
 from dataclasses import dataclass
 
+from wrp.cte.targets.wanted import LEVELS, ONLY
+from wrp.errors import UsageError
+
 
 @dataclass
 class Context:
     """dynamic_compress: 0 off, 1 with compress_lib (the reference's number), 2 as samples say; compress_preset: 1 to 3 (see compression.md).
 
-    The fields from `actual_original_size` on are filled in by the put. The reference's other fields (traces, consumer node,
-    placement by persistence) have no counterpart here.
+    min_persistence_level, persistence_target: a whole blob goes to targets of at least, or of just, this level (0 volatile, 1 temporary, 2 long_term; -1: any)
+    The fields from `actual_original_size` on are filled in by the put. The reference's other fields (traces, consumer node) have no counterpart here.
     """
 
     dynamic_compress: int = 0
@@ -17,6 +20,8 @@ class Context:
     target_psnr: float = 0.0
     max_performance: bool = False
     data_type: str = None
+    min_persistence_level: int = 0
+    persistence_target: int = -1
     actual_original_size: int = 0
     actual_compressed_size: int = 0
     actual_compression_ratio: float = 1.0
@@ -31,6 +36,13 @@ class Context:
 
         return Compression.from_context(self.dynamic_compress, self.compress_lib, self.compress_preset, self.target_psnr, self.max_performance,
                                         self.data_type)
+
+    def persistence(self):
+        """`min_persistence` of a put. UsageError for levels that there aren't."""
+        level, exact = self.min_persistence_level, self.persistence_target
+        if not 0 <= level < len(LEVELS) or not -1 <= exact < len(LEVELS) or 0 <= exact < level:
+            raise UsageError(f"min_persistence_level {level} and persistence_target {exact}: levels are 0 to 2, and a target of -1 (any) or at least the first")
+        return LEVELS[level] if exact < 0 else ONLY + LEVELS[exact]
 
     def fill(self, nbytes, outcome):
         """What a put of `nbytes` bytes has come to; `outcome`: codecs.Outcome, None where the put compressed nothing."""

@@ -12,16 +12,17 @@ _SAME_EVERY_TIME = ("max_bw", "cost")       # their orders don't depend on how o
 
 
 class Wish(NamedTuple):
-    """Where bytes are wanted: by the score of their blob, on targets of at least this persistence, or on one target only."""
+    """Where bytes are wanted: by the score of their blob, on targets of at least this persistence, or on one target only, or of `exact` persistence only."""
 
     score: float = 1.0
     persistence: int = VOLATILE
     target: int = None
+    exact: int = -1
 
     @property
     def wants_any(self):
         """True when only the score says where."""
-        return self.target is None and self.persistence == VOLATILE
+        return self.target is None and self.persistence == VOLATILE and self.exact < 0
 
 
 class Placing:
@@ -42,8 +43,9 @@ class Placing:
     def order(self, nbytes, wish, durable):
         """Numbers of the targets that may take the bytes, best first; those that seem to be full last."""
         least = LONG_TERM if durable else wish.persistence
-        fitting = [target for target in self.targets if target.persistence >= least and wish.target in (None, target.number)]
-        found = self._policy.order(Request(nbytes, wish.score, least), self._now(fitting, nbytes))
+        fitting = [target for target in self.targets if target.persistence >= least and wish.target in (None, target.number)
+                   and wish.exact in (-1, target.persistence)]
+        found = self._policy.order(Request(nbytes, wish.score, least, wish.exact), self._now(fitting, nbytes))
         return found + [target.number for target in fitting if target.number not in found]
 
     def _now(self, targets, nbytes):

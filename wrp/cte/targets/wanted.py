@@ -4,11 +4,22 @@ import os
 from typing import NamedTuple
 
 from wrp.cte.placement.contract import LONG_TERM, VOLATILE
+from wrp.cte.targets.placing import Wish
 from wrp.cte.targets.speed import most_mbps
 from wrp.errors import ConfigError, UsageError
 
 LEVELS = ("volatile", "temporary", "long_term")
+ONLY = "only "                  # before a level: targets of just this one
 KINDS = ("ram", "file", "noop", "gpu")
+
+
+def wish_of(score, persistence):
+    """The Wish of a put: of a level at least, or of "only LEVEL". UsageError for another text."""
+    level = persistence.removeprefix(ONLY)
+    if level not in LEVELS:
+        raise UsageError(f"min_persistence {persistence!r} is none of {', '.join(LEVELS)}, or of these after {ONLY!r}")
+    number = LEVELS.index(level)
+    return Wish(score, exact=number) if persistence.startswith(ONLY) else Wish(score, number)
 
 
 class Wanted(NamedTuple):

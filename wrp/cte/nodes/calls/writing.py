@@ -6,7 +6,7 @@ from wrp.cte.nodes.many import put_many
 from wrp.cte.nodes.wire import INLINE
 from wrp.cte.reservation import Reservation
 from wrp.cte.targets import Wish
-from wrp.cte.targets.wanted import LEVELS
+from wrp.cte.targets.wanted import wish_of
 from wrp.errors import OutOfSpace, UsageError
 
 
@@ -25,7 +25,9 @@ class NodesWriting(NodesCalls):
         try:
             outcome = self._put_at(home, tag, blob, data, offset, score, compression, if_generation, min_persistence)
         except OutOfSpace:
-            lasts = min_persistence == "volatile" or self._parts.folder is not None
+            # a neighbour's ram is volatile, its files last
+            lasts = min_persistence in ("volatile", "only volatile" if self._parts.folder is None else "only long_term") \
+                or not min_persistence.startswith("only") and self._parts.folder is not None
             if offset is not None or compression is not None or self._parts.framing is not None or not lasts:
                 raise
             extents = self._routes.net.lent(home, pieces.bytes_of(data))
@@ -43,7 +45,7 @@ class NodesWriting(NodesCalls):
 
             config = Compression.of(compression).get_config()
             return Outcome(*self._routes.change_at(home, "put", tag, blob, self._sent(home, data), offset, score, config, if_generation, min_persistence))
-        data = self._sent(home, data, Wish(score, LEVELS.index(min_persistence)))
+        data = self._sent(home, data, wish_of(score, min_persistence))
         return self._routes.change_at(home, "put", tag, blob, data, offset, score, None, if_generation, min_persistence)
 
     def _sent(self, home, data, wish=Wish()):
