@@ -19,13 +19,14 @@ _FLOW = {"name": "apart", "IO_Graph": [
     {"name": "reader", "input_stream": ["*"]}]}
 
 
-def test_bytes_between_isolated_nodes(tmp_path):
+@pytest.mark.parametrize("transport", ["tcp", "mpi"])
+def test_bytes_between_isolated_nodes(tmp_path, transport):
     try:
         nodes = Nodes(2, tmp_path)
     except NoNamespaces as why:
         pytest.skip(str(why))
     try:
-        servers = nodes.start(1, make_folders(tmp_path, 2, _FLOW))
+        servers = nodes.start(1, make_folders(tmp_path, 2, _FLOW), {"CAPIO_TRANSPORT": transport})
 
         def program(node, step, command):
             env = dict(os.environ, CAPIO_DIR=str(tmp_path / f"data{node}"), WRP_SHM_DIR=str(tmp_path / f"shm{node}"), CAPIO_WORKFLOW_NAME="apart",

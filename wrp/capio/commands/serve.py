@@ -63,9 +63,9 @@ def over_nodes(args, ranks):
     from wrp.capio.nodes.links import Links     # numpy and MPI, which one node doesn't want
     from wrp.capio.nodes.sharing import is_shared
     with ranks.agreed("CAPIO_DIR"):
-        directory = settings.capio_dir(args.dir)
+        directory, transport = settings.capio_dir(args.dir), settings.transport()
     shared = is_shared(ranks, directory)
-    links = Links(ranks, settings.silent_s())
+    links = Links(ranks, settings.silent_s(), transport)
     links.is_shared = shared
     if shared and ranks.rank == 0:
         settings.say("all nodes have one CAPIO_DIR: files are read where they are, no bytes are moved")

@@ -7,6 +7,7 @@ from wrp.capio import language
 from wrp.capio.server.place import DEFAULT_WORKFLOW
 from wrp.errors import UsageError
 
+TRANSPORTS = ("auto", "tcp", "mpi")
 WITHOUT_MEANING = {
     "CAPIO_CACHE_LINES": "bytes go through the page cache, there are no lines",
     "CAPIO_CACHE_LINE_SIZE": "bytes go through the page cache, there are no lines",
@@ -55,6 +56,14 @@ def silent_s(environ=os.environ):
         return float(environ.get("CAPIO_SILENT_S") or 15)
     except ValueError:
         raise UsageError(f"CAPIO_SILENT_S: {environ['CAPIO_SILENT_S']} isn't a number of seconds") from None
+
+
+def transport(environ=os.environ):
+    """How the bytes of files go from node to node (CAPIO_TRANSPORT)."""
+    found = environ.get("CAPIO_TRANSPORT") or "auto"
+    if found not in TRANSPORTS:
+        raise UsageError(f"CAPIO_TRANSPORT: {found} isn't one of {', '.join(TRANSPORTS)}")
+    return found
 
 
 def workflow_of(config, directory, prefix=None, name=None):

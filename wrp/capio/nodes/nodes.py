@@ -242,8 +242,11 @@ class Nodes:
     def _fetch_here(self, node, at, name, to, is_complete):
         self._send(self._path(name), to, is_complete)
 
-    def _begin(self, node, at, number, name, mode):
-        self._make(self._path(name), (node, number), mode)
+    def _begin(self, node, at, number, name, mode, is_streamed):
+        self._make(self._path(name), (node, number), mode, is_streamed)
+
+    def _confirmed(self, node, at, number):
+        self._sender.confirmed(number)
 
     def _entry_here(self, node, at, name):
         path = self._path(name)
@@ -256,10 +259,10 @@ class Nodes:
         if not os.path.isdir(path):
             self._make(f"{path}/", None, 0)
 
-    def _make(self, path, key, mode):
+    def _make(self, path, key, mode, is_streamed=False):
         """Make a copy; what is made for it is written down before, so that it goes with the run."""
         if os.path.lexists(path) and not self._receiver.has(path):
-            self._lose(path, key, f"another file of this name lies on {self.links.host(self.node)}: remove it")
+            self._lose(path, key, is_streamed, f"another file of this name lies on {self.links.host(self.node)}: remove it")
             return
         try:
             for folder in self._receiver.missing(path):
@@ -267,15 +270,15 @@ class Nodes:
                 self._receiver.make_folder(folder)
             if not path.endswith("/"):
                 self._desk.is_copy(path)
-                self._receiver.begin(path, key, mode)
+                self._receiver.begin(path, key, mode, is_streamed)
                 if key is not None:
                     self.housing.begins(path)
         except OSError as error:
-            self._lose(path, key, f"it can't be written there: {error.strerror}")
+            self._lose(path, key, is_streamed, f"it can't be written there: {error.strerror}")
 
-    def _lose(self, path, key, why):
+    def _lose(self, path, key, is_streamed, why):
         if key is not None:
-            self._receiver.refuse(key)      # its pieces come all the same
+            self._receiver.refuse(key, is_streamed)         # it comes all the same
         self._tell(events.CopyLost(path, self.node, why, at=time.monotonic()))
 
     def _came_here(self, node, at, copy, found):
@@ -293,7 +296,7 @@ class Nodes:
 
     def _renamed(self, node, at, source, name):
         if source:
-            self._sender.renamed(self._path(source), self._path(name))
+            self._sender.renamed(self._path(source), self._path(name), name)
             self._receiver.renamed(self._path(source), self._path(name))
             self.housing.renamed(self._path(source), self._path(name))
 
@@ -375,7 +378,7 @@ class Nodes:
         self._receiver.close()
 
 
-_TAKE = {"event": Nodes._event, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
+_TAKE = {"event": Nodes._event, "confirmed": Nodes._confirmed, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
          "begin": Nodes._begin, "entry": Nodes._entry_here, "folder": Nodes._folder_here, "came": Nodes._came_here, "renamed": Nodes._renamed,
          "tell": Nodes._say, "told": Nodes._told,
          **{what: lambda nodes, node, at, *more, take=take: take(nodes.housing, node, *more) for what, take in housing.TAKE.items()},

@@ -1,28 +1,37 @@
-"""Copies of other nodes' files on this node: a thread writes what comes into real files below CAPIO_DIR."""
+"""Copies of other nodes' files on this node: real files below CAPIO_DIR. A thread writes what comes in pieces into them; what comes by a stream its own thread."""
 
 import os
 import queue
 import threading
 from dataclasses import dataclass
 
+from wrp.capio.nodes.streaming import Incoming
+
 
 @dataclass
 class Copy:
-    """A copy. `key`: (node, number) of its sending, or None for an entry of a directory whose bytes nobody has asked for."""
+    """A copy. `key`: (node, number) of its sending, or None for an entry of a directory whose bytes nobody has asked for.
+    `has_failed`: it can't be written, or isn't wanted; `is_fresh`: its file may have bytes of another one."""
 
     path: str
     key: tuple | None = None
     file: int = -1
     is_whole: bool = False
+    has_failed: bool = False
+    is_streamed: bool = False
+    is_fresh: bool = False
 
 
 class Receiver:
-    """Writes copies. `arrived(copy, nbytes)` is told in the thread; everything else is of the server's thread."""
+    """Writes copies. `arrived(copy, nbytes)` is told in the threads; everything else is of the server's thread."""
 
     def __init__(self, links, arrived):
         self._links, self._arrived = links, arrived
         self._by_path, self._queue = {}, queue.SimpleQueue()
+        self._streamed, self._known, self._is_closing = {}, threading.Condition(), False
         links.on_piece = self._take
+        if links.streams is not None:
+            links.streams.listen(Incoming(self, lambda node, number: links.send(node, "confirmed", number)).hear)
         self._thread = threading.Thread(target=self._run, name="capio-receiver", daemon=True)
         self._thread.start()
 
@@ -54,7 +63,7 @@ class Receiver:
         self._by_path[path] = Copy(path, is_whole=True)
         os.mkdir(path)
 
-    def begin(self, path, key, mode):
+    def begin(self, path, key, mode, is_streamed=False):
         """A file is coming; without a `key` it is made empty, for its name alone. Raises OSError."""
         before = self._by_path.setdefault(path, Copy(path))
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode | 0o200)
@@ -62,13 +71,74 @@ class Receiver:
             os.close(file)
             return
         if before.key is not None and not before.is_whole:
-            self.refuse(before.key)     # of a file that had the name before
-        copy = self._by_path[path] = Copy(path, key, file)
-        self._queue.put(("begin", copy))
+            self.refuse(before.key, before.is_streamed)     # of a file that had the name before, or by a stream that has broken
+        copy = self._by_path[path] = Copy(path, key, file, is_streamed=is_streamed, is_fresh=before.key != key)
+        if is_streamed:
+            self._arrived(copy, 0)
+            with self._known:
+                self._streamed[key] = copy
+                self._known.notify_all()
+        else:
+            self._queue.put(("begin", copy))
 
-    def refuse(self, key):
+    def refuse(self, key, is_streamed=False):
         """Nothing is made of what comes with this key."""
-        self._queue.put(("refuse", key))
+        if is_streamed:
+            with self._known:
+                self._streamed.setdefault(key, Copy("", key)).has_failed = True
+                self._known.notify_all()
+        else:
+            self._queue.put(("refuse", key))
+
+    # the threads of streams
+
+    def streamed(self, key):
+        """The Copy that comes with this key, once the server's thread has begun it. ConnectionError at the end."""
+        with self._known:
+            self._known.wait_for(lambda: self._is_closing or key in self._streamed)
+            if self._is_closing:
+                raise ConnectionAbortedError("nobody wants it any more")
+            copy = self._streamed[key]
+        self._empty(copy)
+        return copy
+
+    def _empty(self, copy):
+        """What the name had before is gone, now that all that came for it is written."""
+        if copy.is_fresh and not copy.has_failed:
+            copy.is_fresh = False
+            try:
+                os.ftruncate(copy.file, 0)
+            except OSError as error:
+                self.fails(copy, error)
+
+    def has_grown(self, copy, nbytes):
+        """So many bytes of a copy are here."""
+        if not copy.has_failed:
+            self._arrived(copy, nbytes)
+
+    def fails(self, copy, error):
+        """It can't be written."""
+        copy.has_failed = True
+        self._arrived(copy, error)
+
+    def is_whole(self, key, copy, nbytes):
+        """All of it has come."""
+        with self._known:
+            self._streamed.pop(key, None)
+        self._finish(copy, nbytes)
+
+    def _finish(self, copy, nbytes):
+        file, copy.file = copy.file, -1
+        try:
+            if not copy.has_failed:
+                os.ftruncate(file, nbytes)
+        except OSError as error:
+            self.fails(copy, error)
+        if file >= 0:
+            os.close(file)
+        if not copy.has_failed:
+            copy.is_whole = True
+            self._arrived(copy, nbytes)
 
     def renamed(self, source, path):
         """The file has another name where it was made."""
@@ -81,12 +151,14 @@ class Receiver:
         """The name is gone here; True when it was a copy's."""
         return self._by_path.pop(path, None) is not None
 
+    # the thread of pieces
+
     def _run(self):
         by_key, early, refused = {}, {}, set()
         for what, *more in iter(self._queue.get, None):
             if what == "begin":
                 by_key[more[0].key] = more[0]
-                os.ftruncate(more[0].file, 0)
+                self._empty(more[0])
                 self._arrived(more[0], 0)
                 for waited in early.pop(more[0].key, ()):
                     self._handle(by_key, *waited)
@@ -110,24 +182,28 @@ class Receiver:
     def _handle(self, by_key, what, key, *more):
         copy = by_key[key]
         if what == "whole":
-            os.ftruncate(copy.file, more[0])
-            os.close(copy.file)
-            copy.file, copy.is_whole = -1, True
             del by_key[key]
-            self._arrived(copy, more[0])
+            self._finish(copy, more[0])
             return
-        offset, nbytes, buffer = more
+        (offset, nbytes, buffer), done = more, 0
         try:
-            os.pwrite(copy.file, buffer[:nbytes], offset)
-            self._arrived(copy, offset + nbytes)
+            while done < nbytes and not copy.has_failed:        # the last bytes that there is room for are written without an error
+                done += os.pwrite(copy.file, buffer[done:nbytes], offset + done)
+            self.has_grown(copy, offset + nbytes)
         except OSError as error:
-            self._arrived(copy, error)
+            self.fails(copy, error)
         finally:
             self._links.give_back(buffer)
 
     def close(self):
         self._queue.put(None)
+        with self._known:
+            self._is_closing = True
+            self._known.notify_all()
+        if self._links.streams is not None:
+            self._links.streams.close()
         self._thread.join()
-        for copy in self._by_path.values():
+        for copy in (*self._by_path.values(), *self._streamed.values()):
             if copy.file >= 0:
                 os.close(copy.file)
+                copy.file = -1

@@ -1,27 +1,34 @@
-"""Files of this node that other nodes read: a thread sends each, piece by piece, as it grows, and its end when it is complete."""
+"""Files of this node that other nodes read: each goes as it grows, and its end when it is complete; by streams, or piece by piece in a thread.
+
+In pieces goes what may still change after it was written, because of which a checksum of what was sent is kept, and everything where there are no streams.
+"""
 
 import os
 import threading
 from dataclasses import dataclass, field
 
 from wrp.capio.nodes.links import PIECE
+from wrp.capio.nodes.streaming import Outgoing
 from wrp.comm.checksum import crc32
 
 
 @dataclass
 class Sending:
-    """A file on its way to a node. `size`: its bytes once it is complete; `sums`: {offset: (bytes, checksum)} of what was sent while it may
-    still change."""
+    """A file on its way to a node. `name`: the node's; `size`: its bytes once it is complete; `sums`: {offset: (bytes, checksum)} of what was sent
+    while it may still change; `is_told`: its end has gone into a stream, and it stays until that is confirmed."""
 
     number: int
     path: str
+    name: str
     node: int
     file: int
     keeps_sums: bool
+    is_streamed: bool
     sent: int = 0
     size: int | None = None
     sums: dict = field(default_factory=dict)
     is_checked: bool = False
+    is_told: bool = False
 
 
 class Sender:
@@ -30,24 +37,42 @@ class Sender:
     def __init__(self, links):
         self._links, self._all, self._last = links, [], 0
         self.whole = {}                 # number of a sending: os.stat_result of its file when that was complete
+        self._ways, self._lost_ways = {}, set()         # {node: Outgoing}; nodes where streams don't lead, or not any more
         self._lock, self._more, self._is_ending = threading.Lock(), links.slot_is_free, False
         self._thread = threading.Thread(target=self._run, name="capio-sender", daemon=True)
         self._thread.start()
 
-    def begin(self, path, name, node, is_updated, size=None):
+    def begin(self, path, name, node, is_updated):
         """Send a file to a node, where it is called `name`; returns the number of the sending. `is_updated`: what is written may be changed until the file is
         complete. Raises OSError."""
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        self._last += 1
-        self._links.send(node, "begin", self._last, name, os.fstat(file).st_mode & 0o777)
         with self._lock:
-            self._all.append(Sending(self._last, path, node, file, is_updated, size=size))
+            self._last += 1
+            sending = Sending(self._last, path, name, node, file, is_updated, not is_updated and self._leads(node))
+            self._announce(sending)
+            self._all.append(sending)
+        self._ring()
+        return sending.number
+
+    def _announce(self, sending):
+        self._links.send(sending.node, "begin", sending.number, sending.name, os.fstat(sending.file).st_mode & 0o777, sending.is_streamed)
+
+    def _leads(self, node):
+        """True when there is a stream to the node, as far as one knows."""
+        if self._links.streams is None or node in self._lost_ways:
+            return False
+        if node not in self._ways:
+            self._ways[node] = Outgoing(node, self, self._links.streams)
+        return True
+
+    def _ring(self):
         self._more.set()
-        return self._last
+        for way in self._ways.values():
+            way.ring()
 
     def grown(self):
         """Some file has more."""
-        self._more.set()
+        self._ring()
 
     def completed(self, path):
         """The file is complete."""
@@ -56,26 +81,50 @@ class Sender:
                 if sending.path == path:
                     self.whole[sending.number] = os.fstat(sending.file)
                     sending.size = self.whole[sending.number].st_size
-        self._more.set()
+        self._ring()
 
-    def renamed(self, source, path):
+    def renamed(self, source, path, name):
         with self._lock:
             for sending in self._all:
                 if sending.path == source:
-                    sending.path = path
+                    sending.path, sending.name = path, name
+
+    def confirmed(self, number):
+        """All that went into a stream with this number has come out."""
+        with self._lock:
+            at = next((at for at, sending in enumerate(self._all) if sending.number == number and sending.is_streamed), None)
+            if at is not None:
+                os.close(self._all.pop(at).file)
 
     def lost(self, node):
         """Nothing goes to this node any more."""
         with self._lock:
+            self._lost_ways.add(node)
             gone = [sending for sending in self._all if sending.node == node]
             self._all = [sending for sending in self._all if sending.node != node]
+        if node in self._ways:
+            self._ways[node].hang_up()
         for sending in gone:
             os.close(sending.file)
 
-    def paths(self):
-        """Paths of what is on its way."""
+    # the threads of streams
+
+    def streamed(self, node):
+        """What has to go to this node by a stream."""
         with self._lock:
-            return {sending.path for sending in self._all}
+            return [sending for sending in self._all if sending.node == node and sending.is_streamed and not sending.is_told]
+
+    def falls_back(self, node):
+        """There is no stream to this node, or none any more: what isn't known to have arrived begins again, in pieces."""
+        with self._lock:
+            self._lost_ways.add(node)
+            for sending in self._all:
+                if sending.node == node and sending.is_streamed:
+                    sending.sent, sending.is_streamed, sending.is_told = 0, False, False
+                    self._announce(sending)
+        self._more.set()
+
+    # the thread of pieces
 
     def _run(self):
         while not self._is_ending:
@@ -85,7 +134,7 @@ class Sender:
             while moved and not self._is_ending:
                 moved = False
                 with self._lock:
-                    round_ = list(self._all)
+                    round_ = [sending for sending in self._all if not sending.is_streamed]
                 for sending in round_:
                     moved |= self._step(sending)
 
@@ -142,6 +191,8 @@ class Sender:
         self._is_ending = True
         self._more.set()
         self._thread.join()
+        for way in self._ways.values():
+            way.close()
         for sending in self._all:
             os.close(sending.file)
         self._all = []
