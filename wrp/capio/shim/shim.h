@@ -64,7 +64,7 @@ void capio_beside(const char *name, char out[PATH_MAX]);       /* the path of a 
 
 /* table.c: what the shim knows of descriptors and of files being written */
 enum kind { NOTHING = 0, READING, WRITING, FOLDER };
-struct capio_fd { int slot; unsigned char kind; unsigned generation; char *path; int64_t nbytes, waited_ns; };
+struct capio_fd { int slot; unsigned char kind; unsigned generation; char *path; int64_t nbytes, waited_ns, woke_ns; };
 #define CAPIO_FDS 4096
 extern struct capio_fd capio_fds[CAPIO_FDS];
 static inline struct capio_fd *capio_of(int fd) { return (unsigned)fd < CAPIO_FDS && unlikely(capio_fds[fd].kind) ? &capio_fds[fd] : NULL; }
