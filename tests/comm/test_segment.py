@@ -145,6 +145,20 @@ def test_formats_and_attaches_in_any_memory():
         Segment(memory[:-8], memory.ctypes.data, create=False)
 
 
+def test_memory_that_is_alone_is_the_child_s_copy(fork):
+    with Segment.alone(_NBYTES) as made:
+        offset, _ = made.place("a", 8)
+        made.reserve(offset, 8)
+        word = np.frombuffer(made.buffer, dtype=np.int64, count=1, offset=offset)
+        word[0] = 5
+
+        def change():
+            assert word[0] == 5
+            word[0] = 6
+        assert fork(change).join() == 0 and word[0] == 5
+        del word
+
+
 def test_views_outlive_close():
     made = Segment.private(_NBYTES)
     offset, _ = made.place("a", 8)

@@ -75,8 +75,10 @@ def test_between_blobs_the_file_has_zeros(open_store, folder):
     assert found == b"".join(bytes([number]) * 1000 + bytes(3096) for number in range(3))
 
 
-@pytest.mark.parametrize("call, which", [("pwrite", 1), ("pwrite", 2), ("fdatasync", 1), ("fdatasync", 2)])
-def test_what_fails_changes_nothing(open_store, monkeypatch, call, which):
+@pytest.mark.parametrize("call, which, carried", [("pwrite", 1, 0), ("pwrite", 2, 0), ("fdatasync", 1, 0), ("fdatasync", 2, 0),
+                                                 ("pwrite", 1, 1 << 20), ("pwrite", 2, 1 << 20), ("fdatasync", 1, 1 << 20)])
+def test_what_fails_changes_nothing(open_store, monkeypatch, call, which, carried):
+    monkeypatch.setattr("wrp.cte.opening._CARRIED", carried)
     store = open_store()
     for turn in range(2):
         for number in range(50):
@@ -94,7 +96,7 @@ def test_what_fails_changes_nothing(open_store, monkeypatch, call, which):
     monkeypatch.setattr(os, call, failing)
     with pytest.raises(StoreError):
         store.flush()
-    monkeypatch.undo()
+    monkeypatch.setattr(os, call, original)
     assert dirty(store) == names and [target.remaining for target in store.targets()] == before
     store.flush()
     assert not dirty(store)

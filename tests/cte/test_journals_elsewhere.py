@@ -54,10 +54,10 @@ def test_they_lie_there_and_are_found_without_the_configuration(opened, tmp_path
         if place:
             with opened("", write=False) as store:          # a reader moves nothing
                 assert found(store) == expected
-            assert journals(folder) and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == 4
+            assert journals(folder) and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == 5
     with opened("") as store:
         assert found(store) == expected
-    assert sorted(os.listdir(tmp_path)) == ["conf.yaml", "store"] and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == 2
+    assert sorted(os.listdir(tmp_path)) == ["conf.yaml", "store"] and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == 5
 
 
 @pytest.mark.parametrize("step", ["write_snapshot", "_drop", "_leave_logs"])

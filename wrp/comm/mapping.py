@@ -1,4 +1,4 @@
-"""Mapped shared memory: an anonymous mapping, or one of a file with a name; no header, no layout (see segment.py)."""
+"""Mapped memory: an anonymous mapping, shared or not, or one of a file with a name; no header, no layout (see segment.py)."""
 import contextlib
 import fcntl
 import mmap
@@ -11,22 +11,27 @@ from wrp.comm.lock import is_alive
 from wrp.errors import OutOfSpace, StoreBusy, StoreError
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)     # has a name in Python since 3.11
+_LARGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
 class Mapping:
     """`nbytes` of shared memory: the mmap `memory` at `address`; `fd` is the mapped file's descriptor or None.
 
+    alone : not shared, but this process's own, with large pages where the kernel has some to give: it rarely has for shared memory
     `close` unmaps, closes `fd` and, where this process made the file `path`, removes it.
     """
 
-    def __init__(self, nbytes, fd=None, path=None):
+    def __init__(self, nbytes, fd=None, path=None, alone=False):
         self.fd, self._path, self._pid = fd, path, os.getpid()
         try:
-            self.memory = mmap.mmap(-1 if fd is None else fd, nbytes, flags=mmap.MAP_SHARED | _NO_RESERVE)
+            self.memory = mmap.mmap(-1 if fd is None else fd, nbytes, flags=(mmap.MAP_PRIVATE if alone else mmap.MAP_SHARED) | _NO_RESERVE)
         except (OSError, ValueError, OverflowError) as error:
             raise OutOfSpace(f"Cannot map {nbytes} bytes of shared memory ({error}); ask for less, or look at the limits of "
                              "this process (ulimit -v).") from error
         self.address = np.frombuffer(self.memory, dtype=np.uint8).__array_interface__["data"][0]
+        if alone and _LARGE_PAGES is not None:
+            with contextlib.suppress(OSError):      # a kernel without them
+                self.memory.madvise(_LARGE_PAGES)
 
     def hide(self):
         """Remove the name, if this process made it: nobody finds the memory any more, it stays for those that have it."""

@@ -1,8 +1,8 @@
 """A segment: one run of shared memory of a node, with a header that names its regions.
 
-Its memory comes from an anonymous mapping that forked children share (`private`), from a named file in the user's folder
-of shared memory (`named`), or from an MPI shared-memory window (`window`). All of them begin as zeros that no page backs:
-`reserve` a region before writing to it, or a full /dev/shm ends the process.
+Its memory comes from an anonymous mapping that forked children share (`private`), from one that is this process's alone (`alone`),
+from a named file in the user's folder of shared memory (`named`), or from an MPI shared-memory window (`window`). All of them begin
+as zeros that no page backs: `reserve` a region before writing to it, or a full /dev/shm ends the process.
 """
 import os
 from contextlib import contextmanager
@@ -63,6 +63,12 @@ class Segment:
         """A segment for this process and the children that it forks."""
         _check_nbytes(nbytes)
         return cls._of(mapping.Mapping(nbytes), create=True)
+
+    @classmethod
+    def alone(cls, nbytes):
+        """A segment for this process and nobody else: a child that it forks has a copy of what lies there at that moment."""
+        _check_nbytes(nbytes)
+        return cls._of(mapping.Mapping(nbytes, alone=True), create=True)
 
     @classmethod
     def named(cls, name, nbytes=None, create=False):

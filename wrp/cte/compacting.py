@@ -1,11 +1,17 @@
 """When a rank's journal has grown long: it is written anew with what counts of it. What the journals promise stays the same at every moment."""
 
+from wrp.errors import WrpError
+
 
 def compact(parts):
     """Shorten the journal of this rank if it is longer than performance.transaction_log_capacity. Local; not inside `flushing`."""
     if not parts.journal.is_long:
         return
     with parts.catalog.flushing():          # no other rank of the node is between a record and its journal
+        try:
+            parts.sync()                    # bytes that the journal holds
+        except WrpError:
+            return                          # it grows on, and the next opening writes them to their places
         parts.journal.shorten(lambda removals: _needed(parts, removals))
 
 

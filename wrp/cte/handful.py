@@ -1,4 +1,6 @@
-"""Handfuls: dirty small blobs of ram are flushed many at once, with one write, one sync and one entry of the journal. The others: flush.py.
+"""Handfuls: dirty small blobs of ram are flushed many at once, with one write and one entry of the journal. The others: flush.py.
+
+Few bytes stand in that entry, too, and the journal's sync is the only one; see folder/carried.py.
 
 The steps are those of flush.py, but a record promises its copy before that is written; until it is settled the blob is dirty, and of one that
 is dirty nobody reads what its record promises. A blob that isn't small when its turn comes is left to flush.py.
@@ -7,6 +9,7 @@ is dirty nobody reads what its record promises. A blob that isn't small when its
 import numpy as np
 
 from wrp.comm.atomics import load
+from wrp.cte.folder.carried import pack
 from wrp.cte.layout import DIRTY_COUNT, FULL, UNBACKED
 from wrp.cte.records import RAM, plain_of, unpack_all
 from wrp.cte.small import ALIGN, IMAGE_NBYTES, OTHER, TAKEN, WORDS, small_list, small_promise, small_settle
@@ -65,14 +68,23 @@ class Handfuls:
             if changes:
                 self._tiers.write(target, offset, self._buffer[:used])
                 self._tiers.counters.note(target, True, used)
-                self._parts.sync()
-                self._parts.journal.append({"put": changes, "order": order})
+                self._write_down({"put": changes, "order": order}, rows, target, offset)
         except Exception:
             # after any other exception the promises stay, and the next flush settles them
             for record, durable in _records(rows, target, images):
                 self._settle(record, record, {durable})
             raise
         return self._settled(rows, target, images)
+
+    def _write_down(self, change, rows, target, offset):
+        """The journal has the change, and the bytes, which are written already, are durable when it returns."""
+        taken = [(place - offset, nbytes) for _, _, _, nbytes, _, place, state in rows.tolist() if state == TAKEN]
+        if self._parts.carries(target, sum(nbytes for _, nbytes in taken)):
+            change["bytes"] = [pack(self._buffer[place:place + nbytes].tobytes()) for place, nbytes in taken]
+        else:
+            self._parts.sync()
+            self._parts.is_begun = True
+        self._parts.journal.append(change)
 
     def _promise(self, rows, nbytes, target, offset, images):
         """Copy the blobs into the buffer, and let their records name the places: (bytes of the buffer, the order of what the journal will say).

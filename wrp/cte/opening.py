@@ -1,6 +1,7 @@
 """Opening and closing a store: the folder on rank 0, the runtime on every rank, the catalog on every node. All collective."""
 
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,9 +18,11 @@ from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
 from wrp.cte.tiers import Tiers
-from wrp.errors import ConfigError, UsageError
+from wrp.errors import ConfigError, UsageError, WrpError
 from wrp.runtime.config import load
 from wrp.runtime.runtime import Runtime
+
+_CARRIED = 64 << 10             # for more bytes a second sync costs less than writing them twice
 
 
 @dataclass
@@ -38,6 +41,7 @@ class Parts:
     made: object = None                             # a made.Made, on the rank whose opening may have made the folder
     copies: object = None                           # the nodes.copies.Copies of a job of several nodes with targets.replicas
     failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
+    is_begun: bool = False                          # small blobs of this rank were synced in their file: it is there for good, and the journal may carry more
 
     @property
     def is_spread(self):
@@ -46,12 +50,25 @@ class Parts:
 
     def sync(self):
         """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`."""
-        if self.config.get("performance.fsync_mode") == "durable":
-            self.tiers.sync()
+        if self.is_durable:
+            try:
+                self.tiers.sync()
+            except BaseException:
+                # the kernel takes what it couldn't write for written from now on: what the journal holds is needed at the next opening
+                self.journal.is_kept = True
+                raise
+
+    @property
+    def is_durable(self):
+        return self.config.get("performance.fsync_mode") == "durable"
+
+    def carries(self, target, nbytes):
+        """Whether so many bytes of a data file go into the journal, too, which alone is synced then. Nobody else may need to see the file meanwhile."""
+        return (self.is_begun and nbytes <= _CARRIED and self.ranks.nodes == 1 and self.folder.place(target - 1) is None and self.is_durable)
 
     def begin_sync(self, extents):
         """The storage begins with bytes in files, for which a `sync` will wait."""
-        if self.config.get("performance.fsync_mode") == "durable":
+        if self.is_durable:
             for target, offset, nbytes, _ in extents:
                 if is_durable(target):
                     begin_sync(self.tiers.device(target).descriptor, offset, nbytes)
@@ -66,6 +83,9 @@ class Parts:
         """Collective: let go of everything, the folder's lock last. `undo`: a new folder in which nothing was kept goes away."""
         # a rank's own journal: the first one may not see its name yet, where the folder is another machine's
         begun = self.ranks.gather(self.journal is not None and self.journal.is_begun, "every rank has finished with the store")
+        if self.is_begun and not undo:
+            with suppress(WrpError):        # the next opening finds it in the journal
+                self.sync()
         self._local_close()
         self.runtime.close()
         self.catalog.close()
@@ -173,10 +193,10 @@ def _open_folder(parts, path):
             parts.made = made
             if made is not None:
                 made.keep(folder)
-            shared = (folder.header, [to_plain(record) for record in found.values()])
-    header, known = ranks.share(shared, "the records of the store")
+            shared = (folder.header, folder.astray, [to_plain(record) for record in found.values()])
+    header, astray, known = ranks.share(shared, "the records of the store")
     with ranks.agreed(f"joining store {folder.path}"):
-        folder.member(header)
+        folder.member(header, astray)
         if parts.write:
             parts.journal = Journal(folder.journal_path(ranks.rank), parts.config.get("performance.fsync_mode") == "durable",
                                     parts.config.get("performance.transaction_log_capacity"))

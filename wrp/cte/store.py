@@ -1,5 +1,8 @@
 """The blob store as its users see it: opened, flushed, closed, its tiers. What is done with blobs is in calls/, batches of all ranks in batch.py."""
 
+import os
+import weakref
+
 from wrp.cte import opening
 from wrp.cte.adding import add
 from wrp.cte.batch import Batch
@@ -19,6 +22,8 @@ from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
 
 __all__ = ["BlobInfo", "Store", "TargetInfo"]
+
+_alone = weakref.WeakSet()      # stores whose memory a forked child doesn't share
 
 
 class Store(Writing, Editing, Reading, Listing):
@@ -44,6 +49,8 @@ class Store(Writing, Editing, Reading, Listing):
         self._watch = Watch.of(parts)
         self.ranks, self.config = parts.ranks, parts.config
         self.folder = parts.folder.path if parts.folder else None
+        if parts.runtime.is_alone:
+            _alone.add(self)
 
     @classmethod
     def open(cls, folder=None, ranks=None, config=None, write=True, key=None):
@@ -188,7 +195,7 @@ class Store(Writing, Editing, Reading, Listing):
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
         self._parts = None
-        self._catalog = self._tiers = self._direct = self._edits = self._noted = _Closed()
+        self._catalog = self._tiers = self._direct = self._edits = self._noted = _Closed(self._gone)
 
     def __enter__(self):
         return self
@@ -211,5 +218,19 @@ class Store(Writing, Editing, Reading, Listing):
 class _Closed:
     """In place of the parts of a store that was closed."""
 
+    def __init__(self, gone):
+        self._gone = gone
+
     def __getattr__(self, name):
-        raise UsageError("the store was closed")
+        raise UsageError(self._gone)
+
+
+def _in_child():
+    """The views that somebody has stay what they were; everything else would be about a copy that nobody else sees."""
+    for store in list(_alone):
+        store._gone = ("this process was forked by the one that opened the store, which has its memory for itself: open a store of its own here, "
+                       "attach both to a daemon, or start ranks with mpirun")
+        store._let_go()
+
+
+os.register_at_fork(after_in_child=_in_child)

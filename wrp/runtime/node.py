@@ -30,6 +30,7 @@ class Node:
         self.segment = _segment(ranks, config, counts, make_segment or _of_job)
         self.address = self.segment.address
         self.is_open, self.driver = True, 0
+        self._is_forked, self.is_alone = False, ranks.size == 1 and make_segment is None
         layout = None
         with ranks.agreed("laying out the runtime's segment"):
             if ranks.rank == 0:
@@ -38,9 +39,16 @@ class Node:
         self.table = PoolTable(self.address + self.layout.pools, self.timeout_s)
 
     def check_open(self):
-        """UsageError once the runtime was closed: its memory is gone."""
+        """UsageError once the runtime was closed: its memory is gone; and in a child that was forked by a process that has its node alone."""
+        if self._is_forked:
+            raise UsageError("this process was forked by the one that has the runtime, whose memory is its own: start the runtime here, or attach "
+                             "both to a daemon")
         if not self.is_open:
             raise UsageError("the runtime was closed: its pools and devices can't be used any more")
+
+    def leave(self):
+        """In a forked child of a process that has its node alone: nobody serves what is asked here."""
+        self.is_open, self._is_forked = False, True
 
     def close(self):
         self.is_open = False
@@ -59,7 +67,7 @@ def _segment(ranks, config, counts, make_segment):
 
 def _of_job(ranks, nbytes):
     """A window when there are several ranks, memory of this process when it is alone."""
-    return Segment.private(nbytes) if ranks.size == 1 else Segment.window(ranks, nbytes)
+    return Segment.alone(nbytes) if ranks.size == 1 else Segment.window(ranks, nbytes)
 
 
 def _room(config):

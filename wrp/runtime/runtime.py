@@ -27,6 +27,9 @@ _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND:
           pools.JITTED_KIND: "a user's module"}
 
 
+_alone = weakref.WeakSet()      # runtimes whose memory a forked child doesn't share
+
+
 class Runtime:
     """Workers, pools and devices of this rank's node. Making and closing it is collective over `ranks`; a context manager.
 
@@ -47,6 +50,8 @@ class Runtime:
         self._workers = self._start()
         # without `close`: when this object or the process ends, the threads must not look at memory that goes away
         self._ending = weakref.finalize(self, _end, self._node, self._workers, self._fds)
+        if self._node.is_alone:
+            _alone.add(self)
         ranks.on_node.barrier("the workers of the node run")
         try:
             with ranks.agreed("making the pools of the configuration"):
@@ -260,6 +265,11 @@ class Runtime:
             self._post.close()
         self._node.close()
 
+    @property
+    def is_alone(self):
+        """True where a forked child has nothing of this runtime but a copy of its memory."""
+        return self._node.is_alone
+
     def abandon(self):
         """End this process's workers, alone: after an error, when the others don't come to `close`. Local, idempotent."""
         self._ending()
@@ -294,3 +304,13 @@ def _end(node, workers, fds):
     _stopped(workers, _STOP_S)
     for descriptor in fds[fds >= 0].tolist():
         os.close(descriptor)
+
+
+def _in_child():
+    """The workers are threads of the parent, and what lay in its memory is a copy here."""
+    for runtime in list(_alone):
+        runtime._node.leave()
+        runtime._ending.detach()
+
+
+os.register_at_fork(after_in_child=_in_child)

@@ -9,6 +9,7 @@ READS = 1000                    # tries of a read of a blob that is being replac
 class Calls:
     """Of one rank. `_direct` is None where the node has no ram."""
 
+    _gone = "the store was closed"
     ranks = folder = None
     _parts = _catalog = _tiers = _noted = None
     _changes = _edits = _flush = _moves = _direct = _organizing = _periodic = None
@@ -30,7 +31,7 @@ class Calls:
 
     def _check_open(self):
         if self._parts is None:
-            raise UsageError("the store was closed")
+            raise UsageError(self._gone)
 
     def _writable(self):
         self._check_open()

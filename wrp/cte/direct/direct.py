@@ -132,6 +132,11 @@ class Direct:
 
     def _give_back(self, buffer, count):
         """Give back what a put has replaced: `count` extents of ram."""
+        if count == 1:
+            _, offset, nbytes = _WORDS.unpack_from(buffer, OLD)
+            if nbytes > LARGEST:
+                self._tiers.ram.give_back(offset, nbytes)
+                return
         found = (_WORDS.unpack_from(buffer, OLD + _WORDS.size * number) for number in range(count))
         self._tiers.give_back([(RAM, offset, nbytes, crc) for crc, offset, nbytes in found])
 

@@ -3,7 +3,8 @@
     STORE                      JSON: format version, id, epoch (how often it was opened for writing), data files
     lock, members              see lock.py
     snapshot                   frames: the records that were durable when it was written
-    journal/<epoch>-<rank>     frames: changes since, the newest stamp of a name wins; zeros may stand behind them; in another folder where STORE says `log`
+    journal/<epoch>-<rank>     frames: changes since, the newest stamp of a name wins, and few bytes (carried.py); zeros may stand behind them; in another
+                               folder where STORE says `log`
     data/<number>              the bytes, unless STORE has another path for the number under `places`
 """
 
@@ -13,6 +14,7 @@ import uuid
 from contextlib import suppress
 
 from wrp.cte.folder import frames
+from wrp.cte.folder.carried import astray, carried, restore
 from wrp.cte.folder.checking import checked
 from wrp.cte.folder.files import replace, sync_folder
 from wrp.cte.folder.lock import FolderLock
@@ -21,10 +23,7 @@ from wrp.cte.folder.trim import trim
 from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
-FORMAT = 2                      # 2 added times of blobs; 1 is read too, and is 2 from the next opening for writing on
-PLACED = 3                      # of a store with data files elsewhere
-LOGGED = 4                      # of a store with journals elsewhere
-_READABLE = (1, FORMAT, PLACED, LOGGED)
+FORMAT = 5                      # 2 added times of blobs, 3 data files elsewhere, 4 journals elsewhere, 5 bytes in journals; an older one becomes it at the next opening for writing
 
 
 class Folder:
@@ -37,6 +36,7 @@ class Folder:
         self.path = os.path.abspath(path)
         self.write, self._log = write, log
         self.header = None
+        self.astray = {}                            # (target, offset, nbytes) -> bytes that a reader finds in the journals only
         self._lock = FolderLock(self.path)
 
     def open(self, nodes, places=(None,)):
@@ -55,14 +55,17 @@ class Folder:
         self._lock.take(self.write)
         self.header = self._read_header()           # the last holder may have changed it
         try:
-            records, stale = self._load()
+            records, held, stale = self._load()
             if self.write:
                 self._begin_epoch(nodes, places)
                 if stale:
+                    restore(self.data_path, held)
                     self.write_snapshot(records)
                     self._drop(stale)
                 self._leave_logs()
                 self._trim(records)
+            else:
+                self.astray = astray(self.data_path, held)
         except StoreError:
             raise
         except OSError as error:
@@ -70,9 +73,9 @@ class Folder:
                              f"check its permissions and the room on its disk") from error
         return records
 
-    def member(self, header):
-        """Join as one rank of the job, with the header that rank 0 shared. Every rank."""
-        self.header = header
+    def member(self, header, astray=()):
+        """Join as one rank of the job, with the header and the bytes that rank 0 shared. Every rank."""
+        self.header, self.astray = header, dict(astray)
         if self.write:
             if not os.path.isdir(self.journals):
                 raise StoreError(f"store {self.path}: its journals are to lie in {self.journals}, which isn't there for this rank: let performance.metadata_log_path "
@@ -105,7 +108,7 @@ class Folder:
     # reading
 
     def _load(self):
-        """(live records by name, journal files that a snapshot would replace)."""
+        """(live records by name, {extent: bytes} of those that journals hold, journal files that a snapshot would replace)."""
         changes = read_changes(os.path.join(self.path, "snapshot"), whole=True)
         # older journals are in the snapshot; whoever wrote it died before all of them were gone, and removals may be missing
         first = changes[-1].get("epoch", 0) if changes else 0
@@ -114,7 +117,8 @@ class Folder:
             # one that was being rewritten doesn't count: the journal itself is there
             if not path.endswith(".new") and int(os.path.basename(path).partition("-")[0]) >= first:
                 changes += read_changes(path, whole=False)
-        return self._records(changes), files
+        records = self._records(changes)
+        return records, self._carried(changes, records), files
 
     def _journal_files(self):
         """Paths of all journals. StoreError where a folder of them is missing."""
@@ -138,8 +142,18 @@ class Folder:
         try:
             return {name: from_plain(checked(plain, self.header["files"])) for name, (_, _, plain) in newest(changes).items() if plain is not None}
         except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
-            raise StoreError(f"store {self.path}: its journals hold a change that wrp doesn't write ({error}): "
-                             f"restore the folder from a copy") from error
+            raise self._foreign(error) from error
+
+    def _carried(self, changes, records):
+        """{extent: bytes} that journals hold of what records name. StoreError as above."""
+        try:
+            found = carried(changes)
+            return {extent: found[extent] for record in records.values() for extent in record.durable if extent in found}
+        except (AttributeError, LookupError, TypeError, ValueError) as error:
+            raise self._foreign(error) from error
+
+    def _foreign(self, error):
+        return StoreError(f"store {self.path}: its journals hold a change that wrp doesn't write ({error}): restore the folder from a copy")
 
     def _read_header(self):
         path = os.path.join(self.path, "STORE")
@@ -147,7 +161,7 @@ class Folder:
             with open(path, encoding="utf-8") as file:
                 header = json.load(file)
             version = header["format"]
-            if version in _READABLE and any(type(header[key]) is not int or header[key] < 0 for key in ("epoch", "files")):
+            if version in range(1, FORMAT + 1) and any(type(header[key]) is not int or header[key] < 0 for key in ("epoch", "files")):
                 raise ValueError("its numbers are no numbers")
             if not all(isinstance(path, str) for path in (header.get("log", ""), *header.get("logs", ()))):
                 raise ValueError("places of its journals are no paths")
@@ -156,8 +170,8 @@ class Folder:
                              f"name another folder with --store") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"store {self.path}: its STORE file can't be read: {getattr(error, 'strerror', None) or error}") from error
-        if version not in _READABLE:
-            raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats {_READABLE[0]} to {_READABLE[-1]}: "
+        if version not in range(1, FORMAT + 1):
+            raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats 1 to {FORMAT}: "
                                f"open it with the wrp that wrote it, or choose another folder with --store")
         return header
 
@@ -196,7 +210,7 @@ class Folder:
         if log not in (None, *logs):
             logs.append(log)
         # journals of earlier jobs are where they were until the snapshot has what they say
-        self.change_header(format=_format_of(places, logs), epoch=self.header["epoch"] + 1, files=files, places=places or None, log=log, logs=logs or None)
+        self.change_header(format=FORMAT, epoch=self.header["epoch"] + 1, files=files, places=places or None, log=log, logs=logs or None)
 
     def _leave_logs(self):
         """Nothing of earlier jobs lies in other folders any more."""
@@ -204,7 +218,7 @@ class Folder:
         left = [path for path in logs if path != log]
         if left:
             logs = [log] if log else []
-            self.change_header(format=_format_of(self.header.get("places"), logs), logs=logs or None)
+            self.change_header(logs=logs or None)
         for path in left:
             with suppress(OSError):             # something of somebody else's may lie there
                 os.rmdir(path)
@@ -239,7 +253,7 @@ class Folder:
         """Name one more data file for each node of the job, in a place; durable when it returns. Rank 0 only."""
         first = self.header["files"]
         more = {str(number): self._placed(place, number) for number in range(first, first + nodes)}
-        self.change_header(format=max(PLACED, self.header["format"]), files=first + nodes, places={**self.header.get("places", {}), **more})
+        self.change_header(files=first + nodes, places={**self.header.get("places", {}), **more})
 
     def _placed(self, place, number):
         return {"place": place, "path": f"{place}-{self.header['id'][:12]}-{number}"}
@@ -276,10 +290,6 @@ class Folder:
         for folder in sorted(set(map(os.path.dirname, paths))):
             sync_folder(folder)
 
-
-def _format_of(places, logs):
-    """The format of a store with such data files and journals elsewhere."""
-    return LOGGED if logs else PLACED if places else FORMAT
 
 
 def _mounted_read_only(path):

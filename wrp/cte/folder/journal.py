@@ -30,6 +30,7 @@ class Journal:
         self._capacity = self._limit = capacity
         self._nbytes = self._written = 0            # of its frames, and of the file that has blocks
         self._descriptor = None
+        self.is_kept = False        # bytes that it holds may never have come to their place: it isn't written anew
         self._torn = False          # part of a frame may stand at its end: what came after it would be lost
         self._turn = threading.Lock()
 
@@ -41,10 +42,10 @@ class Journal:
     @property
     def is_long(self):
         """True when `shorten` is worth while."""
-        return self._limit and self._nbytes > self._limit
+        return self._limit and self._nbytes > self._limit and not self.is_kept
 
     def append(self, change):
-        """Add one frame: {"put": [plain records], "remove": [[name, stamp], …]}; all of it or nothing survives."""
+        """Add one frame: {"put": [plain records], "remove": [[name, stamp], …], "bytes": [packed]}, see carried.py for the last; all of it or nothing survives."""
         data = frames.encode(change)
         with self._turn:
             self._check()
@@ -80,7 +81,7 @@ class Journal:
         self._written = self._nbytes
 
     def shorten(self, kept):
-        """Write it anew with the newest change of each name alone; see replay.fewest for `kept`. What it says survives at every moment.
+        """Write it anew with the newest change of each name alone, and no bytes; see replay.fewest for `kept`. What it says survives at every moment.
 
         Where that can't be written nothing that was promised is lost, and the journal grows on.
         """
