@@ -85,7 +85,7 @@ class Opened:
 
     def __init__(self, descriptor, talk, path, slot):
         self._descriptor, self._talk, self._path, self._slot, self._is_over = descriptor, talk, path, slot, False
-        self.pause_s = talk.pause_s
+        self.pause_s, self._nbytes, self._waited_s = talk.pause_s, 0, 0.0
 
     @property
     def is_complete(self):
@@ -94,7 +94,14 @@ class Opened:
     def wait(self, upto, waited_s, hurries):
         begun = time.monotonic()
         self._is_over |= self._talk.wait_more(self._path, upto, waited_s, hurries)
-        return time.monotonic() - begun
+        spent = time.monotonic() - begun
+        self._waited_s += spent
+        return spent
+
+    def close(self):
+        """The program closes its descriptor."""
+        if self._nbytes or self._waited_s:
+            self._talk.tell(wire.DONE, self._path, self._nbytes, int(1e9 * self._waited_s))
 
     def read(self, size, plain_read):
         parts = []
@@ -103,7 +110,7 @@ class Opened:
             parts.append(plain_read(self._descriptor, size - done))
             return len(parts[-1])
 
-        fill(one, size, lambda: os.lseek(self._descriptor, 0, os.SEEK_CUR), self)
+        self._nbytes += fill(one, size, lambda: os.lseek(self._descriptor, 0, os.SEEK_CUR), self)
         return b"".join(parts)
 
     def as_file(self):
@@ -112,17 +119,22 @@ class Opened:
 
 def entries(scan, talk, path, slot):
     """What `scan()` lists, each name once, until the directory is complete."""
-    seen, waited_s, is_over = set(), 0.0, False
-    while True:
-        is_complete = is_over or talk.is_complete(slot)
-        for entry in scan():
-            name = getattr(entry, "name", entry)
-            if name not in seen:
-                seen.add(name)
-                waited_s = 0.0
-                yield entry
-        if is_complete:
-            return
-        begun = time.monotonic()
-        is_over = talk.wait_more(path, len(seen) + 1, waited_s, is_directory=True)
-        waited_s += time.monotonic() - begun
+    seen, waited_s, all_waited_s, is_over = set(), 0.0, 0.0, False
+    try:
+        while True:
+            is_complete = is_over or talk.is_complete(slot)
+            for entry in scan():
+                name = getattr(entry, "name", entry)
+                if name not in seen:
+                    seen.add(name)
+                    waited_s = 0.0
+                    yield entry
+            if is_complete:
+                return
+            begun = time.monotonic()
+            is_over = talk.wait_more(path, len(seen) + 1, waited_s, is_directory=True)
+            waited_s += time.monotonic() - begun
+            all_waited_s += time.monotonic() - begun
+    finally:
+        if all_waited_s:
+            talk.tell(wire.DONE, path, 0, int(1e9 * all_waited_s))

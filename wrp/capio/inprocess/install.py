@@ -97,7 +97,9 @@ def _replace_descriptors(descriptors):
 
     @functools.wraps(plain_close)
     def close(fd):
-        descriptors.pop(fd, None)
+        found = descriptors.pop(fd, None)
+        if found is not None:
+            found.close()
         return plain_close(fd)
 
     os.read, os.close = read, close

@@ -6,7 +6,7 @@ import struct
 import sys
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from wrp.capio import wire
 from wrp.capio.client import Client
@@ -98,10 +98,16 @@ class Supervisor:
                 return reply.error
             if not reply.what & wire.STREAM:
                 self._growing.is_complete(path)
+                if upto != NEVER and not is_directory:
+                    self._tell(notice.thread, wire.Request(wire.DONE, a=upto - 1, path=path))       # so much was read while it grew
                 return 0
             if upto != NEVER and self._growing.is_there(notice, upto):
                 return 0
             time.sleep(_NAP_S)
+
+    def _tell(self, thread, request):
+        with suppress(RuntimeGone), self._client(_process(thread)) as client:
+            client.tell(request)
 
     def _ask(self, thread, request):
         """The server's Reply; its sentence, where the call ends with an error, is printed."""

@@ -62,13 +62,18 @@ class Desk:
         self._unfollow(action.waiter)
         asked.connection.waiter = None
         request = asked.request
-        self.account.waited(asked.connection.step, request.path, time.monotonic() - asked.since)
+        self._waited(asked)
         if request.op == wire.WRITE:
             self._write(asked.connection, request)
             return
         reply = wire.Reply() if action.is_final or request.op == wire.STAT else self._stream(request)
         if self.nodes is None or request.op != wire.MORE or not self.nodes.holds(asked.connection, request, action, reply):
             asked.connection.send(reply)
+
+    def _waited(self, asked):
+        """Of a file that it reads, or lists, while it grows a program tells itself, when it is through with it."""
+        if asked.request.op != wire.MORE or not asked.connection.is_own:
+            self.account.waited(asked.connection.step, asked.request.path, time.monotonic() - asked.since)
 
     def _stream(self, request):
         """The reply that lets a program read while the file grows, or list while the directory fills."""
@@ -87,7 +92,7 @@ class Desk:
         if asked is not None:
             self._unfollow(action.waiter)
             asked.connection.waiter = None
-            self.account.waited(asked.connection.step, asked.request.path, time.monotonic() - asked.since)
+            self._waited(asked)
             asked.connection.send(wire.Reply(error=action.errno, text=action.sentence))
 
     def committed(self, action):
