@@ -149,13 +149,13 @@ def test_what_the_server_refuses(here, options, sentence):
 
 
 def test_what_has_no_meaning_is_said(here):
-    done = subprocess.Popen(bound([sys.executable, "-m", "wrp.capio.commands.serve", "--no-config", "--dir", "data", "-d", "logs", "--mem-only"]), cwd=here, text=True,
+    done = subprocess.Popen(bound([sys.executable, "-m", "wrp.capio.commands.serve", "--no-config", "--dir", "data", "-d", "logs"]), cwd=here, text=True,
                             stderr=subprocess.PIPE, env=os.environ | {name: "1" for name in settings.WITHOUT_MEANING})
     while not place.running():
         time.sleep(0.02)
     done.send_signal(signal.SIGTERM)
     said = done.communicate(timeout=10)[1]
-    assert done.returncode == 0 and all(said.count(f"{name} has") == 1 for name in (*settings.WITHOUT_MEANING, "--log-dir", "--mem-only") if name != "CONFIG_PATH")
+    assert done.returncode == 0 and all(said.count(f"{name} has") == 1 for name in (*settings.WITHOUT_MEANING, "--log-dir") if name != "CONFIG_PATH")
 
 
 @pytest.mark.parametrize("text, sentence", [

@@ -46,6 +46,7 @@ def _started(workflow, args, directory, linger_s):
     command += ["--linger", str(linger_s)] if linger_s else []
     command += ["--deadline", str(args.deadline)] if args.deadline else []
     command += ["--resolve-prefix", args.prefix] if args.prefix else []
+    command += ["--keep", os.path.abspath(args.keep)] if args.keep else []
     folder = place.folder(workflow.name)
     log = folder.with_name(folder.name + ".log")
     with open(log, "wb") as output:

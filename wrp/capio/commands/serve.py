@@ -4,7 +4,7 @@ import gc
 import sys
 import time
 
-from wrp.capio.commands import settings
+from wrp.capio.commands import settings, storage
 from wrp.capio.language import graph
 from wrp.capio.rules import Options
 from wrp.capio.server import place
@@ -37,7 +37,7 @@ def _parser():
     parser.add_argument("-b", "--backend", default="none", metavar="NAME", help="none or mpi; several nodes are served whenever mpirun or srun starts one server on each")
     parser.add_argument("-d", "--log-dir", metavar="DIR", help="taken, without meaning")
     parser.add_argument("-l", "--log", metavar="NAME", help="taken, without meaning")
-    parser.add_argument("-m", "--mem-only", "--mem", action="store_true", help="taken, without meaning: put CAPIO_DIR on a file system in memory")
+    parser.add_argument("-m", "--mem-only", "--mem", action="store_true", help="all files are to lie in memory: said when CAPIO_DIR doesn't")
     parser.add_argument("--continue-on-error", action="store_true", help="taken, without meaning")
     parser.add_argument("--linger", type=float, metavar="S", help="end when every step has run, or nobody has been there for S seconds")
     add_rules(parser)
@@ -45,9 +45,10 @@ def _parser():
 
 
 def add_rules(parser):
-    """Options of how waits end."""
+    """Options of a server, whoever starts it: how waits end, where files stay."""
     parser.add_argument("--on-failure", choices=("error", "eof"), default="error",
                         help="what readers get of a file whose producer failed: the error EIO, or an end of file (default: error)")
+    parser.add_argument("--keep", metavar="DIR", help="bring permanent files here when they are complete, and from CAPIO_DIR at the end (default: they stay)")
     parser.add_argument("--deadline", type=float, metavar="S", help="end every wait with EIO after S seconds (default: none)")
 
 
@@ -89,19 +90,19 @@ def serve(args, links=None):
         raise UsageError(f"--backend {args.backend}: there are none and mpi, which is taken whenever mpirun or srun starts servers on several nodes")
     if args.config == "dynamic":
         raise UsageError("-c dynamic: rules that come while the workflow runs aren't taken; write them into a file")
-    for option, is_given in (("--log-dir", args.log_dir), ("--log", args.log), ("--continue-on-error", args.continue_on_error),
-                             ("--mem-only", args.mem_only)):
+    for option, is_given in (("--log-dir", args.log_dir), ("--log", args.log), ("--continue-on-error", args.continue_on_error)):
         if is_given:
-            settings.say(f"{option} has no meaning here" + ("; files lie in CAPIO_DIR: put it on a file system in memory" if args.mem_only else ""))
+            settings.say(f"{option} has no meaning here")
     settings.say_what_has_no_meaning()
     directory = settings.capio_dir(args.dir)
     workflow = settings.workflow_of(args.config, directory, args.resolve_prefix)
+    keep = storage.keep(args.keep, directory)
     graph.refuse_stuck(workflow)
-    for note in workflow.notes:
+    for note in (*workflow.notes, *storage.notes(workflow, keep, args.mem_only)):
         settings.say(note)
     for path in place.tidy_all():
         settings.say(f"removed {path}, which a server that was killed had left")
-    server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger, links)
+    server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger, links, keep)
     try:
         for path in server.place.left:
             settings.say(f"removed {path}, which a server that was killed had left")

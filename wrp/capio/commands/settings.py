@@ -21,7 +21,6 @@ WITHOUT_MEANING = {
     "CAPIO_SERVER_PATH": "it was for the reference's tests",
     "CONFIG_PATH": "it was for the reference's tests",
     "CAPIO_METADATA_DIR": "nothing is kept beside the files",
-    "CAPIO_STORE_ONLY_MEMORY": "put CAPIO_DIR on a file system in memory instead",
     "CAPIO_IGNORE_CHILD_THREADS": "threads of a process are one process here",
 }
 

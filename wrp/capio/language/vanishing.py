@@ -11,6 +11,11 @@ def vanishes(plan):
     return bool(plan.producers or plan.consumers) and not plan.permanent and not plan.excluded
 
 
+def stays(plan):
+    """True for the FilePlan of a file that a run makes and that outlasts it by declaration."""
+    return bool(plan.producers or plan.consumers) and plan.permanent and not plan.excluded
+
+
 def to_record(workflow):
     """A value that JSON can say, of which `from_record` makes a Workflow whose plans vanish or stay as this one's do."""
     rules = [(rule, rule.pattern) for rule in workflow.rules if rule.property in _PROPERTIES]

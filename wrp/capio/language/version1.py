@@ -75,8 +75,6 @@ class Reader:
 
     def _storage(self, value):
         members = value.members(("memory", "fs"))
-        if "memory" in members:
-            self.notes.append(f"{members['memory'].where} moves no bytes: files lie where their names are; put CAPIO_DIR on a file system in memory")
         self._disjoint([(key, self.names.patterns(item)) for key, item in members.items()], "storage", {"memory": MEMORY, "fs": FILE_SYSTEM}, value)
 
     def _homes(self, value):

@@ -8,7 +8,7 @@ import time
 from dataclasses import dataclass
 
 from wrp.capio import wire
-from wrp.capio.language.vanishing import vanishes
+from wrp.capio.language.vanishing import stays, vanishes
 from wrp.capio.rules import Machine, actions, events
 from wrp.capio.server import place as places
 from wrp.capio.server.writers import Writers
@@ -39,6 +39,7 @@ class Desk:
         self.own = set()                # where there are several nodes: what was made on this one
         self.forgotten = set()          # names that are gone since somebody cleared this
         self.nodes = None               # nodes.Nodes where there are several
+        self.keeping = None             # keeping.Keeping where what is permanent doesn't stay here
 
     # events and actions
 
@@ -101,6 +102,8 @@ class Desk:
             if self.nodes is None or action.path in self.own:
                 self._fresh[action.path] = None
         self.account.committed(action.path, action.size)
+        if self.keeping is not None and self.nodes is None:
+            self.keeping.completed(action.path)
 
     def looked(self):
         """{path: os.stat_result} of what was completed since the last call."""
@@ -302,6 +305,8 @@ class Desk:
         if vanishes(plan):
             self._vanishing.add(path)
             self.place.will_vanish(path)
+        elif self.keeping is not None and stays(plan):
+            self.keeping.expects(path)
 
     def posted(self, posts, step_of):
         """Processes have posted what they make: [(pid, path, post)]. step_of(pid): the step of a process."""
@@ -309,6 +314,8 @@ class Desk:
         if new:
             self._vanishing.update(new)
             self.place.will_vanish(*new)
+        if self.keeping is not None:
+            self.keeping.expects(*(path for _, path, _ in posts if stays(self.workflow.look(path, False))))
         for pid, path, post in posts:
             self.writers.expect(path, step_of(pid), pid, post)
 
@@ -322,6 +329,8 @@ class Desk:
         """A copy is at its home: it is the file now, and permanent."""
         self._vanishing.discard(path)
         self.place.will_stay(path)
+        if self.keeping is not None:
+            self.keeping.expects(path)
 
     def end_of_node(self):
         """Here, where other nodes serve too, the run has ended: who waits is told, what isn't permanent goes."""

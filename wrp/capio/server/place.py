@@ -4,6 +4,7 @@ import fcntl
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from wrp.comm import names
@@ -38,7 +39,8 @@ def socket_path(workflow):
 class Place:
     """The folder while this process is the server. StoreBusy when another one is; what a dead one left is tidied up first."""
 
-    def __init__(self, workflow, capio_dir):
+    def __init__(self, workflow, capio_dir, keep=None):
+        """keep : where permanent files are brought, None: they stay where they are"""
         self.folder, self.socket = folder(workflow), socket_path(workflow)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._lock = _locked(self.folder)
@@ -47,7 +49,7 @@ class Place:
                             "end it with: capio stop")
         self.left = _tidy(self.folder)
         self._made = os.open(self.folder / "made", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-        about = {"workflow": workflow, "pid": os.getpid(), "capio_dir": str(capio_dir)}
+        about = {"workflow": workflow, "pid": os.getpid(), "capio_dir": str(capio_dir), "keep": keep}
         (self.folder / "about").write_text(json.dumps(about), encoding="utf-8")
 
     @property
@@ -61,6 +63,10 @@ class Place:
     def will_vanish(self, *paths):
         """Write down files that are to go with the workflow, before they are made, or their posts are taken."""
         os.write(self._made, "".join(f"{json.dumps(path)}\n" for path in paths).encode())
+
+    def will_be_kept(self, *paths):
+        """Write down files that are to be brought to their real place, as `will_vanish` does."""
+        os.write(self._made, "".join(f"{json.dumps({'keep': path})}\n" for path in paths).encode())
 
     def will_stay(self, path):
         """Write down that a file doesn't go, though it was to."""
@@ -129,8 +135,10 @@ def _owner(place):
 
 
 def _tidy(place):
-    """Remove the files that a dead server had written down, or had still to read of, and its own; returns the files that went."""
-    gone = [path for path in _posted(place) if remove(path)]
+    """Remove the files that a dead server had written down, or had still to read of, and its own, and bring others to their real place; returns the files
+    that went."""
+    keep, (vanishing, kept) = _keeper(place), _posted(place)
+    gone = [path for path in vanishing if remove(path)]
     try:
         lines = (place / "made").read_text(encoding="utf-8").splitlines()
     except OSError:
@@ -143,23 +151,42 @@ def _tidy(place):
             continue            # it died while it wrote this line, so the file isn't there yet
         if isinstance(path, list):
             stay.update(path)
+        elif isinstance(path, dict):
+            kept.append(path["keep"])
         elif path not in stay and remove(path):
             gone.append(path)
+    for path in kept:
+        keep(path)
     for name in ("made", "about", "socket", _TABLE, _RULES):
         (place / name).unlink(missing_ok=True)
     return gone
 
 
+def _keeper(place):
+    """A function that brings a permanent file of a dead server to its real place."""
+    from wrp.capio.server.keeping import bring, target
+    try:
+        about = json.loads((place / "about").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        about = {}
+
+    def keep(path):
+        if about.get("keep"):
+            with suppress(OSError):     # it stays where it is
+                bring(path, target(path, about["capio_dir"], about["keep"]))
+    return keep
+
+
 def _posted(place):
-    """The files that processes had posted, which a dead server hadn't taken, as far as they go with the workflow."""
+    """([path], [path]) of the files that processes had posted, which a dead server hadn't taken: those that go with the workflow, those that are permanent."""
     from wrp.capio.language import vanishing    # programs in Python, which ask where the socket is, don't want these
     from wrp.capio.server import posts
     try:
         workflow = vanishing.from_record(json.loads((place / _RULES).read_text(encoding="utf-8")))
     except (OSError, ValueError):
-        return []               # it died before it served anybody
+        return [], []           # it died before it served anybody
     paths = [f"{workflow.capio_dir}/{name}" for name in posts.left(place / _TABLE)]
-    return [path for path in paths if vanishing.vanishes(workflow.look(path))]
+    return [[path for path in paths if says(workflow.look(path))] for says in (vanishing.vanishes, vanishing.stays)]
 
 
 def remove(path):

@@ -16,13 +16,14 @@ from collections import deque
 from wrp.capio import wire
 from wrp.capio.language import vanishing
 from wrp.capio.nodes.nodes import Nodes
-from wrp.capio.rules import events
+from wrp.capio.rules import actions, events
 from wrp.capio.server.account import Account
 from wrp.capio.server.connections import Listener
 from wrp.capio.server.control import Control
 from wrp.capio.server.desk import Desk
 from wrp.capio.server.eager import Eager
 from wrp.capio.server.happenings import Happenings
+from wrp.capio.server.keeping import Keeping
 from wrp.capio.server.people import People
 from wrp.capio.server.place import Place
 from wrp.capio.server.posts import Rings
@@ -40,16 +41,17 @@ _ENDING_S = 0.02
 class Server:
     """One node's server of a workflow. `run` returns when it is told to end; `close` always leaves nothing behind."""
 
-    def __init__(self, workflow, capio_dir, options, linger_s=None, links=None):
+    def __init__(self, workflow, capio_dir, options, linger_s=None, links=None, keep=None):
         """
         linger_s : end by itself when all steps have ended, or nobody has been there for so long; None: never
         links : nodes.Links to the servers of other nodes
+        keep : the folder that permanent files are brought to; None: they stay in capio_dir
         """
         self.workflow, self.capio_dir, self.linger_s = workflow, os.path.realpath(capio_dir), linger_s
         self._is_ending, self._is_told, self._wake = False, False, os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._hear_signals()            # before others see that there is a server
         try:
-            self.place = Place(workflow.name, self.capio_dir)
+            self.place = Place(workflow.name, self.capio_dir, keep)
         except BaseException:
             self._give_signals_back()
             raise
@@ -59,6 +61,8 @@ class Server:
             self._rings = Rings(self._table, self.capio_dir)
             self.account = Account()
             self.desk = Desk(workflow, options, self.place, self._table, self._watch, self.account, self._rings.outcome)
+            if keep is not None:
+                self.desk.keeping = Keeping(self.capio_dir, keep, self.place)
             self._poll, self._poll_all = select.epoll(), select.epoll()
             self.people = People(workflow.name, self.desk.tell, self._poll)
             self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None, self._has_opened)
@@ -305,6 +309,9 @@ class Server:
             self.desk.end_of_node()
             self.nodes.housing.let_go()
             self.nodes.close()
+        if self.desk.keeping is not None:
+            for sentence in self.desk.keeping.end():
+                self.desk.do(actions.Note(sentence))
         for connection in self._connections.values():
             connection.close()
         self._listener.close()

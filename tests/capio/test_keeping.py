@@ -1,0 +1,101 @@
+"""A run in memory: CAPIO_DIR lies on tmpfs, what is permanent is brought to its real place, whoever is killed."""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from capio.served import LIMIT_S, Flow, document, needs_compiler
+from wrp.capio import language
+from wrp.capio.commands import storage
+from wrp.capio.server import keeping, place
+from wrp.errors import UsageError
+
+_RULES = {"f*": "on_close no_update", "kept*": "on_close update", "d/*": "on_close update"}
+
+
+@pytest.fixture
+def memory():
+    """A folder in memory."""
+    path = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def flow(memory, tmp_path):
+    (tmp_path / "real").mkdir()
+    made = Flow(memory, document(permanent=["kept*", "d/*"], **_RULES), "--keep", str(tmp_path / "real"))
+    yield made
+    made.end()
+
+
+def _files(folder):
+    return {str(path.relative_to(folder)): path.read_text() if path.is_file() else None for path in folder.rglob("*")}
+
+
+@needs_compiler
+def test_permanent_files_are_brought_while_the_run_goes_on_and_at_its_end(flow, tmp_path):
+    real = tmp_path / "real"
+    assert flow.run("writer", "cd $CAPIO_DIR; echo f > f; for n in 1 2 3 4; do echo $n > kept$n; done; mkdir d; echo e > d/e; echo mine > undeclared")[0] == 0
+    deadline = time.monotonic() + LIMIT_S
+    while sum(f"kept{n}" in _files(real) for n in (1, 2, 3, 4)) < 4 or "d/e" not in _files(real):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    assert flow.run("reader", "cat $CAPIO_DIR/kept1 $CAPIO_DIR/f")[1] == b"1\nf\n"       # they are still here
+    assert flow.run("writer", "cd $CAPIO_DIR; echo more >> kept1; mv kept2 kept5; rm kept3; echo half > t; mv t kept6; chmod 600 kept4")[0] == 0
+    assert flow.end() == 0
+    assert _files(real) == {"kept1": "1\nmore\n", "kept4": "4\n", "kept5": "2\n", "kept6": "half\n", "d": None, "d/e": "e\n"}
+    assert (real / "kept4").stat().st_mode & 0o777 == 0o600
+    assert _files(flow.dir) == {"undeclared": "mine\n", "d": None}          # nobody declares the directory itself
+
+
+@needs_compiler
+def test_after_a_killed_server_the_next_one_brings_them(flow, tmp_path):
+    assert flow.run("writer", "cd $CAPIO_DIR; echo f > f; mkdir d; echo e > d/e; exec 3> kept1; echo half >&3; kill -9 $$")[0] < 0
+    flow.kill_server()
+    place.tidy_all()
+    assert _files(tmp_path / "real") == {"d": None, "d/e": "e\n", "kept1": "half\n"} and _files(flow.dir) == {"d": None}
+
+
+@needs_compiler
+def test_what_cannot_be_brought_stays_and_is_told_of(flow, tmp_path):
+    (tmp_path / "real" / "d").write_text("in the way")
+    assert flow.run("writer", "cd $CAPIO_DIR; mkdir d; echo e > d/e; echo k > kept1")[0] == 0
+    assert flow.end() == 0
+    assert _files(tmp_path / "real") == {"d": "in the way", "kept1": "k\n"} and _files(flow.dir) == {"d": None, "d/e": "e\n"}
+    assert f"{flow.dir}/d/e can't be brought to {tmp_path / 'real'}: " in flow.log()
+
+
+def test_on_one_file_system_they_are_moved(tmp_path):
+    (tmp_path / "a").write_text("text")
+    os.symlink("a", tmp_path / "link")
+    inode = (tmp_path / "a").stat().st_ino
+    for name in ("a", "link", "none"):
+        keeping.bring(str(tmp_path / name), keeping.target(str(tmp_path / name), str(tmp_path), str(tmp_path / "to")))
+    assert sorted(os.listdir(tmp_path / "to")) == ["a", "link"] and (tmp_path / "to" / "a").stat().st_ino == inode and os.listdir(tmp_path) == ["to"]
+
+
+@pytest.mark.parametrize("given, sentence", [("none", "isn't a directory"), ("data", "lie in each other"), ("data/below", "lie in each other"), (".", "lie in each other")])
+def test_folders_that_are_refused(tmp_path, given, sentence):
+    (tmp_path / "data" / "below").mkdir(parents=True)
+    with pytest.raises(UsageError, match=sentence):
+        storage.keep(tmp_path / given, str(tmp_path / "data"))
+    assert storage.keep(None, str(tmp_path)) is None
+
+
+def test_what_lies_elsewhere_than_its_storage_says_is_told_of(memory, tmp_path):
+    assert storage.is_in_memory(memory) and not storage.is_in_memory("/proc")
+
+    def notes(folder, keep=None, is_all=False, env=(), **more):
+        return storage.notes(language.parse({"name": "w", "IO_Graph": [], **more}, str(folder)), keep, is_all, dict(env))
+
+    disk = "/proc"                      # no folder of a workflow, but surely not in memory
+    assert notes(memory) == notes(disk) == notes(memory, storage={"memory": ["*"]}) == notes(memory, keep="/k", permanent=["*"]) == []
+    for more in ({"storage": {"memory": ["a"]}}, {"is_all": True}, {"env": {"CAPIO_STORE_ONLY_MEMORY": "1"}}):
+        (said,) = notes(disk, **more)
+        assert " asks for memory, but CAPIO_DIR (/proc) isn't in memory" in said
+    assert "storage.fs" in notes(memory, storage={"fs": ["a"]})[0] and "give --keep DIR" in notes(memory, permanent=["a"])[0]

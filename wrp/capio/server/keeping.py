@@ -1,0 +1,120 @@
+"""Permanent files of a run whose CAPIO_DIR isn't where they are to stay: brought to their real place, when they are complete and at the end."""
+
+import os
+import queue
+import shutil
+import stat
+import threading
+from contextlib import suppress
+
+
+class Keeping:
+    """`folder`: the real place of CAPIO_DIR's files; `place` writes down what is to be brought there, for a next server. A thread copies what is complete
+    while the run goes on; `end` brings the rest, and takes all away from CAPIO_DIR."""
+
+    def __init__(self, capio_dir, folder, place):
+        self._capio_dir, self._folder, self._place = capio_dir, folder, place
+        self._paths, self._copied = set(), {}           # {path: _mark of what was copied}
+        self._queue, self._thread = queue.SimpleQueue(), None
+
+    def expects(self, *paths):
+        """The run makes these files."""
+        new = [path for path in paths if path not in self._paths]
+        if new:
+            self._paths.update(new)
+            self._place.will_be_kept(*new)
+
+    def completed(self, path):
+        """The file is complete: it is copied by and by."""
+        if path in self._paths:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="capio-keeping", daemon=True)
+                self._thread.start()
+            self._queue.put(path)
+
+    def _run(self):
+        for path in iter(self._queue.get, None):
+            try:
+                mark = _mark(path)
+                if mark is not None:
+                    _copy(path, target(path, self._capio_dir, self._folder))
+                    self._copied[path] = mark
+            except OSError:
+                pass                    # at the end it is tried again, and told of
+
+    def end(self):
+        """Bring what is left; returns sentences about files that couldn't be brought, which stay."""
+        if self._thread is not None:
+            self._queue.put(None)
+            self._thread.join()
+        sentences = []
+        for path in sorted(self._paths, reverse=True):          # a directory after what lies in it
+            to = target(path, self._capio_dir, self._folder)
+            try:
+                if path not in self._copied or os.path.lexists(path) and _mark(path) != self._copied[path]:
+                    bring(path, to)
+                else:
+                    os.unlink(path if os.path.lexists(path) else to)        # a name that is gone by now isn't to stay there
+            except OSError as error:
+                sentences.append(f"{path} can't be brought to {self._folder}: {error.strerror or error}; it stays")
+        return sentences
+
+
+def target(path, capio_dir, folder):
+    """The real place of a path below CAPIO_DIR."""
+    return os.path.join(folder, os.path.relpath(path, capio_dir))
+
+
+def bring(path, to):
+    """Move a file, a link or a directory that is empty; a name that isn't there is brought. What a killed server had begun to copy goes. OSError."""
+    if os.path.isdir(path) and not os.path.islink(path):
+        os.makedirs(to, exist_ok=True)
+        if not os.listdir(path):        # what else lies in it isn't permanent, or not of this run
+            os.rmdir(path)
+        return
+    try:
+        if os.path.lexists(path):
+            _move(path, to)
+    finally:
+        with suppress(FileNotFoundError, NotADirectoryError):
+            os.unlink(_begun(to))
+
+
+def _move(path, to):
+    os.makedirs(os.path.dirname(to), exist_ok=True)
+    try:
+        os.rename(path, to)
+    except OSError:                     # another file system
+        _copy(path, to)
+        os.unlink(path)
+
+
+def _begun(to):
+    """The name of a copy that isn't whole."""
+    return os.path.join(os.path.dirname(to), f".{os.path.basename(to)[:200]}.capio")
+
+
+def _copy(path, to):
+    """A whole copy takes the place of `to`, and lasts, or none."""
+    os.makedirs(os.path.dirname(to), exist_ok=True)
+    made = _begun(to)
+    with suppress(FileNotFoundError):
+        os.unlink(made)
+    try:
+        shutil.copy2(path, made, follow_symlinks=False)
+        if not os.path.islink(made):
+            with open(made, "rb") as file:
+                os.fsync(file.fileno())
+        os.replace(made, to)
+    finally:
+        if os.path.lexists(made):
+            os.unlink(made)
+
+
+def _mark(path):
+    """What changes when a plain file does; None for anything else."""
+    try:
+        found = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return (found.st_ino, found.st_size, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None
