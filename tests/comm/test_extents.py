@@ -91,14 +91,34 @@ def test_a_device_without_bytes(segment):
     assert extents.runs() == [] and extents_take(extents.address, 1) == -1
 
 
+def test_a_lease_looks_from_its_own_place_on_and_then_anywhere():
+    with Segment.private(1 << 20) as segment:
+        extents = _extents(segment, 1 << 20, 64)
+        take = [extents_take_run(extents.address, 65536, 262144, 4096, 524288) for _ in range(4)]
+        assert take == [(524288, 262144), (786432, 262144), (0, 262144), (262144, 262144)]
+        assert extents_take_run(extents.address, 4096, 4096, 4096, 524288) == (-1, 0)
+        extents.give(786432, 8192)
+        extents.give(0, 4096)
+        assert extents_take_run(extents.address, 8192, 8192, 4096, 1 << 30) == (786432, 8192)
+        assert extents_take_run(extents.address, 4096, 4096, 4096, 524288) == (0, 4096)
+
+
+def test_a_lease_begins_inside_a_run():
+    with Segment.private(1 << 20) as segment:
+        extents = _extents(segment, 1 << 20, 64)
+        assert extents_take_run(extents.address, 4096, 8192, 4096, 500000) == (503808, 8192)
+        assert extents.runs() == [(0, 503808), (512000, (1 << 20) - 512000)]
+        assert extents_take_run(extents.address, 1 << 19, 1 << 19, 4096, 524289) == (512000, 1 << 19)
+
+
 def test_a_lease_takes_the_lowest_run_that_is_long_enough():
     with Segment.private(1 << 20) as segment:
         extents = _extents(segment, 1 << 20, 64)
         extents.claim(0, 1 << 20)
         for offset, nbytes in ((4096, 4096), (16384, 12288), (65536, 65536)):
             extents.give(offset, nbytes)
-        assert extents_take_run(extents.address, 8192, 32768, 4096) == (16384, 12288)
-        assert extents_take_run(extents.address, 8192, 32768, 4096) == (65536, 32768)
-        assert extents_take_run(extents.address, 1, 1 << 20, 4096) == (4096, 4096)
-        assert extents_take_run(extents.address, 1 << 19, 1 << 20, 4096) == (-1, 0)
+        assert extents_take_run(extents.address, 8192, 32768, 4096, 0) == (16384, 12288)
+        assert extents_take_run(extents.address, 8192, 32768, 4096, 0) == (65536, 32768)
+        assert extents_take_run(extents.address, 1, 1 << 20, 4096, 0) == (4096, 4096)
+        assert extents_take_run(extents.address, 1 << 19, 1 << 20, 4096, 0) == (-1, 0)
         assert extents.free == 32768

@@ -74,7 +74,7 @@ def extents_steps(at, rng):
         kind = rng.randrange(4)
         if kind < 2:
             least = rng.randrange(0, 40_000)
-            run = extents.extents_take_run(at, least, least * 2, 64)
+            run = extents.extents_take_run(at, least, least * 2, 64, 0)
             held += [run] if run[0] >= 0 else []
             yield tuple(map(int, run))
         elif kind == 2:

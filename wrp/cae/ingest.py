@@ -1,7 +1,7 @@
 """Runs the transfers of a job on all ranks: survey once, split, everybody reads its share into one batch, commit."""
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from wrp.cae import claims, plan, registry, remarks, split, url
 from wrp.cae.progress import Silent
@@ -10,20 +10,23 @@ from wrp.comm.checksum import hash64
 from wrp.errors import SourceError, SourceMissing, WrpError
 
 _DESCRIPTION = "description"
-_AT_ONCE = 16                           # blobs that are taken from the page cache before the others hear of this rank
+_AT_ONCE = 32                           # blobs that are taken from the page cache before the others hear of this rank
 _SHOWN = 8                              # numbers of transfers in a sentence
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one transfer took in. `checksum`: 16 hex digits over all names, sizes and checksums of its blobs; the same for any N."""
+    """What one transfer took in, the same on every rank but for its seconds there.
+
+    `checksum`: 16 hex digits over all names, sizes and checksums of its blobs; the same for any N.
+    """
 
     number: int
     src: str
     dst: str
     datasets: int
     nbytes: int
-    seconds: float
+    seconds: float = field(compare=False)
     checksum: str
 
     @property
@@ -76,7 +79,6 @@ def _transfer(transfer, store, ranks, progress):
         _read(survey, batch, ranks, progress)
     result = Result(transfer.number, transfer.src, transfer.dst, sum(item.is_dataset for item in survey.items),
                     survey.nbytes, time.monotonic() - began, _checksum(batch.entries))
-    result = ranks.share(result, f"the result of {transfer.label}")
     progress.finish(result)
     return result
 
@@ -151,7 +153,8 @@ def _taken(item, reader, first, stop, batch):
 def _from_cache(item, reader, low, high, batch):
     """How many blobs, from `low` on, needed no reading."""
     fd, offset = reader.whereabouts(item.extent(low)[0])
-    return batch.take(item.tag, [_chunk(blob) for blob in range(low, high)], [item.extent(blob)[1] for blob in range(low, high)], fd, offset)
+    sizes = [item.blob_nbytes] * (high - low - 1) + [item.extent(high - 1)[1]]
+    return batch.take(item.tag, list(map(_chunk, range(low, high))), sizes, fd, offset)
 
 
 def _chunk(blob):

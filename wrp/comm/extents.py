@@ -110,20 +110,26 @@ def _cut(address, number, offset, nbytes):
 
 
 @kernel
-def extents_take_run(address, least, most, align):
-    """Take between `least` and `most` free bytes at a multiple of `align` from the lowest run that has so many.
+def extents_take_run(address, least, most, align, begin):
+    """Take between `least` and `most` free bytes at a multiple of `align` from the first run at or behind `begin` that has so many, else
+    from the lowest one.
 
     (offset, bytes taken), or (-1, 0) if no run has room. The lowest, not the next one: what was used before has its pages
     already, and first touch is the slowest thing memory does.
     """
-    if least <= 0 or align <= 0:
+    count = atomics.load(address + _COUNT)
+    if least <= 0 or align <= 0 or count == 0:
         return NO_ROOM, 0
-    for number in range(atomics.load(address + _COUNT)):
+    first = max(_first_after(address, begin) - 1, 0)
+    for turn in range(count + 1):
+        number = (first + turn) % count
         start = _offset_of(address, number)
+        end = start + _nbytes_of(address, number)
+        if turn == 0:
+            start = max(start, begin)
         offset = (start + align - 1) // align * align
-        room = start + _nbytes_of(address, number) - offset
-        if room >= least:
-            nbytes = min(room, most) if most > least else least
+        if end - offset >= least:
+            nbytes = min(end - offset, most) if most > least else least
             if _cut(address, number, offset, nbytes) == 0:
                 return offset, nbytes
     return NO_ROOM, 0
@@ -132,7 +138,7 @@ def extents_take_run(address, least, most, align):
 @kernel
 def extents_take(address, nbytes, align=1):
     """Take `nbytes` free bytes at a multiple of `align`: their offset, or -1 if no run has room."""
-    return extents_take_run(address, nbytes, nbytes, align)[0]
+    return extents_take_run(address, nbytes, nbytes, align, 0)[0]
 
 
 @kernel

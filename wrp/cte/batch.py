@@ -1,11 +1,12 @@
 """A batch: changes of all ranks that become visible and durable together, or not at all.
 
 Ranks write their blobs to their final place by themselves; one exchange then carries every record to every rank, rank 0 writes one journal
-frame, and the first rank of each node publishes what belongs there. Nothing is sent per blob.
+frame, and the first rank of each node publishes what belongs there. On one node that is rank 0 too, and a second exchange is the last. Nothing
+is sent per blob.
 """
 
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from wrp.comm.ranks.agreement import is_common
 from wrp.cte import names, pieces
@@ -18,8 +19,7 @@ from wrp.errors import UsageError, WaitTimeout
 _UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
 
 
-@dataclass(frozen=True, order=True)
-class Entry:
+class Entry(NamedTuple):
     """One blob of a committed batch: size in bytes, checksum = crc32."""
 
     tag: str
@@ -39,6 +39,7 @@ class Batch:
     def __init__(self, parts, label):
         self._parts, self._label = parts, label
         self._durable = parts.folder is not None
+        self._kept = {"dirty": not self._durable, "journaled": self._durable}
         self._records, self._replaced, self._removed = {}, set(), set()
         self._buffer = bytearray()
         self.entries = None
@@ -68,7 +69,7 @@ class Batch:
         names.checked("tag", tag), names.all_checked("blob", blobs)
         extents = pieces.take(self._parts.tiers, sizes, fd, offset)
         for blob, extent in zip(blobs, extents):
-            self._add(tag, blob, (extent,), extent[2])
+            self._keep(tag, Record(full_name(tag, blob), BLOB, 0, extent[2], extent[3], 1.0, (extent,)))
         return len(extents)
 
     @property
@@ -103,7 +104,7 @@ class Batch:
 
     def create(self, tag):
         """A tag, with or without blobs. Local."""
-        self._records.setdefault(names.checked("tag", tag), Record(tag, TAG))
+        self._records.setdefault(names.checked("tag", tag), Record(tag, TAG, **self._kept))
 
     def replace(self, tag):
         """At commit, blobs of the tag that no rank has written in this batch go away. Local."""
@@ -115,17 +116,20 @@ class Batch:
         self._removed.add(tag)
 
     def _add(self, tag, blob, extents, nbytes, packed=None):
-        if tag not in self._records:
-            self.create(tag)
-        name = full_name(tag, blob)
-        if name in self._records:
-            self._give_back(self._records[name])
-        record = Record(name, BLOB, 0, nbytes, combined_crc(extents), 1.0, tuple(extents), (), not self._durable)
+        extents = tuple(extents)
+        record = Record(full_name(tag, blob), BLOB, 0, nbytes, combined_crc(extents), 1.0, extents, extents if self._durable else (), **self._kept)
         if self._durable:
             self._parts.begin_sync(extents)         # storage works while the next blob is read
         if packed is not None:
             record = record.but(checksum=packed.checksum, raw=packed.raw, codec=packed.codec)
-        self._records[name] = record
+        self._keep(tag, record)
+
+    def _keep(self, tag, record):
+        if tag not in self._records:
+            self.create(tag)
+        if record.name in self._records:
+            self._give_back(self._records[record.name])
+        self._records[record.name] = record
 
     @contextmanager
     def _staging(self, nbytes):
@@ -154,18 +158,61 @@ class Batch:
         """Commit unless `error`, or that of another rank, is to be raised on all. Each exchange also carries the agreement on it."""
         ranks = self._parts.ranks
         gathered = ranks.gather_of(lambda: self._hand_over(error), f"the ranks' shares of {self._label}")
+        if ranks.nodes == 1:
+            self._conclude(gathered)
+        else:
+            self._conclude_over_nodes(gathered)
+        return _entries(gathered)
+
+    def _conclude(self, gathered):
+        """On one node rank 0 does what is left, and one exchange tells the others that the batch has happened."""
+        trouble = []
+        with self._unless_uncertain():
+            is_shown = self._parts.ranks.share_of(lambda: self._concluded(gathered, trouble), f"committing {self._label}")
+        # from here on the batch has happened: what follows only says that it doesn't show
+        self._forget()
+        if not is_shown:
+            with self._parts.ranks.agreed(f"publishing {self._label}"):
+                for error in trouble:
+                    raise error
+
+    def _concluded(self, gathered, trouble):
+        """Whether the batch, which then has happened, is published; the error is in `trouble` when not. Raises when nothing has happened."""
         records = {}
+        removals, first, tags = self._planned(gathered, records)
+        records, removals = _stamped(records, removals, first, tags)
+        self._write_down(records, removals)
+        try:
+            self._publish(records, removals)
+        except Exception as error:
+            trouble.append(error)
+        return not trouble
+
+    def _conclude_over_nodes(self, gathered):
+        """Every node's first rank publishes what belongs there, once all of them have said that they have room."""
+        ranks, records = self._parts.ranks, {}
         plans = ranks.gather_of(lambda: self._planned(gathered, records), f"committing {self._label}")
         removals = sorted(set().union(*(names for names, _, _ in plans)))
         tags = {name: times for _, _, known in plans for name, times in known.items()}
-        records, removals = _stamped(records, removals, plans[0][1], self._durable, tags)
-        self._write_down(records, removals)
+        records, removals = _stamped(records, removals, plans[0][1], tags)
+        with self._unless_uncertain():
+            if self._durable:
+                ranks.share_of(lambda: self._write_down(records, removals), f"writing {self._label} down")
         # from here on the batch has happened: what follows only shows it
         self._forget()
         with ranks.agreed(f"publishing {self._label}"):
             if ranks.local_rank == 0:
                 self._publish(records, removals)
-        return [Entry(record.tag, record.blob, record.raw or record.size, record.checksum) for record in records if record.kind == BLOB]
+
+    @contextmanager
+    def _unless_uncertain(self):
+        """Whether the batch has happened is known to all at the end, or never will be: then the space stays taken."""
+        try:
+            yield
+        except BaseException as error:
+            if not is_common(error):
+                self._forget()      # a rank is gone, and the frame may be written
+            raise
 
     def _hand_over(self, error):
         """What this rank has of the batch, once its bytes are where they last: records, replaced, removed, highest stamp."""
@@ -217,16 +264,8 @@ class Batch:
 
     def _write_down(self, records, removals):
         """One frame of rank 0's journal: the batch has happened, or not."""
-        parts, ranks = self._parts, self._parts.ranks
-        change = {"put": [to_plain(record) for record in records] if self._durable and ranks.rank == 0 else [],
-                  "remove": [list(removal) for removal in removals]}
-        try:
-            if self._durable:
-                ranks.share_of(lambda: parts.journal.append(change), f"writing {self._label} down")
-        except BaseException as error:
-            if not is_common(error):
-                self._forget()      # a rank is gone, and the frame may be written: the space stays taken
-            raise
+        if self._durable:
+            self._parts.journal.append({"put": list(map(to_plain, records)), "remove": list(map(list, removals))})
 
     def _stamp(self, count, seen):
         """The stamp before those of at most `count` changes, all above `seen`, the highest stamp of any node."""
@@ -285,14 +324,19 @@ def _merged(gathered):
     return records
 
 
-def _stamped(records, removals, first, durable, tags):
+def _stamped(records, removals, first, tags):
     """(sorted Records with stamps, [(name, stamp)]), the same on every rank. `tags`: {name: (stamp, created)} of tags that have theirs."""
-    ordered, stamped = [records[name] for name in sorted(records)], []
-    for fresh, record in enumerate(ordered, first + 1):
-        stamp, created = tags.get(record.name, (fresh, fresh))
-        stamped.append(record.but(stamp=stamp, created=created, durable=record.extents if durable else (), dirty=not durable, journaled=durable))
-    start = first + 1 + len(ordered)
-    return stamped, [(name, start + number) for number, name in enumerate(removals)]
+    stamped = []
+    for fresh, name in enumerate(sorted(records), first + 1):
+        stamp, created = tags.get(name, (fresh, fresh))
+        stamped.append(records[name].stamped(stamp, created))
+    return stamped, [(name, first + len(stamped) + number) for number, name in enumerate(removals, 1)]
+
+
+def _entries(gathered):
+    """The sorted Entries of all ranks' blobs."""
+    return sorted(Entry(record.tag, record.blob, record.raw or record.size, record.checksum)
+                  for part in gathered for record in part[0] if record.kind == BLOB)
 
 
 def _space_of(old, durable):

@@ -1,6 +1,7 @@
 """Bytes to extents and back: writes data into leased space with checksums, and reads ranges of a blob. No names here."""
 
 from contextlib import contextmanager, nullcontext
+from itertools import groupby
 
 import numpy as np
 
@@ -10,7 +11,7 @@ from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.records import RAM, Record
 from wrp.cte.targets.placing import Wish
 from wrp.cte.tiers import PIECE
-from wrp.errors import Corrupt, OutOfSpace, UsageError
+from wrp.errors import Corrupt, UsageError
 
 
 def bytes_of(data, writable=False):
@@ -103,38 +104,30 @@ def writing(tiers, nbytes, durable, staging, done):
 def take(tiers, sizes, fd, offset):
     """Extents, one each, of ranges of `sizes` bytes that lie one behind the other in an open file from `offset`.
 
-    As many of them, from the first on, as are in the page cache, where ram has one piece for all; the others are to be written as ever.
+    As many of them, from the first on, as are in the page cache and have room in ram; the others are to be written as ever.
     """
     if not sizes or min(sizes) < 1 or max(sizes) > PIECE:
         return []
-    steps = [-(-nbytes // tiers.ram.align) * tiers.ram.align for nbytes in sizes] if tiers.ram is not None else []
-    start = _run_of_ram(tiers, sum(steps))
-    if start is None:
-        return []
-    places, count = start + np.cumsum([0, *steps[:-1]]), 0
-    crcs = np.empty(len(sizes), np.int64)
+    places, crcs, count = [], np.empty(len(sizes), np.int64), 0
     try:
-        count = cached.take(fd, offset, np.array(sizes, np.int64), tiers.ram_address + places, crcs)
+        _lease_in_ram(tiers, sizes, places)
+        if places:
+            count = cached.take(fd, offset, np.array(sizes[:len(places)], np.int64), np.array(places, np.int64) + tiers.ram_address, crcs)
     finally:
-        places = places.tolist()
         tiers.give_back([(RAM, place, nbytes, 0) for place, nbytes in zip(places[count:], sizes[count:])])
-    for nbytes in sizes[:count]:
-        tiers.counters.note(RAM, True, nbytes)
-    return [(RAM, place, nbytes, crc) for place, nbytes, crc in zip(places, sizes, crcs[:count].tolist())]
+    tiers.counters.note(RAM, True, sum(sizes[:count]), count)
+    return [(RAM, *extent) for extent in zip(places, sizes, crcs[:count].tolist())]
 
 
-def _run_of_ram(tiers, nbytes):
-    """Offset of new space in ram, None when the bytes belong elsewhere or nowhere."""
-    if not nbytes:
-        return None
-    try:
-        target, offset = tiers.lease(nbytes, False)
-    except OutOfSpace:
-        return None
-    if target == RAM:
-        return offset
-    tiers.give_back([(target, offset, nbytes, 0)])
-    return None
+def _lease_in_ram(tiers, sizes, places):
+    """Add the offsets of new space in ram to `places`: of as many sizes, from the first on, as belong there and have room."""
+    for nbytes, group in groupby(sizes):
+        wanted = len(places) + len(list(group))
+        while len(places) < wanted:
+            found = tiers.lease_some(nbytes, wanted - len(places))
+            if found is None:
+                return
+            places.extend(found)
 
 
 def read(tiers, record, offset, out):

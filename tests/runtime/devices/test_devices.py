@@ -189,6 +189,32 @@ def test_what_is_expected_is_leased_at_once_and_goes_back_when_it_is_not_in_use(
     device.lease(64 * MIB)
 
 
+def test_pieces_that_are_leased_together_stand_one_behind_the_other_as_far_as_a_run_goes(runtime):
+    device = runtime.device("m", "ram", 16 * MIB)
+    places = []
+    while len(places) < 40:
+        found = device.lease_some(300_000, 40 - len(places))
+        assert found and found.step >= 300_000 and found.step % device.align == 0
+        places.extend(found)
+    places.sort()
+    assert all(after - before >= found.step for before, after in zip(places, places[1:])) and places[-1] + 300_000 <= 16 * MIB
+    assert device.remaining == 16 * MIB - 40 * found.step
+    with pytest.raises(OutOfSpace):
+        device.lease_some(16 * MIB, 3)
+    for place in places:
+        device.give_back(place, 300_000)
+    assert device.free == device.remaining == 16 * MIB
+
+
+def test_what_is_left_over_of_a_lease_is_good_for_large_pieces_when_more_is_expected(runtime):
+    device = runtime.device("m", "ram", 64 * MIB)
+    device.expect(40 * MIB)
+    places = [device.lease(3 * MIB) for _ in range(14)]
+    device.expect(22 * MIB)
+    more = [device.lease(MIB) for _ in range(22)]
+    assert device.remaining == 0 and len({*places, *more}) == 36
+
+
 def test_view_is_the_memory_itself(runtime):
     device = runtime.device("d", "ram", 16 * MIB)
     offset = device.lease(1000)

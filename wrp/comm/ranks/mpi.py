@@ -12,7 +12,8 @@ from wrp.errors import UsageError, WaitTimeout
 
 WORLD, ON_NODE, LEADERS, ALONE = range(4)
 _PIECE = 1 << 30            # counts of MPI are 32 bits wide
-_INLINE = 1024              # bytes that travel with the size in share()
+_INLINE = 1024              # bytes that travel with their size: in share(), and of each rank in gather()
+_GATHERED = 64 << 10        # but not more of all ranks together
 _kept = []                  # buffers and requests of failed waits: MPI may still write to them
 
 
@@ -66,10 +67,7 @@ class MpiRanks(Ranks):
         mine = self.rank == root
         payload = pickle.dumps(obj, protocol=5) if mine else b""
         step = self._begin(what)
-        head = np.zeros(8 + _INLINE, np.uint8)
-        if mine:
-            head[:8].view(np.int64)[0] = len(payload)
-            head[8:8 + min(len(payload), _INLINE)] = np.frombuffer(payload[:_INLINE], np.uint8)
+        head = _head(payload, _INLINE)
         self._bcast(head, root, step)
         nbytes = int(head[:8].view(np.int64)[0])
         if mine:
@@ -85,12 +83,17 @@ class MpiRanks(Ranks):
         if self.size == 1:
             self._begin(what)
             return [obj]
-        # None, what agreed() sends when all is well, takes no bytes and so no second exchange
+        # None, what agreed() sends when all is well, takes no bytes
         payload = b"" if obj is None else pickle.dumps(obj, protocol=5)
         step = self._begin(what)
-        sizes = np.empty(self.size, np.int64)
-        wait(self.comm.Iallgather(np.array([len(payload)], np.int64), sizes), self, step)
-        parts = self._exchange(payload, sizes, step)
+        inline = min(_INLINE, _GATHERED // self.size)
+        heads = np.empty((self.size, 8 + inline), np.uint8)
+        wait(self.comm.Iallgather(_head(payload, inline), heads), self, step)
+        sizes = heads[:, :8].copy().view(np.int64).ravel()
+        if sizes.max() <= inline:
+            parts = [head[8:8 + size].data for head, size in zip(heads, sizes)]
+        else:
+            parts = self._exchange(payload, sizes, step)
         parts[self.rank] = None
         return [obj if rank == self.rank else pickle.loads(part) if len(part) else None
                 for rank, part in enumerate(parts)]
@@ -144,3 +147,11 @@ class MpiRanks(Ranks):
             for rank, end in enumerate(ends):
                 parts[rank].append(got[end - counts[rank]:end])
         return [part[0].data if len(part) == 1 else b"".join(piece.tobytes() for piece in part) for part in parts]
+
+
+def _head(payload, inline):
+    """Its size and its first bytes, as a uint8 array."""
+    head = np.zeros(8 + inline, np.uint8)
+    head[:8].view(np.int64)[0] = len(payload)
+    head[8:8 + min(len(payload), inline)] = np.frombuffer(payload[:inline], np.uint8)
+    return head

@@ -9,15 +9,17 @@ from wrp.errors import WaitTimeout
 _EAGER_TESTS = 50
 _FIRST_NAP_S = 20e-6
 _LONGEST_NAP_S = 2e-3
+_EACH_NAP_S = 2.5e-4    # the longest one for each rank of the node: together they look no oftener, however many they are
 _GRACE_S = 1.0          # what a rank sent before it ended may still be on its way
 
 
 class Naps:
     """Growing pauses of a polling loop: other ranks may need this core."""
 
-    def __init__(self):
+    def __init__(self, board=None):
         self._count = 0
         self._nap_s = _FIRST_NAP_S
+        self._longest_s = _LONGEST_NAP_S if board is None else min(_LONGEST_NAP_S, _EACH_NAP_S * len(board.cells))
 
     def pause(self):
         self._count += 1
@@ -26,7 +28,7 @@ class Naps:
             time.sleep(0)
             return
         time.sleep(self._nap_s)
-        self._nap_s = min(self._nap_s * 1.25, _LONGEST_NAP_S)
+        self._nap_s = min(self._nap_s * 1.25, self._longest_s)
 
 
 def poll(test, is_lost, timeout_s, board=None):
@@ -35,7 +37,7 @@ def poll(test, is_lost, timeout_s, board=None):
     `is_lost()` is asked five times a second and gives a sentence when waiting on makes no sense; returns that sentence,
     or "" at the deadline. The deadline starts again when other ranks get on.
     """
-    watch, naps, lost, give_up_at = Watch(board, timeout_s), Naps(), None, None
+    watch, naps, lost, give_up_at = Watch(board, timeout_s), Naps(board), None, None
     while not test():
         naps.pause()
         if not watch.is_due():

@@ -20,11 +20,11 @@ class Counts(NamedTuple):
 
 
 @kernel
-def count_io(counters, target, is_write, nbytes):
-    """Add one operation of `nbytes` on a target; nothing where `counters` is 0."""
+def count_io(counters, target, is_write, nbytes, operations):
+    """Add operations of `nbytes` together on a target; nothing where `counters` is 0."""
     if counters != 0:
         line = counters + target * _LINE + (_WRITES if is_write else _READS)
-        atomics.add(line, 1)
+        atomics.add(line, operations)
         atomics.add(line + 8, nbytes)
 
 
@@ -40,12 +40,12 @@ class Counters:
     def nbytes(count):
         return count * _LINE
 
-    def note(self, target, is_write, nbytes):
-        """Count one operation."""
+    def note(self, target, is_write, nbytes, operations=1):
+        """Count operations of `nbytes` together."""
         place = place_of(target)
         line = target if place is None else self._files + place
         if line < self._count and (place is not None or target < self._files):
-            count_io(self.address, line, is_write, nbytes)
+            count_io(self.address, line, is_write, nbytes, operations)
 
     def read(self):
         """{target: Counts} of the targets that were used."""

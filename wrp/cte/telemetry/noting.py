@@ -23,7 +23,7 @@ def note_read(at, number, offset, nbytes, of_ram):
         tag = load(record_at(at, load(record + TAG)) + KEY0)
         telemetry_record(at + ring, _GET, tag, load(record + KEY0), offset, nbytes, load(record + STAMP), now)
         if of_ram:
-            count_io(at + load(at + COUNTERS), _RAM, False, nbytes)
+            count_io(at + load(at + COUNTERS), _RAM, False, nbytes, 1)
 
 
 @kernel
@@ -39,7 +39,7 @@ def note_written(at, nbytes):
     """Bytes were written into ram."""
     counters = load(at + COUNTERS)
     if counters != 0:
-        count_io(at + counters, _RAM, True, nbytes)
+        count_io(at + counters, _RAM, True, nbytes, 1)
 
 
 @kernel

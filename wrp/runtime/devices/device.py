@@ -29,6 +29,7 @@ class Device:
     kind = None
     align = None                # leases begin at multiples of it
     first, unit = None, None    # bytes leased from the node at once: at first, doubling until at most
+    begin = 0                   # free space is looked for from here on, then anywhere
     descriptor = direct = -1
 
     def __init__(self, node, pool, name):
@@ -44,7 +45,7 @@ class Device:
         share = 1 << (self.capacity // (_SHARES * node.ranks.size)).bit_length() >> 1
         self._most = max(self.align, min(self.unit, share))
         self._unit = min(self.first, self._most)
-        self._expected, self._own_part = 0, self.capacity // node.ranks.size
+        self._expected, self._own_part = None, self.capacity // node.ranks.size
         self._leases = Leases()
         self._lock = threading.RLock()
         self.is_open = True
@@ -74,16 +75,35 @@ class Device:
         atomics.add(self._used, size)
         return offset
 
+    def lease_some(self, nbytes, count):
+        """Offsets, as a range, of room for the first of `count` pieces of nbytes: of at least one of them, and one behind the other. As `lease`."""
+        self._check_open()
+        size, fitting = self._rounded(nbytes), count
+        with self._lock:
+            while fitting > 1:
+                offset = self._leases.take(fitting * size)
+                if offset >= 0:
+                    atomics.add(self._used, fitting * size)
+                    return range(offset, offset + fitting * size, size)
+                fitting //= 2
+            offset = self.lease(nbytes)
+        return range(offset, offset + size, size)
+
     def expect(self, nbytes):
-        """The process is about to lease so many bytes: it asks the node for many of them at once, rather than often. Promises nothing."""
+        """The process is about to lease so many bytes: it asks the node for many of them at once, and for few more. 0: it can't tell
+        any more. Promises nothing."""
         self._check_open()
         with self._lock:
-            self._expected = min(self._rounded(nbytes) - self._leases.free, self._own_part)
+            if nbytes > self._leases.free:
+                self._drain()       # joined with their neighbours, what is left of earlier leases is good for large pieces again
+            self._expected = min(self._rounded(nbytes), self._own_part) or None
 
     def _lease_more(self, size):
         """Lease from the node: a good part of a unit, or of what is expected, else, when that doesn't fit, just this."""
-        refusal = None
-        for least, most in ((max(size, self._unit // _PART), max(size, self._unit, min(self._expected, _AHEAD))), (size, size)):
+        refusal, usual = None, self._unit
+        if self._expected is not None:
+            usual = max(min(self.first, self._most), min(self._expected, _AHEAD))
+        for least, most in ((max(size, min(usual, self._unit) // _PART), max(size, usual)), (size, size)):
             try:
                 if self._add_lease(least, most, size):
                     self._unit = min(2 * self._unit, self._most)
@@ -114,7 +134,8 @@ class Device:
         step = max(1, self._most // size) * size
         for start in range(0, nbytes, step):
             self._leases.add(run + start, min(step, nbytes - start))
-        self._expected -= nbytes
+        if self._expected is not None:
+            self._expected -= nbytes
         return True
 
     def _full(self, size, refusal):
@@ -130,7 +151,7 @@ class Device:
 
     def _allocate(self, least, most):
         """(offset, nbytes) of a run of the node's free space that has `least` bytes and at most `most`, or (-1, 0)."""
-        reply = self._pool.call(bdev.ALLOCATE_BLOCKS, least, most)
+        reply = self._pool.call(bdev.ALLOCATE_BLOCKS, least, most, self.begin)
         if reply.code == bdev.NO_SPACE:
             return -1, 0
         self._check(reply.code, "lease space")

@@ -22,6 +22,8 @@ class RamDevice(Device):
         super().__init__(node, pool, name)
         self._base = atomics.load(pool._slot.params + bdev.BASE)
         self._mapped = bytearray(-(-self.capacity // PAGE))     # pages that are backed, and that this process can reach without a fault
+        # a part of its own, so that space given back is found again by the rank that has its pages mapped
+        self.begin = node.ranks.rank * self._own_part // PAGE * PAGE
 
     def view(self, offset, nbytes):
         """The bytes themselves: a writable memoryview. It is good until the runtime is closed."""
