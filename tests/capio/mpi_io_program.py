@@ -1,4 +1,4 @@
-"""Two ranks write, or read and check, files through MPI-IO: one in contiguous blocks, one in strides. argv: write | read, folder.
+"""Two ranks write, or read and check, files through MPI-IO: one in contiguous blocks, one in strides, one block by block. argv: write | read, folder.
 
 The writers stay until the readers have begun, so that these have to wait.
 """
@@ -25,7 +25,7 @@ def main(what, folder):
     if what == "read":
         open(begun, "w").close()
     mine = np.concatenate([block(ranks.rank, number) for number in range(BLOCKS)])
-    for name, strided in (("contiguous", False), ("strided", True)):
+    for name, strided in (("contiguous", False), ("strided", True), ("repeated", False)):
         mode = MPI.MODE_CREATE | MPI.MODE_WRONLY if what == "write" else MPI.MODE_RDONLY
         file = MPI.File.Open(ranks, f"{folder}/{name}", mode)
         if strided:
@@ -33,7 +33,10 @@ def main(what, folder):
             file.Set_view(8 * NUMBERS * ranks.rank, MPI.INT64_T, view)
         else:
             file.Set_view(mine.nbytes * ranks.rank, MPI.INT64_T, MPI.INT64_T)
-        if what == "write":
+        if what == "write" and name == "repeated":
+            for number in range(BLOCKS):
+                file.Write(block(ranks.rank, number))
+        elif what == "write":
             file.Write_all(mine)
         else:
             found = np.empty_like(mine)

@@ -20,7 +20,7 @@ _RULE = "on_termination update"
 @pytest.mark.timeout(120)
 def test_two_jobs(tmp_path):
     (tmp_path / "data").mkdir()
-    (tmp_path / "wf.json").write_text(json.dumps(document(permanent=["strided"], contiguous=_RULE, strided=_RULE)))
+    (tmp_path / "wf.json").write_text(json.dumps(document(permanent=["strided"], contiguous=_RULE, strided=_RULE, repeated=_RULE)))
     job = [find_mpirun(), "-n", "2", sys.executable, mpi_io_program.__file__]
     steps = {step: [*job, what, str(tmp_path / "data")] for step, what in (("writer", "write"), ("reader", "read"))}
     (tmp_path / "steps.yaml").write_text(json.dumps(steps))

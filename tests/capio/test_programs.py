@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from capio.served import ended, killed, needs_compiler
+from capio.served import document, ended, killed, needs_compiler
 
 pytestmark = needs_compiler
 
@@ -139,6 +139,9 @@ _MORE = {
     "sqlite3": (f"{_PY} -c 'import os, sqlite3\nc = sqlite3.connect(\"x.db\"); c.execute(\"create table if not exists t(x)\"); c.execute(\"delete from t\")\n"
                 "c.executemany(\"insert into t values (?)\", [(l,) for l in open(os.environ[\"TEXT\"])]); c.commit(); c.close()\nos.system(\"cp x.db $F\")'",
                 f"{_PY} -c 'import os, sqlite3\nfor x, in sqlite3.connect(os.environ[\"F\"]).execute(\"select x from t order by rowid\"): print(x, end=\"\")'"),
+    "sqlite3 inside": (f"{_PY} -c 'import os, sqlite3\nc = sqlite3.connect(os.environ[\"F\"]); c.execute(\"create table t(x)\")\n"
+                       "c.executemany(\"insert into t values (?)\", [(l,) for l in open(os.environ[\"TEXT\"])]); c.commit(); c.close()'",
+                       "sqlite3 $F 'select x from t order by rowid' | grep ."),
     "h5py": (f"{_PY} -c 'import h5py, os, numpy\nwith h5py.File(os.environ[\"F\"], \"w\") as f: f[\"x\"] = numpy.frombuffer(open(os.environ[\"TEXT\"], \"rb\").read(), \"u1\")'",
              f"{_PY} -c 'import h5py, os, sys\nsys.stdout.buffer.write(h5py.File(os.environ[\"F\"], \"r\")[\"x\"][()].tobytes())'"),
     "git bundle": ("rm -rf repo && git init -q repo && cp $TEXT repo/text && cd repo && git add text && git -c user.name=n -c user.email=e commit -qm m && git bundle create -q $F HEAD",
@@ -149,7 +152,7 @@ _MORE = {
 @pytest.mark.parametrize("name", _MORE)
 def test_more_programs(streaming, text, name):
     program = name.split()[0]
-    if program not in ("sqlite3", "h5py", "python") and shutil.which(program) is None:
+    if program not in ("h5py", "python") and shutil.which(program) is None:
         pytest.skip(f"no {program}")
     writer, reader = _MORE[name]
     assert exchanged(streaming, text, f"m{list(_MORE).index(name)}.u", writer, reader, True) == _TEXT
@@ -184,18 +187,36 @@ def test_forks_and_threads_on_both_sides(streaming):
         assert ended(program) == (0, b"[4, 4, 4, 4, 4]\n", "")
 
 
+MAP_AND_REDUCE = {"name": "mapping", "permanent": ["result"], "IO_Graph": [
+    {"name": "split", "output_stream": ["in/*"], "streaming": [{"name": ["in/*"], "committed": "on_close", "mode": "no_update"}]},
+    {"name": "map", "input_stream": ["in/*"], "output_stream": ["out/*"], "streaming": [{"name": ["out/*"], "committed": "on_close", "mode": "no_update"}]},
+    {"name": "merge", "input_stream": ["out/*"], "output_stream": ["result"]}]}
+# ten files in; each of two maps reads seven of them, four of which the other one reads too
+MAP_PROGRAMS = [("merge", "cat $CAPIO_DIR/out/0 $CAPIO_DIR/out/1 > $CAPIO_DIR/result"),
+                ("map", "mkdir -p $CAPIO_DIR/out; for n in 0 1 2 3 4 5 6; do sed -n '1,3p' $CAPIO_DIR/in/$n; done | tr a-z A-Z > $CAPIO_DIR/out/0"),
+                ("map", "mkdir -p $CAPIO_DIR/out; for n in 3 4 5 6 7 8 9; do sed -n '1,3p' $CAPIO_DIR/in/$n; done | tr a-z A-Z > $CAPIO_DIR/out/1"),
+                ("split", "mkdir -p $CAPIO_DIR/in; for n in 0 1 2 3 4 5 6 7 8 9; do for i in 1 2 3 4 5 6 7 8 9 10; do echo line $n $i; done > $CAPIO_DIR/in/$n; done")]
+MAP_RESULT = "".join(f"LINE {n} {i}\n" for first in (0, 3) for n in range(first, first + 7) for i in range(1, 4))
+
+
 def test_map_and_reduce_by_separate_programs(make_flow):
     """split -> two maps -> merge, all started at once."""
-    flow = make_flow({"name": "flow", "permanent": ["result"], "IO_Graph": [
-        {"name": "split", "output_stream": ["in/*"], "streaming": [{"name": ["in/*"], "committed": "on_close", "mode": "no_update"}]},
-        {"name": "map", "input_stream": ["in/*"], "output_stream": ["out/*"], "streaming": [{"name": ["out/*"], "committed": "on_close", "mode": "no_update"}]},
-        {"name": "merge", "input_stream": ["out/*"], "output_stream": ["result"]}]})
+    flow = make_flow(MAP_AND_REDUCE)
     flow.hold("split", "map", "merge")
-    programs = [flow.start("merge", "cat $CAPIO_DIR/out/0 $CAPIO_DIR/out/1 > $CAPIO_DIR/result")]
-    programs += [flow.start("map", f"mkdir -p $CAPIO_DIR/out; tr a-z A-Z < $CAPIO_DIR/in/{number} > $CAPIO_DIR/out/{number}") for number in (0, 1)]
-    programs += [flow.start("split", "mkdir -p $CAPIO_DIR/in; for n in 0 1; do for i in 1 2 3 4 5; do echo line $n $i; done > $CAPIO_DIR/in/$n; done")]
-    for program in programs:
+    for program in [flow.start(*program) for program in MAP_PROGRAMS]:
         code, _, said = ended(program)
         assert (code, said) == (0, "")
     flow.end()
-    assert (flow.dir / "result").read_text() == "".join(f"LINE {n} {i}\n" for n in (0, 1) for i in range(1, 6))
+    assert (flow.dir / "result").read_text() == MAP_RESULT
+
+
+@pytest.mark.parametrize("rules", [["on_close"], ["no_update"], ["on_close", "no_update", "on_termination"]])
+def test_six_files_of_one_program_are_read_by_another(make_flow, rules):
+    names = [f"file{number}.dat" for number in range(6)]
+    streams = {"on_close": "on_close update", "no_update": "on_close no_update", "on_termination": "on_termination update"}
+    flow = make_flow(document(**{name: streams[rules[number % len(rules)]] for number, name in enumerate(names)}))
+    read = flow.start("reader", f"cd $CAPIO_DIR && cat {' '.join(names)}")
+    flow.wait_waiting()
+    wrote = flow.start("writer", f"cd $CAPIO_DIR && for f in {' '.join(names)}; do for i in 1 2 3; do echo $f $i; done > $f; done")
+    assert ended(wrote)[0] == 0
+    assert ended(read) == (0, "".join(f"{name} {number}\n" for name in names for number in (1, 2, 3)).encode(), "")

@@ -106,6 +106,27 @@ def test_a_file_of_an_earlier_run_isnt_taken_for_this_ones(make_flow, tmp_path):
     assert ended(read)[1] == b"new\n"
 
 
+def test_a_file_of_an_earlier_run_is_read_when_all_who_may_make_it_have_ended_well(make_flow, tmp_path):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "data" / "a").write_text("old")
+    flow = make_flow(document(permanent=["a"], **{"a": "on_termination update"}))
+    flow.hold("writer")
+    read = flow.start("reader", "cat $CAPIO_DIR/a")
+    flow.wait_waiting()
+    flow.release("writer")
+    assert ended(read) == (0, b"old", "")
+
+
+def test_a_directory_of_an_earlier_run_is_as_good_as_a_new_one(make_flow, tmp_path):
+    (tmp_path / "data" / "d").mkdir(parents=True)
+    flow = make_flow(_directories("on_n_files", "no_update"))
+    flow.hold("writer")
+    read = flow.start("reader", "cd $CAPIO_DIR/d && echo here; ls | wc -l")
+    assert read.stdout.readline() == b"here\n"
+    flow.run("writer", "for i in 1 2 3 4 5 6; do echo $i > $CAPIO_DIR/d/f$i; done")
+    assert ended(read)[1].strip() == b"6"
+
+
 @pytest.mark.parametrize("question", ["test -f $CAPIO_DIR/a", "stat $CAPIO_DIR/a", "ls -l $CAPIO_DIR/a",
                                       f"{_PY} -c 'import os; os.stat(os.environ[\"CAPIO_DIR\"] + \"/a\")'"])
 def test_a_consumer_asks_whether_a_file_is_there(make_flow, question):

@@ -8,6 +8,7 @@ import time
 
 from wrp.capio import wire
 from wrp.capio.client import Client
+from wrp.capio.paths import normal
 from wrp.errors import RuntimeGone
 
 _NAPS_S, _FIRST_NAP_S, _LAST_NAP_S = 0.02, 0.0002, 0.005
@@ -36,7 +37,7 @@ class Talk:
             path = os.fsdecode(path)
         except TypeError:
             return None
-        path = os.path.normpath(path if path[:1] == "/" else os.path.join(os.getcwd(), path))
+        path = normal(path if path[:1] == "/" else os.path.join(os.getcwd(), path))
         for folder in (self.folder, self.given):
             if path.startswith(folder + "/") or path == folder:
                 return self.folder + path[len(folder):]

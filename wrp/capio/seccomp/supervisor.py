@@ -10,6 +10,7 @@ from contextlib import contextmanager, suppress
 
 from wrp.capio import wire
 from wrp.capio.client import Client
+from wrp.capio.paths import normal
 from wrp.capio.seccomp import kernel
 from wrp.capio.seccomp.growing import NEVER, Growing, memory
 from wrp.errors import RuntimeGone
@@ -154,7 +155,7 @@ class Supervisor:
         if not name.startswith("/"):
             at = "cwd" if folder & 0xFFFFFFFF == _HERE else f"fd/{folder & 0xFFFFFFFF}"
             name = f"{os.readlink(f'/proc/{thread}/{at}')}/{name}"
-        name = os.path.normpath(name)
+        name = normal(name)
         return name if name == self._folder or name.startswith(self._folder + "/") else None
 
     def _opens(self, thread, folder, address, flags):

@@ -3,6 +3,7 @@
 import errno
 import itertools
 import os
+import stat
 import sys
 import time
 from dataclasses import dataclass
@@ -176,13 +177,13 @@ class Desk:
             connection.send()
         elif self.may_wait(connection, request.path):
             self.account.opened(connection.step, request.path)
-            self.want(events.WantOpen, connection, request, at)
+            self.want(events.WantOpen, connection, request, at, found=_found(request.path))
         else:
             connection.send()
 
     def stat(self, connection, request, at):
         if not self.machine.is_complete(request.path) and self.may_wait(connection, request.path):
-            self.want(events.WantStat, connection, request, at)
+            self.want(events.WantStat, connection, request, at, found=_found(request.path))
         else:
             connection.send()
 
@@ -192,7 +193,7 @@ class Desk:
         if self.is_elsewhere(request.path):
             connection.send(wire.Reply(error=errno.EROFS, text=f"{request.path} is written on another node: steps that write one file run on one node"))
         elif reads and self.may_wait(connection, request.path):
-            self.want(events.WantOpen, connection, request, at)
+            self.want(events.WantOpen, connection, request, at, found=_found(request.path))
         else:
             self._write(connection, request)
 
@@ -338,6 +339,14 @@ class Desk:
             self._refuse(actions.Refuse(waiter, errno.EIO, "the workflow has ended"))
         for path in sorted(self._vanishing, reverse=True):
             places.remove(path)
+
+
+def _found(path):
+    """What lies there now, as the rules want to know it."""
+    try:
+        return "directory" if stat.S_ISDIR(os.stat(path).st_mode) else "file"
+    except OSError:
+        return ""
 
 
 _DO = {actions.Go: Desk._go, actions.Refuse: Desk._refuse, actions.Committed: Desk.committed, actions.Delete: Desk._delete,
