@@ -14,7 +14,8 @@ from wrp.comm.lock import DeadHolder, token_give
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import layout
 from wrp.cte.catalog import Catalog
-from wrp.cte.entries import entry_copy, entry_put, entry_remove
+from wrp.cte.entries import entry_put, entry_remove
+from wrp.cte.images import entry_copy
 from wrp.cte.records import TAG, Record, encoded, pack
 
 _NAMES = 60                 # few, so that readers meet a change often; with the tag nearly all that the table takes

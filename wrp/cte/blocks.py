@@ -1,6 +1,6 @@
 """Blocks of ram for small blobs: pages of 64 KiB leased from the node's ram device, each cut into blocks of one size, shared by all ranks.
 
-Taking and giving back are a few instructions whatever is stored, by whichever rank. Where pages come from and go to is in tiers.py.
+Taking and giving back are a few instructions whatever is stored, by whichever rank. Where pages come from and go to is in tiers/space.py.
 """
 
 import numpy as np

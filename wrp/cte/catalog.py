@@ -14,7 +14,8 @@ from wrp.comm import atomics, lock
 from wrp.comm.segment import Segment
 from wrp.cte import layout, records
 from wrp.cte.blocks import Blocks, blocks_nbytes
-from wrp.cte.entries import entry_copy, entry_find, entry_list, entry_put, entry_put_all, entry_remove, entry_scan
+from wrp.cte.entries import entry_put, entry_put_all, entry_remove
+from wrp.cte.images import entry_copy, entry_find, entry_list, entry_scan
 from wrp.cte.layout import ABSENT, FULL, UNBACKED
 from wrp.cte.records import encoded, key_of, pack, packed_nbytes, unpack, unpack_all
 from wrp.cte.table import homes_of, table_nbytes

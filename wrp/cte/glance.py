@@ -4,7 +4,7 @@ import numpy as np
 
 from wrp.comm.atomics import load
 from wrp.comm.jit import kernel
-from wrp.cte.entries import extent_at, image_out
+from wrp.cte.images import extent_at, image_out
 from wrp.cte.layout import (BLOB_KIND, COUNTS, FIRST, KEY0, KEY1, LOW, NEXT, READS, STAMP, UNIT, class_at, class_units, kind_of, record_at)
 from wrp.cte.records import unpack_all
 from wrp.cte.table import table_locate

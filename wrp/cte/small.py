@@ -8,7 +8,8 @@ from wrp.comm.atomics import clear, copy, load, store, wall_ns
 from wrp.comm.digests import crc32_at
 from wrp.comm.jit import kernel
 from wrp.cte.blocks import LARGEST
-from wrp.cte.entries import entry_put_in, extent_at, image_out
+from wrp.cte.entries import entry_put_in
+from wrp.cte.images import extent_at, image_out
 from wrp.cte.layout import (BLOB_KIND, COUNTS, DIRTY, DIRTY_COUNT, EXTENT, FIRST, HEAD, JOURNALED, KEY0, KEY1, LAST, LATELY, LOW, MOST_LATELY, NEXT, SHAPE,
                             STAMP, TAG, TAG_KIND, TURNED, TURNED_SEEN, UNIT, class_at, class_units, flags_of, kind_of, name_at, name_nbytes, record_at)
 from wrp.cte.table import table_locate

@@ -6,11 +6,9 @@ import pytest
 
 from cte.test_races_mpi import assert_all_space_is_free
 from wrp.comm.ranks import world
-from wrp.cte import Store
 from wrp.cte.nodes.homes import home_of
 from wrp.cte.targetnumbers import node_of
 from wrp.errors import Changed, Corrupt, OutOfSpace, StoreError
-from wrp.runtime.config import load
 
 pytestmark = pytest.mark.mpi
 MIB = 1 << 20
@@ -25,23 +23,15 @@ def homed(node, nodes, count):
     return [blob for blob in (f"b{n}" for n in range(400)) if home_of("t", blob, nodes) == node][:count]
 
 
-@pytest.fixture
-def opened(tmp_path):
-    """A function that opens a store with targets of 16 MiB."""
-    if world().nodes < 2:
-        pytest.skip("one node has no neighbours")
-
-    def make(folder, neighborhood=4, ram="16m"):
-        path = tmp_path / "conf.yaml"
-        path.write_text("storage: [{path: 'ram::r', capacity_limit: %s}, {path: data, bdev_type: file, capacity_limit: 16m}]\n" % ram +
-                        f"targets: {{neighborhood: {neighborhood}}}\n")
-        return Store.open(folder, world(), load(path))
-    return make
+def conf(neighborhood=4, ram="16m"):
+    """Targets of 16 MiB."""
+    return (f"storage: [{{path: 'ram::r', capacity_limit: {ram}}}, {{path: data, bdev_type: file, capacity_limit: 16m}}]\n"
+            f"targets: {{neighborhood: {neighborhood}}}\n")
 
 
 def test_rams_of_neighbours_take_what_home_has_no_room_for(opened):
     ranks = world()
-    with opened(None) as store:
+    with opened(None, conf()) as store:
         blobs = homed(0, ranks.nodes, ranks.nodes + 1)
         if ranks.rank == ranks.size - 1:
             for number, blob in enumerate(blobs[:-1]):
@@ -78,7 +68,7 @@ def test_rams_of_neighbours_take_what_home_has_no_room_for(opened):
 
 def test_damage_at_a_neighbour_is_named(opened):
     ranks = world()
-    with opened(None) as store:
+    with opened(None, conf()) as store:
         first, second = homed(0, ranks.nodes, 2)
         if ranks.rank == 0:
             store.put("t", first, data(1, 10 * MIB))
@@ -95,7 +85,7 @@ def test_damage_at_a_neighbour_is_named(opened):
 
 def test_files_of_neighbours_outlast_the_job(opened, shared_folder):
     ranks = world()
-    with opened(shared_folder, ram="4m") as store:
+    with opened(shared_folder, conf(ram="4m")) as store:
         blobs = homed(1, ranks.nodes, 2)
         if ranks.rank == 0:
             for number, blob in enumerate(blobs):
@@ -104,7 +94,7 @@ def test_files_of_neighbours_outlast_the_job(opened, shared_folder):
             own, others = ({extent[0] for extent in store.extents("t", blob)} - {0} for blob in blobs)
             assert not own & others
         ranks.barrier("flushed")
-    with opened(shared_folder, ram="4m") as store:
+    with opened(shared_folder, conf(ram="4m")) as store:
         assert [store.get("t", blob) for blob in blobs] == [data(number, 12 * MIB) for number in range(2)]
         ranks.barrier("all have looked")
         if ranks.rank == 0:
@@ -117,7 +107,7 @@ def test_files_of_neighbours_outlast_the_job(opened, shared_folder):
 def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder):
     """The put is refused with its reason, and nothing of it is left anywhere."""
     ranks = world()
-    with opened(shared_folder, ram="4m") as store:
+    with opened(shared_folder, conf(ram="4m")) as store:
         def failing():
             raise StoreError("no disk today")
         synced, store._net.calls["sync"] = store._net.calls["sync"], failing
@@ -138,7 +128,7 @@ def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder)
 
 def test_a_neighbourhood_of_one_is_the_home_alone(opened):
     ranks = world()
-    with opened(None, neighborhood=1) as store:
+    with opened(None, conf(neighborhood=1)) as store:
         first, second = homed(0, ranks.nodes, 2)
         if ranks.rank == 0:
             store.put("t", first, data(1, 10 * MIB))

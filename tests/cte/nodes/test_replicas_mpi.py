@@ -23,17 +23,9 @@ def place(request, shared_folder):
     return None if request.param == "memory" else shared_folder
 
 
-@pytest.fixture
-def opened(tmp_path):
-    """A function that opens a store whose blobs are on `replicas` nodes, as many as there are at most."""
-    if world().nodes < 2:
-        pytest.skip("one node has nobody to keep copies")
-
-    def make(folder, replicas=2, ram="48m"):
-        path = tmp_path / "conf.yaml"
-        path.write_text(f"storage: [{{path: 'ram::r', capacity_limit: {ram}}}]\ntargets: {{replicas: {min(replicas, world().nodes)}}}\n")
-        return Store.open(folder, world(), load(path))
-    return make
+def conf(replicas=2, ram="48m"):
+    """Blobs are on so many nodes, on as many as there are at most."""
+    return f"storage: [{{path: 'ram::r', capacity_limit: {ram}}}]\ntargets: {{replicas: {min(replicas, world().nodes)}}}\n"
 
 
 def data(seed, nbytes):
@@ -82,7 +74,7 @@ def damage(store, tag, blob, at_home=True, on=None):
 
 def test_every_change_reaches_the_keepers(place, opened):
     ranks = world()
-    with opened(place, 2 if place is None else 3) as store:
+    with opened(place, conf(2 if place is None else 3)) as store:
         for rank in range(ranks.size):
             if ranks.rank == rank:
                 for number in range(ranks.nodes + 2):
@@ -125,7 +117,7 @@ def test_every_change_reaches_the_keepers(place, opened):
 def test_damaged_bytes_come_from_a_keeper_and_go_back_home(place, opened):
     """Every rank sees the right bytes, and the home has them again."""
     ranks = world()
-    with opened(place) as store:
+    with opened(place, conf()) as store:
         blobs = [(blob, data(n, size)) for node in range(ranks.nodes) for n, (blob, size) in enumerate(zip(homed(node, ranks.nodes, len(SIZES)), SIZES))]
         if ranks.rank == 0:
             for blob, value in blobs:
@@ -167,7 +159,7 @@ def test_the_second_keeper_has_it_when_home_and_the_first_are_damaged(opened):
     ranks = world()
     if ranks.nodes < 3:
         pytest.skip("two keepers and a home are three nodes")
-    with opened(None, replicas=3) as store:
+    with opened(None, conf(replicas=3)) as store:
         blob, = homed(1, ranks.nodes)
         if ranks.rank == 0:
             store.put("t", blob, data(1, 40_000))
@@ -181,7 +173,7 @@ def test_the_second_keeper_has_it_when_home_and_the_first_are_damaged(opened):
 def test_a_score_keeps_the_copies_of_a_damaged_blob(opened):
     """A new generation of the same bytes: the copies are of it without looking at the home's."""
     ranks = world()
-    with opened(None) as store:
+    with opened(None, conf()) as store:
         blob, = homed(1, ranks.nodes)
         if ranks.rank == 0:
             store.put("t", blob, data(1, 40_000))
@@ -198,7 +190,7 @@ def test_a_score_keeps_the_copies_of_a_damaged_blob(opened):
 def test_all_ranks_change_the_same_blobs(place, opened):
     """Whoever is last at the home is last at the keepers, too."""
     ranks = world()
-    with opened(place, 3) as store:
+    with opened(place, conf(3)) as store:
         made = random.Random(ranks.rank)
         for _ in range(60):
             blob = made.choice("abc")
@@ -221,7 +213,7 @@ def test_a_keeper_without_room_is_said_and_has_no_older_copy(opened):
     ranks = world()
     if ranks.nodes < 3:
         pytest.skip("of two nodes each has what the other has")
-    with opened(None, ram="16m") as store:
+    with opened(None, conf(ram="16m")) as store:
         if ranks.rank == 0:
             (full,), (blob, other) = homed(1, ranks.nodes), homed(0, ranks.nodes, 2)
             store.put("t", full, bytes(11 << 20))

@@ -1,5 +1,6 @@
 """Placement: one contract for all policies, the order of each, names and refusals."""
 
+import io
 import random
 
 import pytest
@@ -7,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as some
 from wrp.cte import placement
 from wrp.cte.placement import Request, Target, automatic_score
+from wrp.cte.placement.log import Recorder, replay
 from wrp.errors import UsageError
 
 GIB = 1 << 30
@@ -122,3 +124,21 @@ def test_many_requests_fill_targets_by_score():
         landed.setdefault(hot, []).append(chosen)
     assert landed[False][-1] == 1 and landed[False].count(0) > 500
     assert landed[True][:20] == [0] * 20 and landed[True].count(0) > 50
+
+
+@pytest.mark.parametrize("name", placement.NAMES)
+def test_a_log_of_requests_is_replayed_to_the_same_orders(name):
+    """And by another policy to its own: so they are compared on what really was asked."""
+    chance, file = random.Random(3), io.StringIO()
+    recorder = Recorder(file, name, 7)
+    requests = [Request(chance.choice((LARGE, SMALL)), chance.random(), chance.randrange(3)) for _ in range(50)]
+    shown = [chance.sample(ALL, 3) for _ in requests]
+    orders = [recorder.order(request, targets) for request, targets in zip(requests, shown)]
+    lines = file.getvalue().splitlines()
+    assert [(request, then, now) for request, then, now in replay(lines)] == [(request, order, order) for request, order in zip(requests, orders)]
+    other = placement.NAMES[placement.NAMES.index(name) - 1]
+    fresh = placement.make(other, 7)
+    assert [now for _, _, now in replay(lines, other)] == [fresh.order(request, targets) for request, targets in zip(requests, shown)]
+    for damaged, sentence in (([], "is empty"), ([lines[0], lines[1][:-5]], "line 2"), (['{"policy": "no", "seed": 0}'], "no placement policy 'no'"), ([lines[1]], "line 1")):
+        with pytest.raises(UsageError, match=sentence):
+            replay(damaged)

@@ -4,7 +4,7 @@ from wrp.comm.atomics import copy, fence, load, store
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import fetch_checked
-from wrp.cte.entries import entry_find, extent_at
+from wrp.cte.images import entry_find, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, SEQUENCE, SHAPE, SIZE, TOKEN, TRANSFORMED, UNIT, class_at,
                             class_units, flags_of, kind_of, record_at)
 from wrp.cte.telemetry.noting import note_read

@@ -9,7 +9,8 @@ from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import copy_checked, prefetch
 from wrp.cte.blocks import blocks_give, blocks_take
-from wrp.cte.entries import entry_put_in, extent_at
+from wrp.cte.entries import entry_put_in
+from wrp.cte.images import extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, RAW, READ, READS, SCORE, SHAPE,
                             SIZE, STAMP, TAG_KIND, TOKEN, flags_of, kind_of, record_at)
 from wrp.cte.table import table_home, table_locate

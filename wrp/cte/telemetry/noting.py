@@ -2,7 +2,7 @@
 
 from wrp.comm.atomics import load, store, wall_ns
 from wrp.comm.jit import kernel
-from wrp.cte.entries import entry_find
+from wrp.cte.images import entry_find
 from wrp.cte.layout import COUNTERS, KEY0, READ, READS, STAMP, TAG, TELEMETRY, record_at
 from wrp.cte.telemetry.counters import count_io
 from wrp.cte.telemetry.ring import telemetry_record

@@ -1,0 +1,122 @@
+"""Bytes of a node's targets: written to leased space, read from any target of the store, made durable. No names of blobs."""
+
+import errno
+import os
+import time
+from contextlib import contextmanager
+
+from wrp.comm.checksum import crc32
+from wrp.comm.streaming import address_of, copy_checked
+from wrp.cte.records import RAM
+from wrp.cte.targetnumbers import is_durable, kind_of, node_of
+from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
+
+
+class Content:
+    """See tiers.Tiers."""
+
+    def view(self, target, offset, nbytes):
+        """The bytes themselves when they lie in ram (writable memoryview), else None."""
+        return self.ram.view(offset, nbytes) if target == RAM else None
+
+    def content(self, extent):
+        """The bytes of an extent that isn't in a data file: those in ram of this node themselves, others copied."""
+        target, offset, nbytes, _ = extent
+        if kind_of(target) == "ram" and self.owns(target):
+            return self.device(target).view(offset, nbytes)
+        found = bytearray(nbytes)
+        self.read(target, offset, found)
+        return memoryview(found)
+
+    def write(self, target, offset, data):
+        """Raises OutOfSpace when the disk has no room after all, StoreError when it can't be written."""
+        start = time.perf_counter_ns()
+        with self._named_errors():
+            self.device(target).write(offset, data)
+        self.pace.wrote(target, memoryview(data).nbytes, time.perf_counter_ns() - start)
+
+    def read(self, target, offset, out):
+        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say.
+
+        StoreError for a target that keeps nothing.
+        """
+        if node_of(target) is not None:
+            self.read_elsewhere(node_of(target), offset, out)
+            return
+        if not is_durable(target):
+            if kind_of(target) == "noop":
+                raise StoreError(f"these bytes were put to the target {self._wanted[target].name!r} of kind noop, which forgets what it is given")
+            self._read_scratch(target, offset, out)
+            return
+        view = memoryview(out).cast("B")
+        nbytes, start = len(view), time.perf_counter_ns()
+        carried = self._folder.astray.get((target, offset, nbytes))
+        if carried is not None:
+            view[:] = carried
+            return
+        descriptor = self._reader(target)
+        while view:
+            count = os.preadv(descriptor, [view], offset)
+            if count == 0:
+                raise Corrupt(f"{self._folder.data_path(target - 1)} ends before byte {offset + len(view)}: the store's data file was cut")
+            view, offset = view[count:], offset + count
+        self.pace.read(target, nbytes, time.perf_counter_ns() - start)
+
+    def _read_scratch(self, target, offset, out):
+        start = time.perf_counter_ns()
+        try:
+            self.device(target).read(offset, out)
+            self.pace.read(target, memoryview(out).nbytes, time.perf_counter_ns() - start)
+        except OSError as error:
+            if target in self._gone:
+                raise Corrupt(f"these bytes lay on the target {self._wanted[target].name!r}, which was removed") from error
+            raise
+
+    def load(self, extent, out):
+        """Fill `out` with a whole extent; the crc32 of its bytes."""
+        target, offset, nbytes, _ = extent
+        if target == RAM:
+            return copy_checked(address_of(out), self.ram_address + offset, nbytes)
+        self.read(target, offset, out)
+        return crc32(out)
+
+    def _reader(self, target):
+        found = self._readers.get(target)
+        if found is None:
+            path = self._folder.data_path(target - 1)
+            try:
+                opened = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+            except OSError as error:
+                raise StoreError(f"the store's data file {path} can't be opened: {error.strerror}") from error
+            found = self._readers.setdefault(target, opened)
+            if found != opened:             # another thread was quicker
+                os.close(opened)
+        return found
+
+    def sync(self):
+        """What was written to this node's files is durable when it returns."""
+        with self._named_errors():
+            for target, device in self._devices.items():
+                if is_durable(target):
+                    start = time.perf_counter_ns()
+                    device.sync()
+                    self.pace.wrote(target, 0, time.perf_counter_ns() - start)
+
+    @contextmanager
+    def _named_errors(self):
+        """An error of the operating system becomes a sentence about the store."""
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, WrpError):
+                raise
+            kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+            where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
+            raise kind(f"{where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept") from error
+
+    def close(self):
+        """Close the reading side and let go of the ram; the runtime closes the devices."""
+        self.ram_bytes = None
+        for descriptor in self._readers.values():
+            os.close(descriptor)
+        self._readers.clear()

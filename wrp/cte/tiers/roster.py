@@ -1,0 +1,165 @@
+"""The roster: which targets a node's store has, as devices, by number. Nothing here gives out space or moves bytes.
+
+How targets are numbered says targetnumbers.py. Node n of a job allocates in the data files k (from 0) with k % nodes == n, and reads all of them.
+"""
+
+import os
+
+from wrp.comm.streaming import address_of
+from wrp.cte.blocks import Blocks
+from wrp.cte.placement.contract import LONG_TERM, VOLATILE
+from wrp.cte.records import RAM
+from wrp.cte.targetnumbers import is_durable, kind_of, node_of
+from wrp.cte.targets import Placing, TargetInfo
+from wrp.cte.targets.wanted import LEVELS
+from wrp.errors import StoreError, UsageError
+
+_LEAST_FILE = 4096              # a store on a full disk opens too: what it holds can be read and destroyed
+
+
+class Roster:
+    """See tiers.Tiers."""
+
+    def _add(self, number, wanted, token):
+        """A target that doesn't outlast the job. Scratch files have no name once every rank has them open: nothing is left of them."""
+        path = self._scratch_path(number, wanted, token) if wanted.kind == "file" else None
+        device = self._runtime.device("ram" if number == RAM else f"{wanted.kind}{number}", wanted.kind, wanted.capacity, path,
+                                      persistence=LEVELS[wanted.persistence], metrics=metrics_of(wanted))
+        # other threads may be looking through what there was
+        self._devices, self._wanted = {**self._devices, number: device}, {**self._wanted, number: wanted}
+        if path is not None:
+            self._runtime.ranks.on_node.barrier("every rank has the scratch file open")
+            if self._runtime.ranks.local_rank == 0:
+                os.unlink(path)
+
+    def _scratch_path(self, number, wanted, token):
+        return f"{wanted.place}-{token}-{self._runtime.ranks.node}-{number & 0xFF}"
+
+    def _own_files(self, ranks, wanted, used):
+        mine = [number for number in range(self._folder.header["files"]) if number % ranks.nodes == ranks.node]
+        with ranks.agreed("looking for the store's data files"):
+            for number in mine:
+                self._check_there(number, used)
+        shares = _shares(mine, wanted, self._folder.place)
+        for number in mine:
+            path, share = self._folder.data_path(number), shares.get(number)
+            nbytes = os.path.getsize(path) if os.path.exists(path) else 0
+            capacity = max(share.capacity, _LEAST_FILE) if share else -(-ranks.on_node.share(nbytes, "size of a data file") // 4096) * 4096
+            if not capacity:
+                continue
+            target = number + 1
+            self._devices[target] = self._runtime.device(f"file{number}", "file", capacity, path, metrics=metrics_of(share))
+            if share:
+                self._wanted[target] = share
+
+    def _check_there(self, number, used):
+        path = self._folder.data_path(number)
+        if number + 1 in used and not os.path.exists(path):
+            tags = sorted(used[number + 1])
+            names = ", ".join(map(repr, tags[:3])) + (f" and {len(tags) - 3} more" if len(tags) > 3 else "")
+            raise StoreError(f"store {self._folder.path}: its data file {path} isn't there, and blobs of the tags {names} have bytes in it: "
+                             f"run where it is, or bring it back to this path")
+
+    def place_by(self, policy, keep_s):
+        """Let this policy of `placement` decide where new bytes go."""
+        self._placed_by = policy, keep_s
+        takes = [(number, wanted) for number, wanted in self._wanted.items() if number not in self._leaving and number not in self._lost]
+        self.placing = Placing(policy, self._runtime.ranks.rank, takes, self.free, keep_s)
+
+    def _changed(self):
+        self.place_by(*self._placed_by)
+        self._count()
+
+    def _count(self):
+        self.counters.extra = [number for number in self._devices if number != RAM and not is_durable(number)]
+
+    def number_of(self, name):
+        """Number of the target of this name, "ram": the first; None for "file"."""
+        if name == "file":
+            return None
+        found = {"ram": RAM, **{wanted.name: number for number, wanted in self._wanted.items() if number not in self._leaving}}
+        if name not in found:
+            raise UsageError(f"blobs move to 'ram' or 'file', or to one of {', '.join(map(repr, sorted(found)))}, not {name!r}")
+        return found[name]
+
+    def said(self, number):
+        """What people call a target: of a data file its path, below the store's folder where it lies there; of another its name."""
+        if is_durable(number):
+            path, inside = self._folder.data_path(number - 1), self._folder.path + os.sep
+            return path[len(inside):] if path.startswith(inside) else path
+        if node_of(number) is not None:
+            return f"ram of node {node_of(number)}"
+        return self._wanted[number].name if number in self._wanted else kind_of(number)
+
+    def files(self):
+        """{number: (descriptor, path or None where it has no name)} of the files that take new bytes, or did before they were lost."""
+        return {number: (self._devices[number].descriptor, self._devices[number].path if is_durable(number) else None)
+                for number in self._wanted if kind_of(number) == "file" and number not in self._gone}
+
+    def infos(self):
+        """[TargetInfo] of the targets that this node gives space out of, by number."""
+        counts = self.counters.read()
+        by_number = {target.number: target for target in self.placing.targets}
+        return [self._info(number, by_number.get(number), counts) for number in sorted(self._devices) if number not in self._gone]
+
+    def _info(self, number, target, counts):
+        device, wanted = self._devices[number], self._wanted.get(number)
+        path = getattr(device, "path", "")
+        name = wanted.name if wanted else path
+        if wanted and sum(other.name == name for each, other in self._wanted.items() if each not in self._gone) > 1:
+            name = f"{name}#{number}"
+        remaining = device.remaining + (self.blocks.unused if number == RAM else 0)
+        speed = (target.score, device.capacity, remaining, LEVELS[target.persistence], target.write_mbps, target.read_mbps, target.latency_us) \
+            if target else (0.0, device.capacity, 0, LEVELS[LONG_TERM], 0.0, 0.0, 0.0)
+        return TargetInfo(number, name, kind_of(number), path, *speed, counts.get(number) or TargetInfo.counts, self._lost.get(number, ""))
+
+    def cut(self, at, timeout_s):
+        """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""
+        self._count()
+        if self.ram is not None:
+            self.ram_bytes = self.ram.view(0, self.ram.capacity)
+            self.ram_address = address_of(self.ram_bytes)
+            self.blocks = Blocks(at, self.ram, timeout_s)
+
+    def level(self, target):
+        """The persistence of a target."""
+        if node_of(target) is not None:
+            return VOLATILE
+        return LONG_TERM if is_durable(target) else self._wanted[target].persistence
+
+    @property
+    def has_files(self):
+        return any(map(is_durable, self._wanted))
+
+    def owns(self, target):
+        """True when this node gives out the space of the target."""
+        return target in self._devices
+
+    def owner(self, target):
+        """Number of the node that gives out the space of a file that lasts, or of another node's ram."""
+        node = node_of(target)
+        return (target - 1) % self._runtime.ranks.nodes if node is None else node
+
+    def device(self, target):
+        return self._devices[target]
+
+    def claim(self, target, runs):
+        """Take runs, int64 array (n, 2) of (offset, nbytes), out of the target's free space. Once, before any lease."""
+        self.device(target).claim(runs)
+
+
+def metrics_of(wanted):
+    return {"write_bandwidth_mbps": wanted.write_mbps, "read_bandwidth_mbps": wanted.read_mbps, "write_latency_us": wanted.latency_us} if wanted else {}
+
+
+def _shares(numbers, wanted, place_of):
+    """{number: Wanted with the capacity of this file} of data files in the places that are wanted; the more files a target has, the less each holds."""
+    files = [[] for _ in wanted]
+    turns = {}
+    for number in numbers:
+        place = place_of(number)
+        fitting = [position for position, each in enumerate(wanted) if each.place == place]
+        if fitting:
+            turn = turns[place] = turns.get(place, -1) + 1
+            files[fitting[turn % len(fitting)]].append(number)
+    return {number: each._replace(capacity=each.capacity // len(found) // 4096 * 4096) for each, found in zip(wanted, files) for number in found}

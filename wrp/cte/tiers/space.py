@@ -1,0 +1,102 @@
+"""Space of a node's targets: leased where the policy wants it, given back. Whose it is knows the caller."""
+
+from wrp.comm.sizes import format_size
+from wrp.cte.blocks import LARGEST
+from wrp.cte.records import RAM
+from wrp.cte.targets import Wish
+from wrp.errors import OutOfSpace, StoreError
+
+PIECE = 4 << 20                 # an extent is at most this long
+
+
+class Space:
+    """See tiers.Tiers."""
+
+    def lease(self, nbytes, durable, wish=Wish()):
+        """(target, offset) of new space where the policy wants it, or on the next target that has room; on one in files when it must be durable.
+
+        Raises OutOfSpace naming every target that has no room.
+        """
+        if not durable and wish.wants_any and self.placing.ram_first(nbytes, wish.score, exact=True):
+            try:
+                return RAM, self._lease_ram(nbytes)
+            except OutOfSpace:
+                pass                # the list says what is next, and who is to make room
+        refusals = []
+        for target in self.placing.order(nbytes, wish, durable):
+            try:
+                with self._named_errors():
+                    offset = self._lease(target, self._devices[target], nbytes)
+            except OutOfSpace as error:
+                refusals.append(str(error))
+                continue
+            if target not in self._leaving:
+                return target, offset
+            # it began to leave after the policy was asked; who empties it waits until this is given back
+            self._devices[target].give_back(offset, nbytes)
+        where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
+        lost = [f"target {self.said(number)!r} is lost for now: {why}" for number, why in self._lost.items()]
+        if lost and not refusals:
+            raise StoreError(f"{where}: these bytes can't be written now: " + "; ".join(lost))
+        refusals += lost
+        advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
+        raise OutOfSpace(f"{where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
+                         + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
+
+    def expect(self, nbytes):
+        """This process is about to lease so many bytes of ram."""
+        if self.ram is not None:
+            self.ram.expect(nbytes)
+
+    def lease_some(self, nbytes, count):
+        """Offsets in ram, as a range, of room for the first of `count` pieces of nbytes; None when they belong elsewhere, or ram would have to make room."""
+        if self.ram is None or not self.placing.ram_first(nbytes, Wish().score, exact=True):
+            return None
+        try:
+            return self.ram.lease_some(nbytes, count)
+        except OutOfSpace:
+            return None
+
+    def lease_run(self, nbytes):
+        """Offset of one run of ram, however long. Raises OutOfSpace."""
+        return self._lease(RAM, self.ram, nbytes)
+
+    def _lease(self, target, device, nbytes):
+        if target != RAM:
+            return device.lease(nbytes)
+        try:
+            return self._lease_ram(nbytes)
+        except OutOfSpace:
+            if not self.blocks.shrink() and not self.make_room(nbytes):
+                raise
+        try:
+            return self._lease_ram(nbytes)
+        except OutOfSpace:
+            if not self.make_room(nbytes):
+                raise
+            self.blocks.shrink()
+            return self._lease_ram(nbytes)
+
+    def _lease_ram(self, nbytes):
+        """A block when it is small; where there is no page for its size, a piece of just that size may be left."""
+        if nbytes <= LARGEST:
+            try:
+                return self.blocks.take(nbytes)
+            except OutOfSpace:
+                pass
+        return self.ram.lease(nbytes)
+
+    def free(self, target):
+        """Bytes of the target that this process could still have."""
+        return self.device(target).free + (self.blocks.unused if target == RAM else 0)
+
+    def give_back(self, extents):
+        """Give the space of extents back; that of other nodes waits in `away` for whoever tells them."""
+        for extent in extents:
+            target, offset, nbytes, _ = extent
+            if target == RAM and nbytes <= LARGEST and self.blocks.give(offset):
+                continue
+            if self.owns(target):
+                self.device(target).give_back(offset, nbytes)
+            else:
+                self.away.append(extent)
