@@ -17,27 +17,27 @@ from wrp.errors import RuntimeGone
 
 _SERVER = """cd {here} && export CAPIO_DIR={folder}/data$OMPI_COMM_WORLD_RANK WRP_SHM_DIR={folder}/shm$OMPI_COMM_WORLD_RANK
 echo $$ > {folder}/pid$OMPI_COMM_WORLD_RANK
-exec {python} -m wrp.capio.commands.serve -c {folder}/workflow.json
+exec {python} -m wrp.capio.commands.serve -c {folder}/workflow.json {options}
 """
 
 
-def make_folders(folder, count, workflow):
-    """CAPIO_DIRs data0, data1, ... and folders of shared memory; the script that a rank starts as its server."""
+def make_folders(folder, count, workflow, options=""):
+    """CAPIO_DIRs data0, data1, ... and folders of shared memory; the script that a rank starts as its server, with these options."""
     for node in range(count):
         (folder / f"data{node}").mkdir(exist_ok=True)
         (folder / f"shm{node}").mkdir(mode=0o700)
     (folder / "workflow.json").write_text(json.dumps(workflow))
-    (folder / "server.sh").write_text(_SERVER.format(here=os.getcwd(), folder=folder, python=sys.executable))
+    (folder / "server.sh").write_text(_SERVER.format(here=os.getcwd(), folder=folder, python=sys.executable, options=options))
     return ["sh", str(folder / "server.sh")]
 
 
 class Several:
     """Running servers of `count` nodes; `start` and `run` begin programs on them. Ended by `end`."""
 
-    def __init__(self, folder, workflow, count=2, **env):
+    def __init__(self, folder, workflow, count=2, options="", **env):
         self.folder, self.name, self.count, self.started, self._held = folder, workflow["name"], count, [], []
         self._log = open(folder / "log", "w+")
-        argv = [find_mpirun(), "-n", str(count), "--oversubscribe", "--bind-to", "none", *make_folders(folder, count, workflow)]
+        argv = [find_mpirun(), "-n", str(count), "--oversubscribe", "--bind-to", "none", *make_folders(folder, count, workflow, options)]
         self.job = subprocess.Popen(bound(argv), env=job_environment({"WRP_RANKS_PER_NODE": "1", **env}), stdin=subprocess.DEVNULL, stdout=self._log,
                                     stderr=self._log, start_new_session=True)
         try:

@@ -28,8 +28,8 @@ def _flow(name):
 def make_nodes(tmp_path):
     made = []
 
-    def make(count):
-        made.append(Several(tmp_path, _flow(f"homes{count}"), count))
+    def make(count, options=""):
+        made.append(Several(tmp_path, _flow(f"homes{count}"), count, options))
         made[-1].hold(0, "writer")
         return made[-1]
 
@@ -104,3 +104,18 @@ def test_a_killed_server_leaves_what_has_come_to_its_home(make_nodes):
     tidy = "from wrp.capio.server import place; print(place.tidy_all())"
     subprocess.run([sys.executable, "-c", tidy], env=dict(os.environ, WRP_SHM_DIR=str(nodes.folder / "shm1")), check=True)
     assert nodes.files(1) == ["m"]
+
+
+@needs_compiler
+@needs_mpirun
+def test_what_is_permanent_is_brought_to_its_real_place_from_every_node(make_nodes, tmp_path):
+    """--keep, of files that are at their home where they were made, and of one that has come to it."""
+    (tmp_path / "real").mkdir()
+    nodes = make_nodes(2, f"--keep {tmp_path}/real")
+    assert nodes.run(1, "reader", "true")[0] == 0
+    assert nodes.run(0, "writer", "cd $CAPIO_DIR; echo m > m; echo c > c; echo gone > gone")[0] == 0
+    _wait_for(nodes, 1, "m", "m\n")
+    assert nodes.run(1, "reader", "cat $CAPIO_DIR/c")[1] == b"c\n"
+    assert nodes.stop(0) == 0
+    assert {path.name: path.read_text() for path in (tmp_path / "real").iterdir()} == {"m": "m\n", "c": "c\n"}
+    assert nodes.files(0) == nodes.files(1) == []
