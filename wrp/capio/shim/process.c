@@ -34,13 +34,20 @@ static void adopt(void)
         REAL(closedir)(dir);
 }
 
+/* In the child of a fork. */
+static void forked(void)
+{
+    capio_posts_forked();
+    capio_forked();
+}
+
 __attribute__((constructor)) static void begin(void)
 {
     int kept = errno;
     capio_paths_begin();
     if (capio_enabled) {
         const char *app = getenv("CAPIO_APP_NAME");
-        pthread_atfork(NULL, NULL, capio_forked);
+        pthread_atfork(NULL, NULL, forked);
         if (app && app[0])
             capio_hello();
         adopt();

@@ -308,7 +308,6 @@ void capio_forked(void)
     int old[POOL], n = 0;
 
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
-    capio_posts_forked();
     while (pooled) {
         int fd = pool[--pooled].fd;
         if (fstat(fd, &found) == 0 && found.st_ino == pool[pooled].inode) {
