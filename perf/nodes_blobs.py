@@ -2,22 +2,26 @@
 
     WRP_RANKS_PER_NODE=1 mpirun -n 2 python perf/nodes_blobs.py [--nbytes 64m] [--seconds 2] [--out FILE]
 
-Rank 0 asks, the other node has the blobs. MPI's own get fetches the same bytes from the same memory: as a whole and in pieces of 4 MiB, of which the fastest way counts.
+Rank 0 asks, the other node has the blobs. MPI's own get fetches as many bytes of the same segment, while its target does nothing but poll: a window and a flush, without us.
 """
 
 import argparse
+import statistics
 import sys
+import time
 
 import numpy as np
 
-from timing import in_turns, setting, write
+from timing import setting, write
 from wrp.comm.ranks import run
 from wrp.comm.sizes import parse_size
+from wrp.comm.yardstick import Yardstick
 from wrp.cte import Store
 from wrp.cte.nodes.homes import home_of
 from wrp.errors import UsageError
 
-SMALL, MANY, PIECE = 1024, 64, 4 << 20
+SMALL, MANY = 1024, 64
+_GETS, _QUIET_S = 3, 0.05       # of MPI in a round; until postmen nap
 
 
 def measure(ranks, nbytes, seconds):
@@ -25,45 +29,54 @@ def measure(ranks, nbytes, seconds):
     with Store.open(None, ranks) as store:
         homed = (f"b{number}" for number in range(1 << 20) if home_of("t", f"b{number}", ranks.nodes) == 1)
         large, small = next(homed), [next(homed) for _ in range(MANY)]
-        place = _region(store._parts.runtime, nbytes)
-        ranks.barrier("the memory for MPI's own get is there")
+        memory = _region(store._parts.runtime, nbytes)
+        plain, out, taken = Yardstick(ranks, memory), np.ones(nbytes, np.uint8), {}
         if ranks.rank == 0:
-            store.put("t", large, np.random.default_rng(0).integers(0, 256, nbytes, np.uint8))
-            store.put_many("t", small, np.ones((MANY, SMALL), np.uint8))
-            found = _asked(store, large, small, place, nbytes, seconds)
-        ranks.barrier("rank 0 has measured")
-    return found if ranks.rank == 0 else None
+            calls = _calls(store, large, small, out)
+        for turn in range(max(5, round(5 * seconds))):
+            time.sleep(_QUIET_S)
+            for nanoseconds in plain.gets(out, _GETS):
+                taken.setdefault("mpi get", []).append(nanoseconds / 1e9)
+            if ranks.rank == 0:
+                for name, call in calls.items():
+                    start = time.perf_counter()
+                    call()
+                    taken.setdefault(name, []).append(time.perf_counter() - start)
+            ranks.barrier("rank 0 has measured")
+        plain.free()
+    return _summary(taken) if ranks.rank == 0 else None
 
 
 def _region(runtime, nbytes):
-    """Offset of touched memory in the node's segment, made by its first rank."""
+    """Touched memory in the node's segment as an array, on its first rank."""
     if runtime.ranks.local_rank:
         return None
     place, _ = runtime.segment.place("perf", nbytes)
     runtime.segment.reserve(place, nbytes)
-    np.frombuffer(runtime.segment.buffer, np.uint8, nbytes, place)[:] = 1
-    return place
+    memory = np.frombuffer(runtime.segment.buffer, np.uint8, nbytes, place)
+    memory[:] = 1
+    return memory
 
 
-def _asked(store, large, small, place, nbytes, seconds):
-    out, rows, remote = np.ones(nbytes, np.uint8), np.ones((MANY, SMALL), np.uint8), store._parts.runtime.remote
-    data = out.copy()
-    # all nodes have laid out their memory alike
-    pieces = [(place + start, out[start:start + PIECE]) for start in range(0, nbytes, PIECE)]
+def _calls(store, large, small, out):
+    data, rows = np.random.default_rng(0).integers(0, 256, len(out), np.uint8), np.ones((MANY, SMALL), np.uint8)
+    store.put("t", large, data)
+    store.put_many("t", small, rows)
 
     def one_by_one():
         for name, row in zip(small, rows):
             store.get("t", name, out=row)
+    calls = {"get": lambda: store.get("t", large, out=out), "put": lambda: store.put("t", large + "x", data),
+             "small, one by one": one_by_one, "small, many at once": lambda: store.get_many("t", small, rows)}
+    for call in calls.values():
+        call()
+    return calls
 
-    taken = in_turns({
-        "get": lambda: store.get("t", large, out=out), "put": lambda: store.put("t", large + "x", data),
-        "mpi get": lambda: remote.get(1, place, out), "mpi get in pieces": lambda: remote.get_many(1, pieces),
-        "mpi get, piece by piece": lambda: [remote.get(1, *piece) for piece in pieces],
-        "small, one by one": one_by_one, "small, many at once": lambda: store.get_many("t", small, rows),
-    }, seconds)
-    mpi = min(value for name, value in taken.items() if name.startswith("mpi"))
-    return {"seconds": {name: round(value, 7) for name, value in taken.items()}, "get_of_mpi": round(mpi / taken["get"], 3),
-            "many_of_single": round(taken["small, one by one"] / taken["small, many at once"], 1)}
+
+def _summary(taken):
+    median = {name: statistics.median(seconds) for name, seconds in taken.items()}
+    return {"seconds": {name: round(seconds, 7) for name, seconds in median.items()}, "get_of_mpi": round(median["mpi get"] / median["get"], 3),
+            "many_of_single": round(median["small, one by one"] / median["small, many at once"], 1)}
 
 
 def main(ranks):

@@ -8,6 +8,7 @@ from wrp.cte.targetnumbers import is_durable, node_of
 from wrp.cte.targets import Wish
 
 _FILLED = 512 << 10             # bytes of a file's extent that one question carries
+_TOGETHER = 64 << 20            # bytes of extents that are under way at once
 
 
 class Far:
@@ -38,6 +39,14 @@ class Far:
         self.read(extent[0], extent[1], out)
         return crc32(out)
 
+    def ahead(self, record, offset, out):
+        """What reads this record's bytes from `offset` on into `out`, with more than one extent under way."""
+        return _Ahead(self, record, offset, out)
+
+    def fetch(self, parts):
+        """Fill the buffers of [(extent in the first ram, buffer)]."""
+        self._remote.get_many(self.node, [(self._base + extent[1], part) for extent, part in parts])
+
     def carry(self, view, wish=Wish()):
         """Extents of the node that hold a copy of `view` (memoryview of bytes) where it is wished: they belong to the caller. Raises OutOfSpace."""
         if len(view) <= INLINE:
@@ -67,3 +76,34 @@ class Far:
     def give_back(self, extents):
         """Give up what was carried and is of no use."""
         self._asking.ask(self.node, "give_back", extents)
+
+
+class _Ahead:
+    """Reads the extents of one record, in order."""
+
+    def __init__(self, far, record, offset, out):
+        self.counters, self.read = far.counters, far.read
+        self._far, self._waiting, self._there = far, [], set()
+        position, view = 0, memoryview(out).cast("B")
+        for extent in record.extents:
+            low, high = position - offset, position - offset + extent[2]
+            if extent[0] == RAM and 0 <= low and high <= len(view):
+                self._waiting.append((extent, view[low:high]))
+            position += extent[2]
+
+    def load(self, extent, out):
+        """Fill `out` with a whole extent; the crc32 of its bytes."""
+        if self._waiting and extent == self._waiting[0][0]:
+            self._fetch()
+        if extent not in self._there:
+            return self._far.load(extent, out)
+        return crc32(out)
+
+    def _fetch(self):
+        nbytes = count = 0
+        while count < len(self._waiting) and nbytes < _TOGETHER:
+            nbytes += self._waiting[count][0][2]
+            count += 1
+        parts, self._waiting = self._waiting[:count], self._waiting[count:]
+        self._far.fetch(parts)
+        self._there.update(extent for extent, _ in parts)

@@ -74,7 +74,7 @@ class Net:
             if record.raw:
                 self._framing(far).read(record, offset, out)
             else:
-                pieces.read(far, record, offset, out)
+                pieces.read(far.ahead(record, offset, out), record, offset, out)
         except Corrupt:
             if self._still(node, record):
                 raise
