@@ -104,7 +104,7 @@ def _use_runtime(runtime, folder):
 
 def _compile_mail(node):
     """What a postman calls; there is none on one node."""
-    for kernel in (ways.way_post, ways.way_look, ways.way_drop, ways.way_due, ways.way_owes, ways.way_busy, ways.ways_send, ways.ways_come,
+    for kernel in (ways.way_post, ways.way_look, ways.way_drop, ways.way_due, ways.way_owes, ways.way_lags, ways.way_waits, ways.ways_send, ways.ways_come,
                    quick.turns, quick.pause, quick.rows_format, quick.sent_end, quick.turn_of_other, run_inline):
         kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
     offset = served_new(node.address, node.address + node.layout.free, node.layout.lane(0), 0, 0, admin.MONITOR, 0, 0, 0, 0, 0, 0, 0)

@@ -65,13 +65,13 @@ class Mailboxes:
         return self._ways[node][box].post(words)
 
     def send(self):
-        """Begin the puts that can begin; True while one is under way."""
+        """Begin the puts that can begin; True while there is more to be put."""
         if self.calls:
             return ways.ways_send(self.calls, self.address, self.count)
-        busy = False
+        waits = False
         for way in self._all:
-            busy |= way.send()
-        return busy
+            waits |= way.send()
+        return waits
 
     def arrived(self):
         """[(node, box)] of those that have a letter, or are getting one."""
@@ -141,15 +141,15 @@ class _Way:
     def send(self):
         """As the kernel `way_send`, by MPI in Python."""
         window, words = self._window, self._words
-        if self._put is not None and window.is_done(self._put):
+        if self._put is not None and ways.way_waits(self.address) and window.is_done(self._put):
             self._put, words[ways.PUTTING // 8] = None, 0
         first = int(words[ways.SENT // 8] % words[ways.CAPACITY // 8]) * SLOT
         count = ways.way_due(self.address)
         if count:
             self._put = window.start_put(self._node, int(words[ways.OUTGOING // 8]) + first, self._slots[first:first + count * SLOT])
-        if self._telling is not None and window.is_done(self._telling):
+        if self._telling is not None and ways.way_lags(self.address) and window.is_done(self._telling):
             self._telling, words[ways.TELLING // 8] = None, 0
         if ways.way_owes(self.address):
             credit = words[ways.CREDIT // 8:][:2].view(np.uint8)
             self._telling = window.start_put(self._node, int(words[ways.CREDIT_THERE // 8]), credit)
-        return ways.way_busy(self.address)
+        return ways.way_waits(self.address)

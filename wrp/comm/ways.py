@@ -126,9 +126,9 @@ def way_due(way):
 @kernel
 def way_owes(way):
     """True when the credit, which is made then, is to be put."""
-    seen, told = atomics.load(way + SEEN), atomics.load(way + TOLD)
-    if seen == told or (seen - told) * 4 < atomics.load(way + CAPACITY) or atomics.load(way + TELLING):
+    if not way_lags(way) or atomics.load(way + TELLING):
         return False
+    seen = atomics.load(way + SEEN)
     credit_seal(way + CREDIT, seen)
     atomics.store(way + TELLING, 1)
     atomics.store(way + TOLD, seen)
@@ -136,34 +136,44 @@ def way_owes(way):
 
 
 @kernel
-def way_busy(way):
-    """True while something is under way, or to be put."""
-    return atomics.load(way + PUTTING) + atomics.load(way + TELLING) > 0 or atomics.load(way + SENT) < atomics.load(way + POSTED)
+def way_lags(way):
+    """True when the other node knows of so few slots that were taken that it is to be told."""
+    seen, told = atomics.load(way + SEEN), atomics.load(way + TOLD)
+    return seen != told and (seen - told) * 4 >= atomics.load(way + CAPACITY)
+
+
+@kernel
+def way_waits(way):
+    """True while there is something to be put."""
+    return atomics.load(way + SENT) < atomics.load(way + POSTED)
 
 
 @kernel
 def way_send(calls, way):
-    """Begin the puts that can begin, see `onesided`; True while one is under way."""
-    if atomics.load(way + PUTTING) and onesided.put_done(calls, way + PUT):
+    """Begin the puts that can begin, see `onesided`; True while there is more to be put.
+
+    MPI isn't asked whether a put is done before there is another one: where it has nothing to do a question may cost a switch to another thread.
+    """
+    if atomics.load(way + PUTTING) and way_waits(way) and onesided.put_done(calls, way + PUT):
         atomics.store(way + PUTTING, 0)
     sent = atomics.load(way + SENT)
     count, first, rank = way_due(way), sent % atomics.load(way + CAPACITY), atomics.load(way + RANK)
     if count:
         onesided.put_start(calls, atomics.load(way + SLOTS) + first * SLOT, count * SLOT, rank, atomics.load(way + OUTGOING) + first * SLOT, way + PUT)
-    if atomics.load(way + TELLING) and onesided.put_done(calls, way + TELL):
+    if atomics.load(way + TELLING) and way_lags(way) and onesided.put_done(calls, way + TELL):
         atomics.store(way + TELLING, 0)
     if way_owes(way):
         onesided.put_start(calls, way + CREDIT, CREDIT_NBYTES, rank, atomics.load(way + CREDIT_THERE), way + TELL)
-    return way_busy(way)
+    return way_waits(way)
 
 
 @kernel
 def ways_send(calls, ways, count):
     """`way_send` of the `count` ways from the address `ways` on."""
-    busy = False
+    waits = False
     for number in range(count):
-        busy |= way_send(calls, ways + number * WAY_NBYTES)
-    return busy
+        waits |= way_send(calls, ways + number * WAY_NBYTES)
+    return waits
 
 
 @kernel

@@ -4,17 +4,28 @@ import time
 
 import numpy as np
 
-_WARM_UP = 20
+_WARM_UP = _ROW = 20
 _TAG = 5
 _LINE = 64
 
 
 def barriers(ranks, count):
-    """Durations (ns) of `count` of MPI's barriers over all ranks, on this one."""
+    """Durations (ns) of `count` rows of MPI's barriers over all ranks, for one barrier each, on this one: see `rows_of`."""
     ranks.barrier("the barriers begin")
-    for _ in range(_WARM_UP):
-        ranks.comm.Barrier()
-    return [_timed(ranks.comm.Barrier) for _ in range(count)]
+    return rows_of(ranks.comm.Barrier, count)
+
+
+def rows_of(barrier, count):
+    """Durations (ns) of one barrier, each the mean of a row of twenty. Single ones say less: where one rank's is short the other's is long."""
+    for _ in range(_ROW):
+        barrier()
+    found = []
+    for _ in range(count):
+        before = time.perf_counter_ns()
+        for _ in range(_ROW):
+            barrier()
+        found.append((time.perf_counter_ns() - before) // _ROW)
+    return found
 
 
 class Yardstick:

@@ -15,7 +15,7 @@ from wrp.runtime.calling import call_handler
 # Byte offsets in a driver
 TURN, OF, LANE = 0, 8, 16
 DRIVER_WORDS = 3
-FRUITLESS = 2               # turns before others may have the core
+FRUITLESS = 8               # turns before others may have the core: a switch, even to nobody, takes as long as two of them
 
 # Byte offsets in a way: addresses of the segment, of its free records and of the lane; the pool's number; ns to spin; the driver's address or 0
 BASE, FREE, TO, POOL, SPIN, DRIVER = (8 * number for number in range(6))

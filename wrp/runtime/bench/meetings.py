@@ -7,7 +7,7 @@ from wrp.comm import yardstick
 from wrp.runtime.bench.samples import Samples
 from wrp.runtime.meeting import Meeting
 
-_BARRIERS, _WARM_UP = 40, 20
+_ROWS = 8
 _MOST, _ROUND_S = 15, 0.03  # rounds, and seconds for which there is one more
 _QUIET_S = 0.02             # of postmen, who then nap, before MPI is measured
 
@@ -18,10 +18,8 @@ def measured(stage, seconds):
     meeting = Meeting(stage.runtime.pool("wrp_benchmark_meetings", "meeting"), ranks.rank, ranks.size)
     for _ in range(rounds_of(seconds, _ROUND_S, _MOST)):
         time.sleep(_QUIET_S if ranks.nodes > 1 else 0)
-        plain.append(yardstick.barriers(ranks, _BARRIERS))
-        for _ in range(_WARM_UP):
-            meeting.barrier()
-        ours.append([timed(meeting.barrier) for _ in range(_BARRIERS)])
+        plain.append(yardstick.barriers(ranks, _ROWS))
+        ours.append(yardstick.rows_of(meeting.barrier, _ROWS))
         ratios.append(statistics.median(ours[-1]) / statistics.median(plain[-1]))
     found = {"meeting_barrier_ns": summary_of(ours), "mpi_barrier_ns": summary_of(plain)}
     return ranks.share((found, {"meeting_barrier_to_mpi_barrier": statistics.median(ratios)}), "barriers over a pool")

@@ -68,7 +68,8 @@ def turns(quick, until):
         if atomics.load(quick + PENDING):
             atomics.store(quick + PENDING, 0)
             return WORKED | PYTHON
-        bits, now = _turn(quick), atomics.now_ns()
+        now = atomics.now_ns()
+        bits = _turn(quick, now)
         if bits & WORKED:
             atomics.store(quick + ACTIVE_AT, now)
         if bits & PYTHON or until == 0:
@@ -106,7 +107,8 @@ def turn_of_other(quick, _1, _2, _3):
         return 0
     bits = 0
     if atomics.load(quick + PENDING) == 0:
-        bits, now = _turn(quick), atomics.now_ns()
+        now = atomics.now_ns()
+        bits = _turn(quick, now)
         atomics.store(quick + DRIVEN_AT, now)
         if bits & WORKED:
             atomics.store(quick + ACTIVE_AT, now)
@@ -119,7 +121,7 @@ def turn_of_other(quick, _1, _2, _3):
 
 
 @kernel
-def _turn(quick):
+def _turn(quick, now):
     bits, calls, lane = 0, atomics.load(quick + CALLS), atomics.load(quick + LANE)
     for _ in range(_AT_ONCE):
         offset = lanes.lane_poll(lane)
@@ -132,11 +134,11 @@ def _turn(quick):
     bits |= _take_finished(quick, lane)
     if bits:
         ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))       # on its way before MPI is called for others
-    if _listen(quick):
+    if _listen(quick, now):
         bits |= WORKED | PYTHON             # somebody waits for bytes, and may have asked that they be sent
     for number in range(atomics.load(quick + WAY_COUNT)):
         if way_comes(atomics.load(quick + WAYS) + number * WAY_NBYTES):
-            bits |= _read(quick, number)
+            bits |= _read(quick, number, now)
     if atomics.load(lane + lanes.FINISHED):
         bits |= _take_finished(quick, lane)
     ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))
@@ -144,10 +146,10 @@ def _turn(quick):
 
 
 @kernel
-def _listen(quick):
+def _listen(quick, now):
     """Let MPI move what others ask of this node: True if one of them has knocked. Who moves many bytes needs MPI called more
     often than everything else is looked at."""
-    now, knocked = atomics.now_ns(), False
+    knocked = False
     if now >= atomics.load(quick + LISTEN_AT):
         atomics.store(quick + LISTEN_AT, now + _LISTEN_NS)
         for rank in range(atomics.load(quick + RANKS)):
@@ -303,7 +305,7 @@ def sent_end(quick, number, code, v0, v1, v2, v3):
 # letters, and tasks of other nodes
 
 @kernel
-def _read(quick, number):
+def _read(quick, number, now):
     """Take letters of a way: bits."""
     way, letter, box, bits = atomics.load(quick + WAYS) + number * WAY_NBYTES, atomics.load(quick + LETTER), number % 2, 0
     node = number // 2 + (number // 2 >= atomics.load(quick + NODE))
@@ -319,7 +321,7 @@ def _read(quick, number):
         way_drop(way)
         bits = WORKED
     if bits:
-        atomics.store(_node(quick, node) + HEARD, atomics.now_ns())
+        atomics.store(_node(quick, node) + HEARD, now)
     return bits
 
 
