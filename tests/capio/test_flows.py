@@ -6,17 +6,20 @@ from capio.flows import flow
 from capio.playing import Play, leftovers
 from capio.rules.model import Model
 from capio.served import needs_compiler
+from wrp.capio.commands import doctor
 
 pytestmark = needs_compiler
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_workflows_in_which_nothing_fails(tmp_path, seed):
+@pytest.mark.parametrize("via, seed", [*(("shim", seed) for seed in range(4)), ("python", 9), ("python", 24), ("seccomp", 5), ("seccomp", 19)])
+def test_workflows_in_which_nothing_fails(tmp_path, via, seed):
     """The rules' model says whether steps wait for each other in a circle: then somebody is told, else all end well and all is read."""
+    if via == "seccomp" and doctor._tried(doctor._seccomp):
+        pytest.skip("the kernel doesn't let calls be held here")
     found = flow(seed, can_fail=False)
-    model, play = Model(found).run(), Play(tmp_path / "play", found)
+    model, play = Model(found).run(), Play(tmp_path / "play", found, via=via)
     play.check()
-    assert bool(model.failures) == any(code for *_, code in play.told), (play.told, play.served.log())
+    assert bool(model.failures) == bool(play.failures()), (play.told, play.served.log())
     assert not leftovers(play)
 
 

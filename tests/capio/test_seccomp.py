@@ -149,6 +149,17 @@ def test_a_killed_producer_is_an_error(make_flow):
     assert code == 1 and "capio: " in said and "'writer'" in said
 
 
+def test_opens_that_make_a_file_which_is_there_close_nothing(make_flow):
+    flow = make_flow(document(**{"a": "on_close:9 update"}))
+    flow.hold("writer")
+    code = ("import os\nfor flags in (os.O_EXCL, os.O_EXCL, os.O_EXCL, os.O_APPEND):\n try: os.close(os.open(os.environ['CAPIO_DIR'] + '/a', os.O_CREAT | os.O_WRONLY | flags))\n"
+            " except FileExistsError: print('there')")
+    assert ended(flow.launch("writer", [sys.executable, "-c", code], "seccomp")) == (0, b"there\nthere\n", "")
+    flow.wait_for(lambda status: status["files"][0]["closes"] >= 2)
+    assert ended(flow.launch("writer", ["true"], "seccomp"))[0] == 0
+    assert flow.status()["files"][0]["closes"] == 2
+
+
 def test_other_calls_and_errors_are_as_ever(make_flow):
     flow = make_flow(document(**{"a": "on_close update"}))
     code, out, said = ended(flow.launch("writer", "cd $CAPIO_DIR; cat nothing; mkdir -p d/e; echo 1 > d/e/f; mv d/e/f d/g; cat d/g; ls /nowhere; exit 7", "seccomp"))

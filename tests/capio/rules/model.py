@@ -132,7 +132,6 @@ class Model:
             process.script.pop(0)
             process.got = 0
             if isinstance(answer, actions.Refuse) or not self.found(path):      # ENOENT: of its own files a step isn't made to wait
-                self.failures += not isinstance(answer, actions.Refuse)
                 self.do_exit(process, 1)
             return
         process.got = process.got + PIECE if call == "read" else process.got + 1

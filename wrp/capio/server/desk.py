@@ -198,7 +198,7 @@ class Desk:
             self._write(connection, request)
 
     def _write(self, connection, request):
-        path, plan, what, is_new = request.path, self.workflow.look(request.path), 0, False
+        path, plan, what, is_new, fails = request.path, self.workflow.look(request.path), 0, False, False
         if self.nodes is not None:
             self.nodes.joins(path)
         if not request.a:               # 1: a descriptor that the process has had from its start
@@ -206,6 +206,9 @@ class Desk:
                 is_new = True
                 self.will_vanish(path, plan)
                 what = wire.WATCHED if self.watch.knows(os.path.dirname(path)) else 0
+            else:
+                fails = request.flags & os.O_CREAT and request.flags & os.O_EXCL        # not every way of seeing calls tells of it
+        if not request.a and not fails:
             self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC) and not is_new, connection.is_own)
         if plan.waits and plan.mode == "no_update":
             connection.send(wire.Reply(what=wire.STREAM | what, slot=self.table.slot(path)))
