@@ -1,10 +1,10 @@
 """A file that is read on another node while it is written, against what the same MPI moves: two isolated nodes (namespaces) joined by TCP.
 
-    python perf/capio_nodes.py [--nbytes 1g] [--rounds 3] [--out FILE]
+    python perf/capio_nodes.py [--nbytes 1g] [--rounds 5] [--out FILE]
 
 Contenders take turns. MPI sends the bytes in pieces of 4 MiB from one array into another; the file also is written, comes to a file on the other node and
 is read there, both into memory that was in use just before. MPI's time has no starts of processes in it, so what writer and reader of a file of one piece take
-is taken off ours ("start"). Needs mpirun and the permission to make namespaces; without, the result says what is missing.
+is taken off ours ("start", the median of three). Needs mpirun and the permission to make namespaces; without, the result says what is missing.
 """
 
 import argparse
@@ -106,7 +106,7 @@ def measured(folder, nbytes, rounds):
             found["mpi"] += sent(nodes, nbytes, 1)
             servers = Servers(nodes, Path(tempfile.mkdtemp(dir=folder)))
             try:
-                found["start"].append(servers.seconds(f"f-start-{turn}", 4 << 20))
+                found["start"].append(statistics.median(servers.seconds(f"f-start-{turn}-{once}", 4 << 20) for once in range(3)))
                 used_memory(folder, 2 * nbytes)         # written here and there
                 found["capio"].append(servers.seconds(f"f-{turn}", nbytes))
             finally:
@@ -119,7 +119,7 @@ def measured(folder, nbytes, rounds):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--nbytes", default="1g", help="size of the file, whole pieces of 4 MiB (default 1g)")
-    parser.add_argument("--rounds", type=int, default=3, help="rounds of both contenders (default 3)")
+    parser.add_argument("--rounds", type=int, default=5, help="rounds of both contenders, of which the fastest counts (default 5)")
     parser.add_argument("--out", help="JSON file to write (default: print)")
     arguments = parser.parse_args()
     before, nbytes = setting(), parse_size(arguments.nbytes)
@@ -129,9 +129,9 @@ def main():
             found = measured(Path(folder), nbytes, arguments.rounds)
         except NoNamespaces as why:
             return write(arguments.out, {"setting": before, "skipped": str(why)})
-    seconds = {name: statistics.median(values) for name, values in found.items()}
-    value = statistics.median(mpi / (ours - start) for mpi, ours, start in zip(found["mpi"], found["capio"], found["start"]))
-    write(arguments.out, {"setting": before, "nbytes": nbytes, "seconds": seconds, "rounds": found,
+    best = {name: min(values) for name, values in found.items()}        # memory that was in use isn't always what one gets, and that only adds
+    value = best["mpi"] / (best["capio"] - best["start"])
+    write(arguments.out, {"setting": before, "nbytes": nbytes, "seconds": best, "rounds": found,
                           "compared": {"file between nodes, mpi's time / ours": {"value": round(value, 3), "bar": ">= 0.7", "met": value >= 0.7}}})
 
 
