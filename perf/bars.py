@@ -24,6 +24,7 @@ from wrp.runtime.config import load
 
 MIB = 1 << 20
 _BATCH = 4096                   # names of a call where there are very many
+_TOGETHER = 9                   # runs of two clients, of which the median counts
 _FILE = "storage: [{path: data, bdev_type: file, capacity_limit: 8g}]\n"
 _RAM = "storage: [{path: 'ram::bars', bdev_type: ram, capacity_limit: %dm}]\nruntime: {index_slots: %d}\n"
 
@@ -42,8 +43,10 @@ def ram(seconds):
     get, copy = (phases[name]["latency_ns"]["p50"] for name in ("get", "memcpy"))
     rows["get 4 KiB from a jitted loop, us"] = _at_most(get / 1e3, (3 * copy + 300) / 1e3)
     rows["puts of 4 KiB in batches of 64, per second"] = _at_least(_batches(seconds), 700_000)
-    for name, ratio in _bench("PutGet", 2, 1, "1m", 64)["ratios"].items():
-        rows[f"two clients, 1 MiB: {name.replace('_to_', ' / two ')}s"] = _at_least(ratio, 0.8)
+    # a run of two clients lasts 5 ms: any other process of these cores decides about a single one
+    found = [_bench("PutGet", 2, 1, "1m", 64)["ratios"] for _ in range(_TOGETHER)]
+    for name in found[0]:
+        rows[f"two clients, 1 MiB: {name.replace('_to_', ' / two ')}s"] = _at_least(statistics.median(each[name] for each in found), 0.8)
     return rows
 
 
