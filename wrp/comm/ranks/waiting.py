@@ -9,7 +9,7 @@ from wrp.errors import WaitTimeout
 _EAGER_TESTS = 50
 _FIRST_NAP_S = 20e-6
 _LONGEST_NAP_S = 2e-3
-_EACH_NAP_S = 2.5e-4    # the longest one for each rank of the node: together they look no oftener, however many they are
+_EACH_NAP_S = 1e-4    # the longest one for each rank of the node: together they look no oftener, however many they are
 _GRACE_S = 1.0          # what a rank sent before it ended may still be on its way
 
 
