@@ -123,6 +123,24 @@ def test_a_file_that_is_cut(ends, tmp_path):
     ranks.barrier("the file is there")
 
 
+@pytest.mark.parametrize("may_change", [False, True])
+def test_a_file_that_is_cut_when_it_is_complete(ends, tmp_path, may_change):
+    """While another one is in its way, on a stream, or all slots are taken."""
+    ranks, end = ends
+    large, path = tmp_path / "large", tmp_path / "cut"
+    if ranks.rank == 0:
+        for one in (large, path):
+            one.write_bytes(bytes(_NBYTES))
+            end.sender.begin(str(one), one.name, 1, may_change)
+            end.sender.completed(str(one))
+        os.truncate(path, 1000)
+    ranks.barrier("the file is cut")
+    if ranks.rank == 1:
+        end.until(lambda: all(one.exists() and end.receiver._by_path[str(one)].is_whole for one in (large, path)))
+        assert (large.stat().st_size, path.stat().st_size) == (_NBYTES, 1000)
+    ranks.barrier("the files are there")
+
+
 def test_a_file_that_nobody_can_write(ends, tmp_path):
     """The error is told, and others come through the same stream."""
     ranks, end = ends

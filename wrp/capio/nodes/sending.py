@@ -150,16 +150,18 @@ class Sender:
                 return False
             if sending.keeps_sums and not sending.is_checked:
                 return self._check(sending)
+            self._end(sending)
         except OSError:
             return False                # lost meanwhile
+        return True
+
+    def _end(self, sending):
+        """All of it is sent, unless it has changed this moment."""
         with self._lock:
-            if sending.sent < sending.size:
-                return True             # it was completed once more, meanwhile
-            self._links.send(sending.node, "whole", sending.number, sending.sent)
-            if sending in self._all:
+            if sending in self._all and os.fstat(sending.file).st_size == sending.sent:
+                self._links.send(sending.node, "whole", sending.number, sending.sent)
                 self._all.remove(sending)
                 os.close(sending.file)
-        return True
 
     def _piece(self, sending, offset):
         lent = self._links.lend()

@@ -60,14 +60,14 @@ class Outgoing:
 
     def _step(self, sock, sending):
         """Send one frame; True when there was one."""
-        there = os.fstat(sending.file).st_size
+        is_complete, there = sending.size is not None, os.fstat(sending.file).st_size       # in this order: its end isn't before what it had then
         if there < sending.sent:
             sending.sent = 0
         if there > sending.sent:
             sending.sent = self._frame(sock, sending, sending.sent, min(there - sending.sent, _FRAME))
-        elif sending.size is None:
+        elif not is_complete:
             return False
-        elif there >= sending.size:     # else it was completed once more, meanwhile
+        else:
             sock.sendall(_HEAD.pack(sending.number, _WHOLE, there))
             sending.is_told = True
         return True
