@@ -141,6 +141,30 @@ def test_a_file_that_is_cut_when_it_is_complete(ends, tmp_path, may_change):
     ranks.barrier("the files are there")
 
 
+@pytest.mark.parametrize("is_complete", [False, True])
+def test_a_file_that_is_made_again(ends, tmp_path, is_complete):
+    """Nothing of the earlier one is there once it is told that the new one, which has nothing yet, is."""
+    ranks, end = ends
+    path = tmp_path / "again"
+    if ranks.rank == 0:
+        path.write_bytes(bytes(5000))
+        end.sender.begin(str(path), "again", 1, False)
+        if is_complete:
+            end.sender.completed(str(path))
+    elif ranks.rank == 1:
+        end.until(lambda: end.came.get("again", []).count(5000) == 1 + is_complete)
+        end.came["again"].clear()
+    ranks.barrier("the first is there")
+    if ranks.rank == 0:
+        path.unlink()
+        path.touch()
+        end.sender.begin(str(path), "again", 1, False)
+    elif ranks.rank == 1:
+        end.until(lambda: end.came["again"])
+        assert end.came["again"] == [0] and path.stat().st_size == 0
+    ranks.barrier("the second is there")
+
+
 def test_a_file_that_nobody_can_write(ends, tmp_path):
     """The error is told, and others come through the same stream."""
     ranks, end = ends

@@ -282,6 +282,8 @@ class Nodes:
         self._tell(events.CopyLost(path, self.node, why, at=time.monotonic()))
 
     def _came_here(self, node, at, copy, found):
+        if not self._receiver.is_current(copy):
+            return
         if isinstance(found, OSError):
             self._tell(events.CopyLost(copy.path, self.node, f"it can't be written there: {found.strerror}", at=at))
             return

@@ -51,6 +51,11 @@ class Receiver:
         copy = self._by_path.get(path)
         return copy.key if copy is not None and copy.is_whole else None
 
+    def is_current(self, copy):
+        """False for a copy of a file that had the name before."""
+        now = self._by_path.get(copy.path)
+        return now is None or now.key == copy.key
+
     def missing(self, path):
         """The directories that aren't there above a path, the uppermost first."""
         folder, found = os.path.dirname(path), []
@@ -72,9 +77,10 @@ class Receiver:
             return
         if before.key is not None and not before.is_whole:
             self.refuse(before.key, before.is_streamed)     # of a file that had the name before, or by a stream that has broken
-        copy = self._by_path[path] = Copy(path, key, file, is_streamed=is_streamed, is_fresh=before.key != key)
+        copy = self._by_path[path] = Copy(path, key, file, is_streamed=is_streamed, is_fresh=before.key != key or before.is_fresh)
         if is_streamed:
-            self._arrived(copy, 0)
+            if before.key is None or before.is_whole:       # else its thread may still write
+                self._empty(copy)
             with self._known:
                 self._streamed[key] = copy
                 self._known.notify_all()
@@ -103,13 +109,14 @@ class Receiver:
         return copy
 
     def _empty(self, copy):
-        """What the name had before is gone, now that all that came for it is written."""
+        """Something of it is here, be it nothing yet: what the name had before is gone, now that all that came for that is written."""
         if copy.is_fresh and not copy.has_failed:
             copy.is_fresh = False
             try:
                 os.ftruncate(copy.file, 0)
             except OSError as error:
                 self.fails(copy, error)
+            self.has_grown(copy, 0)
 
     def has_grown(self, copy, nbytes):
         """So many bytes of a copy are here."""
@@ -159,7 +166,6 @@ class Receiver:
             if what == "begin":
                 by_key[more[0].key] = more[0]
                 self._empty(more[0])
-                self._arrived(more[0], 0)
                 for waited in early.pop(more[0].key, ()):
                     self._handle(by_key, *waited)
             elif what == "refuse":

@@ -15,7 +15,8 @@ from wrp.comm.checksum import crc32
 @dataclass
 class Sending:
     """A file on its way to a node. `name`: the node's; `size`: its bytes once it is complete; `sums`: {offset: (bytes, checksum)} of what was sent
-    while it may still change; `is_told`: its end has gone into a stream, and it stays until that is confirmed."""
+    while it may still change; `is_begun`: the stream has told that it has nothing yet; `is_told`: its end has gone into a stream,
+    and it stays until that is confirmed."""
 
     number: int
     path: str
@@ -28,6 +29,7 @@ class Sending:
     size: int | None = None
     sums: dict = field(default_factory=dict)
     is_checked: bool = False
+    is_begun: bool = False
     is_told: bool = False
 
 

@@ -66,7 +66,10 @@ class Outgoing:
         if there > sending.sent:
             sending.sent = self._frame(sock, sending, sending.sent, min(there - sending.sent, _FRAME))
         elif not is_complete:
-            return False
+            if sending.sent or sending.is_begun:
+                return False
+            sock.sendall(_HEAD.pack(sending.number, 0, 0))      # the name may have had bytes before
+            sending.is_begun = True
         else:
             sock.sendall(_HEAD.pack(sending.number, _WHOLE, there))
             sending.is_told = True
@@ -121,7 +124,7 @@ class Incoming:
                 if offset == _WHOLE:
                     self._receiver.is_whole((node, number), copy, nbytes)
                     self._confirm(node, number)
-                elif not self._take(sock, ready, pipe, copy, offset, nbytes):
+                elif nbytes and not self._take(sock, ready, pipe, copy, offset, nbytes):
                     return
         finally:
             os.close(ready)
