@@ -76,16 +76,15 @@ class Outgoing:
         return True
 
     def _frame(self, sock, sending, offset, nbytes):
-        """Send a part of a file; where to go on."""
+        """Send a part of a file; where to go on. OSError when it is cut meanwhile: the other end would tell of bytes that were never there."""
         sock.sendall(_HEAD.pack(sending.number, offset, nbytes), socket.MSG_MORE)
-        upto, was_cut = offset + nbytes, False
+        upto = offset + nbytes
         while offset < upto:
             sent = os.sendfile(sock.fileno(), sending.file, offset, upto - offset)
-            if not sent:            # the file was cut meanwhile: zeros for now
-                sent, was_cut = min(upto - offset, _PIPE), True
-                sock.sendall(bytes(sent))
+            if not sent:
+                raise OSError(f"{sending.path} has lost bytes that were announced")
             offset += sent
-        return 0 if was_cut else upto
+        return upto
 
     def hang_up(self):
         """The node is gone: send no more."""
