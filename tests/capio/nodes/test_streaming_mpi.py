@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from wrp.capio.nodes.links import Links
+from wrp.capio.nodes.links import SLOTS, Links
 from wrp.capio.nodes.receiving import Receiver
 from wrp.capio.nodes.sending import Sender
 from wrp.comm.ranks import world
@@ -21,7 +21,8 @@ class End:
 
     def __init__(self, ranks, folder):
         self.rank, self.links, self.folder = ranks.rank, Links(ranks, 30.0, "tcp"), folder
-        self.sender, self.came, self.told = Sender(self.links), {}, []
+        self.unread, self.came, self.told = [], {}, []
+        self.sender = Sender(self.links, lambda path, node, error: self.unread.append((os.path.basename(path), node)))
         self.receiver, self.has_zeros = Receiver(self.links, self.arrived), False
 
     def arrived(self, copy, found):
@@ -173,6 +174,23 @@ def test_a_file_that_is_made_again(ends, tmp_path, is_complete):
         end.until(lambda: end.came["again"])
         assert end.came["again"] == [0] and path.stat().st_size == 0
     ranks.barrier("the second is there")
+
+
+def test_what_cannot_be_read_is_told_and_leaves_room_for_others(ends, tmp_path):
+    ranks, end = ends
+    names = [f"d{number}" for number in range(SLOTS + 1)]
+    if ranks.rank == 0:
+        for name in names:          # what is opened as a file is, and has bytes, but can't be read
+            (tmp_path / name / "entry").mkdir(parents=True)
+            end.sender.begin(str(tmp_path / name), name, 1, True)
+        end.until(lambda: len(end.unread) == len(names))
+        assert sorted(end.unread) == sorted((name, 1) for name in names)
+        (tmp_path / "fine").write_bytes(b"fine")
+        end.sender.begin(str(tmp_path / "fine"), "fine", 1, True)
+        end.sender.completed(str(tmp_path / "fine"))
+    elif ranks.rank == 1:
+        end.until(lambda: (tmp_path / "fine").exists() and end.receiver._by_path[str(tmp_path / "fine")].is_whole)
+    ranks.barrier("what can be read is there")
 
 
 def test_a_file_that_nobody_can_write(ends, tmp_path):

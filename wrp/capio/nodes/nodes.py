@@ -44,7 +44,7 @@ class Nodes:
     def __init__(self, links, server):
         self.links, self._server, self._desk, self.node = links, server, server.desk, links.node
         self.folder, self._listed, self._people, self._fetched = server.capio_dir, {}, {}, {}
-        self._sender, self._receiver = Sender(links), Receiver(links, self._has_come)
+        self._sender, self._receiver = Sender(links, self._is_unread), Receiver(links, self._has_come)
         self._followed, self._launched = [], {}
         self._collecting, self._numbers = {}, itertools.count(1)
         self._desk.nodes, self.is_shared, self._late = self, links.is_shared, {}
@@ -136,7 +136,7 @@ class Nodes:
         try:
             self.housing.sends(path, node, self._sender.begin(path, self._name(path), node, is_updated))
         except OSError as error:
-            self._tell(events.CopyLost(path, node, f"it can't be read where it was made: {error.strerror}", at=time.monotonic()))
+            self._unread(self.node, time.monotonic(), path, node, error)
             return
         if is_complete:
             self._sender.completed(path)
@@ -164,6 +164,11 @@ class Nodes:
     def _has_come(self, copy, found):
         """The receiver's thread: so many bytes of a copy are here, or an error."""
         self.links.inbox.append((self.node, ["came", copy, found]))
+        os.eventfd_write(self.links.bell, 1)
+
+    def _is_unread(self, path, node, error):
+        """The sender's thread: a file of this node can't be read for another one."""
+        self.links.inbox.append((self.node, ["unread", path, node, error]))
         os.eventfd_write(self.links.bell, 1)
 
     # what other nodes tell
@@ -296,6 +301,9 @@ class Nodes:
             self._desk.table.bump(copy.path)
         self._tell(events.Arrived(copy.path, self.node, found, at=at))
 
+    def _unread(self, node, at, path, to, error):
+        self._tell(events.CopyLost(path, to, f"it can't be read where it was made: {error.strerror}", at=at))
+
     def _renamed(self, node, at, source, name):
         if source:
             self._sender.renamed(self._path(source), self._path(name), name)
@@ -381,7 +389,7 @@ class Nodes:
 
 
 _TAKE = {"event": Nodes._event, "confirmed": Nodes._confirmed, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
-         "begin": Nodes._begin, "entry": Nodes._entry_here, "folder": Nodes._folder_here, "came": Nodes._came_here, "renamed": Nodes._renamed,
-         "tell": Nodes._say, "told": Nodes._told,
+         "begin": Nodes._begin, "entry": Nodes._entry_here, "folder": Nodes._folder_here, "came": Nodes._came_here, "unread": Nodes._unread,
+         "renamed": Nodes._renamed, "tell": Nodes._say, "told": Nodes._told,
          **{what: lambda nodes, node, at, *more, take=take: take(nodes.housing, node, *more) for what, take in housing.TAKE.items()},
          "silent": Nodes._silent, "end": Nodes._end, "out": Nodes._out}

@@ -34,10 +34,10 @@ class Sending:
 
 
 class Sender:
-    """Sends over `links`. All methods but the thread's own return at once."""
+    """Sends over `links`. All methods but the thread's own return at once. `unread(path, node, error)` is told, in the thread, of what can't be read here."""
 
-    def __init__(self, links):
-        self._links, self._all, self._last = links, [], 0
+    def __init__(self, links, unread):
+        self._links, self._unread, self._all, self._last = links, unread, [], 0
         self.whole = {}                 # number of a sending: os.stat_result of its file when that was complete
         self._ways, self._lost_ways = {}, set()         # {node: Outgoing}; nodes where streams don't lead, or not any more
         self._lock, self._more, self._is_ending = threading.Lock(), links.slot_is_free, False
@@ -153,9 +153,18 @@ class Sender:
             if sending.keeps_sums and not sending.is_checked:
                 return self._check(sending)
             self._end(sending)
-        except OSError:
-            return False                # lost meanwhile
+        except OSError as error:
+            self._give_up(sending, error)
+            return False
         return True
+
+    def _give_up(self, sending, error):
+        with self._lock:
+            if sending not in self._all:
+                return                  # lost meanwhile
+            self._all.remove(sending)
+            os.close(sending.file)
+        self._unread(sending.path, sending.node, error)
 
     def _end(self, sending):
         """All of it is sent, unless it has changed this moment."""
@@ -170,7 +179,11 @@ class Sender:
         if lent is None:
             return False
         slot, room = lent
-        nbytes = os.preadv(sending.file, [room], offset)
+        try:
+            nbytes = os.preadv(sending.file, [room], offset)
+        except OSError:
+            self._links.unlend(slot)
+            raise
         if sending.keeps_sums and sending.size is None:
             sending.sums[offset] = nbytes, crc32(room[:nbytes])
         if nbytes:
