@@ -9,7 +9,7 @@ import time
 import pytest
 
 from capio.nodes.several import Several
-from capio.served import LIMIT_S, needs_compiler
+from capio.served import LIMIT_S, ended, needs_compiler
 from harness.mpirun import needs_mpirun
 from wrp.capio import language
 from wrp.capio.nodes.homes import Homes
@@ -88,6 +88,31 @@ def test_what_has_changed_since_it_was_complete_stays_where_it_was_made(make_nod
     assert nodes.run(0, "writer", "echo more >> $CAPIO_DIR/m")[0] == 0
     assert nodes.stop(0) == 0
     assert (nodes.dir(0) / "m").read_text() == "m\nmore\n" and (nodes.dir(1) / "m").read_text() == "m\n" and "has changed since it was complete" in nodes.log()
+
+
+_HEADER = """
+import os, sys, time
+with open(os.environ["CAPIO_DIR"] + "/m", "wb", buffering=0) as file:
+    file.write(b"????" + b"x" * 6_000_000)
+    while not os.path.exists(sys.argv[1]):
+        time.sleep(0.02)
+    file.seek(0)
+    file.write(b"head")
+"""
+
+
+@needs_compiler
+@needs_mpirun
+def test_a_header_that_is_written_at_the_end_comes_to_the_home_too(make_nodes, tmp_path):
+    """As of zip and wav files, whose workflow says no_update all the same: nothing may be lost when the file goes where it was made."""
+    nodes = make_nodes(2)
+    assert nodes.run(1, "reader", "true")[0] == 0
+    wrote = nodes.start(0, "writer", [sys.executable, "-c", _HEADER, str(tmp_path / "go")])
+    _wait_for(nodes, 1, "m", "????" + "x" * 6_000_000)
+    (tmp_path / "go").touch()
+    assert ended(wrote)[0] == 0
+    assert nodes.stop(0) == 0
+    assert nodes.files(0) == [] and nodes.files(1) == ["m"] and (nodes.dir(1) / "m").read_bytes() == b"head" + b"x" * 6_000_000
 
 
 @needs_compiler

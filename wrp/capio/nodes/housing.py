@@ -47,6 +47,11 @@ class Housing:
         self._housed.pop(self._path(name), None)
         self.begins(self._path(name))
 
+    def may_keep(self, path, node):
+        """True where the node's copy of a permanent file may be all that there is of it at the end: what was sent of it early isn't taken on trust."""
+        plan = self._desk.workflow.look(path)
+        return plan.permanent and plan.home.policy != "create" and self._housed.get(path, node) == node
+
     def begins(self, path):
         """A copy begins to come, or its file is gone: what came of one of this name before goes as copies do."""
         if self._kept.pop(path, None) is not None:

@@ -130,11 +130,11 @@ class Nodes:
         self._desk.tell(events.CopyLost(path, node, f"node {home} ({self.links.host(home)}), which made it, is silent", at=time.monotonic()))
 
     def _send(self, path, node, is_complete):
-        is_updated = self._desk.workflow.look(path).mode != NO_UPDATE
+        may_change = self._desk.workflow.look(path).mode != NO_UPDATE or not is_complete and self.housing.may_keep(path, node)
         self._desk.watch.follow(path)
         self._followed.append(path)
         try:
-            self.housing.sends(path, node, self._sender.begin(path, self._name(path), node, is_updated))
+            self.housing.sends(path, node, self._sender.begin(path, self._name(path), node, may_change))
         except OSError as error:
             self._unread(self.node, time.monotonic(), path, node, error)
             return

@@ -44,13 +44,13 @@ class Sender:
         self._thread = threading.Thread(target=self._run, name="capio-sender", daemon=True)
         self._thread.start()
 
-    def begin(self, path, name, node, is_updated):
-        """Send a file to a node, where it is called `name`; returns the number of the sending. `is_updated`: what is written may be changed until the file is
-        complete. Raises OSError."""
+    def begin(self, path, name, node, may_change):
+        """Send a file to a node, where it is called `name`; returns the number of the sending. `may_change`: what is written may be changed until the file is
+        complete, and is looked at again then. Raises OSError."""
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
         with self._lock:
             self._last += 1
-            sending = Sending(self._last, path, name, node, file, is_updated, not is_updated and self._leads(node))
+            sending = Sending(self._last, path, name, node, file, may_change, not may_change and self._leads(node))
             self._announce(sending)
             self._all.append(sending)
         self._ring()
