@@ -171,7 +171,7 @@ class Receiver:
             elif what == "refuse":
                 refused.add(more[0])
                 if more[0] in by_key:
-                    os.close(by_key.pop(more[0]).file)
+                    self._shut(by_key.pop(more[0]))
                 for waited, _, *rest in early.pop(more[0], ()):
                     self._leave(waited, rest)
             elif more[0] in refused:
@@ -180,6 +180,11 @@ class Receiver:
                 self._handle(by_key, what, *more)
             else:
                 early.setdefault(more[0], []).append((what, *more))     # the server's thread hasn't begun it yet
+
+    def _shut(self, copy):
+        if copy.file >= 0:
+            os.close(copy.file)
+            copy.file = -1
 
     def _leave(self, what, more):
         if what == "piece":
@@ -210,6 +215,4 @@ class Receiver:
             self._links.streams.close()
         self._thread.join()
         for copy in (*self._by_path.values(), *self._streamed.values()):
-            if copy.file >= 0:
-                os.close(copy.file)
-                copy.file = -1
+            self._shut(copy)
