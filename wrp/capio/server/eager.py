@@ -10,10 +10,10 @@ _BACK_OFF_S = 0.02
 
 
 class Eager:
-    """`poll(0)` says what there is to do."""
+    """`poll(0)` says what there is to do; `clock()` gives seconds."""
 
-    def __init__(self, poll):
-        self._poll, self._last, self._until, self._not_before = poll, 0.0, 0.0, 0.0
+    def __init__(self, poll, clock=time.monotonic):
+        self._poll, self._clock, self._last, self._until, self._not_before = poll, clock, 0.0, 0.0, 0.0
 
     def asked(self, at):
         """A question was received at this moment."""
@@ -25,12 +25,12 @@ class Eager:
         """True as soon as there is something to do; False when it is better to sleep until there is."""
         if not self._until:
             return False
-        now = time.monotonic()
+        now = self._clock()
         while now < self._until:
             if self._poll(0):
                 return True
             os.sched_yield()
-            before, now = now, time.monotonic()
+            before, now = now, self._clock()
             if now - before > _ELSEWHERE_S:
                 self._not_before = now + _BACK_OFF_S
                 break
