@@ -1,7 +1,9 @@
 """Streams between ranks: each is heard by every other one, strangers by nobody. Holds for any number of ranks above one."""
 
+import errno
 import queue
 import socket
+import threading
 
 import pytest
 
@@ -46,6 +48,46 @@ def test_every_rank_hears_every_other_one(ranks, streams):
             sock.sendall(b"%d for %d" % (ranks.rank, rank))
     heard = sorted(streams[1].get(timeout=_WAIT_S) for _ in others)
     assert heard == [(rank, b"%d for %d" % (rank, ranks.rank)) for rank in others]
+
+
+def test_a_connection_to_who_takes_nothing_breaks(ranks):
+    found, is_over, broken = Streams(ranks, 1.0), threading.Event(), None
+    found.listen(lambda rank, sock: is_over.wait(_WAIT_S))
+    try:
+        with found.connect((ranks.rank + 1) % ranks.size) as sock:
+            sock.settimeout(_WAIT_S)
+            while True:
+                sock.sendall(bytes(1 << 20))
+    except OSError as error:
+        broken = error.errno
+    finally:
+        ranks.barrier("all have been told")
+        is_over.set()
+        found.close()
+    assert broken == errno.ETIMEDOUT
+
+
+def test_a_connection_is_bounded_at_both_ends(ranks):
+    """Who only hears would never know that the other end's machine is gone."""
+    found, said, is_over = Streams(ranks, 7.0), queue.Queue(), threading.Event()
+
+    def heard(rank, sock):
+        said.put(_bounds(sock))
+        is_over.wait(_WAIT_S)
+
+    found.listen(heard)
+    try:
+        with found.connect((ranks.rank + 1) % ranks.size) as sock:
+            assert _bounds(sock) == said.get(timeout=_WAIT_S) == (1, 1, 1, 7000)
+            ranks.barrier("all have been heard")
+    finally:
+        is_over.set()
+        found.close()
+
+
+def _bounds(sock):
+    tcp = (sock.getsockopt(socket.IPPROTO_TCP, option) for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL, socket.TCP_USER_TIMEOUT))
+    return sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), *tcp
 
 
 def test_a_stranger_is_not_heard(ranks, streams):

@@ -14,6 +14,7 @@ import time
 
 _CONNECT_S = 3.0                # of all addresses of a rank together
 _PROVE_S = 2.0
+_MOST_KEEPALIVE_S, _MOST_TIMEOUT_MS = 32767, 2**31 - 1     # of TCP
 _STRANGERS = 64                 # who is let in at once without having proved anything
 _NONCE_NBYTES, _PROOF_NBYTES = 16, 32
 _RANK = struct.Struct("=I")
@@ -27,9 +28,10 @@ def has_fabric():
 
 
 class Streams:
-    """Making is collective, all else local. Nobody is heard before `listen`. `are_everywhere`: every rank can be."""
+    """Making is collective, all else local. Nobody is heard before `listen`. `are_everywhere`: every rank can be. A connection whose other end doesn't
+    answer, or takes nothing, for `silent_s` breaks."""
 
-    def __init__(self, ranks):
+    def __init__(self, ranks, silent_s=60.0):
         self._rank = ranks.rank
         try:
             self._listener = socket.create_server(("", 0), backlog=128)
@@ -40,6 +42,8 @@ class Streams:
         self._contacts = ranks.gather((port, _networks(), ranks.host), "where streams are heard")
         self.are_everywhere = all(contact[0] for contact in self._contacts)
         self._lock, self._open, self._threads, self._is_closing = threading.Lock(), set(), [], False
+        self._silent_s, self._found, self._are_found = silent_s, {}, threading.Event()
+        threading.Thread(target=self._find, args=({contact[2] for contact in self._contacts},), name="streams-names", daemon=True).start()
 
     def listen(self, heard):
         """From now on heard(rank, socket) is called in a thread of its own for each connection of another rank; afterwards the socket is closed."""
@@ -48,7 +52,7 @@ class Streams:
     def connect(self, rank):
         """A socket that what is sent to this rank goes into, or None where it can't be reached."""
         until = time.monotonic() + _CONNECT_S
-        for address in self._addresses(rank):
+        for address in self._addresses(rank, until):
             left = until - time.monotonic()
             if left <= 0:
                 break
@@ -60,19 +64,35 @@ class Streams:
                 if self._proves(found, rank):
                     found.settimeout(None)
                     found.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-                    found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+                    self._bound(found)
                     return found
             except OSError:
                 pass                # somebody else's, who has hung up
             found.close()
         return None
 
-    def _addresses(self, rank):
-        """Where a rank may be reached, those in networks of this machine first, each once."""
+    def _bound(self, sock):
+        """It breaks when the other end is silent."""
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+        for option in (socket.TCP_KEEPIDLE, socket.TCP_KEEPINTVL):
+            sock.setsockopt(socket.IPPROTO_TCP, option, int(min(max(1.0, self._silent_s / 4), _MOST_KEEPALIVE_S)))
+        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, int(min(max(1.0, self._silent_s * 1000), _MOST_TIMEOUT_MS)))
+
+    def _addresses(self, rank, until):
+        """Where a rank may be reached, those in networks of this machine first; by the name of its host only when that has an address by then."""
         _, networks, host = self._contacts[rank]
         own = {network for _, network in _networks()}
-        found = [address for address, network in networks if network in own] + [host] + [address for address, network in networks if network not in own]
-        return list(dict.fromkeys(found))
+        near = [address for address, network in networks if network in own]
+        yield from near
+        self._are_found.wait(max(0.0, until - time.monotonic()))
+        named = self._found.get(host, [])
+        yield from (address for address in named if address not in near)
+        yield from (address for address, network in networks if network not in own and address not in named)
+
+    def _find(self, hosts):
+        """A thread of its own, which nobody waits for: asking for an address has no deadline."""
+        self._found = {host: _resolved(host) for host in hosts}
+        self._are_found.set()
 
     def _proves(self, sock, rank):
         """Prove who this is; True when the other end proves that it is the rank."""
@@ -127,6 +147,7 @@ class Streams:
                 sock.settimeout(_PROVE_S)
                 rank = self._is_proved(sock)
                 sock.settimeout(None)
+                self._bound(sock)
             finally:
                 strangers.release()
             if rank is not None and not self._is_closing:
@@ -156,6 +177,13 @@ def _hang_up(sock):
         sock.shutdown(socket.SHUT_RDWR)
     except OSError:
         pass                            # it is closed, or was never connected
+
+
+def _resolved(host):
+    try:
+        return list(dict.fromkeys(found[4][0] for found in socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)))
+    except OSError:
+        return []                       # it has none that this machine knows
 
 
 def _exactly(sock, nbytes):

@@ -41,7 +41,7 @@ class Links:
         self._hosts = ranks.gather(ranks.host, "names of the servers' hosts")
         self._messages, self._moving = Messages(ranks), Pieces(ranks)
         wanted = ranks.gather(("mpi" if has_fabric() else "tcp") if transport == "auto" else transport, "how bytes of files go")
-        self.streams = Streams(ranks) if "mpi" not in wanted else None
+        self.streams = Streams(ranks, silent_s) if "mpi" not in wanted else None
         if self.streams is not None and not self.streams.are_everywhere:
             self.streams.close()
             self.streams = None
