@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -59,6 +60,72 @@ def test_after_a_killed_server_the_next_one_brings_them(flow, tmp_path):
     flow.kill_server()
     place.tidy_all()
     assert _files(tmp_path / "real") == {"d": None, "d/e": "e\n", "kept1": "half\n"} and _files(flow.dir) == {"d": None}
+
+
+def _half_written(flow):
+    """A writer that writes `more` to kept1 when it is told to, and ends."""
+    wrote = flow.start("writer", "exec 3> $CAPIO_DIR/kept1; echo half >&3; echo kept; read; echo more >&3", stdin=True)
+    assert wrote.stdout.readline() == b"kept\n"
+    return wrote
+
+
+@needs_compiler
+def test_what_is_written_when_the_next_server_starts_stays_until_it_is_not(flow, tmp_path):
+    wrote = _half_written(flow)
+    flow.kill_server()
+    gone, said = place.tidy_all()
+    assert not gone and len(said) == 1 and f"{flow.dir}/kept1 can't be brought to {tmp_path / 'real'}: somebody writes it; it stays" in said[0]
+    wrote.communicate(b"\n")
+    assert place.tidy_all() == ([], []) and _files(tmp_path / "real") == {"kept1": "half\nmore\n"} and not _files(flow.dir)
+
+
+@needs_compiler
+def test_what_is_written_when_the_server_ends_stays(flow, tmp_path):
+    wrote = _half_written(flow)
+    flow.server.send_signal(signal.SIGTERM)
+    assert flow.server.wait(LIMIT_S) == 0 and "kept1 can't be brought" in flow.log()
+    wrote.communicate(b"\n")
+    assert _files(flow.dir) == {"kept1": "half\nmore\n"} and not _files(tmp_path / "real")
+
+
+@needs_compiler
+def test_what_has_no_place_to_go_after_a_kill_is_tried_again_by_every_server(flow, tmp_path):
+    assert flow.run("writer", "echo k > $CAPIO_DIR/kept1; exec kill -9 $$")[0] < 0
+    flow.kill_server()
+    (tmp_path / "real").rename(tmp_path / "unmounted")
+    for _ in range(2):
+        between = place.Place(flow.name, tmp_path / "other", str(tmp_path))
+        between.close()
+        assert between.left[1] == [f"{flow.dir}/kept1 can't be brought to {tmp_path / 'real'}: it isn't a directory now; it stays, and is tried again by the next server"]
+    (tmp_path / "unmounted").rename(tmp_path / "real")
+    assert place.tidy_all() == ([], []) and _files(tmp_path / "real") == {"kept1": "k\n"} and not _files(flow.dir)
+    assert not place.folder(flow.name).exists()
+
+
+def test_a_copy_lasts_before_its_source_goes(memory, tmp_path, monkeypatch):
+    calls = []
+    for name, what in (("fsync", lambda fd: os.readlink(f"/proc/self/fd/{fd}")), ("replace", lambda _, to: str(to)), ("unlink", str)):
+        plain = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *given, plain=plain, name=name, what=what: (calls.append((name, what(*given))), plain(*given))[1])
+    (memory / "a").write_text("text")
+    keeping.bring(str(memory / "a"), str(tmp_path / "b" / "a"))
+    assert calls[:1] == [("fsync", str(tmp_path))]         # the folder was made
+    assert calls[-5:-1] == [("fsync", str(tmp_path / "b" / ".a.capio")), ("replace", str(tmp_path / "b" / "a")), ("fsync", str(tmp_path / "b")), ("unlink", str(memory / "a"))]
+
+
+def test_a_file_that_changes_while_it_is_copied_stays(memory, tmp_path, monkeypatch):
+    (memory / "a").write_text("text")
+    plain = keeping.shutil.copy2
+
+    def copied(path, to, **more):
+        plain(path, to, **more)
+        with open(path, "a") as file:
+            file.write(" and more")
+
+    monkeypatch.setattr(keeping.shutil, "copy2", copied)
+    with pytest.raises(OSError, match="somebody writes it"):
+        keeping.bring(str(memory / "a"), str(tmp_path / "a"))
+    assert (memory / "a").read_text() == "text and more"
 
 
 @needs_compiler

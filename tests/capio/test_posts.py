@@ -70,7 +70,7 @@ def test_what_was_posted_to_a_server_that_is_killed_goes_with_the_next(tmp_path)
         wrote.stdout.readline()
         flow.kill_server()
         killed(wrote)
-        gone = place.tidy_all()
+        gone, _ = place.tidy_all()
         assert sorted(map(os.path.basename, gone)) == sorted(["f_a", "f_b", *(f"f{n}" for n in range(9))])
         assert len(os.listdir(flow.dir)) == 18
     finally:

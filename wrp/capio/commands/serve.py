@@ -100,18 +100,26 @@ def serve(args, links=None):
     graph.refuse_stuck(workflow)
     for note in (*workflow.notes, *storage.notes(workflow, keep, args.mem_only)):
         settings.say(note)
-    for path in place.tidy_all():
-        settings.say(f"removed {path}, which a server that was killed had left")
+    said = _say_left(*place.tidy_all(), ())
     server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger, links, keep)
     try:
-        for path in server.place.left:
-            settings.say(f"removed {path}, which a server that was killed had left")
+        _say_left(*server.place.left, said)
         gc.freeze()                     # what is loaded by now is never garbage,
         gc.set_threshold(50_000, 20)    # and of what is known of files hardly anything: looking through all of it took half of the server's time
         server.run()
     finally:
         server.close()
     return 0
+
+
+def _say_left(gone, sentences, said):
+    """Say what became of the files of servers that were killed, but for sentences that were `said`; returns the sentences."""
+    for path in gone:
+        settings.say(f"removed {path}, which a server that was killed had left")
+    for sentence in sentences:
+        if sentence not in said:
+            settings.say(sentence)
+    return sentences
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 import fcntl
 import os
+import signal
 import socket
 import struct
 
@@ -96,6 +97,7 @@ def is_written(path):
     except OSError:
         return None
     try:
+        fcntl.fcntl(fd, fcntl.F_SETSIG, signal.SIGURG)          # what comes when somebody opens it meanwhile: SIGIO would end us
         fcntl.fcntl(fd, fcntl.F_SETLEASE, fcntl.F_RDLCK)
         return False
     except BlockingIOError:

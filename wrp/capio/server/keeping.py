@@ -1,11 +1,14 @@
 """Permanent files of a run whose CAPIO_DIR isn't where they are to stay: brought to their real place, when they are complete and at the end."""
 
+import errno
 import os
 import queue
 import shutil
 import stat
 import threading
 from contextlib import suppress
+
+from wrp.capio.server import endings
 
 
 class Keeping:
@@ -49,15 +52,24 @@ class Keeping:
             self._thread.join()
         sentences = []
         for path in sorted(self._paths, reverse=True):          # a directory after what lies in it
-            to = target(path, self._capio_dir, self._folder)
             try:
-                if path not in self._copied or os.path.lexists(path) and _mark(path) != self._copied[path]:
-                    bring(path, to)
-                else:
-                    os.unlink(path if os.path.lexists(path) else to)        # a name that is gone by now isn't to stay there
+                self._bring(path)
             except OSError as error:
-                sentences.append(f"{path} can't be brought to {self._folder}: {error.strerror or error}; it stays")
+                sentences.append(stays(path, self._folder, error))
         return sentences
+
+    def _bring(self, path):
+        if path not in self._copied or os.path.lexists(path) and _mark(path) != self._copied[path]:
+            bring_below(self._folder, path, self._capio_dir)
+        elif os.path.lexists(path):
+            _unlink(path, self._copied[path])
+        else:
+            os.unlink(target(path, self._capio_dir, self._folder))      # a name that is gone by now isn't to stay there
+
+
+def stays(path, folder, error):
+    """The sentence about a file that couldn't be brought."""
+    return f"{path} can't be brought to {folder}: {error.strerror or error}; it stays"
 
 
 def target(path, capio_dir, folder):
@@ -65,8 +77,16 @@ def target(path, capio_dir, folder):
     return os.path.join(folder, os.path.relpath(path, capio_dir))
 
 
+def bring_below(folder, path, capio_dir):
+    """As `bring`, to the real place below a folder, which has to be there: one that isn't may be mounted later."""
+    if os.path.lexists(path) and not os.path.isdir(folder):
+        raise FileNotFoundError(errno.ENOENT, "it isn't a directory now")
+    bring(path, target(path, capio_dir, folder))
+
+
 def bring(path, to):
-    """Move a file, a link or a directory that is empty; a name that isn't there is brought. What a killed server had begun to copy goes. OSError."""
+    """Move a file, a link or a directory that is empty; a name that isn't there is brought. What a killed server had begun to copy goes. OSError: it stays,
+    also where somebody may still write it, and it would have to be copied."""
     if os.path.isdir(path) and not os.path.islink(path):
         os.makedirs(to, exist_ok=True)
         if not os.listdir(path):        # what else lies in it isn't permanent, or not of this run
@@ -81,12 +101,26 @@ def bring(path, to):
 
 
 def _move(path, to):
-    os.makedirs(os.path.dirname(to), exist_ok=True)
+    _make(os.path.dirname(to))
     try:
-        os.rename(path, to)
+        os.rename(path, to)             # who writes it goes on
     except OSError:                     # another file system
+        mark = _mark(path)
+        if mark is not None and endings.is_written(path):
+            raise OSError(errno.EBUSY, "somebody writes it") from None
         _copy(path, to)
-        os.unlink(path)
+        _unlink(path, mark)
+
+
+def _unlink(path, mark):
+    """Remove what was copied, unless there may be more of it."""
+    if mark is not None:
+        is_written = endings.is_written(path)
+        if is_written or _mark(path) != mark:
+            raise OSError(errno.EBUSY, "somebody writes it")
+        if is_written is None:
+            raise OSError(errno.EBUSY, "it is copied, but nobody can say whether somebody writes it")
+    os.unlink(path)
 
 
 def _begun(to):
@@ -96,19 +130,37 @@ def _begun(to):
 
 def _copy(path, to):
     """A whole copy takes the place of `to`, and lasts, or none."""
-    os.makedirs(os.path.dirname(to), exist_ok=True)
+    _make(os.path.dirname(to))
     made = _begun(to)
     with suppress(FileNotFoundError):
         os.unlink(made)
     try:
         shutil.copy2(path, made, follow_symlinks=False)
         if not os.path.islink(made):
-            with open(made, "rb") as file:
-                os.fsync(file.fileno())
+            _sync(made)
         os.replace(made, to)
+        _sync(os.path.dirname(to))
     finally:
         if os.path.lexists(made):
             os.unlink(made)
+
+
+def _make(folder):
+    """Make a folder that lasts, where it isn't there."""
+    if not os.path.isdir(folder):
+        above = os.path.dirname(folder)
+        _make(above)
+        with suppress(FileExistsError):
+            os.mkdir(folder)
+        _sync(above)
+
+
+def _sync(path):
+    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _mark(path):

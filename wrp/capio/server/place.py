@@ -4,7 +4,6 @@ import fcntl
 import json
 import os
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from wrp.comm import names
@@ -40,14 +39,15 @@ class Place:
     """The folder while this process is the server. StoreBusy when another one is; what a dead one left is tidied up first."""
 
     def __init__(self, workflow, capio_dir, keep=None):
-        """keep : where permanent files are brought, None: they stay where they are"""
+        """keep : where permanent files are brought, None: they stay where they are. `left`: of what a dead server had left, the files that went, and sentences
+        about those that couldn't be brought."""
         self.folder, self.socket = folder(workflow), socket_path(workflow)
         self.folder.mkdir(mode=0o700, exist_ok=True)
         self._lock = _locked(self.folder)
         if self._lock is None:
             raise StoreBusy(f"a CAPIO server of the workflow {workflow!r} runs already on this node: {_owner(self.folder)}; join it, or "
                             "end it with: capio stop")
-        self.left = _tidy(self.folder)
+        *self.left, self._owed = _tidy(self.folder)
         self._made = os.open(self.folder / "made", os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         about = {"workflow": workflow, "pid": os.getpid(), "capio_dir": str(capio_dir), "keep": keep}
         (self.folder / "about").write_text(json.dumps(about), encoding="utf-8")
@@ -78,24 +78,27 @@ class Place:
             return
         os.close(self._made)
         if not keep:
-            shutil.rmtree(self.folder, ignore_errors=True)
+            _remove(self.folder, self._owed)
         os.close(self._lock)
         self._lock = None
 
 
 def tidy_all():
-    """Remove what dead servers of this user left on this node; returns the files that went."""
-    gone = []
+    """Remove what dead servers of this user left on this node, but for what still has to be brought; returns the files that went, and sentences about those
+    that couldn't be brought, which a next call tries again."""
+    gone, sentences = [], []
     for found in Path(names.folder()).glob(_PREFIX + "*"):
         lock = _locked(found)
         if lock is None:
             continue
         try:
-            gone += _tidy(found)
-            shutil.rmtree(found, ignore_errors=True)
+            *left, owed = _tidy(found)
+            gone += left[0]
+            sentences += left[1]
+            _remove(found, owed)
         finally:
             os.close(lock)
-    return gone
+    return gone, sentences
 
 
 def running():
@@ -136,8 +139,9 @@ def _owner(place):
 
 def _tidy(place):
     """Remove the files that a dead server had written down, or had still to read of, and its own, and bring others to their real place; returns the files
-    that went."""
-    keep, (vanishing, kept) = _keeper(place), _posted(place)
+    that went, sentences about those that couldn't be brought, and {file: (its CAPIO_DIR, the folder)} of them, which are written down again."""
+    real, (vanishing, posted) = _real(place), _posted(place)
+    kept = dict.fromkeys(posted, real)
     gone = [path for path in vanishing if remove(path)]
     try:
         lines = (place / "made").read_text(encoding="utf-8").splitlines()
@@ -152,29 +156,57 @@ def _tidy(place):
         if isinstance(path, list):
             stay.update(path)
         elif isinstance(path, dict):
-            kept.append(path["keep"])
+            kept.setdefault(path["keep"], path.get("real") or real)
         elif path not in stay and remove(path):
             gone.append(path)
-    for path in kept:
-        keep(path)
-    for name in ("made", "about", "socket", _TABLE, _RULES):
-        (place / name).unlink(missing_ok=True)
-    return gone
+    owed, sentences = _bring(kept)
+    _forget(place, owed)
+    return gone, sentences, owed
 
 
-def _keeper(place):
-    """A function that brings a permanent file of a dead server to its real place."""
-    from wrp.capio.server.keeping import bring, target
+def _real(place):
+    """(CAPIO_DIR, the folder that permanent files are brought to) of a dead server; None: they stay."""
     try:
         about = json.loads((place / "about").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        about = {}
+        return None
+    return (about["capio_dir"], about["keep"]) if about.get("keep") else None
 
-    def keep(path):
-        if about.get("keep"):
-            with suppress(OSError):     # it stays where it is
-                bring(path, target(path, about["capio_dir"], about["keep"]))
-    return keep
+
+def _bring(kept):
+    """Bring permanent files of a dead server, {file: (its CAPIO_DIR, the folder)}; returns those that couldn't be brought, and sentences about them."""
+    from wrp.capio.server.keeping import bring_below, stays
+    owed, sentences = {}, []
+    for path, real in kept.items():
+        if real is None:
+            continue
+        capio_dir, folder = real
+        try:
+            bring_below(folder, path, capio_dir)
+        except OSError as error:
+            owed[path] = real
+            sentences.append(f"{stays(path, folder, error)}, and is tried again by the next server")
+    return owed, sentences
+
+
+def _forget(place, owed):
+    """Remove a server's own files. Only what is owed, still to be brought, is written down from now on."""
+    if owed:
+        lines = [json.dumps({"keep": path, "real": real}) + "\n" for path, real in reversed(owed.items())]      # what is written later is brought first
+        (place / "owed").write_text("".join(lines), encoding="utf-8")
+        os.replace(place / "owed", place / "made")
+    else:
+        (place / "made").unlink(missing_ok=True)
+    for name in ("about", "socket", _TABLE, _RULES):
+        (place / name).unlink(missing_ok=True)
+
+
+def _remove(place, owed):
+    """Give a folder up; it stays as long as something is owed."""
+    if owed:
+        _forget(place, owed)
+    else:
+        shutil.rmtree(place, ignore_errors=True)
 
 
 def _posted(place):

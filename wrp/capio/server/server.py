@@ -85,7 +85,6 @@ class Server:
 
     def _hear_signals(self):
         """SIGTERM, SIGINT and SIGHUP end the server. In the main thread."""
-        signal.signal(signal.SIGIO, signal.SIG_IGN)     # somebody opens a file while we ask who writes it
         self._before = [(number, signal.signal(number, self.end)) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)]
 
     def _give_signals_back(self):
