@@ -60,8 +60,8 @@ int capio_may_post(const char *full)
 int64_t capio_post(const char *full)
 {
     int64_t turn = -1;
-    if (pthread_mutex_trylock(&lock))
-        return -1;
+    if (!ring || pthread_mutex_trylock(&lock))
+        return -1;                      /* a child that a signal handler has forked since it was asked */
     uint64_t head = ring->head;
     if (head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < CAPIO_POSTS) {
         struct capio_post *post = &ring->posts[head % CAPIO_POSTS];
@@ -76,9 +76,11 @@ int64_t capio_post(const char *full)
 }
 
 /* What came of it, said before anything else is done: the server counts no close of who hasn't made the file. Not under the lock: its room may
-   be another post's by now. */
+   be another post's by now. A child that a signal handler has forked since then has no ring: it is its parent's to say. */
 void capio_posted(int64_t turn, int is_made)
 {
+    if (!ring)
+        return;
     uint32_t unknown = (uint32_t)turn << 2 | CAPIO_UNTOLD;
     __atomic_compare_exchange_n(&ring->posts[turn % CAPIO_POSTS].outcome, &unknown, unknown | (is_made ? CAPIO_MADE : CAPIO_NOTHING), 0,
                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
