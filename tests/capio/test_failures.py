@@ -161,3 +161,16 @@ def test_the_server_survives_what_it_doesnt_understand(make_flow, packet):
     with pytest.raises(WrpError, match="doesn't know 'dance'"):
         flow.client.control("dance")
     assert flow.status()["waiting"] == []
+
+
+def test_an_open_that_its_process_was_killed_before_counts_for_nothing(make_flow):
+    flow = make_flow(document(**{"a": "on_close:2 update"}))
+    flow.hold("writer")
+    code = ("import os\nfrom wrp.capio import wire\nfrom wrp.capio.client import Client\n"
+            "Client('flow', 'writer').ask(wire.Request(wire.WRITE, flags=os.O_CREAT | os.O_WRONLY, path=os.environ['CAPIO_DIR'] + '/a'))\nos.kill(os.getpid(), 9)")
+    assert flow.run("writer", [sys.executable, "-c", code], via=None)[0] == -9
+    assert flow.run("writer", "echo > $CAPIO_DIR/a")[0] == 0
+    flow.wait_for(lambda status: status["files"] and status["files"][0]["closes"] >= 1)
+    time.sleep(0.1)
+    (file,) = flow.status()["files"]
+    assert file["closes"] == 1 and not file["is_committed"] and not file["writers"]

@@ -202,12 +202,14 @@ class Desk:
         if self.nodes is not None:
             self.nodes.joins(path)
         if not request.a:               # 1: a descriptor that the process has had from its start
-            if request.flags & os.O_CREAT and not os.access(path, os.F_OK, follow_symlinks=False):      # lexists takes twice as long
+            makes = request.flags & os.O_CREAT
+            is_there = not makes and connection.is_own or os.access(path, os.F_OK, follow_symlinks=False)       # lexists takes twice as long
+            if makes and not is_there:
                 is_new = True
                 self.will_vanish(path, plan)
                 what = wire.WATCHED if self.watch.knows(os.path.dirname(path)) else 0
             else:
-                fails = request.flags & os.O_CREAT and request.flags & os.O_EXCL        # not every way of seeing calls tells of it
+                fails = not is_there or makes and request.flags & os.O_EXCL     # not every way of seeing calls tells of it
         if not request.a and not fails:
             self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC) and not is_new, connection.is_own)
         if plan.waits and plan.mode == "no_update":
