@@ -3,10 +3,11 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 
-from capio.served import document, ended, killed
+from capio.served import LIMIT_S, document, ended, killed
 
 _PY = sys.executable
 _TEXT = "".join(f"line {number}\n" for number in range(6))
@@ -82,3 +83,17 @@ def test_it_is_installed_in_a_program_by_hand(streaming):
     del env["CAPIO_DIR"]
     done = subprocess.run([_PY, "-c", "from wrp.capio.inprocess import install\ninstall()"], env=env, capture_output=True, text=True)
     assert "CAPIO_DIR isn't set" in done.stderr and not os.path.exists(name + ".no")
+
+
+def test_a_wait_for_all_of_a_file_is_counted(make_flow):
+    flow = make_flow(document(**{"f": "on_close no_update"}))
+    flow.hold("writer", "reader")
+    wrote = flow.start("writer", [_PY, "-c", "import os\nf = open(os.environ['CAPIO_DIR'] + '/f', 'w', 1)\nf.write('some\\n'); print('some', flush=True); input()"], via="python", stdin=True)
+    assert wrote.stdout.readline() == b"some\n"
+    read = flow.start("reader", [_PY, "-c", "import os\nwith open(os.environ['CAPIO_DIR'] + '/f', 'rb') as f: f.seek(0, 2)"], via="python")
+    flow.wait_waiting()
+    time.sleep(0.3)
+    wrote.stdin.write(b"\n")
+    assert ended(wrote)[0] == ended(read)[0] == 0
+    waited = next(file["waited_s"] for file in flow.client.control("report")["reads"] if file["step"] == "reader")
+    assert 0.3 < waited < LIMIT_S

@@ -7,35 +7,50 @@ import time
 from wrp.capio import wire
 
 
-class Growing(io.FileIO):
-    """A FileIO whose end is the end only once the file is complete. Who asks for its descriptor reads past us, so that waits until then."""
+class _Waiting:
+    """What a growing file is waited for, and told of when the program is through with it."""
 
-    def __init__(self, descriptor, talk, path, slot):
-        super().__init__(descriptor, "rb")
-        self._talk, self._path, self._slot = talk, path, slot
+    def _begin(self, talk, path, slot):
+        self._talk, self._path, self._slot, self.pause_s = talk, path, slot, talk.pause_s
         self._is_complete, self._nbytes, self._waited_s = False, 0, 0.0
 
-    def readinto(self, buffer):
-        view = memoryview(buffer).cast("B")
-        done = fill(lambda at: super(Growing, self).readinto(view[at:]), len(view), self.tell, self)
-        self._nbytes += done
-        return done
-
     def wait(self, upto, waited_s, hurries):
+        """One wait for byte `upto`; returns the seconds that it took."""
         begun = time.monotonic()
         self._is_complete |= self._talk.wait_more(self._path, upto, waited_s, hurries)
         spent = time.monotonic() - begun
         self._waited_s += spent
         return spent
 
+    def _wait_complete(self):
+        begun = time.monotonic()
+        if not self.is_complete:
+            self._talk.wait_complete(self._path, self._slot)
+            self._is_complete = True
+            self._waited_s += time.monotonic() - begun
+
     @property
     def is_complete(self):
         self._is_complete = self._is_complete or self._talk.is_complete(self._slot)
         return self._is_complete
 
-    @property
-    def pause_s(self):
-        return self._talk.pause_s
+    def _done(self):
+        if self._nbytes or self._waited_s:
+            self._talk.tell(wire.DONE, self._path, self._nbytes, int(1e9 * self._waited_s))
+
+
+class Growing(_Waiting, io.FileIO):
+    """A FileIO whose end is the end only once the file is complete. Who asks for its descriptor reads past us, so that waits until then."""
+
+    def __init__(self, descriptor, talk, path, slot):
+        super().__init__(descriptor, "rb")
+        self._begin(talk, path, slot)
+
+    def readinto(self, buffer):
+        view = memoryview(buffer).cast("B")
+        done = fill(lambda at: super(Growing, self).readinto(view[at:]), len(view), self.tell, self)
+        self._nbytes += done
+        return done
 
     def read(self, size=-1):
         if size is None or size < 0:
@@ -51,16 +66,16 @@ class Growing(io.FileIO):
 
     def seek(self, offset, whence=0):
         if whence not in (0, 1):
-            self._talk.wait_complete(self._path, self._slot)
+            self._wait_complete()
         return super().seek(offset, whence)
 
     def fileno(self):
-        self._talk.wait_complete(self._path, self._slot)
+        self._wait_complete()
         return super().fileno()
 
     def close(self):
-        if not self.closed and (self._nbytes or self._waited_s):
-            self._talk.tell(wire.DONE, self._path, self._nbytes, int(1e9 * self._waited_s))
+        if not self.closed:
+            self._done()
         super().close()
 
 
@@ -80,28 +95,16 @@ def fill(read, wanted, position, file):
     return done
 
 
-class Opened:
+class Opened(_Waiting):
     """A descriptor that os.open has given for a growing file."""
 
     def __init__(self, descriptor, talk, path, slot):
-        self._descriptor, self._talk, self._path, self._slot, self._is_over = descriptor, talk, path, slot, False
-        self.pause_s, self._nbytes, self._waited_s = talk.pause_s, 0, 0.0
-
-    @property
-    def is_complete(self):
-        return self._is_over or self._talk.is_complete(self._slot)
-
-    def wait(self, upto, waited_s, hurries):
-        begun = time.monotonic()
-        self._is_over |= self._talk.wait_more(self._path, upto, waited_s, hurries)
-        spent = time.monotonic() - begun
-        self._waited_s += spent
-        return spent
+        self._descriptor = descriptor
+        self._begin(talk, path, slot)
 
     def close(self):
         """The program closes its descriptor."""
-        if self._nbytes or self._waited_s:
-            self._talk.tell(wire.DONE, self._path, self._nbytes, int(1e9 * self._waited_s))
+        self._done()
 
     def read(self, size, plain_read):
         parts = []
