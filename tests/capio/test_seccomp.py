@@ -1,9 +1,11 @@
 """Programs whose calls the kernel holds: also static ones, which no library is loaded into."""
 
+import os
 import shutil
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -176,3 +178,93 @@ def test_a_program_that_isnt_there(make_flow):
     flow = make_flow(document(**{"a": "on_close update"}))
     code, _, said = ended(flow.launch("writer", ["nonesuch"], "seccomp"))
     assert code != 0 and "writer: cannot start nonesuch: No such file" in said
+
+
+def test_an_open_of_nothing_that_makes_nothing_closes_nothing(make_flow):
+    flow = make_flow(document(**{"a": "on_close:9 update"}))
+    flow.hold("writer")
+    code = "import os, time\ntry: os.open(os.environ['CAPIO_DIR'] + '/a', os.O_RDWR)\nexcept FileNotFoundError: print('none', flush=True)\ntime.sleep(60)"
+    fails = flow.launch("writer", [sys.executable, "-c", code], "seccomp")
+    assert fails.stdout.readline() == b"none\n"
+    assert flow.run("writer", "echo > $CAPIO_DIR/a", via=None)[0] == 0
+    flow.wait_for(lambda status: status["files"][0]["closes"] >= 1)
+    time.sleep(0.1)
+    assert flow.status()["files"][0]["closes"] == 1 and not flow.status()["files"][0]["writers"]
+    killed(fails)
+
+
+_SIGNALS = """import os, signal, threading, time
+signal.signal(signal.SIGALRM, lambda *_: None)
+signal.siginterrupt(signal.SIGALRM, os.environ["AGAIN"] == "by itself")
+signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+threading.Thread(target=time.sleep, args=(60,), daemon=True).start()
+print(open(os.environ["F"]).read(), end="", flush=True)
+os._exit(0)
+"""
+
+
+@pytest.mark.parametrize("again", ["by itself", "by the kernel"])
+@pytest.mark.parametrize("mode", ["n", "u"])
+def test_a_call_that_signals_interrupt_waits_once(streaming, mode, again):
+    path = streaming.dir / f"signals-{again[-1]}.{mode}"
+    wrote = streaming.start("writer", f"read; exec 3> {path}; echo first >&3; read; echo other >&3", via=None, stdin=True)
+    read = streaming.launch("reader", ["env", f"F={path}", f"AGAIN={again}", sys.executable, "-c", _SIGNALS], "seccomp")
+    for _ in range(2):                  # it waits for the file, then in the file
+        streaming.wait_waiting()
+        time.sleep(0.4)
+        assert len(streaming.status()["waiting"]) == 1 and _threads(read.pid) < 6
+        wrote.stdin.write(b"\n")
+        wrote.stdin.flush()
+        if mode == "u":
+            break
+        time.sleep(0.1)
+    if mode == "u":
+        wrote.stdin.write(b"\n")
+    assert ended(wrote)[0] == 0 and ended(read)[:2] == (0, b"first\nother\n")
+
+
+def _threads(pid):
+    """How many a launcher has, with the child in which it supervises."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return max(len(os.listdir(f"/proc/{one}/task")) for one in (pid, *children))
+
+
+def test_a_call_that_is_given_up_waits_no_more(streaming):
+    code = """import os, signal, time
+def enough(*_): raise TimeoutError
+signal.signal(signal.SIGALRM, enough)
+signal.alarm(1)
+try: open(os.environ["F"])
+except TimeoutError: print("given up", flush=True)
+time.sleep(60)
+"""
+    read = streaming.launch("reader", ["env", f"F={streaming.dir / 'given-up.n'}", sys.executable, "-c", code], "seccomp")
+    streaming.wait_waiting()
+    assert read.stdout.readline() == b"given up\n"
+    streaming.wait_for(lambda status: not status["waiting"])
+    killed(read)
+
+
+@pytest.mark.parametrize("limit, number", [("1000", 999), ("4096", 1023)])
+def test_the_descriptor_of_a_growing_file_is_far_from_the_programs_own(streaming, limit, number):
+    path = streaming.dir / f"number{limit}.n"
+    code = "import os; file = os.open(os.environ['F'], os.O_RDONLY); print(file, os.read(file, 2), flush=True); os.read(file, 2)"
+    read = streaming.launch("reader", f"ulimit -n {limit}; F={path} exec {sys.executable} -c \"{code}\"", "seccomp")
+    wrote = streaming.start("writer", f"exec 3> {path}; echo 1 >&3; read", via=None, stdin=True)
+    assert read.stdout.readline() == f"{number} b'1\\n'\n".encode()
+    wrote.stdin.write(b"\n")
+    assert ended(wrote)[0] == ended(read)[0] == 0
+
+
+def test_a_descriptor_of_a_file_whose_name_another_one_has_does_not_wait_for_that(streaming):
+    path = streaming.dir / "lives.n"
+    code = "import os; file = os.open(os.environ['F'], os.O_RDONLY); print(os.read(file, 6), flush=True); print(os.read(file, 6), flush=True)"
+    wrote = streaming.start("writer", f"exec 3> {path}; echo first >&3; read; rm {path}; exec 4> {path}; echo another one >&4; read", via=None, stdin=True)
+    read = streaming.launch("reader", ["env", f"F={path}", sys.executable, "-c", code], "seccomp")
+    assert read.stdout.readline() == b"b'first\\n'\n"
+    streaming.wait_waiting()
+    wrote.stdin.write(b"\n")
+    wrote.stdin.flush()
+    assert ended(read)[:2] == (0, b"b''\n") and wrote.poll() is None
+    wrote.stdin.write(b"\n")
+    assert ended(wrote)[0] == 0

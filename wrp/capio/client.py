@@ -2,8 +2,10 @@
 
 import json
 import os
+import select
 import socket
 import time
+from contextlib import suppress
 
 from wrp.capio import wire
 from wrp.capio.server import place
@@ -47,6 +49,16 @@ class Client:
     def ask(self, request):
         """The Reply, however long it takes."""
         self.tell(request)
+        return self.answer()
+
+    def is_ready(self, timeout_s):
+        """True when there is an answer, or the server has gone, within so long."""
+        look = select.poll()
+        look.register(self._socket, select.POLLIN)
+        return bool(look.poll(1000 * timeout_s))
+
+    def answer(self):
+        """The Reply to what was told last."""
         try:
             reply = wire.Reply.unpack(self._socket.recv(wire.PACKET))
         except OSError:
@@ -78,6 +90,11 @@ class Client:
 
     def fileno(self):
         return self._socket.fileno()
+
+    def hang_up(self):
+        """End the connection for a thread that waits for an answer, RuntimeGone; `close` is its to call."""
+        with suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def close(self):
         self._socket.close()

@@ -3,10 +3,11 @@
 A read that finds bytes goes on as it is; one at the end waits until there is more, or the file is complete. What must see all of the file waits for its end.
 """
 
+import errno
 import os
+import resource
 import stat
 import struct
-import threading
 
 from wrp.capio.seccomp import calls, kernel
 
@@ -16,24 +17,21 @@ _COPIES = (0, 1030)             # F_DUPFD, F_DUPFD_CLOEXEC
 
 
 class Growing:
-    """The files of one supervisor."""
+    """The files of one supervisor, and of its Waits."""
 
-    def __init__(self, listener):
-        self._listener, self._paths, self._lock = listener, {}, threading.Lock()
+    def __init__(self, listener, waits):
+        self._listener, self._waits, self._paths = listener, waits, {}
 
-    def give(self, notice, path, flags):
+    def give(self, wait, path, flags):
         """End an open with a descriptor of the file. False where it can't be, so that it has to be whole. OSError: what the open itself would say."""
         file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags & _KEPT)
         try:
             status = os.fstat(file)
             if stat.S_ISDIR(status.st_mode):
                 return False
-            with self._lock:
-                number = _free_number(notice.thread)
-                if number is None:
-                    return False
-                self._paths[status.st_dev, status.st_ino] = path
-                kernel.give(self._listener, notice, file, number, flags & os.O_CLOEXEC)
+            with self._waits.answering(wait) as notice:
+                self._paths[_life(status)] = path
+                kernel.give(self._listener, notice, file, _free_number(notice.thread), flags & os.O_CLOEXEC)
             return True
         except OSError:
             return False
@@ -43,26 +41,50 @@ class Growing:
     def wanted(self, notice):
         """(path, upto) of a held call on a descriptor that has to wait for byte `upto`, NEVER: for the end of the file; None: it goes on."""
         status = os.stat(f"/proc/{notice.thread}/fd/{notice.fd}")
-        path = self._paths.get((status.st_dev, status.st_ino))
+        path = self._paths.get(_life(status))
+        if path is not None and _is_other(path, status):
+            return None                 # there will be no more of this one
         upto = _UPTO[notice.what](notice) if path is not None else None
         return None if upto is None or upto <= status.st_size else (path, upto)
 
-    def is_there(self, notice, upto):
-        """True when the call may go on, for all that the file holds by now."""
+    def is_there(self, notice, path, upto):
+        """True when the call may go on, for all that the file holds by now, or as its name is another file's."""
         try:
-            return os.stat(f"/proc/{notice.thread}/fd/{notice.fd}").st_size >= upto
+            status = os.stat(f"/proc/{notice.thread}/fd/{notice.fd}")
         except OSError:
             return True             # the program is gone
+        return status.st_size >= upto or _is_other(path, status)
 
-    def is_complete(self, path):
-        """Nothing waits for the file any more."""
-        with self._lock:
-            self._paths = {key: known for key, known in self._paths.items() if known != path}
+    def is_complete(self, notice):
+        """Nothing waits any more for the file that the call is about."""
+        try:
+            self._paths.pop(_life(os.stat(f"/proc/{notice.thread}/fd/{notice.fd}")), None)
+        except OSError:
+            pass                    # the program is gone
+
+
+def _life(status):
+    """What tells a file from others that had its name, or have it later."""
+    return status.st_dev, status.st_ino
+
+
+def _is_other(path, status):
+    """True when another file has the name now."""
+    try:
+        return _life(os.stat(path)) != _life(status)
+    except OSError:
+        return False
 
 
 def _free_number(thread):
+    """The highest number: what the program opens meanwhile takes the lowest, and nobody could keep the two apart. OSError: there is none."""
     used = {int(name) for name in os.listdir(f"/proc/{thread}/fd")}
-    return next((number for number in range(calls.FIRST, calls.LAST) if number not in used), None)
+    most, _ = resource.prlimit(thread, resource.RLIMIT_NOFILE)
+    end = calls.LAST if most == resource.RLIM_INFINITY else min(calls.LAST, most)
+    found = next((number for number in range(end - 1, calls.FIRST - 1, -1) if number not in used), None)
+    if found is None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+    return found
 
 
 def _position(notice):

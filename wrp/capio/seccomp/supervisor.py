@@ -13,6 +13,7 @@ from wrp.capio.client import Client
 from wrp.capio.paths import normal
 from wrp.capio.seccomp import kernel
 from wrp.capio.seccomp.growing import NEVER, Growing, memory
+from wrp.capio.seccomp.waits import Left, Waits
 from wrp.errors import RuntimeGone
 
 _HERE = 0xFFFFFF9C              # AT_FDCWD in 32 bits
@@ -27,7 +28,8 @@ class Supervisor:
 
     def __init__(self, listener, workflow, step, folder):
         self._listener, self._workflow, self._step, self._folder = listener, workflow, step, folder
-        self._idle, self._lock, self._growing = {}, threading.Lock(), Growing(listener)
+        self._idle, self._lock, self._waits = {}, threading.Lock(), Waits(listener)
+        self._growing = Growing(listener, self._waits)
         self._thread = threading.Thread(target=self._serve, name="capio supervisor", daemon=True)
         self._thread.start()
 
@@ -41,11 +43,16 @@ class Supervisor:
             notice = kernel.receive(self._listener)
             if notice is None:
                 continue
-            answer, asked = (self._answer, self._asked(notice)) if notice.fd is None else (self._answer_when_there, self._wanted(notice))
-            if not asked:
-                kernel.answer(self._listener, notice)
-            else:
-                threading.Thread(target=answer, args=(notice, asked), daemon=True).start()
+            wait = self._waits.take_up(notice, self._asked(notice) if notice.fd is None else self._wanted(notice))
+            if wait is not None:
+                self._start(wait)
+
+    def _start(self, wait):
+        try:
+            threading.Thread(target=self._answer, args=(wait,), daemon=True).start()
+        except RuntimeError as error:
+            print(f"capio: no more calls can be held: {error}", file=sys.stderr, flush=True)
+            self._end(wait, _EIO)
 
     def _asked(self, notice):
         """The Requests that the call is about, [] where it concerns no path below CAPIO_DIR."""
@@ -62,64 +69,69 @@ class Supervisor:
         except (OSError, struct.error):
             return None
 
-    def _answer(self, notice, requests):
+    def _answer(self, wait):
         error = _EIO
         try:
-            error = next(filter(None, (self._may(notice, request) for request in requests)), 0)
+            if wait.notice.fd is None:
+                error = next(filter(None, (self._may(wait, request) for request in wait.asked)), 0)
+            else:
+                error = self._more(wait, *wait.asked)
+        except Left:
+            error = _GIVEN
         finally:
             if error != _GIVEN:
-                kernel.answer(self._listener, notice, error)
+                self._end(wait, error)
 
-    def _may(self, notice, request):
+    def _end(self, wait, error):
+        with self._waits.answering(wait) as notice:
+            kernel.answer(self._listener, notice, error)
+
+    def _may(self, wait, request):
         """The errno that a call which names a file ends with, 0: it goes on."""
-        reply = self._ask(notice.thread, request)
+        reply = self._ask(wait, request)
         if reply.error or not reply.what & wire.STREAM or request.op not in (wire.READ, wire.LIST):
             return reply.error
         if request.op == wire.READ:
             try:
-                if self._growing.give(notice, request.path, request.flags):
+                if self._growing.give(wait, request.path, request.flags):
                     return _GIVEN
             except OSError as error:
                 return error.errno
-        return self._more(notice, request.path, NEVER, request.op == wire.LIST or os.path.isdir(request.path))
+            self._waits.look(wait)
+        return self._more(wait, request.path, NEVER, request.op == wire.LIST or os.path.isdir(request.path))
 
-    def _answer_when_there(self, notice, wanted):
-        error = _EIO
-        try:
-            error = self._more(notice, *wanted)
-        finally:
-            kernel.answer(self._listener, notice, error)
-
-    def _more(self, notice, path, upto, is_directory=False):
+    def _more(self, wait, path, upto, is_directory=False):
         """Wait until the file has byte `upto`, or is complete; the errno that the call ends with, or 0."""
         request = wire.Request(wire.MORE, a=upto, path=path, path2="/" if is_directory else "")
         while True:
-            reply = self._ask(notice.thread, request)
+            reply = self._ask(wait, request)
             if reply.error:
                 return reply.error
             if not reply.what & wire.STREAM:
-                self._growing.is_complete(path)
+                if wait.notice.fd is not None:
+                    self._growing.is_complete(wait.notice)
                 if upto != NEVER and not is_directory:
-                    self._tell(notice.thread, wire.Request(wire.DONE, a=upto - 1, path=path))       # so much was read while it grew
+                    self._tell(wait.notice.thread, wire.Request(wire.DONE, a=upto - 1, path=path))      # so much was read while it grew
                 return 0
-            if upto != NEVER and self._growing.is_there(notice, upto):
+            if upto != NEVER and self._growing.is_there(wait.notice, path, upto):
                 return 0
             time.sleep(_NAP_S)
+            self._waits.look(wait)
 
     def _tell(self, thread, request):
         with suppress(RuntimeGone), self._client(_process(thread)) as client:
             client.tell(request)
 
-    def _ask(self, thread, request):
-        """The server's Reply; its sentence, where the call ends with an error, is printed."""
-        process = _process(thread)
+    def _ask(self, wait, request):
+        """The server's Reply; its sentence, where the call ends with an error, is printed. Left."""
+        process = _process(wait.notice.thread)
         if not process:
             return wire.Reply(error=_EIO)
         try:
             with self._client(process) as client:
-                reply = client.ask(request)
+                reply = self._waits.ask(wait, client, request)
         except RuntimeGone as gone:
-            if _process(thread):
+            if _process(wait.notice.thread):
                 print(f"capio: {request.path}: {gone}", file=sys.stderr, flush=True)
             return wire.Reply(error=_EIO)
         if reply.error and reply.text:
