@@ -1,5 +1,6 @@
 """Files whose home is another node than where they are made: they come there by themselves, and what is permanent stays there only."""
 
+import json
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ from capio.served import LIMIT_S, ended, needs_compiler
 from harness.mpirun import needs_mpirun
 from wrp.capio import language
 from wrp.capio.nodes.homes import Homes
+from wrp.capio.server import place
 
 _HOMES = {"hashing": ["h*"], "create": ["c*"], "manual": [{"name": ["m*", "gone"], "app_node": "reader"}, {"name": ["never"], "app_node": "other"}]}
 
@@ -42,6 +44,15 @@ def _wait_for(nodes, node, name, text):
     deadline = time.monotonic() + LIMIT_S
     while not (nodes.dir(node) / name).exists() or (nodes.dir(node) / name).read_text() != text:
         assert time.monotonic() < deadline, (nodes.files(node), nodes.log())
+        time.sleep(0.02)
+
+
+def _wait_kept(nodes, node, name):
+    """Until the node's server has written down that a file that has come to it stays."""
+    made, line = nodes.folder / f"shm{node}" / place.folder(nodes.name).name / "made", json.dumps([str(nodes.dir(node) / name)])
+    deadline = time.monotonic() + LIMIT_S
+    while line not in made.read_text().splitlines():
+        assert time.monotonic() < deadline, (made.read_text(), nodes.log())
         time.sleep(0.02)
 
 
@@ -123,7 +134,7 @@ def test_a_killed_server_leaves_what_has_come_to_its_home(make_nodes):
     assert nodes.run(0, "writer", "echo m > $CAPIO_DIR/m; echo gone > $CAPIO_DIR/gone")[0] == 0
     _wait_for(nodes, 1, "m", "m\n")
     _wait_for(nodes, 1, "gone", "gone\n")
-    time.sleep(0.2)
+    _wait_kept(nodes, 1, "m")
     os.kill(nodes.pid(1), signal.SIGKILL)
     nodes.job.wait(LIMIT_S)
     tidy = "from wrp.capio.server import place; print(place.tidy_all())"
