@@ -1,5 +1,6 @@
 """Bytes that journals carry: what a flush promised is there after the machine went down, whatever had become of writes that no sync had followed."""
 
+import errno
 import os
 import random
 import shutil
@@ -139,9 +140,54 @@ def test_a_journal_stays_as_it_is_when_the_files_could_not_be_synced(tmp_path, c
         for turn in range(8):
             store.put("t", "b", bytes([turn]) * 4000)
             store.flush()
-        assert journal.is_kept and sum("bytes" in change for change in read_changes(journal.path, whole=False)) == 8
+        # what was to be written anew stays, and no more bytes come to it
+        assert journal.is_kept and sum("bytes" in change for change in read_changes(journal.path, whole=False)) == 3
     with opened(folder, config) as store:
         assert store.get("t", "b") == b"\7" * 4000
+
+
+@pytest.fixture
+def carrying(tmp_path, configured):
+    """(folder, its configuration) of a store that was killed, whose second blob is in the journal and the data file."""
+    config = configured("0")
+    with opened(tmp_path / "alive", config) as store:
+        for blob in ("a", "b"):
+            store.put("t", blob, blob.encode() * 3000)
+            store.flush()
+        assert any("bytes" in change for change in read_changes(store._parts.journal.path, whole=False))
+        shutil.copytree(tmp_path / "alive", tmp_path / "store")
+    return tmp_path / "store", config
+
+
+def test_an_opening_without_the_data_file_leaves_the_bytes_in_the_journal(carrying):
+    folder, config = carrying
+    (folder / "data" / "0").rename(folder / "aside")
+    before = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name not in ("lock", "members")}
+    with pytest.raises(StoreError, match="data file .*/data/0 isn't there, and journals hold bytes of blobs that belong in it: run where it is"):
+        opened(folder, config)
+    assert before == {path: path.read_bytes() for path in before}
+    with opened(folder, config, write=False) as store:
+        assert store.get("t", "b") == b"b" * 3000
+    # it comes back without what no sync had followed
+    data = (folder / "aside").read_bytes()
+    (folder / "data" / "0").write_bytes(data[:4096])
+    with opened(folder, config) as store:
+        assert [store.get("t", blob) for blob in ("a", "b")] == [b"a" * 3000, b"b" * 3000]
+
+
+@pytest.mark.parametrize("call", ["open", "pread"])
+def test_a_reader_takes_from_the_journal_what_the_file_cannot_give(carrying, monkeypatch, call):
+    folder, config = carrying
+    original = getattr(os, call)
+
+    def failing(what, *args):
+        path = what if call == "open" else os.readlink(f"/proc/self/fd/{what}")
+        if str(path).endswith("/data/0"):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return original(what, *args)
+    monkeypatch.setattr(os, call, failing)
+    with opened(folder, config, write=False) as store:
+        assert store.get("t", "b") == b"b" * 3000
 
 
 @pytest.mark.parametrize("data", [b"", b"WRP", b"WRPF" * 3, b"PF", b"aWRPFb\0", b"WRP\0F", bytes(range(256)) * 20, b"W", b"WR"])

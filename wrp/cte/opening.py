@@ -64,7 +64,8 @@ class Parts:
 
     def carries(self, target, nbytes):
         """Whether so many bytes of a data file go into the journal, too, which alone is synced then. Nobody else may need to see the file meanwhile."""
-        return (self.is_begun and nbytes <= _CARRIED and self.ranks.nodes == 1 and self.folder.place(target - 1) is None and self.is_durable)
+        return (self.is_begun and nbytes <= _CARRIED and self.ranks.nodes == 1 and self.folder.place(target - 1) is None and self.is_durable
+                and not self.journal.is_kept)
 
     def begin_sync(self, extents):
         """The storage begins with bytes in files, for which a `sync` will wait."""

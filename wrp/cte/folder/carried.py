@@ -5,9 +5,11 @@ only place where they are for certain, so `restore` writes them to their place o
 """
 
 import os
+from contextlib import suppress
 
 from wrp.comm.checksum import crc32
 from wrp.cte.folder.files import write_all
+from wrp.errors import StoreError
 
 _BEGIN = b"WRP"                 # of the word that a frame begins with
 
@@ -37,13 +39,15 @@ def carried(changes):
 
 
 def restore(path_of, extents):
-    """Write bytes ({extent: bytes}) to their places and sync the files; a file that isn't there is left to those who look for it.
+    """Write bytes ({extent: bytes}) to their places and sync the files. StoreError, before anything is written, when one of the files isn't there.
 
     path_of : path of the data file of a number from 0
     """
-    for target in sorted({extent[0] for extent in extents}):
-        if not os.path.exists(path_of(target - 1)):
-            continue
+    targets = sorted({extent[0] for extent in extents})
+    for path in (path_of(target - 1) for target in targets):
+        if not os.path.exists(path):
+            raise StoreError(f"data file {path} isn't there, and journals hold bytes of blobs that belong in it: run where it is, or bring it back to this path")
+    for target in targets:
         descriptor = os.open(path_of(target - 1), os.O_WRONLY | os.O_CLOEXEC)
         try:
             for extent, data in extents.items():
@@ -55,16 +59,23 @@ def restore(path_of, extents):
 
 
 def astray(path_of, extents):
-    """Those of the bytes that aren't at their places: {(target, offset, nbytes): bytes}."""
+    """Those of the bytes that aren't at their places, or can't be read there: {(target, offset, nbytes): bytes}."""
     found = {}
     for target in sorted({extent[0] for extent in extents}):
-        try:
+        descriptor = None
+        with suppress(OSError):
             descriptor = os.open(path_of(target - 1), os.O_RDONLY | os.O_CLOEXEC)
-        except FileNotFoundError:
-            continue
         try:
-            found.update({extent[:3]: data for extent, data in extents.items()
-                          if extent[0] == target and os.pread(descriptor, extent[2], extent[1]) != data})
+            found.update({extent[:3]: data for extent, data in extents.items() if extent[0] == target and not _stand_there(descriptor, extent, data)})
         finally:
-            os.close(descriptor)
+            if descriptor is not None:
+                os.close(descriptor)
     return found
+
+
+def _stand_there(descriptor, extent, data):
+    """descriptor : None where the file can't be opened"""
+    try:
+        return descriptor is not None and os.pread(descriptor, extent[2], extent[1]) == data
+    except OSError:
+        return False

@@ -57,9 +57,9 @@ class Folder:
         try:
             records, held, stale = self._load()
             if self.write:
+                restore(self.data_path, held)
                 self._begin_epoch(nodes, places)
                 if stale:
-                    restore(self.data_path, held)
                     self.write_snapshot(records)
                     self._drop(stale)
                 self._leave_logs()
