@@ -4,6 +4,7 @@ import errno
 import os
 import random
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +19,13 @@ _SECTOR = 512
 
 
 class Disk:
-    """What of one data file is on storage for certain: a file is written through os.pwrite, and synced by os.fdatasync."""
+    """What of one data file is on storage for certain: a file is written through os.pwrite, and synced by os.fdatasync.
+
+    fails : the next sync raises, and what was pending is lost, as Linux has it: the error is told once
+    """
 
     def __init__(self, path, monkeypatch):
+        self.fails = False
         self._path, self._kept, self._pending = os.fspath(path), bytearray(), []
         write, sync = os.pwrite, os.fdatasync
 
@@ -33,6 +38,10 @@ class Disk:
         def fdatasync(descriptor):
             sync(descriptor)
             if self._is_ours(descriptor):
+                if self.fails:
+                    self.fails = False
+                    self._pending.clear()
+                    raise OSError(errno.EIO, os.strerror(errno.EIO))
                 self._apply(self._kept, self._pending)
                 self._pending.clear()
         monkeypatch.setattr(os, "pwrite", pwrite)
@@ -188,6 +197,55 @@ def test_a_reader_takes_from_the_journal_what_the_file_cannot_give(carrying, mon
     monkeypatch.setattr(os, call, failing)
     with opened(folder, config, write=False) as store:
         assert store.get("t", "b") == b"b" * 3000
+
+
+@pytest.fixture
+def failing(tmp_path, configured, monkeypatch):
+    """(store, Disk of its data file), with a blob in both."""
+    folder = tmp_path / "store"
+    folder.joinpath("data").mkdir(parents=True)
+    disk = Disk(folder / "data" / "0", monkeypatch)
+    with opened(folder, configured("10k")) as store:
+        store.put("t", "first", b"1" * 3000)
+        store.flush()
+        yield store, disk
+
+
+def assert_kept(store, disk, **expected):
+    with opened(after_the_machine_went_down(store, disk, Path(store.folder), random.Random(1)), store.config) as again:
+        assert {name: again.get("t", name) for name in expected} == expected
+
+
+def test_what_lies_in_a_file_is_written_again_when_a_sync_has_failed(failing):
+    store, disk = failing
+    for name, nbytes in (("large", 9 << 20), ("small", 100)):
+        store.put("t", name, name[:1].encode() * nbytes, min_persistence="long_term")
+    disk.fails = True
+    with pytest.raises(StoreError, match="can't be written: Input/output error"):
+        store.flush()
+    before = store.extents("t", "large")
+    store.flush()
+    assert not set(before) & set(store.extents("t", "large"))
+    assert_kept(store, disk, first=b"1" * 3000, large=b"l" * (9 << 20), small=b"s" * 100)
+    store.destroy("t")
+    store.flush()
+    assert all(target.remaining == target.capacity for target in store.targets())
+
+
+def test_a_batch_hears_of_an_error_of_the_storage_that_nobody_was_told(failing):
+    store, disk = failing
+    batch = store.batch("on its way")
+    batch.put("t", "b", b"b" * 100_000)
+    disk.fails = True
+    for _ in range(8):              # until the journal is to be written anew, which nobody waits for
+        store.put("t", "often", b"o" * 4000)
+        store.flush()
+    assert not disk.fails
+    with pytest.raises(StoreError, match="its storage failed while these bytes were on their way"), batch:
+        pass
+    with store.batch("again") as batch:
+        batch.put("t", "b", b"b" * 100_000)
+    assert_kept(store, disk, first=b"1" * 3000, often=b"o" * 4000, b=b"b" * 100_000)
 
 
 @pytest.mark.parametrize("data", [b"", b"WRP", b"WRPF" * 3, b"PF", b"aWRPFb\0", b"WRP\0F", bytes(range(256)) * 20, b"W", b"WR"])

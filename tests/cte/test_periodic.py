@@ -101,10 +101,10 @@ def test_a_put_and_a_get_go_on_while_it_flushes(tmp_path, folder, monkeypatch):
     with Store.open(folder, config=load(configured(tmp_path, flush_data_period_ms=10))) as store:
         sync, inside, go = store._parts.sync, threading.Event(), threading.Event()
 
-        def slow():
+        def slow(*args):
             inside.set()
             assert go.wait(20)
-            sync()
+            sync(*args)
         monkeypatch.setattr(store._parts, "sync", slow)
         store.put("t", "a", b"x" * 1000)
         assert inside.wait(20)

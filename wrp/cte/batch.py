@@ -42,6 +42,7 @@ class Batch:
         self._kept = {"dirty": not self._durable, "journaled": self._durable}
         self._records, self._replaced, self._removed = {}, set(), set()
         self._buffer = bytearray()
+        self._failed_syncs = parts.failed_syncs     # before the first byte
         self.entries = None
 
     def writing(self, tag, blob, nbytes):
@@ -148,6 +149,7 @@ class Batch:
 
     def _forget(self):
         self._records, self._replaced, self._removed = {}, set(), set()
+        self._failed_syncs = self._parts.failed_syncs
         self.expect(0)
 
     def commit(self):
@@ -219,7 +221,7 @@ class Batch:
         if error is not None:
             raise error
         if self._durable:
-            self._parts.sync()
+            self._parts.sync(self._failed_syncs)
             if self._parts.ranks.rank == 0:
                 compact(self._parts)        # not after the commit: then nothing may fail any more
         return list(self._records.values()), self._replaced, self._removed, self._parts.catalog.last_stamp

@@ -9,7 +9,7 @@ def compact(parts):
         return
     with parts.catalog.flushing():          # no other rank of the node is between a record and its journal
         try:
-            parts.sync()                    # bytes that the journal holds
+            parts.sync(0)                   # bytes that the journal holds, whenever they were written
         except WrpError:
             return                          # it grows on, and the next opening writes them to their places
         parts.journal.shorten(lambda removals: _needed(parts, removals))

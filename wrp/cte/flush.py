@@ -100,12 +100,12 @@ class Flush:
 
     def _write_out(self, names, target=None):
         """Those of the names that are still dirty, in one frame; with a target those that don't lie there. Inside `flushing`."""
-        placed = []
+        placed, failed = [], self._parts.failed_syncs
         try:
             for name in names:
                 placed += self._place(name, target)
             if placed:
-                self._parts.sync()
+                self._parts.sync(failed)
                 with self._parts.catalog.changing("ordering the journals"):
                     order = self._parts.catalog.next_stamp()
                 self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, self._guests(placed)))
@@ -158,12 +158,17 @@ class Flush:
         return True
 
     def _copied(self, record, target):
-        """The record with durable extents that hold its bytes; None when it was replaced meanwhile."""
+        """The record with durable extents that hold its bytes; None when it was replaced meanwhile.
+
+        Once a sync of this rank has failed, bytes that lie in files of this node and that no journal names may never have reached storage, and no later sync
+        says so: they are written once more, to another place, from which they are read, too.
+        """
         tiers = self._parts.tiers
+        doubtful = {extent for extent in record.extents if is_durable(extent[0]) and tiers.owns(extent[0])} if record.dirty and self._parts.failed_syncs else ()
         durable = []
         with self._undone_on_error(record, record.but(durable=durable)):
             for extent in record.extents:
-                if is_durable(extent[0]) and target in (None, extent[0]):
+                if is_durable(extent[0]) and target in (None, extent[0]) and extent not in doubtful:
                     durable.append(extent)
                     continue
                 copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score, target=target))
@@ -174,7 +179,7 @@ class Flush:
                         pieces.fail(record)
                     self._undo(record, record.but(durable=durable))
                     return None
-        return record.but(durable=tuple(durable))
+        return record.but(durable=tuple(durable), extents=tuple(durable) if doubtful else record.extents)
 
     @contextmanager
     def _undone_on_error(self, record, moved):
@@ -191,7 +196,8 @@ class Flush:
     def _settle(self, record, known, obsolete):
         """The journal knows the blob as `known`: the catalog says so, and what is `obsolete` is free.
 
-        A newer record inherited the promises and loses the obsolete ones; who removed the record owes all of them.
+        A newer record inherited the promises and loses the obsolete ones; who removed the record owes all of them. Where `known` has other extents than
+        the record had, the blob is read from there, unless somebody views it.
         """
         catalog = self._parts.catalog
         with catalog.changing(f"settling blob {record.blob!r}"):
@@ -199,12 +205,14 @@ class Flush:
             if now is None:
                 return
             if now.stamp == record.stamp:
-                settled = now.but(durable=known.durable, dirty=known.dirty)
+                is_elsewhere = known.extents != record.extents and now.extents == record.extents and not now.pinned
+                settled = now.but(durable=known.durable, dirty=known.dirty, extents=known.extents if is_elsewhere else now.extents)
             else:
                 settled = now.but(durable=tuple(extent for extent in now.durable if extent not in obsolete))
             catalog.put(settled)
         held = set(settled.extents)
-        self._parts.tiers.give_back([extent for extent in now.durable if extent in obsolete and extent not in held])
+        left = set(now.extents) - set(settled.durable) | {extent for extent in now.durable if extent in obsolete}
+        self._parts.tiers.give_back(left - held)
 
 
 def _lacks_place(record, target):

@@ -57,7 +57,7 @@ class Handfuls:
         return left
 
     def _write(self, rows, nbytes, target):
-        device, images = self._tiers.device(target), []
+        device, images, failed = self._tiers.device(target), [], self._parts.failed_syncs
         try:
             offset = device.lease(nbytes)
         except OutOfSpace:
@@ -68,7 +68,7 @@ class Handfuls:
             if changes:
                 self._tiers.write(target, offset, self._buffer[:used])
                 self._tiers.counters.note(target, True, used)
-                self._write_down({"put": changes, "order": order}, rows, target, offset)
+                self._write_down({"put": changes, "order": order}, rows, target, offset, failed)
         except Exception:
             # after any other exception the promises stay, and the next flush settles them
             for record, durable in _records(rows, target, images):
@@ -76,13 +76,13 @@ class Handfuls:
             raise
         return self._settled(rows, target, images)
 
-    def _write_down(self, change, rows, target, offset):
-        """The journal has the change, and the bytes, which are written already, are durable when it returns."""
+    def _write_down(self, change, rows, target, offset, failed):
+        """The journal has the change, and the bytes, which are written already, are durable when it returns. `failed`: see Parts.sync."""
         taken = [(place - offset, nbytes) for _, _, _, nbytes, _, place, state in rows.tolist() if state == TAKEN]
         if self._parts.carries(target, sum(nbytes for _, nbytes in taken)):
             change["bytes"] = [pack(self._buffer[place:place + nbytes].tobytes()) for place, nbytes in taken]
         else:
-            self._parts.sync()
+            self._parts.sync(failed)
             self._parts.is_begun = True
         self._parts.journal.append(change)
 

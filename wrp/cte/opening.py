@@ -1,8 +1,9 @@
 """Opening and closing a store: the folder on rank 0, the runtime on every rank, the catalog on every node. All collective."""
 
 import os
+import threading
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
 from wrp.cte.tiers import Tiers
-from wrp.errors import ConfigError, UsageError, WrpError
+from wrp.errors import ConfigError, StoreError, UsageError, WrpError
 from wrp.runtime.config import load
 from wrp.runtime.runtime import Runtime
 
@@ -42,21 +43,31 @@ class Parts:
     copies: object = None                           # the nodes.copies.Copies of a job of several nodes with targets.replicas
     failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
     is_begun: bool = False                          # small blobs of this rank were synced in their file: it is there for good, and the journal may carry more
+    failed_syncs: int = 0                           # of this rank, so far
+    _syncing: object = field(default_factory=threading.Lock)
 
     @property
     def is_spread(self):
         """True where every node's catalog has the records that are at home there; else each has all of them."""
         return self.write and self.ranks.nodes > 1
 
-    def sync(self):
-        """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`."""
-        if self.is_durable:
+    def sync(self, failed=None):
+        """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`.
+
+        failed : `failed_syncs` before the first of the bytes was written; StoreError when one has failed since, whoever was told. None: whatever has failed
+        """
+        if not self.is_durable:
+            return
+        with self._syncing:             # or another thread might hear of an error, and this one not yet
             try:
                 self.tiers.sync()
             except BaseException:
                 # the kernel takes what it couldn't write for written from now on: what the journal holds is needed at the next opening
                 self.journal.is_kept = True
+                self.failed_syncs += 1
                 raise
+            if failed not in (None, self.failed_syncs):
+                raise StoreError(f"store {self.folder.path}: its storage failed while these bytes were on their way; what this call promised is not kept")
 
     @property
     def is_durable(self):
