@@ -53,15 +53,21 @@ def test_one_failing_rank_fails_all_and_leaves_nothing(shared_folder):
         assert len(store.blobs("t")) == ranks.size
 
 
-def test_two_ranks_may_not_write_one_blob():
+@pytest.mark.parametrize("is_world", [True, False])
+def test_two_ranks_may_not_write_one_blob(monkeypatch, is_world):
+    """Nor does their space stay taken, whether or not the group is all of the job."""
     ranks = world()
     with Store.open(None) as store:
         if ranks.size == 1:
             return
+        before = [target.remaining for target in store.targets()]
+        monkeypatch.setattr(ranks, "is_world", is_world)
+        ranks.barrier("all have looked before")
         with pytest.raises(UsageError, match="two ranks wrote blob 'same'"):
             with store.batch("clash") as batch:
-                batch.put("t", "same", b"x")
-        assert store.tags() == []
+                batch.put("t", "same", bytes(100_000))
+        ranks.barrier("all have given back")
+        assert store.tags() == [] and [target.remaining for target in store.targets()] == before
         ranks.barrier("all have looked")
 
 

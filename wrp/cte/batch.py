@@ -8,7 +8,7 @@ is sent per blob.
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
-from wrp.comm.ranks.agreement import is_common
+from wrp.comm.ranks.agreement import is_agreed
 from wrp.cte import names, pieces
 from wrp.cte.compacting import compact
 from wrp.cte.nodes.homes import home_of
@@ -212,7 +212,7 @@ class Batch:
         try:
             yield
         except BaseException as error:
-            if not is_common(error):
+            if not is_agreed(error, self._parts.ranks):
                 self._forget()      # a rank is gone, and the frame may be written
             raise
 

@@ -57,6 +57,11 @@ def is_common(error):
     return getattr(error, "common", False)
 
 
+def is_agreed(error, ranks):
+    """True when every rank of this group raises this error out of `agreed`, `gather_of` or `share_of`, and not because an exchange broke."""
+    return getattr(error, "named", False) or ranks.size == 1 and isinstance(error, Exception)
+
+
 def _alone(error, ranks):
     """The error, for the others to hear of; raised at once where there are none, or none that can be reached."""
     if ranks.size == 1:
