@@ -1,8 +1,6 @@
 """The blob store as its users see it: opened, flushed, closed, its tiers. What is done with blobs is in calls/, batches of all ranks in batch.py."""
 
-import os
-import weakref
-
+from wrp.comm import forking
 from wrp.cte import opening
 from wrp.cte.adding import add
 from wrp.cte.batch import Batch
@@ -22,8 +20,6 @@ from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
 
 __all__ = ["BlobInfo", "Store", "TargetInfo"]
-
-_alone = weakref.WeakSet()      # stores whose memory a forked child doesn't share
 
 
 class Store(Writing, Editing, Reading, Listing):
@@ -50,7 +46,7 @@ class Store(Writing, Editing, Reading, Listing):
         self.ranks, self.config = parts.ranks, parts.config
         self.folder = parts.folder.path if parts.folder else None
         if parts.runtime.is_alone:
-            _alone.add(self)
+            forking.listen(self._in_child)
 
     @classmethod
     def open(cls, folder=None, ranks=None, config=None, write=True, key=None):
@@ -197,6 +193,16 @@ class Store(Writing, Editing, Reading, Listing):
         self._parts = None
         self._catalog = self._tiers = self._direct = self._edits = self._noted = _Closed(self._gone)
 
+    def _in_child(self):
+        """In a forked child of a process that has its node alone: views stay what they were; everything else would be about a copy that nobody else sees."""
+        if self._parts is None:
+            return
+        self._gone = ("this process was forked by the one that opened the store, which has its memory for itself: open a store of its own here, "
+                      "attach both to a daemon, or start ranks with mpirun")
+        if self._parts.folder is not None:
+            self._parts.folder.in_child()
+        self._let_go()
+
     def __enter__(self):
         return self
 
@@ -223,14 +229,3 @@ class _Closed:
 
     def __getattr__(self, name):
         raise UsageError(self._gone)
-
-
-def _in_child():
-    """The views that somebody has stay what they were; everything else would be about a copy that nobody else sees."""
-    for store in list(_alone):
-        store._gone = ("this process was forked by the one that opened the store, which has its memory for itself: open a store of its own here, "
-                       "attach both to a daemon, or start ranks with mpirun")
-        store._let_go()
-
-
-os.register_at_fork(after_in_child=_in_child)

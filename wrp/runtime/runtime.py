@@ -5,6 +5,7 @@ import weakref
 
 import numpy as np
 
+from wrp.comm import forking
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import bdev, modules, pools, schedulers
 from wrp.runtime.config.keys import of_entry
@@ -25,9 +26,6 @@ _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio
 _BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level")
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
           pools.JITTED_KIND: "a user's module"}
-
-
-_alone = weakref.WeakSet()      # runtimes whose memory a forked child doesn't share
 
 
 class Runtime:
@@ -51,7 +49,7 @@ class Runtime:
         # without `close`: when this object or the process ends, the threads must not look at memory that goes away
         self._ending = weakref.finalize(self, _end, self._node, self._workers, self._fds)
         if self._node.is_alone:
-            _alone.add(self)
+            forking.listen(self._in_child)
         ranks.on_node.barrier("the workers of the node run")
         try:
             with ranks.agreed("making the pools of the configuration"):
@@ -270,6 +268,11 @@ class Runtime:
         """True where a forked child has nothing of this runtime but a copy of its memory."""
         return self._node.is_alone
 
+    def _in_child(self):
+        """In a forked child: the workers are threads of the parent, and what lay in its memory is a copy here."""
+        self._node.leave()
+        self._ending.detach()
+
     def abandon(self):
         """End this process's workers, alone: after an error, when the others don't come to `close`. Local, idempotent."""
         self._ending()
@@ -304,13 +307,3 @@ def _end(node, workers, fds):
     _stopped(workers, _STOP_S)
     for descriptor in fds[fds >= 0].tolist():
         os.close(descriptor)
-
-
-def _in_child():
-    """The workers are threads of the parent, and what lay in its memory is a copy here."""
-    for runtime in list(_alone):
-        runtime._node.leave()
-        runtime._ending.detach()
-
-
-os.register_at_fork(after_in_child=_in_child)

@@ -105,6 +105,10 @@ class Folder:
     def close(self):
         self._lock.release()
 
+    def in_child(self):
+        """In a forked child: the parent alone has the folder."""
+        self._lock.leave()
+
     # reading
 
     def _load(self):

@@ -52,10 +52,16 @@ class FolderLock:
         """Give every lock back; idempotent."""
         if self._writer is not None:
             _note(self._writer, b"")                # nobody is to be told of a holder that has gone
-            self._writer = None
+        for descriptor in self._held.values():
+            fcntl.flock(descriptor, fcntl.LOCK_UN)  # a forked child may have the descriptor, too, and live on
+        self.leave()
+
+    def leave(self):
+        """Close what this process has of the locks; another one that has the same descriptors, as the parent of a forked child, keeps them."""
         for descriptor in self._held.values():
             os.close(descriptor)
         self._held.clear()
+        self._writer = None
 
     def _outlive_members(self):
         descriptor = self._open("members", True)

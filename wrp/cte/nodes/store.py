@@ -3,6 +3,7 @@
 What lies on this node is left to a plain Store, `_here`. Where a call goes says routes.py, the calls themselves are in calls/.
 """
 
+from wrp.comm import forking
 from wrp.cte.nodes.answering import Answering
 from wrp.cte.nodes.batch import NodesBatch
 from wrp.cte.nodes.calls import NodesEditing, NodesListing, NodesReading, NodesWriting
@@ -32,6 +33,8 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         self._net = Net(parts, answers)
         self._routes = Routes(self._net, Keepers(self._net, parts, parts.config.get("targets.replicas")) if parts.copies is not None else None)
         self._edits = NodesEdits(self)
+        if parts.runtime.is_alone:
+            forking.listen(self._in_child)
 
     # targets
 
@@ -125,6 +128,11 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
 
     def _stop(self):
         self._here._stop()
+
+    def _in_child(self):
+        """As Store._in_child."""
+        self._here._in_child()
+        super()._in_child()
 
     @property
     def _organizing(self):
