@@ -1,9 +1,11 @@
 """Files of targets that don't answer, are gone or become slow while a store is open: new bytes go elsewhere, and come back when they can."""
 
+import gc
 import json
 import os
 import threading
 import time
+import weakref
 
 import pytest
 
@@ -78,6 +80,48 @@ def test_a_file_that_does_not_answer_counts_as_lost_after_its_time(opened, tmp_p
     until(lambda: not trouble(store))
     store.close()
     assert not [thread for thread in threading.enumerate() if thread.name in ("wrp watch", "wrp look")]
+
+
+def test_an_error_does_not_end_the_watch(opened, tmp_path, monkeypatch, caplog):
+    store = opened("targets: {poll_period_ms: 10}\n")
+    with monkeypatch.context() as patched:
+        patched.setattr(store._tiers, "files", lambda: {}[7])
+        until(lambda: "can't be watched this time" in caplog.text)
+    os.rename(tmp_path / "store" / "data" / "0", tmp_path / "aside")
+    until(lambda: "data" in trouble(store))
+    os.rename(tmp_path / "aside", tmp_path / "store" / "data" / "0")
+
+
+def test_a_store_that_nobody_closes_is_not_kept_by_its_watch(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("storage: [{path: 'ram::r', capacity_limit: 1m}, {path: data, bdev_type: file, capacity_limit: 32m}]\ntargets: {poll_period_ms: 10}\n")
+    store = Store.open(tmp_path / "store", config=load(conf))
+    folder, runtime = store._parts.folder, weakref.ref(store._parts.runtime)
+    del store
+    try:
+        until(lambda: (gc.collect(), runtime())[1] is None)
+        until(lambda: not [thread for thread in threading.enumerate() if thread.name in ("wrp watch", "wrp look")])
+    finally:
+        folder.close()
+
+
+def test_what_is_added_while_bandwidths_are_adjusted_stays(opened, tmp_path, monkeypatch):
+    store = opened("")
+    tiers, adding = store._tiers, []
+    wanted = next(iter(tiers._wanted.values()))
+    monkeypatch.setattr(tiers.pace, "sample", lambda: {number: (1.0, 1.0) for number in tiers._wanted})
+    original = type(wanted).adjusted
+
+    def adjusted(self, *rates):
+        if not adding:
+            adding.append(threading.Thread(target=store.add_target, args=("late", "noop", MIB, 0.5)))
+            adding[0].start()
+            adding[0].join(0.3)
+        return original(self, *rates)
+    monkeypatch.setattr(type(wanted), "adjusted", adjusted)
+    tiers.adjust()
+    adding[0].join()
+    assert "late" in {target.name for target in store.targets()}
 
 
 def test_a_target_that_became_slow_is_found_out(opened, tmp_path, monkeypatch):

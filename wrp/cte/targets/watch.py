@@ -4,6 +4,7 @@ import logging
 import os
 import threading
 import time
+import weakref
 
 from wrp.cte.background import Background
 
@@ -11,7 +12,7 @@ _log = logging.getLogger("wrp.cte")
 
 
 class Watch:
-    """tiers : with `files`, `lose`, `regain` and `adjust`
+    """tiers : with `files`, `lose`, `regain` and `adjust`; the thread doesn't keep them, and ends when nobody else does
 
     look_s, timeout_s : between looks, and after which a file that hasn't answered one counts as lost; sample_s : between samples of bandwidths
     """
@@ -27,12 +28,13 @@ class Watch:
         return made
 
     def __init__(self, tiers, look_s, timeout_s, sample_s):
-        self._tiers, self._look_s, self._timeout_s, self._sample_s = tiers, look_s, timeout_s, sample_s
+        self._tiers = weakref.ref(tiers)
+        self._look_s, self._timeout_s, self._sample_s = look_s, timeout_s, sample_s
         self._thread, self._asked = None, {}        # by number: the look that it hasn't answered
 
     def start(self):
         """Begin, if there is a file and it hasn't begun."""
-        if self._thread is None and self._tiers.files():
+        if self._thread is None and self._tiers().files():
             self._thread = Background("wrp watch")
             self._thread.start(self._run)
 
@@ -46,16 +48,29 @@ class Watch:
     def _run(self):
         look = sample = time.monotonic()
         while self._thread.naps(max(0.0, min(look + self._look_s, sample + self._sample_s) - time.monotonic())):
+            if self._tiers() is None:
+                return
             if time.monotonic() >= look + self._look_s:
-                self.look()
+                self._do(self.look)
                 look = time.monotonic()
             if time.monotonic() >= sample + self._sample_s:
-                self._tiers.adjust()
+                self._do(lambda: self._with_tiers("adjust"))
                 sample = time.monotonic()
+
+    def _do(self, work):
+        try:
+            work()
+        except Exception:
+            _log.exception("the files of the targets can't be watched this time")
+
+    def _with_tiers(self, call, *args):
+        """What a call of the tiers gives, None once they are gone. Nothing keeps them after it."""
+        tiers = self._tiers()
+        return getattr(tiers, call)(*args) if tiers is not None else None
 
     def look(self):
         """Ask every file, all at once; wait for their answers as long as they may take."""
-        files = self._tiers.files()
+        files = self._with_tiers("files") or {}
         for number in [number for number in self._asked if number not in files]:
             del self._asked[number]
         for number, (descriptor, path) in files.items():
@@ -74,9 +89,9 @@ class Watch:
     def _tell(self, number, look):
         if look.is_answered.is_set():
             del self._asked[number]
-            self._tiers.lose(number, look.trouble) if look.trouble else self._tiers.regain(number)
+            self._with_tiers("lose", number, look.trouble) if look.trouble else self._with_tiers("regain", number)
         elif not self._thread_ends:
-            self._tiers.lose(number, f"it hasn't answered for {self._timeout_s:g} s (targets.default_target_timeout_ms)")
+            self._with_tiers("lose", number, f"it hasn't answered for {self._timeout_s:g} s (targets.default_target_timeout_ms)")
 
 
 class _Look:

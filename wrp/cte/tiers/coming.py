@@ -45,7 +45,7 @@ class Coming(Roster):
         except BaseException:
             self._unlink(path)
             raise
-        self._devices, self._wanted = {**self._devices, number + 1: device}, {**self._wanted, number + 1: wanted}
+        self._take_in(number + 1, device, wanted)
         return number + 1
 
     def show(self):
@@ -58,7 +58,9 @@ class Coming(Roster):
             self.clear(number)
             if is_durable(number):
                 os.unlink(self._folder.data_path(number - 1))
-        self._devices, self._wanted = ({other: each for other, each in table.items() if other != number} for table in (self._devices, self._wanted))
+        with self._changing:
+            # what is wanted has a device at every moment
+            self._wanted, self._devices = ({other: each for other, each in table.items() if other != number} for table in (self._wanted, self._devices))
 
     def leave(self, number):
         """A target takes no new bytes from this process."""
@@ -72,28 +74,31 @@ class Coming(Roster):
 
     def lose(self, number, why):
         """A target takes no new bytes from this process until it is regained. Whoever reads it waits, or is told, as ever."""
-        if self._lost.get(number) != why:
-            _log.warning("target %r takes no new bytes of rank %d for now: %s", self.said(number), self._runtime.ranks.rank, why)
-            self._lost = {**self._lost, number: why}
-            self._changed()
+        with self._changing:
+            if self._lost.get(number) != why:
+                _log.warning("target %r takes no new bytes of rank %d for now: %s", self.said(number), self._runtime.ranks.rank, why)
+                self._lost = {**self._lost, number: why}
+                self._changed()
 
     def regain(self, number):
         """What was lost takes bytes again; nothing happens to others."""
-        if number in self._lost:
-            _log.warning("target %r takes bytes of rank %d again", self.said(number), self._runtime.ranks.rank)
-            self._lost = {other: why for other, why in self._lost.items() if other != number}
-            self._changed()
+        with self._changing:
+            if number in self._lost:
+                _log.warning("target %r takes bytes of rank %d again", self.said(number), self._runtime.ranks.rank)
+                self._lost = {other: why for other, why in self._lost.items() if other != number}
+                self._changed()
 
     def adjust(self):
         """Let bandwidths that nobody has declared be half of what they were, half of what this process has reached since the last time."""
-        changes = {}
-        for number, rates in self.pace.sample().items():
-            wanted = self._wanted.get(number)
-            if wanted is not None and (faster := wanted.adjusted(*rates)) != wanted:
-                changes[number] = faster
-        if changes:
-            self._wanted = {**self._wanted, **changes}
-            self._changed()
+        changes, rates_of = {}, self.pace.sample()
+        with self._changing:
+            for number, rates in rates_of.items():
+                wanted = self._wanted.get(number)
+                if wanted is not None and (faster := wanted.adjusted(*rates)) != wanted:
+                    changes[number] = faster
+            if changes:
+                self._wanted = {**self._wanted, **changes}
+                self._changed()
 
     def used(self, number):
         """Bytes of a target that some process of the node has."""

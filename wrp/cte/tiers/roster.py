@@ -25,12 +25,16 @@ class Roster:
         path = self._scratch_path(number, wanted, token) if wanted.kind == "file" else None
         device = self._runtime.device("ram" if number == RAM else f"{wanted.kind}{number}", wanted.kind, wanted.capacity, path,
                                       persistence=LEVELS[wanted.persistence], metrics=metrics_of(wanted))
-        # other threads may be looking through what there was
-        self._devices, self._wanted = {**self._devices, number: device}, {**self._wanted, number: wanted}
+        self._take_in(number, device, wanted)
         if path is not None:
             self._runtime.ranks.on_node.barrier("every rank has the scratch file open")
             if self._runtime.ranks.local_rank == 0:
                 os.unlink(path)
+
+    def _take_in(self, number, device, wanted):
+        """There is this target now. Other threads may be looking through what there was."""
+        with self._changing:
+            self._devices, self._wanted = {**self._devices, number: device}, {**self._wanted, number: wanted}
 
     def _scratch_path(self, number, wanted, token):
         return f"{wanted.place}-{token}-{self._runtime.ranks.node}-{number & 0xFF}"
@@ -67,8 +71,9 @@ class Roster:
         self.placing = Placing(policy, self._runtime.ranks.rank, takes, self.free, keep_s)
 
     def _changed(self):
-        self.place_by(*self._placed_by)
-        self._count()
+        with self._changing:
+            self.place_by(*self._placed_by)
+            self._count()
 
     def _count(self):
         self.counters.extra = [number for number in self._devices if number != RAM and not is_durable(number)]

@@ -3,6 +3,7 @@
 No names of blobs and no records here.
 """
 
+import threading
 from collections import deque
 
 from wrp.cte.records import RAM
@@ -29,6 +30,7 @@ class Tiers(Coming, Space, Content):
         self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
         self._leaving, self._gone = set(), set()    # numbers: take no new bytes any more; and hold none, whoever still has an old record
         self._lost = {}                             # number: why it takes no new bytes of this process for now
+        self._changing = threading.RLock()          # who changes one of these, and what follows from it
         self.pace = Pace()
         self._next, self._token = len(sizes.targets), sizes.token
         self.read_elsewhere = None                  # set by a store of several nodes: (node, offset, out) of its first ram
