@@ -142,7 +142,7 @@ def test_a_journal_stays_as_it_is_when_the_files_could_not_be_synced(tmp_path, c
         store.flush()
         journal, sync = store._parts.journal, store._tiers.sync
 
-        def failed():
+        def failed(*_):
             monkeypatch.setattr(store._tiers, "sync", sync)
             raise StoreError("the disk is gone")
         monkeypatch.setattr(store._tiers, "sync", failed)

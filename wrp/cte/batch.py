@@ -221,7 +221,7 @@ class Batch:
         if error is not None:
             raise error
         if self._durable:
-            self._parts.sync(self._failed_syncs)
+            self._parts.sync(self._failed_syncs, {extent[0] for record in self._records.values() for extent in record.durable})
             if self._parts.ranks.rank == 0:
                 compact(self._parts)        # not after the commit: then nothing may fail any more
         return list(self._records.values()), self._replaced, self._removed, self._parts.catalog.last_stamp

@@ -105,7 +105,7 @@ class Flush:
             for name in names:
                 placed += self._place(name, target)
             if placed:
-                self._parts.sync(failed)
+                self._parts.sync(failed, {extent[0] for _, moved in placed for extent in moved.durable})
                 with self._parts.catalog.changing("ordering the journals"):
                     order = self._parts.catalog.next_stamp()
                 self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, self._guests(placed)))

@@ -82,7 +82,7 @@ class Handfuls:
         if self._parts.carries(target, sum(nbytes for _, nbytes in taken)):
             change["bytes"] = [pack(self._buffer[place:place + nbytes].tobytes()) for place, nbytes in taken]
         else:
-            self._parts.sync(failed)
+            self._parts.sync(failed, {target})
             self._parts.is_begun = True
         self._parts.journal.append(change)
 

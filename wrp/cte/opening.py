@@ -2,7 +2,7 @@
 
 import os
 import threading
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,7 +19,7 @@ from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
 from wrp.cte.tiers import Tiers
-from wrp.errors import ConfigError, StoreError, UsageError, WrpError
+from wrp.errors import ConfigError, StoreError, UsageError, WaitTimeout, WrpError
 from wrp.runtime.config import load
 from wrp.runtime.runtime import Runtime
 
@@ -51,16 +51,18 @@ class Parts:
         """True where every node's catalog has the records that are at home there; else each has all of them."""
         return self.write and self.ranks.nodes > 1
 
-    def sync(self, failed=None):
-        """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`.
+    def sync(self, failed=None, targets=None):
+        """The bytes that this node wrote are on storage, unless performance.fsync_mode is `deferred`. StoreError at once where a file is lost for now.
 
         failed : `failed_syncs` before the first of the bytes was written; StoreError when one has failed since, whoever was told. None: whatever has failed
+        targets : numbers of those whose bytes are meant; None: all
         """
         if not self.is_durable:
             return
-        with self._syncing:             # or another thread might hear of an error, and this one not yet
+        self.tiers.check_not_lost(targets)
+        with self._alone():             # or another thread might hear of an error, and this one not yet
             try:
-                self.tiers.sync()
+                self.tiers.sync(targets)
             except BaseException:
                 # the kernel takes what it couldn't write for written from now on: what the journal holds is needed at the next opening
                 self.journal.is_kept = True
@@ -68,6 +70,17 @@ class Parts:
                 raise
             if failed not in (None, self.failed_syncs):
                 raise StoreError(f"store {self.folder.path}: its storage failed while these bytes were on their way; what this call promised is not kept")
+
+    @contextmanager
+    def _alone(self):
+        timeout_s = self.config.get("runtime.timeout_s")
+        if not self._syncing.acquire(timeout=timeout_s):
+            raise WaitTimeout(f"store {self.folder.path}: its files didn't come to storage for another thread of this process within {timeout_s:g} s "
+                              f"(runtime.timeout_s)")
+        try:
+            yield
+        finally:
+            self._syncing.release()
 
     @property
     def is_durable(self):

@@ -82,6 +82,28 @@ def test_a_file_that_does_not_answer_counts_as_lost_after_its_time(opened, tmp_p
     assert not [thread for thread in threading.enumerate() if thread.name in ("wrp watch", "wrp look")]
 
 
+def test_a_flush_does_not_wait_for_a_file_that_is_lost(opened, tmp_path, monkeypatch):
+    store = opened("targets: {poll_period_ms: 100000}\n")
+    tiers = store._tiers
+    first = next(target.number for target in store.targets() if target.name == "data")
+    store.put("t", "before", b"b" * MIB, min_persistence="long_term")
+    store.add_target(f"{tmp_path}/other", "file", 8 * MIB, persistence="long_term")
+    with monkeypatch.context() as patched:
+        patched.setattr(tiers.device(first), "sync", lambda: pytest.fail("it would never end"))
+        tiers.lose(first, "it hasn't answered")
+        for _ in range(2):
+            with pytest.raises(StoreError, match="target 'data/0' is lost for now: it hasn't answered; what this call promised is not kept"):
+                store.flush()
+        with store.batch("elsewhere") as batch:
+            batch.put("t", "batched", b"x" * MIB)
+        assert all("/other-" in place for place in places(store, "batched"))
+    tiers.regain(first)
+    assert store._parts.failed_syncs == 0
+    before = store.extents("t", "before")
+    store.flush()
+    assert store.extents("t", "before") == before
+
+
 def test_an_error_does_not_end_the_watch(opened, tmp_path, monkeypatch, caplog):
     store = opened("targets: {poll_period_ms: 10}\n")
     with monkeypatch.context() as patched:

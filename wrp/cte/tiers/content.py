@@ -93,14 +93,23 @@ class Content:
                 os.close(opened)
         return found
 
-    def sync(self):
-        """What was written to this node's files is durable when it returns."""
+    def sync(self, targets=None):
+        """What was written to this node's files, or to those of these numbers, is durable when it returns."""
         with self._named_errors():
-            for target, device in self._devices.items():
-                if is_durable(target):
-                    start = time.perf_counter_ns()
-                    device.sync()
-                    self.pace.wrote(target, 0, time.perf_counter_ns() - start)
+            for target in self._own(targets):
+                start = time.perf_counter_ns()
+                self._devices[target].sync()
+                self.pace.wrote(target, 0, time.perf_counter_ns() - start)
+
+    def check_not_lost(self, targets=None):
+        """StoreError when one of this node's files, or of those of these numbers, is lost for now: a sync of it may never end."""
+        for target in self._own(targets):
+            if target in self._lost:
+                raise StoreError(f"store {self._folder.path}: target {self.said(target)!r} is lost for now: {self._lost[target]}; what this call promised is not kept")
+
+    def _own(self, targets):
+        """Numbers of this node's data files, None: of all, else of those among these."""
+        return [number for number in self._devices if is_durable(number) and (targets is None or number in targets)]
 
     @contextmanager
     def _named_errors(self):
