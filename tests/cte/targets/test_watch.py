@@ -127,25 +127,6 @@ def test_a_store_that_nobody_closes_is_not_kept_by_its_watch(tmp_path):
         folder.close()
 
 
-def test_what_is_added_while_bandwidths_are_adjusted_stays(opened, tmp_path, monkeypatch):
-    store = opened("")
-    tiers, adding = store._tiers, []
-    wanted = next(iter(tiers._wanted.values()))
-    monkeypatch.setattr(tiers.pace, "sample", lambda: {number: (1.0, 1.0) for number in tiers._wanted})
-    original = type(wanted).adjusted
-
-    def adjusted(self, *rates):
-        if not adding:
-            adding.append(threading.Thread(target=store.add_target, args=("late", "noop", MIB, 0.5)))
-            adding[0].start()
-            adding[0].join(0.3)
-        return original(self, *rates)
-    monkeypatch.setattr(type(wanted), "adjusted", adjusted)
-    tiers.adjust()
-    adding[0].join()
-    assert "late" in {target.name for target in store.targets()}
-
-
 def test_a_target_that_became_slow_is_found_out(opened, tmp_path, monkeypatch):
     """`max_bw` takes the file that was slower when both were new, and no figure that was declared changes."""
     store = opened("performance: {target_stat_interval_ms: 10}\n")
