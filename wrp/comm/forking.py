@@ -3,19 +3,17 @@
 import os
 import weakref
 
-_listeners = set()
+_listeners = weakref.WeakKeyDictionary()
 
 
 def listen(method):
-    """A bound method is called in children that are forked from now on, as long as somebody has its object. It raises nothing."""
-    _listeners.add(weakref.WeakMethod(method, _listeners.discard))
+    """A bound method, one of each object, is called in children that are forked from now on, as long as somebody has its object. It raises nothing."""
+    _listeners[method.__self__] = method.__func__
 
 
 def _in_child():
-    for listener in list(_listeners):
-        method = listener()
-        if method is not None:
-            method()
+    for listener, function in list(_listeners.items()):
+        function(listener)
 
 
 os.register_at_fork(after_in_child=_in_child)

@@ -58,8 +58,11 @@ class Journal:
                     os.fdatasync(self._descriptor)
             except BaseException as error:
                 self._torn = True
-                self._cut()
-                self._torn = False
+                with suppress(OSError):         # else nothing is written after it
+                    self._cut()
+                    if self._durable:
+                        os.fsync(self._descriptor)      # a frame that was refused must not come back when the machine goes down
+                    self._torn = False
                 if not isinstance(error, OSError):
                     raise
                 raise StoreError(f"the journal {self.path} can't be written: {error.strerror}; "
