@@ -38,7 +38,7 @@ class Sums:
         return len(rows), max(rows)[0]
 
 
-modules.register("sums", Sums)
+modules.register("joined sums", Sums)
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def runtime(tmp_path):
 
 
 def test_all_that_come_within_the_window_are_one(runtime):
-    ranks, pool = runtime.ranks, runtime.pool("sums", "sums", shards=2)
+    ranks, pool = runtime.ranks, runtime.pool("joined sums", "joined sums", shards=2)
     query = PoolQuery.many_to_one(1, key=4, window_ns=_WINDOW_NS)
     ranks.barrier("the pool is there")
     futures = [pool.submit(10, 10 * ranks.rank + number, query=query) for number in range(2)]
@@ -62,7 +62,7 @@ def test_all_that_come_within_the_window_are_one(runtime):
 
 
 def test_all_nodes_are_waited_for(runtime):
-    ranks, pool = runtime.ranks, runtime.pool("sums", "sums")
+    ranks, pool = runtime.ranks, runtime.pool("joined sums", "joined sums")
     query = PoolQuery.all_to_one(0, key=4)
     ranks.barrier("the pool is there")
     if ranks.leaders:
@@ -75,7 +75,7 @@ def test_all_nodes_are_waited_for(runtime):
 
 
 def test_who_gives_up_counts_no_more(runtime):
-    ranks, pool = runtime.ranks, runtime.pool("sums", "sums")
+    ranks, pool = runtime.ranks, runtime.pool("joined sums", "joined sums")
     query = PoolQuery.many_to_one(0, key=ranks.rank, window_ns=_WINDOW_NS)
     began = time.monotonic()
     late, cancelled, stays = (pool.submit(10, 7, deadline_s=deadline_s, query=query) for deadline_s in (0.2, None, None))
@@ -87,7 +87,7 @@ def test_who_gives_up_counts_no_more(runtime):
 
 
 def test_what_fails_fails_for_all(runtime):
-    ranks, pool = runtime.ranks, runtime.pool("sums", "sums")
+    ranks, pool = runtime.ranks, runtime.pool("joined sums", "joined sums")
     for method in (11, 12):             # the method, or becoming one
         query = PoolQuery.many_to_one(0, key=ranks.rank, window_ns=50_000_000)
         assert [future.wait().code for future in [pool.submit(method, 1, query=query) for _ in range(3)]] == [99] * 3
@@ -98,6 +98,6 @@ def test_what_fails_fails_for_all(runtime):
 def test_a_runtime_that_ends_waits_for_no_window(tmp_path):
     ranks = world()
     with Runtime(ranks, load(None, {"WRP_TIMEOUT_S": "25"})) as runtime:
-        pool = runtime.pool("sums", "sums")
+        pool = runtime.pool("joined sums", "joined sums")
         if ranks.rank == 0:
             pool.post(10, 1, query=PoolQuery.many_to_one(0, 0, window_ns=3600 * 10**9))
