@@ -13,13 +13,24 @@ pytestmark = pytest.mark.mpi
 _NBYTES, _LONG = 16 << 20, 5 << 20
 
 
-def test_what_is_long_comes_as_it_lies_there():
+@pytest.fixture
+def segment():
+    if world().nodes == 1:
+        pytest.skip("one node has nobody to send to")
+    with Segment.window(world().on_node, _NBYTES) as segment:
+        yield segment
+
+
+@pytest.fixture
+def remote(segment):
+    remote = RemoteWindow(world(), segment)
+    remote.shipments = Shipments(world(), segment)
+    yield remote
+    remote.close()          # what MPI may still touch stays
+
+
+def test_what_is_long_comes_as_it_lies_there(segment, remote):
     ranks = world()
-    if ranks.nodes == 1:
-        return
-    segment = Segment.window(ranks.on_node, _NBYTES)
-    remote = RemoteWindow(ranks, segment)
-    remote.shipments = Shipments(ranks, segment)
     place, _ = segment.place("long", 2 * _LONG)
     place = ranks.share(place, "where it lies")
     if ranks.leaders:
@@ -41,20 +52,11 @@ def test_what_is_long_comes_as_it_lies_there():
         assert (out[:-1] == wanted[start:start + len(out) - 1]).all() and out[-1] == 0
     with pytest.raises(RangeError, match="beyond the segment"):
         remote.get(other, _NBYTES - _LONG, bytearray(_LONG + 1))
-    remote.close()
-    segment.close()
 
 
-def test_nobody_serves():
+def test_nobody_serves(remote):
     ranks = world()
-    if ranks.nodes == 1:
-        return
-    segment = Segment.window(ranks.on_node, _NBYTES)
-    remote = RemoteWindow(ranks, segment)
-    remote.shipments = Shipments(ranks, segment)
     if ranks.rank == 0:
         with pytest.raises(WaitTimeout, match="for a get on node 1"):
             remote.get(1, 0, bytearray(_LONG), timeout_s=0.2)
     ranks.barrier("nothing came")
-    remote.close()          # what MPI may still touch stays
-    segment.close()
