@@ -29,19 +29,19 @@ def test_both_forms_and_python_integers_are_words():
     assert _eager.targetoptions["nogil"] and _lazy.targetoptions["nogil"]
 
 
-def test_each_floor_has_its_own_private_folder_and_numba_keeps_its_own():
-    modules = "wrp.comm.ring", "wrp.cte.catalog", "wrp.cee.cli", "somebody.module"
-    comm, cte, cee, user = map(jit.cache_folder, modules)
-    assert len({comm, cte, cee}) == 3 and cee == user
-    assert os.stat(comm).st_mode & 0o022 == 0
-    assert config.CACHE_DIR != comm
+def test_each_module_has_its_own_folder_in_a_private_one_and_numba_keeps_its_own():
+    modules = "wrp.comm.ring", "wrp.comm.lock", "wrp.cte.table", "somebody.module", "another.module"
+    folders = [jit.cache_folder(module) for module in modules]
+    assert len(set(folders)) == len(folders) and {os.path.dirname(folder) for folder in folders} == {jit.cache_root()}
+    assert os.stat(jit.cache_root()).st_mode & 0o022 == 0
+    assert config.CACHE_DIR not in folders
 
 
 def test_a_folder_that_cannot_be_used_is_replaced_by_a_private_one(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("not a folder")
     monkeypatch.setenv("WRP_CACHE_DIR", str(tmp_path / "file"))
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    folder = jit._folder.__wrapped__(1)
+    folder = jit.cache_root.__wrapped__()
     assert os.path.isdir(folder) and os.stat(folder).st_mode & 0o077 == 0
     os.rmdir(folder)
 

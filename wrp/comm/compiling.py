@@ -3,10 +3,10 @@ import fcntl
 import os
 import pickle
 import time
-from functools import cached_property
+from functools import cached_property, partial
 
 from numba import config
-from numba.core.caching import FunctionCache
+from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.runtime import rtsys
 
 _WAIT_S = 900.0             # longer than any kernel of wrp compiles on a machine with thirty times as many ranks as cores
@@ -37,6 +37,7 @@ class _Turn:
     def _lock(self):
         deadline, nap_s = time.monotonic() + _WAIT_S, _NAP_S
         try:
+            os.makedirs(os.path.dirname(self._path), 0o700, exist_ok=True)
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             while not self._try():
                 if time.monotonic() >= deadline:
@@ -55,6 +56,37 @@ class _Turn:
         return True
 
 
+class _Place(_CacheLocator):
+    """Where a kernel of wrp is kept: its folder says all about its source, so neither path nor time of the file count."""
+
+    def __init__(self, folder, function):
+        self._folder, self._line = folder, function.__code__.co_firstlineno
+
+    def from_function(self, *_):
+        return self
+
+    def get_cache_path(self):
+        return self._folder
+
+    def get_source_stamp(self):
+        return ""
+
+    def get_disambiguator(self):
+        return str(self._line)
+
+
+class _PlainImpl(CompileResultCacheImpl):
+    def __init__(self, place, function):
+        self._locator_classes = [place]
+        super().__init__(function)
+
+
+class _PlainCache(FunctionCache):
+    def __init__(self, function, folder):
+        self._impl_class = partial(_PlainImpl, _Place(folder, function))
+        super().__init__(function)
+
+
 _turns = {}                 # folder -> its _Turn
 
 
@@ -62,7 +94,8 @@ class SharedCache:
     """The cache of one kernel in `folder`. A folder that fails (no space, no rights) costs time, never the program.
 
     Made in a microsecond: a process makes hundreds and looks into few. `is_plain`: the kernel is one of wrp's, which use nothing
-    but arrays and numbers; then Numba's tables of types and functions, a fifth of a second, are made when something is compiled.
+    but arrays and numbers; then Numba's tables of types and functions, a fifth of a second, are made when something is compiled,
+    and `folder` is of this very source: clones of the same version share what one has compiled.
     """
 
     def __init__(self, function, folder, is_plain=False):
@@ -72,6 +105,8 @@ class SharedCache:
     @cached_property
     def files(self):
         """Numba's own cache of this kernel."""
+        if self._is_plain:
+            return _PlainCache(self._function, self._folder)
         # Numba reads the folder while the cache is made: other users of Numba in this process keep their own
         before, config.CACHE_DIR = config.CACHE_DIR, self._folder
         try:

@@ -1,11 +1,11 @@
 """The one decorator of jitted functions, and the folders their machine code is cached in.
 
 A kernel is compiled without the GIL, with NumPy's error model, without bounds checks, and cached on disk. Numba's own
-cache looks only at the file of the function itself; here the folder carries a hash over every file of the kernel's floor
-and of those below, so a changed callee recompiles its callers, and two versions of wrp never share a cache.
+cache looks only at the file of the function itself; here the folder carries a hash over every file that the kernel's module
+reaches by imports, so a changed callee recompiles its callers and nothing else, and two versions of wrp never share a cache
+but for what is the same in both.
 """
 import atexit
-import hashlib
 import os
 import platform
 import shutil
@@ -16,11 +16,10 @@ from pathlib import Path
 import numba
 from numba import config
 
+from wrp.comm import sources
 from wrp.comm.compiling import SharedCache
 
-_FLOORS = ("comm", "runtime", "cte", "cae", "cee")      # from below
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
-_ROOT = Path(__file__).resolve().parent.parent
 
 
 def kernel(function):
@@ -48,15 +47,15 @@ def _compiled(function, signature):
 
 
 def cache_folder(module):
-    """The folder for the kernels of a module: below WRP_CACHE_DIR or ~/.cache/wrp, else a private one that is lost."""
-    floor = module.split(".")[1] if module.startswith("wrp.") else ""
-    return _folder(_FLOORS.index(floor) + 1 if floor in _FLOORS else len(_FLOORS))
+    """The folder for the kernels of a module, made when something is compiled."""
+    return os.path.join(cache_root(), f"{module}-{sources.digest(module) if module.startswith('wrp.') else sources.digest_of_all()}")
 
 
 @lru_cache(maxsize=None)
-def _folder(floors):
+def cache_root():
+    """The folder of those folders: below WRP_CACHE_DIR or ~/.cache/wrp, else a private one that is lost. Each version of Numba and Python has its own."""
     parent = os.environ.get("WRP_CACHE_DIR") or os.path.join(os.path.expanduser("~"), ".cache", "wrp")
-    folder = Path(parent) / f"kernels-{_fingerprint(floors)}"
+    folder = Path(parent) / f"kernels-{numba.__version__}-{platform.python_version()}-{platform.machine()}"
     return str(folder) if _is_usable(folder) else _private_folder()
 
 
@@ -64,24 +63,6 @@ def _private_folder():
     folder = tempfile.mkdtemp(prefix="wrp-kernels-")
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     return folder
-
-
-def _fingerprint(floors):
-    """Hash of the files of the lowest `floors` floors and of the versions of Numba and Python: 16 hex digits."""
-    return _digest(floors).hexdigest()[:16]
-
-
-@lru_cache(maxsize=None)
-def _digest(floors):
-    """Every file counts, not only those with kernels: a kernel freezes the constants that it imports."""
-    if floors == 0:
-        return hashlib.sha256(f"{numba.__version__} {platform.python_version()} {platform.machine()}".encode())
-    digest, top = _digest(floors - 1).copy(), os.path.join(_ROOT, _FLOORS[floors - 1])
-    for path in sorted(os.path.join(folder, name) for folder, _, names in os.walk(top) for name in names if name.endswith(".py")):
-        digest.update(os.path.relpath(path, _ROOT).encode())
-        with open(path, "rb") as file:
-            digest.update(file.read())
-    return digest
 
 
 def _is_usable(folder):

@@ -103,7 +103,7 @@ def _limit(value):
 
 
 def _caches():
-    folder = Path(jit.cache_folder(__name__))
+    folder = Path(jit.cache_root())
     try:
         folder.mkdir(parents=True, exist_ok=True)
         nbytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
