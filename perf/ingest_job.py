@@ -12,11 +12,11 @@ import h5py
 import numpy as np
 
 from timing import summary, together, write
+from wrp.comm import window
 from wrp.cae import ingest, omni
 from wrp.cae.hdf5.survey import BLOB_NBYTES
 from wrp.comm.checksum import crc32
 from wrp.comm.ranks import world
-from wrp.comm.segment import Segment
 from wrp.cte import Store
 
 STEP = 4 << 20
@@ -118,11 +118,11 @@ def rounds_of(ranks, path, folder, rounds):
         timed(name, function)
 
     def fresh_copy():
-        with Segment.window(ranks.on_node, peers.logical + (1 << 20)) as segment:
+        with window.allocate(ranks.on_node, peers.logical + (1 << 20)) as segment:
             peers.read_and_copy(peers.shared(segment))
 
-    window = Segment.window(ranks.on_node, peers.logical + (1 << 20))
-    target = peers.shared(window)
+    segment = window.allocate(ranks.on_node, peers.logical + (1 << 20))
+    target = peers.shared(segment)
     for turn in range(rounds + 1):
         if peers.contiguous:
             timed_in_fresh("read and copy into fresh shared memory", fresh_copy)
@@ -144,7 +144,7 @@ def rounds_of(ranks, path, folder, rounds):
         if turn == 0:
             taken = {}                  # a warm-up round
     del target
-    window.close()
+    segment.close()
     return peers.logical, taken
 
 

@@ -8,7 +8,7 @@ from wrp.comm import mailbox
 from wrp.comm.mailbox import REPLIES, TASKS, Knocker, Mailboxes
 from wrp.comm.ranks import world
 from wrp.comm.remote import RemoteWindow
-from wrp.comm.segment import Segment
+from wrp.comm.window import allocate
 
 pytestmark = pytest.mark.mpi
 _CAPACITY, _LETTERS = 4, 300
@@ -20,7 +20,7 @@ def boxes():
     ranks = world()
     if ranks.nodes == 1:
         pytest.skip("one node: WRP_RANKS_PER_NODE=1 makes several")
-    segment = Segment.window(ranks.on_node, 1 << 20)
+    segment = allocate(ranks.on_node, 1 << 20)
     nbytes = mailbox.nbytes_of(ranks.nodes, ranks.size, _CAPACITY)
     offset, _ = segment.place("mail", nbytes)
     segment.reserve(offset, nbytes)

@@ -10,11 +10,11 @@ from wrp.errors import RangeError, UsageError
 _NBYTES = 1 << 16
 _SILENT_NODE = """
 import sys, time
+from wrp.comm import window
 from wrp.comm.ranks import run
 from wrp.comm.remote import RemoteWindow
-from wrp.comm.segment import Segment
 def main(ranks):
-    segment = Segment.window(ranks.on_node, 1 << 16)
+    segment = window.allocate(ranks.on_node, 1 << 16)
     remote = RemoteWindow(ranks, segment)
     if ranks.rank == 0:
         remote.put(1, 32768, b"abc")

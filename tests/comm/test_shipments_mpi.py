@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from wrp.comm import window
 from wrp.comm.ranks import world
 from wrp.comm.remote import RemoteWindow
-from wrp.comm.segment import Segment
 from wrp.comm.shipments import Shipments
 from wrp.errors import RangeError, WaitTimeout
 
@@ -17,7 +17,7 @@ _NBYTES, _LONG = 16 << 20, 5 << 20
 def segment():
     if world().nodes == 1:
         pytest.skip("one node has nobody to send to")
-    with Segment.window(world().on_node, _NBYTES) as segment:
+    with window.allocate(world().on_node, _NBYTES) as segment:
         yield segment
 
 

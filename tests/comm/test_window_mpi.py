@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
+from wrp.comm import window
 from wrp.comm.ranks import world
 from wrp.comm.remote import RemoteWindow
-from wrp.comm.segment import Segment
 from wrp.errors import OutOfSpace, RangeError, UsageError
 
 pytestmark = pytest.mark.mpi
@@ -13,7 +13,7 @@ _NBYTES = 1 << 20
 
 def test_ranks_of_a_node_see_the_same_bytes():
     ranks = world()
-    segment = Segment.window(ranks.on_node, _NBYTES)
+    segment = window.allocate(ranks.on_node, _NBYTES)
     offset, _ = segment.place("ranks", 8 * 64)
     segment.reserve(offset, 8 * 64)
     words = np.frombuffer(segment.buffer, np.int64, 64, offset)
@@ -30,7 +30,7 @@ def test_ranks_of_a_node_see_the_same_bytes():
 
 def test_a_view_outlives_its_window():
     ranks = world()
-    segment = Segment.window(ranks.on_node, _NBYTES)
+    segment = window.allocate(ranks.on_node, _NBYTES)
     segment.reserve(0, _NBYTES)
     words = np.frombuffer(segment.buffer, np.uint8)[-8:]
     words[ranks.local_rank] = 7
@@ -44,7 +44,7 @@ def test_a_view_outlives_its_window():
 def test_more_than_there_is_is_refused_on_all_ranks():
     ranks = world()
     with pytest.raises(OutOfSpace):
-        Segment.window(ranks.on_node, 1 << 50)
+        window.allocate(ranks.on_node, 1 << 50)
     ranks.barrier("still together")
 
 
@@ -53,12 +53,12 @@ def test_different_sizes_are_refused():
     if ranks.local_size == 1:
         return
     with pytest.raises(UsageError, match="different sizes"):
-        Segment.window(ranks.on_node, _NBYTES + 4096 * ranks.local_rank)
+        window.allocate(ranks.on_node, _NBYTES + 4096 * ranks.local_rank)
 
 
 def test_remote_window():
     ranks = world()
-    segment = Segment.window(ranks.on_node, _NBYTES)
+    segment = window.allocate(ranks.on_node, _NBYTES)
     offset, _ = segment.place("mail", 65536)
     segment.reserve(offset, 65536)
     remote = RemoteWindow(ranks, segment)

@@ -1,7 +1,7 @@
 """A segment: one run of shared memory of a node, with a header that names its regions.
 
 Its memory comes from an anonymous mapping that forked children share (`private`), from one that is this process's alone (`alone`),
-from a named file in the user's folder of shared memory (`named`), or from an MPI shared-memory window (`window`). All of them begin
+from a named file in the user's folder of shared memory (`named`), or from an MPI shared-memory window (`window.allocate`). All of them begin
 as zeros that no page backs: `reserve` a region before writing to it, or a full /dev/shm ends the process.
 """
 import os
@@ -83,12 +83,6 @@ class Segment:
             return cls._of(mapping.attach(path, nbytes), create=False)
         _check_nbytes(nbytes)
         return cls._of(mapping.create(path, nbytes, _format_mapping), create=False)
-
-    @classmethod
-    def window(cls, ranks, nbytes):
-        """A segment of `nbytes` that `ranks`, all on one node, share. Collective over `ranks`."""
-        from wrp.comm import window
-        return window.allocate(ranks, nbytes)
 
     @classmethod
     def _of(cls, owner, create):

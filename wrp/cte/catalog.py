@@ -10,8 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from wrp.comm import atomics, lock
-from wrp.comm.segment import Segment
+from wrp.comm import atomics, lock, window
 from wrp.cte import layout, records
 from wrp.cte.blocks import Blocks, blocks_nbytes
 from wrp.cte.entries import entry_put, entry_put_all, entry_remove
@@ -46,7 +45,7 @@ class Catalog:
         sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "table": table_nbytes(slots),
                  "blocks": blocks_nbytes(ram), "ring": Telemetry.nbytes(telemetry) if telemetry else 0,
                  "counters": Counters.nbytes(TARGETS), "heap": heap}
-        self._segment = Segment.window(node_ranks, sum(sizes.values()) + _STEP)
+        self._segment = window.allocate(node_ranks, sum(sizes.values()) + _STEP)
         self._timeout_s = timeout_s
         places = None
         with node_ranks.agreed("laying out the catalog"):

@@ -1,6 +1,6 @@
 """What all pools and devices of a process share of its node: the segment, the layout in it, the deadline. Starts nothing."""
 
-from wrp.comm import memory, reserve
+from wrp.comm import memory, reserve, window
 from wrp.comm.segment import Segment
 from wrp.errors import UsageError
 from wrp.runtime import layout as layouts
@@ -67,7 +67,7 @@ def _segment(ranks, config, counts, make_segment):
 
 def _of_job(ranks, nbytes):
     """A window when there are several ranks, memory of this process when it is alone."""
-    return Segment.alone(nbytes) if ranks.size == 1 else Segment.window(ranks, nbytes)
+    return Segment.alone(nbytes) if ranks.size == 1 else window.allocate(ranks, nbytes)
 
 
 def _room(config):
