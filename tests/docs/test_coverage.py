@@ -141,6 +141,19 @@ def test_calls_of_the_client_are_documented():
         assert not [name for name in vars(kind) if not name.startswith("_") and f"`{name}" not in text]
 
 
+def test_queries_of_the_monitor_are_documented():
+    from wrp.runtime.monitor import query
+
+    assert not [name for name in (*query._PLAIN, *query._OF_POOL) if f"`{name}`" not in text_of("daemon.md") and f":{name}:" not in text_of("daemon.md")]
+
+
+def test_calls_of_chimaera_runtime_ext_are_documented():
+    import chimaera_runtime_ext
+
+    text = text_of("daemon.md")
+    assert not [name for name in chimaera_runtime_ext.__all__ if name != "ChimaeraMode" and f"`{name}" not in text]
+
+
 def test_wrp_cte_bench_options_are_documented():
     options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cte.bench.cli"))) - {"--help"}
     assert options and not [option for option in options if f"`{option}" not in text_of("benchmark.md")]

@@ -14,6 +14,7 @@ from wrp.cte.telemetry import Op
 from wrp.errors import UsageError, WrpError
 from wrp.runtime import routing
 from wrp.runtime.config import load
+from wrp.runtime.facade import ChimaeraMode
 
 # of this process, each at most one: the store's Shared, its clients.Client, the Config to open it with
 _opened, _client_of, _config = [], [], []
@@ -39,12 +40,6 @@ class CteOp(IntEnum):
 class BdevType(IntEnum):
     kFile = 0
     kRam = 1
-
-
-class ChimaeraMode(IntEnum):
-    kClient = 0
-    kServer = 1
-    kRuntime = 2
 
 
 class UniqueId:

@@ -60,6 +60,14 @@ class Future:
         """To be awaited: the Reply, or WaitTimeout after `timeout_s` seconds."""
         return FutureWait(self, timeout_s)
 
+    @property
+    def is_done(self):
+        """True when a wait would end at once."""
+        if self.reply is not None:
+            return True
+        node, task = self._node_and_task()
+        return atomics.load(task + tasks.STATE) == tasks.DONE
+
     def cancel(self, timeout_s=None):
         """Ask the worker to cancel the task: at its await if it waits, at its next if it runs, else before it begins.
 
@@ -146,6 +154,11 @@ class Watch:
 
     def is_over(self):
         return time.monotonic() >= self._over_at
+
+    @property
+    def left_s(self):
+        """Seconds until the deadline, at least 0."""
+        return max(0.0, self._over_at - time.monotonic())
 
     def is_due(self):
         now = time.monotonic()

@@ -24,7 +24,8 @@ GROUP = "wrp.modules"
 _STATE_NBYTES = 4096
 _BUILT_IN = {"bdev": pools.BDEV_KIND, "chimaera_bdev": pools.BDEV_KIND, "clio_bdev": pools.BDEV_KIND,
              "admin": pools.ADMIN_KIND, "chimaera_admin": pools.ADMIN_KIND, "clio_admin": pools.ADMIN_KIND}
-_OWN = {"meeting": "wrp.runtime.meeting.point:MeetingPoint"}       # written in Python as those of users are
+# written in Python as those of users are
+_OWN = {"meeting": "wrp.runtime.meeting.point:MeetingPoint", "monitor": "wrp.runtime.monitor.point:MonitorPoint"}
 _registered = {}
 
 

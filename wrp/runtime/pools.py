@@ -101,6 +101,15 @@ class PoolTable:
                 return self.slot(number)
         return None
 
+    def find_id(self, wanted):
+        """The Slot of the pool with this id (major, minor), or None."""
+        return next((slot for slot in map(self.slot, range(self.count)) if slot.id == wanted and self.key(slot.number) != (0, 0)), None)
+
+    @property
+    def count(self):
+        """Entries that are in use: pools and their further shards."""
+        return atomics.load(self.address + _COUNT)
+
     def key(self, number):
         """The hash of the name of a pool, by which other nodes name it."""
         entry = self.entry(number)
@@ -163,7 +172,7 @@ class PoolTable:
 
     def is_taken(self, wanted):
         """True when a pool has this id."""
-        return any(self.slot(number).id == wanted for number in range(atomics.load(self.address + _COUNT)))
+        return any(self.slot(number).id == wanted for number in range(self.count))
 
 
 def parse_id(text):

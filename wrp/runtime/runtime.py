@@ -11,6 +11,7 @@ from wrp.runtime import bdev, modules, pools, schedulers
 from wrp.runtime.config.keys import of_entry
 from wrp.runtime.devices import Spec, make_device, of_pool
 from wrp.runtime.iothreads import IoThreads
+from wrp.runtime.monitor import Monitoring
 from wrp.runtime.node import Node
 from wrp.runtime.pool import Pool
 from wrp.runtime.postman import Post
@@ -117,6 +118,11 @@ class Runtime:
         if device.kind != kind:
             raise UsageError(f"device {name!r} is there and is of kind {device.kind}, not {kind}")
         return device
+
+    def monitor(self, query, pool_query="local", timeout_s=None):
+        """{container: msgpack bytes} of what nodes say of themselves, see `wrp.runtime.monitor`. Collective over the node at the first call, which makes
+        the pool `monitor`; then local. Raises UsageError, WaitTimeout, WrpError."""
+        return Monitoring(self.pool("monitor", "monitor")).ask(query, pool_query, timeout_s)
 
     def _add_device(self, name, slot, spec):
         pool = self._device_pool(name, slot, spec.kind)

@@ -16,6 +16,7 @@ from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.calling import AttachedPool
 from wrp.runtime.daemon.finding import GONE_HINT, found, wait_s
 from wrp.runtime.devices import open_device
+from wrp.runtime.monitor import Monitoring
 from wrp.runtime.pools import PoolTable
 
 _NAP_S = 0.02
@@ -129,6 +130,10 @@ class Attached:
             path = (self._names.get(pool._slot.number) or (name, None))[1]
             self._devices[name] = open_device(self, pool, path or name)
         return self._devices[name]
+
+    def monitor(self, query, pool_query="local", timeout_s=None):
+        """{container: msgpack bytes} of what nodes say of themselves, see `wrp.runtime.monitor`. Raises UsageError, WaitTimeout, WrpError."""
+        return Monitoring(self.pool("monitor", "monitor")).ask(query, pool_query, timeout_s)
 
     def _request(self, request):
         """Ask the first rank of the node; raises what it says."""

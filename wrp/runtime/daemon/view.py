@@ -3,22 +3,15 @@
 import time
 from typing import NamedTuple
 
-from wrp.comm import atomics
-from wrp.comm.extents import extents_free
 from wrp.comm.segment import Segment
-from wrp.runtime import bdev, clients, lanes, pools, queues
+from wrp.runtime import clients, pools, queues
 from wrp.runtime.daemon import place, processes, texts
 from wrp.runtime.daemon.about import STATES, About
 from wrp.runtime.daemon.stopping import ASKED
-from wrp.runtime.devices.spec import KINDS, noted
 from wrp.runtime.layout import Layout
 from wrp.runtime.meter.reading import Meter
+from wrp.runtime.monitor import looking
 from wrp.errors import RuntimeGone, StoreError
-
-_MODULES = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "python", pools.JITTED_KIND: "jitted"}
-
-
-_PERCENTILES = {"p50": 0.5, "p99": 0.99, "p999": 0.999}
 
 
 class _Seen(NamedTuple):
@@ -71,26 +64,15 @@ class View:
         """A dictionary per lane: its worker, tasks waiting, tasks done, times it woke."""
         if not self._has_tables():
             return []
-        layout, table = self.about.layout(), self._clients()
-        slots = list(table.owners())
-        return [self._worker(number, layout.kind(number), self.segment.address + layout.lane(number),
-                             sum(queues.queue_count(table.queue(slot, number)) for slot in slots if table.is_prepared(slot)))
-                for number in range(layout.lane_count)]
-
-    @staticmethod
-    def _worker(number, kind, lane, queued):
-        return {"lane": number, "rank": atomics.load(lane + lanes.RANK), "pid": atomics.load(lane + lanes.PID),
-                "kind": kind, "asleep": bool(atomics.load(lane + lanes.ASLEEP)),
-                "waiting": lanes.lane_waiting(lane) + queued, "done": atomics.load(lane + lanes.DONE),
-                "wakeups": atomics.load(lane + lanes.WAKEUPS)}
+        table = self._clients()
+        slots = [slot for slot in table.owners() if table.is_prepared(slot)]
+        return looking.workers(self.segment, self.about.layout(), lambda lane: sum(queues.queue_count(table.queue(slot, lane)) for slot in slots))
 
     def methods(self):
         """A dictionary per method of which tasks have ended: how many, and their nanoseconds from submission to end."""
         if not self._has_tables():
             return []
-        return [{"pool": pool, "method": method, "count": found.count, "mean_ns": found.total_ns // max(found.count, 1),
-                 **{f"{name}_ns": found.percentile(part) for name, part in _PERCENTILES.items()}, "max_ns": found.most_ns, "histogram": list(found.buckets)}
-                for (pool, method), found in sorted(self.meter().latencies().items())]
+        return looking.methods(self.meter())
 
     def meter(self):
         """The Meter of its workers, which also switches their traces."""
@@ -108,20 +90,11 @@ class View:
             if named is None:           # a shard of the pool before it, or nothing
                 continue
             slot = table.slot(number)
-            entry = {"name": named[0], "id": f"{slot.id[0]}.{slot.id[1]}", "module": _MODULES.get(slot.kind, "?"), "lane": slot.lane,
+            entry = {"name": named[0], "id": f"{slot.id[0]}.{slot.id[1]}", "module": looking.MODULES.get(slot.kind, "?"), "lane": slot.lane,
                      "containers": slot.containers.size, "first_node": slot.containers.first_node, "nodes": slot.containers.nodes,
                      "lanes": [table.slot(number + shard).lane for shard in range(slot.containers.shards)]}
-            found.append({**entry, **(self._device(slot.params) if slot.kind == pools.BDEV_KIND else {})})
+            found.append({**entry, **(looking.device(self.segment, slot.params) if slot.kind == pools.BDEV_KIND else {})})
         return found
-
-    def _device(self, params):
-        words = {"capacity": bdev.CAPACITY, "written": bdev.WRITTEN, "read": bdev.READ_BYTES}
-        found = {key: atomics.load(params + word) for key, word in words.items()}
-        extents = atomics.load(params + bdev.EXTENTS)
-        if not extents:
-            return {"kind": "?", **found, "free": 0}
-        address = self.segment.address + extents
-        return {"kind": KINDS.get(atomics.load(params + bdev.KIND), "?"), **found, "free": extents_free(address), **noted(address - bdev.FACTS_NBYTES)}
 
     def stop(self, timeout_s):
         """Ask it to stop and wait until its name is gone: True, or False at the deadline."""
