@@ -1,4 +1,4 @@
-"""Blobs of another node's memory against the same MPI's own get, and small ones one by one against many at once.
+"""Blobs of another node's memory against the same MPI's own get, those that this node keeps (targets.cache) against both, and small ones one by one against many at once.
 
     WRP_RANKS_PER_NODE=1 mpirun -n 2 python perf/nodes_blobs.py [--nbytes 64m] [--seconds 2] [--out FILE]
 
@@ -8,6 +8,7 @@ Rank 0 asks, the other node has the blobs. MPI's own get fetches as many bytes o
 import argparse
 import statistics
 import sys
+import tempfile
 import time
 
 import numpy as np
@@ -19,6 +20,7 @@ from wrp.comm.yardstick import Yardstick
 from wrp.cte import Store
 from wrp.cte.nodes.homes import home_of
 from wrp.errors import UsageError
+from wrp.runtime.config import load
 
 SMALL, MANY = 1024, 64
 _GETS, _QUIET_S = 3, 0.05       # of MPI in a round; until postmen nap
@@ -26,13 +28,13 @@ _GETS, _QUIET_S = 3, 0.05       # of MPI in a round; until postmen nap
 
 def measure(ranks, nbytes, seconds):
     """Figures on rank 0, None elsewhere. Collective."""
-    with Store.open(None, ranks) as store:
+    with Store.open(None, ranks, _with_cache(2 * nbytes)) as store:
         homed = (f"b{number}" for number in range(1 << 20) if home_of("t", f"b{number}", ranks.nodes) == 1)
-        large, small = next(homed), [next(homed) for _ in range(MANY)]
+        large, kept, small = next(homed), next(homed), [next(homed) for _ in range(MANY)]
         memory = _region(store._parts.runtime, nbytes)
         plain, out, taken = Yardstick(ranks, memory), np.ones(nbytes, np.uint8), {}
         if ranks.rank == 0:
-            calls = _calls(store, large, small, out)
+            calls = _calls(store, large, kept, small, out)
         for turn in range(max(5, round(5 * seconds))):
             time.sleep(_QUIET_S)
             for nanoseconds in plain.gets(out, _GETS):
@@ -47,6 +49,14 @@ def measure(ranks, nbytes, seconds):
     return _summary(taken) if ranks.rank == 0 else None
 
 
+def _with_cache(nbytes):
+    """The configuration, with so many bytes of targets.cache."""
+    with tempfile.NamedTemporaryFile("w", suffix=".yaml") as file:
+        file.write(f"targets: {{cache: {nbytes}}}\n")
+        file.flush()
+        return load(file.name)
+
+
 def _region(runtime, nbytes):
     """Touched memory in the node's segment as an array, on its first rank."""
     if runtime.ranks.local_rank:
@@ -58,15 +68,17 @@ def _region(runtime, nbytes):
     return memory
 
 
-def _calls(store, large, small, out):
+def _calls(store, large, kept, small, out):
     data, rows = np.random.default_rng(0).integers(0, 256, len(out), np.uint8), np.ones((MANY, SMALL), np.uint8)
-    store.put("t", large, data)
+    store.put("t", large, data, score=0.1)              # too low for the cache
+    store.put("t", kept, data)
     store.put_many("t", small, rows)
 
     def one_by_one():
         for name, row in zip(small, rows):
             store.get("t", name, out=row)
-    calls = {"get": lambda: store.get("t", large, out=out), "put": lambda: store.put("t", large + "x", data),
+    calls = {"get": lambda: store.get("t", large, out=out), "get, kept": lambda: store.get("t", kept, out=out),
+             "put": lambda: store.put("t", large + "x", data),
              "small, one by one": one_by_one, "small, many at once": lambda: store.get_many("t", small, rows)}
     for call in calls.values():
         call()
@@ -76,6 +88,7 @@ def _calls(store, large, small, out):
 def _summary(taken):
     median = {name: statistics.median(seconds) for name, seconds in taken.items()}
     return {"seconds": {name: round(seconds, 7) for name, seconds in median.items()}, "get_of_mpi": round(median["mpi get"] / median["get"], 3),
+            "kept_of_get": round(median["get"] / median["get, kept"], 3),
             "many_of_single": round(median["small, one by one"] / median["small, many at once"], 1)}
 
 

@@ -41,6 +41,7 @@ class Parts:
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
     made: object = None                             # a made.Made, on the rank whose opening may have made the folder
     copies: object = None                           # the nodes.copies.Copies of a job of several nodes with targets.replicas
+    cache: object = None                            # the nodes.cache.Cache of a job of several nodes with targets.cache
     failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
     is_begun: bool = False                          # small blobs of this rank were synced in their file: it is there for good, and the journal may carry more
     failed_syncs: int = 0                           # of this rank, so far
@@ -114,8 +115,9 @@ class Parts:
         self._local_close()
         self.runtime.close()
         self.catalog.close()
-        if self.copies is not None:
-            self.copies.close()
+        for extra in (self.copies, self.cache):
+            if extra is not None:
+                extra.close()
         self._leave_folder(undo and not any(begun))
 
     def drop(self, undo=False):
@@ -171,6 +173,10 @@ def _open(parts, path, key):
         from wrp.cte.nodes.copies import Copies
 
         parts.copies = Copies(parts, sizes.slots * (replicas - 1))
+    if parts.is_spread and parts.config.get("targets.cache"):
+        from wrp.cte.nodes.cache import Cache
+
+        parts.cache = Cache(parts, parts.config.get("targets.cache"), parts.config.get("targets.cache_min_score"))
     codecs = parts.folder.header.get("codecs") if parts.folder is not None else None
     with ranks.agreed("loading the catalog"):
         if codecs or cipher is not None:

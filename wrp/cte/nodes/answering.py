@@ -4,6 +4,7 @@ Everything is done by the home's own Store, as a rank of the node would do it.
 """
 
 from dataclasses import astuple
+from itertools import repeat
 
 from wrp.cte import pieces
 from wrp.cte.nodes.away import Receipts
@@ -61,16 +62,16 @@ class Answering:
         """Store.put_many of rows of equal length that stand one behind the other."""
         self._here.put_many(tag, blobs, pieces.rows_in(rows, nbytes), score)
 
-    def look(self, tag, blob, offset, size):
-        """[None, bytes] of a range where that is short, else [the fields of the record, None]."""
+    def look(self, tag, blob, offset, size, known=0):
+        """[None, bytes] of a range where that is short, else [the fields of the record, None]; [None, None] where the generation is the one `known`."""
         record = self._here._record(tag, blob)
         nbytes = record.raw or record.size
         wanted = nbytes - offset if size is None else size
         if offset < 0 or wanted < 0 or offset + wanted > nbytes:
             return [record, None]           # whoever asks says what is wrong
-        if wanted > INLINE:
+        if wanted > INLINE or record.stamp == known:
             self._parts.catalog.noted.read(tag, blob, offset, wanted)
-            return [record, None]
+            return [record if record.stamp != known else None, None]
         return [None, self._here.get(tag, blob, offset, size)]
 
     def still(self, name, stamp, extents):
@@ -78,12 +79,20 @@ class Answering:
         now = self._parts.catalog.find(name)
         return now is not None and now.stamp == stamp and now.extents == extents_of(extents)
 
-    def get_many(self, tag, blobs, nbytes):
-        """The first `nbytes` bytes of each blob, all where it is None; None in place of what is too long for an answer."""
+    def get_many(self, tag, blobs, nbytes, known=None):
+        """The first `nbytes` bytes of each blob, all where it is None; None in place of what is too long for an answer.
+
+        known : generations of the blobs, 0 for any: True in place of the bytes where it is the blob's
+        """
         found, left = [], _MOST
-        for blob in blobs:
+        for blob, stamp in zip(blobs, known or repeat(0)):
             record = self._here._record(tag, blob)
-            wanted = (record.raw or record.size) if nbytes is None else nbytes
+            whole = record.raw or record.size
+            wanted = whole if nbytes is None else nbytes
+            if record.stamp == stamp and wanted <= whole:
+                self._parts.catalog.noted.read(tag, blob, 0, wanted)
+                found.append(True)
+                continue
             if wanted > min(INLINE, left):
                 found.append(None)
                 continue

@@ -6,7 +6,6 @@ again, until nothing has changed meanwhile: so a copy that comes late never stay
 
 import warnings
 
-from wrp.comm.checksum import crc32
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, record_of
 from wrp.cte.records import RAM
@@ -155,28 +154,3 @@ class Keepers:
                     self.mend(self._net.node, *found)
                     some = True
         return some
-
-    def unpack(self, record, data, offset, out):
-        """Fill `out` with bytes from `offset` of the blob that a copy is of."""
-        if not record.raw:
-            out[:] = memoryview(data)[offset:offset + len(out)]
-            return
-        from wrp.cte.framing import Framing
-
-        known = self._parts.framing
-        held = record.but(extents=((RAM, 0, len(data), crc32(data)),))
-        Framing(_Held(data, self._parts.tiers.counters), {}, known.cipher if known is not None else None).read(held, offset, out)
-
-
-class _Held:
-    """Bytes of this process, read as Tiers are."""
-
-    def __init__(self, data, counters):
-        self._data, self.counters = memoryview(data), counters
-
-    def read(self, _, offset, out):
-        memoryview(out).cast("B")[:] = self._data[offset:offset + len(out)]
-
-    def load(self, extent, out):
-        self.read(extent[0], extent[1], out)
-        return extent[3]

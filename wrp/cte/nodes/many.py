@@ -27,21 +27,25 @@ def put_many(store, routes, tag, blobs, rows, score):
         net.answers(under_way)
 
 
-def get_many(store, routes, tag, blobs, rows):
-    """The bytes of blobs, as a list, or where `rows` (uint8, n x nbytes) are given into them. See Store.get_many."""
+def get_many(store, routes, cache, tag, blobs, rows):
+    """The bytes of blobs, as a list, or where `rows` (uint8, n x nbytes) are given into them; `cache`: of the node, or None. See Store.get_many."""
     net, under_way, nbytes = routes.net, [], rows.shape[1] if rows is not None else None
     found = [None] * len(blobs)
     by_home = _by_home(routes, tag, blobs)
     own = by_home.pop(net.node, ())
     for home, numbers in by_home.items():
         for part in _parts(numbers, nbytes or 1):
-            under_way.append((part, net.begin(home, "get_many", tag, [blobs[number] for number in part], nbytes)))
-    answers = net.answers([question for _, question in under_way], (Corrupt, WaitTimeout) if routes.keepers is not None else ())
-    for (part, _), answer in zip(under_way, answers):
+            kept = [cache.find(tag, blobs[number]) for number in part] if cache is not None else [None] * len(part)
+            known = [record.stamp if record is not None else 0 for record in kept] if any(kept) else None
+            under_way.append((part, kept, net.begin(home, "get_many", tag, [blobs[number] for number in part], nbytes, known)))
+    answers = net.answers([question for *_, question in under_way], (Corrupt, WaitTimeout) if routes.keepers is not None else ())
+    for (part, kept, _), answer in zip(under_way, answers):
         if answer is None:              # one by one: keepers have them
             continue
-        for number, data in zip(part, answer):
-            if rows is None or data is None:
+        for number, record, data in zip(part, kept, answer):
+            if data is True:
+                found[number] = _of_cache(cache, record, rows[number] if rows is not None else None)
+            elif rows is None or data is None:
                 found[number] = data
             else:
                 rows[number] = np.frombuffer(data, np.uint8)
@@ -50,6 +54,14 @@ def get_many(store, routes, tag, blobs, rows):
         if found[number] is None:
             found[number] = store.get(tag, blobs[number], out=rows[number] if rows is not None else None)
     return found
+
+
+def _of_cache(cache, record, row):
+    """The bytes of what is kept, b"" once they are in a row; None when they have left."""
+    place = memoryview(row if row is not None else bytearray(record.raw or record.size))
+    if not cache.get(record, 0, place):
+        return None
+    return bytes(place) if row is None else b""
 
 
 def _by_home(routes, tag, blobs):

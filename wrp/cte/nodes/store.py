@@ -32,7 +32,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
             answers.update({**parts.copies.table(), **Originals(parts, self._here._moves).table()})
         self._net = Net(parts, answers)
         self._routes = Routes(self._net, Keepers(self._net, parts, parts.config.get("targets.replicas")) if parts.copies is not None else None)
-        self._edits = NodesEdits(self)
+        self._edits, self._cache = NodesEdits(self), parts.cache
         if parts.runtime.is_alone:
             forking.listen(self._in_child)
 
@@ -141,4 +141,4 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def _let_go(self):
         self._here._let_go()
         self._parts = None
-        self._net = self._routes = self._edits = self._tiers = self._here._catalog
+        self._net = self._routes = self._edits = self._cache = self._tiers = self._here._catalog

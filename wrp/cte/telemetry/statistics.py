@@ -41,8 +41,20 @@ class IndexStatistics(NamedTuple):
     nbytes: int
 
 
+class CacheStatistics(NamedTuple):
+    """Of a node's cache of other nodes' blobs. hits, misses: gets that took bytes from it, and that had to fetch them, with hit_nbytes, missed_nbytes; blobs, nbytes:
+    what is in it now."""
+
+    hits: int = 0
+    hit_nbytes: int = 0
+    misses: int = 0
+    missed_nbytes: int = 0
+    blobs: int = 0
+    nbytes: int = 0
+
+
 class Statistics(NamedTuple):
-    """tags: {tag: TagStatistics}; targets: {target: TargetStatistics}; index: IndexStatistics.
+    """tags: {tag: TagStatistics}; targets: {target: TargetStatistics}; index: IndexStatistics; cache: CacheStatistics, zeros where there is none.
 
     lacking: changes by this rank after which a blob had fewer copies than targets.replicas says, because a keeper had no room
     """
@@ -51,6 +63,7 @@ class Statistics(NamedTuple):
     targets: dict
     index: IndexStatistics
     lacking: int = 0
+    cache: CacheStatistics = CacheStatistics()
 
 
 def of_tags(records):

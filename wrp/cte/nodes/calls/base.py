@@ -2,7 +2,7 @@
 
 
 class NodesCalls:
-    """Of one rank. `_here`: the Store that knows this node only; `_routes`: where a call goes; `_edits`: what takes several calls."""
+    """Of one rank. `_here`: the Store that knows this node only; `_routes`: where a call goes; `_edits`: what takes several calls; `_cache`: of the node, or None."""
 
     ranks = folder = None
-    _parts = _here = _routes = _edits = None
+    _parts = _here = _routes = _edits = _cache = None

@@ -78,8 +78,10 @@ class NodesListing(NodesCalls):
 
     def statistics(self):
         """As Store.statistics: of this node; `lacking`: of this rank."""
-        keepers = self._routes.keepers
-        return self._here.statistics()._replace(lacking=keepers.lacking if keepers is not None else 0)
+        found, keepers = self._here.statistics(), self._routes.keepers
+        if self._cache is not None:
+            found = found._replace(cache=self._cache.statistics())
+        return found._replace(lacking=keepers.lacking) if keepers is not None else found
 
 
 def _info(fields):

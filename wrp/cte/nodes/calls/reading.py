@@ -6,10 +6,11 @@ from wrp.cte import names, pieces
 from wrp.cte.calls.base import READS, busy
 from wrp.cte.calls.reading import target_of
 from wrp.cte.nodes.calls.base import NodesCalls
+from wrp.cte.nodes.held import unpack
 from wrp.cte.nodes.many import get_many
 from wrp.cte.nodes.wire import record_of
 from wrp.cte.records import full_name
-from wrp.errors import Corrupt, NoSuchTag, RangeError, UsageError, WaitTimeout
+from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 _SHORTEST_NAP_S, _LONGEST_NAP_S = 1e-3, 50e-3
 
@@ -39,7 +40,7 @@ class NodesReading(NodesCalls):
         if stamp is not None:
             keepers.mend(home, record, data)
         place = target_of(record, offset, size, out)
-        keepers.unpack(record, data, offset, place)
+        unpack(self._parts, record, data, offset, place)
         return len(place) if out is not None else bytes(place)
 
     def _stamp_at(self, home, tag, blob):
@@ -53,34 +54,64 @@ class NodesReading(NodesCalls):
             except NoSuchTag:
                 self._routes.look("look", tag, blob, 0, None)      # raises what is true of all nodes, unless it was put meanwhile
                 return self._here.get(tag, blob, offset, size, out)
+        return self._get_far(home, tag, blob, offset, size, out)
+
+    def _get_far(self, home, tag, blob, offset, size, out):
+        """`get` of a blob of another node; of what this node keeps of it where that is what its home has."""
         target = pieces.bytes_of(out, writable=True) if out is not None else None
         if target is not None and size is None:
             size = len(target)
         elif target is not None and size > len(target):
             raise RangeError(f"{size} bytes of blob {blob!r} don't fit into the buffer of {len(target)}")
         for _ in range(READS):
-            plain, data = self._routes.look("look", tag, blob, offset, size)
+            kept = self._cache.find(tag, blob) if self._cache is not None else None
+            plain, data = self._looked(tag, blob, offset, size, kept)
             if data is not None:
                 if target is None:
                     return data
                 if size:
                     target[:size] = data
                 return size
-            record = record_of(plain)
+            record = record_of(plain) if plain is not None else kept
             place = target_of(record, offset, size, out)
-            if self._routes.net.read(home, record, offset, place):
+            if self._cache.get(kept, offset, place) if plain is None else self._fetched(home, record, offset, place):
                 return len(place) if out is not None else bytes(place)
         raise busy(tag, blob)
+
+    def _looked(self, tag, blob, offset, size, kept):
+        """What Answering.look gives, with the generation that is kept."""
+        try:
+            return self._routes.look("look", tag, blob, offset, size, kept.stamp if kept is not None else 0)
+        except (NoSuchBlob, NoSuchTag):
+            if kept is not None:
+                self._cache.drop(kept)
+            raise
+
+    def _fetched(self, home, record, offset, place):
+        """Fill `place` from another node, and keep a whole blob; False when it was replaced meanwhile."""
+        cache, net = self._cache, self._routes.net
+        if cache is None:
+            return net.read(home, record, offset, place)
+        cache.missed(len(place))
+        if len(place) < (record.raw or record.size) or not cache.wants(record):
+            return net.read(home, record, offset, place)
+        stored = bytearray(record.size) if record.raw else place
+        if not net.read(home, record.but(raw=0), 0, stored):
+            return False
+        if record.raw:
+            unpack(self._parts, record, stored, 0, place)
+        cache.keep(record, stored)
+        return True
 
     def get_many(self, tag, blobs, out=None):
         """As Store.get_many; one question for each home."""
         if out is None:
-            return get_many(self, self._routes, tag, blobs, None)
+            return get_many(self, self._routes, self._cache, tag, blobs, None)
         rows = pieces.rows_of(out)
         if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
             raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
         names.all_checked("blob", blobs)
-        get_many(self, self._routes, tag, blobs, rows)
+        get_many(self, self._routes, self._cache, tag, blobs, rows)
         return None
 
     def view(self, tag, blob):
