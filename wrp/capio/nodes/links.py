@@ -19,7 +19,8 @@ PIECE = 4 << 20
 SLOTS = 8                       # pieces that wait in this node's memory to be received
 _BUFFERS = 4                    # pieces that are being received at once
 _NAP_S = 30e-6                  # between two looks while pieces move
-_LONGEST_NAP_S = 1e-3
+_SHORTEST_NAP_S, _LONGEST_NAP_S = 50e-6, 1e-3        # otherwise: a quarter of the time since something moved
+_QUIET_S, _QUIET_NAP_S = 2.0, 5e-3                   # nothing has for so long: a look takes 40 us
 _ALIVE_S = 1.0
 
 
@@ -105,7 +106,7 @@ class Links:
                 last = now
                 time.sleep(_NAP_S)
             else:
-                self._more.wait(min(_LONGEST_NAP_S, (now - last) / 8))
+                self._more.wait(_nap_s(now - last))
                 self._more.clear()
 
     def _is_over(self):
@@ -134,7 +135,7 @@ class Links:
         self._sending = [one for one in self._sending if one[2] != node]
 
     def _post(self):
-        """All messages for a node that have gathered go as one."""
+        """All messages for a node that have gathered go as one. True when there were any but signs of life."""
         bundles = {}
         while self._out:
             node, message = self._out.popleft()
@@ -152,7 +153,7 @@ class Links:
                 if message[0] == "piece":       # in the order of the messages, in which they are received
                     slot, nbytes = message[1:3]
                     self._sending.append((self._moving.send(node, self._slots[slot][:nbytes]), slot, node))
-        return bool(bundles)
+        return any(map(_says_more, bundles.values()))
 
     def _put(self):
         """Give back the slots of pieces that have been received."""
@@ -176,7 +177,7 @@ class Links:
                 self._pieces.append((node, message))
             elif message[0] != "alive":
                 self._deliver(node, message)
-        return True
+        return _says_more(bundle)
 
     def _deliver(self, node, message):
         self.inbox.append((node, message))
@@ -210,3 +211,13 @@ class Links:
         if not self.is_silent:
             self._messages.free()
             self._moving.free()
+
+
+def _says_more(bundle):
+    """True unless it only says that its node is alive."""
+    return any(message[0] != "alive" for message in bundle)
+
+
+def _nap_s(quiet_s):
+    """How long to sleep when nothing has moved for so long."""
+    return _QUIET_NAP_S if quiet_s > _QUIET_S else max(_SHORTEST_NAP_S, min(_LONGEST_NAP_S, quiet_s / 4))

@@ -44,6 +44,7 @@ class Nodes:
     def __init__(self, links, server):
         self.links, self._server, self._desk, self.node = links, server, server.desk, links.node
         self.folder, self._listed, self._people, self._fetched = server.capio_dir, {}, {}, {}
+        self._untold = {}               # {path: bytes} of copies here that have grown since the rules were told
         self._sender, self._receiver = Sender(links, self._is_unread), Receiver(links, self._has_come)
         self._followed, self._launched = [], {}
         self._collecting, self._numbers = {}, itertools.count(1)
@@ -140,6 +141,11 @@ class Nodes:
             return
         if is_complete:
             self._sender.completed(path)
+
+    def catch_up(self, path):
+        """Somebody here begins to wait: the rules hear how much of the copy has come while nobody did."""
+        if path in self._untold:
+            self._tell(events.Arrived(path, self.node, self._untold.pop(path), at=time.monotonic()))
 
     def _tell(self, event):
         """An event whose node is said in it already."""
@@ -299,7 +305,9 @@ class Nodes:
             self.housing.has_come(copy.path)
         else:
             self._desk.table.bump(copy.path)
-        self._tell(events.Arrived(copy.path, self.node, found, at=at))
+        self._untold[copy.path] = found
+        if copy.is_whole or not found or self._desk.is_asked(copy.path):        # that it begins, and that it ends, is always told
+            self.catch_up(copy.path)
 
     def _unread(self, node, at, path, to, error):
         self._tell(events.CopyLost(path, to, f"it can't be read where it was made: {error.strerror}", at=at))
@@ -308,11 +316,14 @@ class Nodes:
         if source:
             self._sender.renamed(self._path(source), self._path(name), name)
             self._receiver.renamed(self._path(source), self._path(name))
+            if self._path(source) in self._untold:
+                self._untold[self._path(name)] = self._untold.pop(self._path(source))
             self.housing.renamed(self._path(source), self._path(name))
 
     def forget(self, path):
         """A copy is gone from here; True when it was one."""
         self.housing.forget(path)
+        self._untold.pop(path, None)
         return self._receiver.forget(path)
 
     def _silent(self, node, at):

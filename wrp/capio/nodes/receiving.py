@@ -113,7 +113,7 @@ class Receiver:
         if copy.is_fresh and not copy.has_failed:
             copy.is_fresh = False
             try:
-                os.ftruncate(copy.file, 0)
+                _resize(copy.file, 0)
             except OSError as error:
                 self.fails(copy, error)
             self.has_grown(copy, 0)
@@ -138,7 +138,7 @@ class Receiver:
         file, copy.file = copy.file, -1
         try:
             if not copy.has_failed:
-                os.ftruncate(file, nbytes)
+                _resize(file, nbytes)
         except OSError as error:
             self.fails(copy, error)
         if file >= 0:
@@ -216,3 +216,9 @@ class Receiver:
         self._thread.join()
         for copy in (*self._by_path.values(), *self._streamed.values()):
             self._shut(copy)
+
+
+def _resize(file, nbytes):
+    """Give a file its size where it hasn't it: of one that was ever cut to nothing ext4 writes all to the disk when it is closed."""
+    if os.fstat(file).st_size != nbytes:
+        os.ftruncate(file, nbytes)

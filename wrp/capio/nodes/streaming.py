@@ -15,6 +15,7 @@ _HEAD = struct.Struct("=QQQ")   # number of the sending; offset, or _WHOLE; byte
 _WHOLE = (1 << 64) - 1
 _FRAME = 8 << 20                # most bytes of a file before another one's turn
 _PIPE = 1 << 20
+_NAP_MS, _NAPS = 1, 20          # how often who sends looks by himself whether there is more, and how long he does after the last bytes
 
 
 class Outgoing:
@@ -51,12 +52,16 @@ class Outgoing:
         look = select.poll()
         look.register(self._bell, select.POLLIN)
         look.register(sock, select.POLLIN)
+        naps = 0
         while not self._is_ending:
-            if any(fd == sock.fileno() for fd, _ in look.poll()):
+            ready = dict(look.poll(_NAP_MS if naps else None))
+            if sock.fileno() in ready:
                 return              # nothing ever comes but the end
-            os.eventfd_read(self._bell)
+            if self._bell in ready:
+                os.eventfd_read(self._bell)
+            naps = max(0, naps - 1)
             while not self._is_ending and any([self._step(sock, sending) for sending in self._sender.streamed(self.node)]):
-                pass
+                naps = _NAPS
 
     def _step(self, sock, sending):
         """Send one frame; True when there was one."""

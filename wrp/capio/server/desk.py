@@ -158,11 +158,17 @@ class Desk:
 
     def want(self, kind, connection, request, at, **more):
         """Ask the rules for a program that may have to wait."""
+        if self.nodes is not None:
+            self.nodes.catch_up(request.path)
         waiter = next(self._waiters)
         self._asked[waiter] = Asked(connection, request, at)
         connection.waiter = waiter
         self.tell(kind(waiter, connection.step, request.path, process=connection.process, threads=connection.threads(), at=at, **more))
         return waiter
+
+    def is_asked(self, path):
+        """True while somebody waits for an answer about this path."""
+        return any(asked.request.path == path for asked in self._asked.values())
 
     def may_wait(self, connection, path):
         plan = self.workflow.look(path)

@@ -2,7 +2,8 @@
 
 The order in which things are taken matters. A request is answered only after every event that the kernel had queued by then: what one program
 closed before another one asked is known. Programs announce an open, or post it in their ring, before they make it; the rings are read after the kernel's
-events, so no event comes of a writer nobody announced. While new files come and nobody waits the loop rests between its rounds, which then take many.
+events, so no event comes of a writer nobody announced. While new files come and nobody waits, or nothing comes but bytes of files that grow, the loop rests
+between its rounds, which then take many.
 While questions come in quick succession it stays awake between them, where a core is free for that (eager).
 """
 
@@ -29,7 +30,7 @@ from wrp.capio.server.place import Place
 from wrp.capio.server.posts import Rings
 from wrp.capio.server.stalls import Stalls
 from wrp.capio.server.table import Table
-from wrp.capio.server.watch import Watch
+from wrp.capio.server.watch import MODIFY, Watch
 
 _BEHALF = 2                     # HELLO: the pid in it is that of another process
 _QUICK = 64                     # packets that are taken from one connection in a row
@@ -77,7 +78,7 @@ class Server:
                 self._poll.register(fd, select.EPOLLIN)
             for fd in (self._poll.fileno(), self._watch.fileno()):
                 self._poll_all.register(fd, select.EPOLLIN)
-            self._may_rest, self._eager = False, Eager(self._poll_all.poll)
+            self._may_rest, self._are_writes, self._eager = False, False, Eager(self._poll_all.poll)
         except BaseException:
             self.place.close()
             self._give_signals_back()
@@ -111,9 +112,9 @@ class Server:
 
     def _ready(self):
         """Wait for something to do; what is ready, but for the kernel's events, which are looked at in any case."""
-        if self._may_rest and self.nodes is None and self.desk.machine.waits_since is None:
-            return self._poll.poll(_REST_S)
         has_more = self.desk.is_fresh or self._happenings.is_unsure or self._requests
+        if self._are_writes and not has_more or self._may_rest and self.nodes is None and self.desk.machine.waits_since is None:
+            return self._poll.poll(_REST_S)
         if has_more or self.nodes is not None or not self._eager.comes():       # where there are nodes, other threads want the interpreter
             self._poll_all.poll(0.0 if has_more else self._nap_s())
         return self._poll.poll(0)
@@ -157,11 +158,12 @@ class Server:
     def _hear(self, at):
         """Take in what the kernel has seen, and what was posted of it; then tell those who don't ask what is complete. A file is looked at before the last
         events are taken: what is another's by then isn't told of. True when files were posted."""
-        looked, lost, has_posts = {}, [], False
+        looked, lost, has_posts, self._are_writes = {}, [], False, False
         for _ in range(_LOOKS):
             seen, posts = self._watch.read(), self._rings.take()
             if not (seen or posts or looked or lost or self.desk.is_fresh or self._happenings.is_unsure):
                 return has_posts        # as before most answers
+            self._are_writes = bool(seen) and all(one.what == MODIFY for one in seen)
             if posts:
                 has_posts = True
                 self.desk.posted(posts, lambda pid: self.people.get(pid).step)
