@@ -93,9 +93,14 @@ class About:
         return processes.pid_of(self.leader)
 
     @property
+    def identities(self):
+        """Of the node's ranks; 0 of one that hasn't entered."""
+        return [atomics.load(self.address + _PIDS + 8 * rank) for rank in range(self.local_size)]
+
+    @property
     def pids(self):
         """Pids of the node's ranks."""
-        return [processes.pid_of(atomics.load(self.address + _PIDS + 8 * rank)) for rank in range(self.local_size)]
+        return [processes.pid_of(word) for word in self.identities]
 
     def enter(self, local_rank):
         """Show this process as a rank of the node."""
@@ -103,8 +108,7 @@ class About:
 
     def is_alive(self):
         """True while every rank of the node lives that has entered."""
-        words = [self.leader] + [atomics.load(self.address + _PIDS + 8 * rank) for rank in range(self.local_size)]
-        return all(processes.lives(word) for word in words if word)
+        return all(processes.lives(word) for word in [self.leader, *self.identities] if word)
 
     # where the tables lie
 

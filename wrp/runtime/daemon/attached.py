@@ -24,16 +24,6 @@ _SLOT_S = 60.0
 _all = weakref.WeakSet()
 
 
-def attach(name=None, timeout_s=None, config=None):
-    """The Attached to the daemon `name` (WRP_RUNTIME_NAME, else wrp-USER-runtime) of this node. Local; a context manager.
-
-    timeout_s : how long to wait until the daemon is there and ready; CHI_WAIT_SERVER, else 30; 0: not at all, -1: for ever
-    config : a Config (its runtime.timeout_s and runtime.first_busy_wait are used); the environment's by default
-    Raises StoreError when there is no daemon, StoreVersion when it is of another version, WaitTimeout when it has no room.
-    """
-    return Attached(name, timeout_s, config)
-
-
 class Attached:
     """Pools and devices of a daemon. Any thread may use it; a forked child may not, it attaches by itself.
 
@@ -61,7 +51,7 @@ class Attached:
         base = self.segment.address
         offsets = [self._clients.record(self._slot, number) for number in range(clients.RECORDS)]
         self._records, self._abandoned = deque(offsets), deque()
-        self._ending = weakref.finalize(self, _leave, self.about, self._clients.slot(self._slot), self._word)
+        self._ending = weakref.finalize(self, _leave, self.segment, self.about, self._clients.slot(self._slot), self._word)
         self.address = base
         _all.add(self)
 
@@ -177,6 +167,10 @@ class Attached:
         how = "was stopped" if self.about.state == clients.STOPPING else "has ended without being stopped: see its messages"
         return RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) {how}; {GONE_HINT}")
 
+    def forget(self):
+        """It has gone: pools and devices are of no use any more, and the memory goes with the last of them."""
+        self._pools, self._devices = {}, {}
+
     def close(self):
         """Leave the daemon: what this process still leases is free again. Idempotent."""
         if self.is_open:
@@ -187,7 +181,6 @@ class Attached:
                     device._closing()
             self.is_open = False
             self._ending()
-            self.segment.close()
 
     def __enter__(self):
         return self
@@ -196,11 +189,12 @@ class Attached:
         self.close()
 
 
-def _leave(about, slot, word):
-    """Tell the daemon that this process has done. Local, cheap."""
+def _leave(segment, about, slot, word):
+    """Tell the daemon that this process has done, and let go of the memory. Local, cheap."""
     if atomics.load(slot + clients.OWNER) == word and processes.identity() == word:
         atomics.store(slot + clients.LEFT, 1)
         about.ring()
+    segment.close()
 
 
 def _in_child():
