@@ -21,7 +21,8 @@
     │   └── RuntimeGone                        9   the runtime that served this process has ended
     └── RankFailed        (RuntimeError)      10   another rank failed with an error of another kind
 
-One warning, which is no error: FewerReplicas (UserWarning): a blob is stored, on fewer nodes than targets.replicas asks for.
+Two warnings, which are no errors: FewerReplicas (UserWarning): a blob is stored, on fewer nodes than targets.replicas asks for; MaybeOlder (UserWarning): a get
+without a blob's home, whose copies are brought later (targets.replicate_period_ms), gives what one of them was.
 
 This module holds no logic beyond the tree. Exit codes are per branch, so a batch script can tell
 "wrong input" from "no room" without reading the text.
@@ -119,5 +120,11 @@ class RankFailed(WrpError, RuntimeError):
 
 class FewerReplicas(UserWarning):
     """A keeper of a blob has no room for its copy. Whoever wants an error instead: ``warnings.simplefilter("error", FewerReplicas)``; the change has happened then."""
+
+    exit_code = 0
+
+
+class MaybeOlder(UserWarning):
+    """The home of a blob is silent, and what its keeper has of it may be older than what was put last. Whoever wants an error instead: ``warnings.simplefilter("error", MaybeOlder)``."""
 
     exit_code = 0

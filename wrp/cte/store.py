@@ -80,6 +80,15 @@ class Store(Writing, Editing, Reading, Listing):
         with self.ranks.agreed("flushing the store"):
             self.flush()
 
+    def replicate(self, tag=None, blob=None):
+        """What this rank has changed, of a tag where one is named, is with its keepers when it returns; a blob that is named, whoever has changed it. Local.
+
+        Only with targets.replicate_period_ms is there anything to wait for. Raises NoSuchBlob, WaitTimeout for a silent node: it is owed still.
+        """
+        self._writable()
+        if blob is not None:
+            self._record(tag, blob)
+
     # tiers
 
     def targets(self):

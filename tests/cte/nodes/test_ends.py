@@ -238,6 +238,98 @@ def test_what_is_on_two_nodes_is_read_without_a_silent_home(tmp_path):
 
 
 @needs_mpirun
+def test_without_a_silent_home_a_copy_is_what_the_last_sweep_brought_and_says_so(tmp_path):
+    """Who has put something newer gets no older copy. Puts wait for no silent keeper: it gets what is owed when it answers again."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 0.5}\ntargets: {replicas: 2, replicate_period_ms: 60000}\n")
+    done = job(3, 1, f"""
+    import warnings
+    from wrp.errors import MaybeOlder
+    warnings.simplefilter("always")
+    store = Store.open(None, ranks)
+    blob, kept = (next(f"b{{n}}" for n in range(1000) if home_of("t", f"b{{n}}", 3) == home) for home in (1, 0))
+    pids = ranks.gather(os.getpid(), "pids")
+    if ranks.rank == 2:
+        store.put("t", blob, b"first")
+        store.replicate()
+        store.put("t", blob, data(100))
+    ranks.barrier("put")
+    if ranks.rank == 0:
+        os.kill(pids[1], signal.SIGSTOP)
+        time.sleep(0.1)
+    said = []
+    if ranks.rank != 1:
+        time.sleep(0.3)
+        with warnings.catch_warnings(record=True) as warned:
+            warnings.simplefilter("always")
+            try:
+                said.append(store.get("t", blob))
+            except WaitTimeout:
+                said.append("newer")
+        said.append([str(each.message).split(":")[0] for each in warned if each.category is MaybeOlder])
+        print("rank", ranks.rank, said, flush=True)
+    if ranks.rank == 0:
+        store.put("t", kept, b"owed")
+        store.put("t", kept, data(3))
+        began = time.monotonic()
+        try:
+            store.replicate()
+        except WaitTimeout:
+            print("owed", store.statistics().owed, time.monotonic() - began < 10, flush=True)
+        time.sleep(1)
+        os.kill(pids[1], signal.SIGCONT)
+        store.replicate()
+        print("then", store.statistics().owed, store._net.at(1, "copy", f"t\\0{{kept}}")[1] == data(3), store.get("t", blob) == data(100), flush=True)
+    ranks.barrier("over")
+    store.close()
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode == 0, done.stderr
+    for line in ("rank 2 ['newer', []]", "owed 1 True", "then 0 True True"):
+        assert line in done.stdout, done.stdout + done.stderr
+    assert "rank 0 [b'first', [\"blob '" in done.stdout and "is read from a copy, since its home, node 1, is silent" in done.stdout, done.stdout
+
+
+@needs_mpirun
+def test_a_node_that_stood_still_serves_nothing_old_from_its_cache(tmp_path):
+    """A change of what it keeps waits for nobody."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 0.5}\ntargets: {cache: 8m}\n")
+    done = job(2, 1, f"""
+    store = Store.open(None, ranks)
+    blob = next(f"b{{n}}" for n in range(1000) if home_of("t", f"b{{n}}", 2) == 0)
+    pids = ranks.gather(os.getpid(), "pids")
+    if ranks.rank == 0:
+        store.put("t", blob, data(50))
+    ranks.barrier("put")
+    if ranks.rank == 1:
+        for turn in range(2):
+            assert store.get("t", blob) == data(50) and store.statistics().cache.hits == turn
+    ranks.barrier("kept")
+    if ranks.rank == 0:
+        os.kill(pids[1], signal.SIGSTOP)
+        time.sleep(0.1)
+        began = time.monotonic()
+        store.put("t", blob, data(51))
+        print("put", time.monotonic() - began < 0.5, flush=True)
+        os.kill(pids[1], signal.SIGCONT)
+    else:
+        while (found := store.get("t", blob)) == data(50):
+            pass
+        assert found == data(51) and store.get("t", blob) == data(51)
+        os.kill(pids[0], signal.SIGSTOP)
+        time.sleep(0.1)
+        try:
+            store.get("t", blob)
+        except WaitTimeout:
+            print("kept, but maybe old", flush=True)
+        os.kill(pids[0], signal.SIGCONT)
+    ranks.barrier("over")
+    store.close()
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode == 0 and "put True" in done.stdout and "kept, but maybe old" in done.stdout, done.stdout + done.stderr
+
+
+@needs_mpirun
 def test_isolated_nodes_over_tcp(tmp_path):
     """Nothing is shared but the store's folder and the network."""
     try:

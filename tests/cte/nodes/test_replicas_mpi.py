@@ -1,6 +1,7 @@
 """Replicas: keepers have every blob as its home has it, whatever was done with it, and a get does without a home whose bytes are damaged."""
 
 import random
+import time
 import warnings
 
 import numpy as np
@@ -24,9 +25,10 @@ def place(request, shared_folder):
     return None if request.param == "memory" else shared_folder
 
 
-def conf(replicas=2, ram="48m"):
-    """Blobs are on so many nodes, on as many as there are at most."""
-    return f"storage: [{{path: 'ram::r', capacity_limit: {ram}}}]\ntargets: {{replicas: {min(replicas, world().nodes)}}}\n"
+def conf(replicas=2, ram="48m", period_ms=0):
+    """Blobs are on so many nodes, on as many as there are at most; so many milliseconds later."""
+    return (f"storage: [{{path: 'ram::r', capacity_limit: {ram}}}]\n"
+            f"targets: {{replicas: {min(replicas, world().nodes)}, replicate_period_ms: {period_ms}}}\n")
 
 
 def data(seed, nbytes):
@@ -39,7 +41,9 @@ def homed(node, nodes, count=1):
 
 
 def assert_copies_are_right(store, ranks):
-    """Collective: the keepers have what the homes have, in the same generation, and nothing else."""
+    """Collective: once nothing is owed the keepers have what the homes have, in the same generation, and nothing else."""
+    store.replicate()
+    assert store.statistics().owed == 0
     ranks.barrier("nobody changes anything")
     keepers, net = store._routes.keepers, store._net
     if keepers is not None:
@@ -73,9 +77,10 @@ def damage(store, tag, blob, at_home=True, on=None):
         parts.tiers.ram_bytes[parts.copies._catalog.find(full_name(tag, blob)).extents[-1][1]] ^= 0x10
 
 
-def test_every_change_reaches_the_keepers(place, opened):
+@pytest.mark.parametrize("period_ms", [0, 20])
+def test_every_change_reaches_the_keepers(place, opened, period_ms):
     ranks = world()
-    with opened(place, conf(2 if place is None else 3)) as store:
+    with opened(place, conf(2 if place is None else 3, period_ms=period_ms)) as store:
         for rank in range(ranks.size):
             if ranks.rank == rank:
                 for number in range(ranks.nodes + 2):
@@ -188,10 +193,11 @@ def test_a_score_keeps_the_copies_of_a_damaged_blob(opened):
         ranks.barrier("all have looked")
 
 
-def test_all_ranks_change_the_same_blobs(place, opened):
+@pytest.mark.parametrize("period_ms", [0, 1])
+def test_all_ranks_change_the_same_blobs(place, opened, period_ms):
     """Whoever is last at the home is last at the keepers, too."""
     ranks = world()
-    with opened(place, conf(3)) as store:
+    with opened(place, conf(3, period_ms=period_ms)) as store:
         made = random.Random(ranks.rank)
         for _ in range(60):
             blob = made.choice("abc")
@@ -204,9 +210,83 @@ def test_all_ranks_change_the_same_blobs(place, opened):
         assert_copies_are_right(store, ranks)
         if ranks.rank == 0 and store.exists("t"):
             store.destroy("t")
+        store.replicate()
         store.flush_all()
         assert_all_space_is_free(store, ranks)
         ranks.barrier("all have looked")
+
+
+def test_what_changes_often_is_brought_once_and_as_it_is_then(opened):
+    """A put waits for no keeper; what is owed is counted, and brought by a sweep, or where it is asked for, of a tag or a blob alone."""
+    ranks = world()
+    with opened(None, conf(period_ms=60_000)) as store:
+        keeper, brought = 1 % ranks.nodes, []
+        blob, other = homed(0, ranks.nodes, 2)
+        keep = store._net.calls["keep"]
+        store._net.calls["keep"] = lambda items: brought.extend(items) or keep(items)
+        store._net.calls["brought"] = lambda: len(brought)
+        ranks.barrier("the keepers count")
+        if ranks.rank == ranks.size - 1:
+            for number in range(20):
+                store.put("t", blob, data(number, 1000))
+            store.put("t", other, b"other")
+            store.put("u", blob, b"of another tag")
+            assert store.statistics().owed == 3 and store._net.at(keeper, "brought") == 0
+            store.replicate("t", blob)
+            assert store.statistics().owed == 2 and store._net.at(keeper, "brought") == 1
+            assert store._net.at(keeper, "copy", full_name("t", blob))[1] == data(19, 1000)
+            store.replicate("t")
+            assert store.statistics().owed == 1 and store._net.at(keeper, "brought") == 2
+            store.delete("t", other)
+            store.replicate()
+            assert store.statistics().owed == 0 and store._net.at(keeper, "copy", full_name("t", other)) is None
+            with pytest.raises(NoSuchBlob):
+                store.replicate("t", other)
+        ranks.barrier("brought")
+        if ranks.rank == 0:
+            store.replicate("u", blob)              # whoever has changed it
+            store.replicate("u")
+        ranks.barrier("over")
+
+
+def test_a_copy_of_another_generation_never_stands_for_damaged_bytes(opened):
+    ranks = world()
+    with opened(None, conf(period_ms=60_000)) as store:
+        blob, = homed(1, ranks.nodes)
+        if ranks.rank == 0:
+            store.put("t", blob, data(1, 40_000))
+            store.replicate()
+            store.put("t", blob, data(2, 40_000))
+        ranks.barrier("put")
+        damage(store, "t", blob)
+        ranks.barrier("damaged")
+        with pytest.raises(Corrupt):
+            store.get("t", blob)
+        ranks.barrier("all have looked")
+        if ranks.rank == 0:
+            store.put("t", "well", b"well")
+            with pytest.raises(Corrupt):
+                store.replicate()                   # the other one is brought all the same
+            assert store.statistics().owed == 1 and not store._routes.keepers.sweeping.owes(home_of("t", "well", ranks.nodes), full_name("t", "well"))
+            store.put("t", blob, data(3, 40_000))
+            store.replicate()
+            assert store.statistics().owed == 0
+        ranks.barrier("put again")
+        damage(store, "t", blob)
+        ranks.barrier("damaged again")
+        assert store.get("t", blob) == data(3, 40_000)
+        ranks.barrier("all have looked again")
+
+
+def test_a_sweep_comes_by_itself(opened):
+    ranks = world()
+    with opened(None, conf(period_ms=10)) as store:
+        store.put("t", f"b{ranks.rank}", data(ranks.rank, 50_000))
+        deadline = time.monotonic() + 20
+        while store.statistics().owed and time.monotonic() < deadline:
+            time.sleep(0.005)
+        assert store.statistics().owed == 0
+        assert_copies_are_right(store, ranks)
 
 
 def test_a_keeper_without_room_is_said_and_has_no_older_copy(opened):

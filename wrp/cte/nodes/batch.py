@@ -41,5 +41,5 @@ class NodesBatch(Batch):
         if self._keepers is not None:
             changed = [record.name for record in records if record.kind == BLOB] + [name for name, _ in removals if "\0" in name]
             ours = [name for name in changed if home_of(*name.split("\0"), self._net.nodes) == self._net.node]
-            self._keepers.renew(self._net.node, ours)
+            self._keepers.changed(self._net.node, ours)
         self._net.send_away()

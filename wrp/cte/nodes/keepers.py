@@ -1,12 +1,14 @@
 """Keepers: the nodes that keep copies of a home's blobs, as one rank sees them. After a change it brings them up to date; when a home fails, they have the bytes.
 
 The keepers of a home are the nodes after it, in their order. Whoever changes a blob asks its home what there is now, has the keepers keep that, and asks
-again, until nothing has changed meanwhile: so a copy that comes late never stays in place of a newer one, or of none.
+again, until nothing has changed meanwhile: so a copy that comes late never stays in place of a newer one, or of none. With targets.replicate_period_ms that is done
+later, by the sweeps of whoever has changed the blob (sweeping.py).
 """
 
 import warnings
 
 from wrp.cte import pieces
+from wrp.cte.nodes.sweeping import Sweeping
 from wrp.cte.nodes.wire import INLINE, record_of
 from wrp.cte.records import RAM
 from wrp.cte.targets import Wish
@@ -22,12 +24,26 @@ class Keepers:
     def __init__(self, net, parts, replicas):
         self._net, self._parts, self._replicas = net, parts, replicas
         self.lacking = 0                # changes by this rank after which a blob had fewer copies than are wanted
+        period_s = parts.config.get("targets.replicate_period_ms") / 1000
+        self.sweeping = Sweeping(self.renewed, period_s, parts.config.get("runtime.timeout_s")) if period_s else None
 
     def of(self, home):
         """The nodes that keep what is at home on a node."""
         return [(home + step) % self._net.nodes for step in range(1, self._replicas)]
 
+    @property
+    def owed(self):
+        """Blobs that this rank has changed and that aren't with their keepers yet."""
+        return len(self.sweeping) if self.sweeping is not None else 0
+
     # after a change
+
+    def changed(self, home, names):
+        """This rank has changed the blobs of these full names: `renew` them, now or with the next sweep."""
+        if self.sweeping is None:
+            self.renew(home, names)
+        else:
+            self.sweeping.owe(home, names)
 
     def renew(self, home, names):
         """The keepers have the blobs of these full names as their home does, or newer ones, when it returns.
@@ -35,14 +51,27 @@ class Keepers:
         Where a keeper has no room it keeps nothing of that blob: FewerReplicas is warned of, and `lacking` counts. Raises WaitTimeout for a silent
         node: it may keep what was before.
         """
+        self._warn(self.renewed(home, names))
+
+    def bring(self, wanted):
+        """The same of what is owed of the full names for which `wanted` is true."""
+        if self.sweeping is not None:
+            self._warn(self.sweeping.sweep(wanted))
+
+    def _warn(self, refused):
+        if refused:
+            name, why = next(iter(refused.items()))
+            tag, _, blob = name.partition("\0")
+            more = f" and {len(refused) - 1} others" if len(refused) > 1 else ""
+            warnings.warn(f"blob {blob!r} of tag {tag!r}{more} is stored, but on fewer nodes than the {self._replicas} of targets.replicas: {why}", FewerReplicas, 6)
+
+    def renewed(self, home, names):
+        """As `renew`, without a warning: {name: why a keeper has no room for it}."""
+        refused = {}
         for start in range(0, len(names), _NAMES):
-            refused = self._renew(home, names[start:start + _NAMES])
-            if refused:
-                self.lacking += len(refused)
-                name, why = next(iter(refused.items()))
-                tag, _, blob = name.partition("\0")
-                more = f" and {len(refused) - 1} others of node {home}" if len(refused) > 1 else ""
-                warnings.warn(f"blob {blob!r} of tag {tag!r}{more} is stored, but on fewer nodes than the {self._replicas} of targets.replicas: {why}", FewerReplicas, 5)
+            refused.update(self._renew(home, names[start:start + _NAMES]))
+        self.lacking += len(refused)
+        return refused
 
     def _renew(self, home, names):
         """{name: why a keeper has no room for it}."""

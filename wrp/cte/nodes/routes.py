@@ -28,7 +28,7 @@ class Routes:
         return value
 
     def settle(self, tag, blobs):
-        """After a change of these blobs of a tag: other nodes have their space back that it freed; the keepers, where there are any, have the blobs as they are now."""
+        """After a change of these blobs of a tag: other nodes have their space back that it freed; the keepers, where there are any, have the blobs as they are now, or will with the next sweep."""
         self.net.send_away()
         if self.keepers is None:
             return
@@ -36,7 +36,7 @@ class Routes:
         for blob in blobs:
             by_home.setdefault(self.home(tag, blob), []).append(full_name(tag, blob))
         for home, found in by_home.items():
-            self.keepers.renew(home, found)
+            self.keepers.changed(home, found)
 
     def look(self, call, tag, blob, *args):
         """The same of one that changes nothing."""

@@ -12,7 +12,7 @@ from wrp.cte.nodes.keepers import Keepers
 from wrp.cte.nodes.net import Net
 from wrp.cte.nodes.originals import Originals
 from wrp.cte.nodes.routes import Routes
-from wrp.cte.records import BLOB
+from wrp.cte.records import BLOB, full_name
 from wrp.cte.store import Store
 from wrp.errors import Corrupt
 
@@ -112,6 +112,23 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
             if self._parts.folder is not None and self._parts.write:
                 self._flush_here()
 
+    def replicate(self, tag=None, blob=None):
+        """As Store.replicate."""
+        self._writable()
+        keepers = self._routes.keepers
+        if blob is not None:
+            self._routes.look("info", tag, blob)
+        if keepers is None:
+            return
+        if blob is not None:
+            home, name = self._routes.home(tag, blob), full_name(tag, blob)
+            keepers.changed(home, [name])
+            keepers.bring(lambda each: each == name)
+        elif tag is not None:
+            keepers.bring(lambda each: each.startswith(full_name(tag, "")))
+        else:
+            keepers.bring(lambda each: True)
+
     # ending
 
     def close(self):
@@ -127,6 +144,9 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
             parts.close()
 
     def _stop(self):
+        keepers = self._routes.keepers
+        if keepers is not None and keepers.sweeping is not None:
+            keepers.sweeping.stop()
         self._here._stop()
 
     def _in_child(self):

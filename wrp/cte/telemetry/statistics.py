@@ -57,6 +57,7 @@ class Statistics(NamedTuple):
     """tags: {tag: TagStatistics}; targets: {target: TargetStatistics}; index: IndexStatistics; cache: CacheStatistics, zeros where there is none.
 
     lacking: changes by this rank after which a blob had fewer copies than targets.replicas says, because a keeper had no room
+    owed: blobs that this rank has changed and whose keepers don't have them yet (targets.replicate_period_ms)
     """
 
     tags: dict
@@ -64,6 +65,7 @@ class Statistics(NamedTuple):
     index: IndexStatistics
     lacking: int = 0
     cache: CacheStatistics = CacheStatistics()
+    owed: int = 0
 
 
 def of_tags(records):

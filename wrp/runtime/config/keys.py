@@ -105,6 +105,8 @@ _STORE = (
     Key("targets.neighborhood", "int", 4, "nodes whose targets a blob may lie on: its home's and, where they have no room for a put, those of the nodes after it", 1, 1024),
     Key("targets.replicas", "int", 1, "nodes that have the bytes of a blob, its home among them, before the put returns; a get does without a home whose bytes are "
         "damaged, or that is silent", 1, 1024),
+    Key("targets.replicate_period_ms", "int", 0, "milliseconds after which the other nodes of targets.replicas have what was put; 0: before the put returns",
+        0, 86_400_000),
     Key("targets.cache", "size", 0, "bytes of a node's ram in which blobs of other nodes that its ranks have got stay for the next get; 0: none", 0, _LARGEST),
     Key("targets.cache_min_score", "number", 0.5, "score from which on a blob stays there", 0, 1),
     Key("targets.default_target_timeout_ms", "int", 30000, "milliseconds until a file that hasn't answered a look counts as lost: it takes no new bytes before it answers",

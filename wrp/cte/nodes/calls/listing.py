@@ -77,11 +77,11 @@ class NodesListing(NodesCalls):
         return [Change(*change) for change in (found[:limit] if limit else found)]
 
     def statistics(self):
-        """As Store.statistics: of this node; `lacking`: of this rank."""
+        """As Store.statistics: of this node; `lacking`, `owed`: of this rank."""
         found, keepers = self._here.statistics(), self._routes.keepers
         if self._cache is not None:
             found = found._replace(cache=self._cache.statistics())
-        return found._replace(lacking=keepers.lacking) if keepers is not None else found
+        return found._replace(lacking=keepers.lacking, owed=keepers.owed) if keepers is not None else found
 
 
 def _info(fields):

@@ -1,6 +1,7 @@
 """Calls that give bytes, wherever the home of their blob is."""
 
 import time
+import warnings
 
 from wrp.cte import names, pieces
 from wrp.cte.calls.base import READS, busy
@@ -10,7 +11,7 @@ from wrp.cte.nodes.held import unpack
 from wrp.cte.nodes.many import get_many
 from wrp.cte.nodes.wire import record_of
 from wrp.cte.records import full_name
-from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
+from wrp.errors import Corrupt, MaybeOlder, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 _SHORTEST_NAP_S, _LONGEST_NAP_S = 1e-3, 50e-3
 
@@ -28,9 +29,14 @@ class NodesReading(NodesCalls):
             return self._get_otherwise(error, tag, blob, offset, size, out)
 
     def _get_otherwise(self, error, tag, blob, offset, size, out):
-        """The same from a keeper, which has what was put last by a call that has returned. A home that has other bytes gets them back."""
+        """The same from a keeper, which has what was put last by a call that has returned, or, without a home that answers, by the last sweep; MaybeOlder is warned of then.
+
+        A home that has other bytes gets them back.
+        """
         keepers, home, name = self._routes.keepers, self._routes.home(tag, blob), full_name(tag, blob)
         stamp = self._stamp_at(home, tag, blob) if isinstance(error, Corrupt) else None
+        if stamp is None and keepers.sweeping is not None and keepers.sweeping.owes(home, name):
+            raise error                 # what a keeper has is older than what this rank knows
         found = keepers.read(home, name, stamp)
         if found is None and stamp is not None and self._stamp_at(home, tag, blob) != stamp:
             return self.get(tag, blob, offset, size, out)
@@ -39,6 +45,9 @@ class NodesReading(NodesCalls):
         record, data = found
         if stamp is not None:
             keepers.mend(home, record, data)
+        elif keepers.sweeping is not None:
+            warnings.warn(f"blob {blob!r} of tag {tag!r} is read from a copy, since its home, node {home}, is silent: the copy is of generation {record.stamp}, "
+                          "and newer ones may have been put that no sweep of targets.replicate_period_ms has brought there", MaybeOlder, 3)
         place = target_of(record, offset, size, out)
         unpack(self._parts, record, data, offset, place)
         return len(place) if out is not None else bytes(place)
