@@ -13,6 +13,7 @@ from capio.served import LIMIT_S, Flow, document, needs_compiler
 from wrp.capio import language
 from wrp.capio.commands import storage
 from wrp.capio.server import keeping, place
+from wrp.comm import names
 from wrp.errors import UsageError
 
 _RULES = {"f*": "on_close no_update", "kept*": "on_close update", "d/*": "on_close update"}
@@ -154,15 +155,18 @@ def test_folders_that_are_refused(tmp_path, given, sentence):
     assert storage.keep(None, str(tmp_path)) is None
 
 
-def test_what_lies_elsewhere_than_its_storage_says_is_told_of(memory, tmp_path):
+def test_where_files_are_to_lie_and_what_is_told_of(memory, tmp_path, monkeypatch):
     assert storage.is_in_memory(memory) and not storage.is_in_memory("/proc")
 
-    def notes(folder, keep=None, is_all=False, env=(), **more):
-        return storage.notes(language.parse({"name": "w", "IO_Graph": [], **more}, str(folder)), keep, is_all, dict(env))
+    def decide(folder, keep=None, is_all=False, env=(), is_shared=False, **more):
+        return storage.decide(language.parse({"name": "w", "IO_Graph": [], **more}, str(folder)), keep, is_all, is_shared, dict(env))
 
     disk = "/proc"                      # no folder of a workflow, but surely not in memory
-    assert notes(memory) == notes(disk) == notes(memory, storage={"memory": ["*"]}) == notes(memory, keep="/k", permanent=["*"]) == []
-    for more in ({"storage": {"memory": ["a"]}}, {"is_all": True}, {"env": {"CAPIO_STORE_ONLY_MEMORY": "1"}}):
-        (said,) = notes(disk, **more)
-        assert " asks for memory, but CAPIO_DIR (/proc) isn't in memory" in said
-    assert "storage.fs" in notes(memory, storage={"fs": ["a"]})[0] and "give --keep DIR" in notes(memory, permanent=["a"])[0]
+    assert decide(memory) == decide(disk) == decide(memory, storage={"memory": ["*"]}) == decide(memory, keep="/k", permanent=["*"]) == (None, [])
+    wants = {"storage": {"memory": ["a"]}}, {"is_all": True}, {"env": {"CAPIO_STORE_ONLY_MEMORY": "1"}}
+    assert [decide(disk, **more) for more in wants] == [(dict(kind="memory", is_all=is_all), []) for is_all in (False, True, True)]
+    assert decide(memory, "/k", storage={"fs": ["a"]}) == (dict(kind="fs", beside="/k"), [])
+    assert "storage.fs" in decide(memory, storage={"fs": ["a"]})[1][0] and "give --keep DIR" in decide(memory, permanent=["a"])[1][0]
+    monkeypatch.setattr(storage, "is_in_memory", lambda _: False)
+    for more in wants:
+        assert "its nodes share it" in decide(disk, **more, is_shared=True)[1][0] and f"{names.folder()} isn't in memory either" in decide(disk, **more)[1][0]

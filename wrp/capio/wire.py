@@ -13,7 +13,7 @@ VERSION = 3
 TEXT = 4096                     # most bytes of a path or text
 PACKET = 3 * TEXT
 
-HELLO, READ, WRITE, OPENED, STAT, LIST, RENAME, MKDIR, MORE, DONE, CONTROL, BYE, TABLE = range(1, 14)
+HELLO, READ, WRITE, OPENED, STAT, LIST, RENAME, MKDIR, MORE, DONE, CONTROL, BYE, TABLE, NAME = range(1, 15)
 TOLD = frozenset((HELLO, OPENED, DONE, BYE))           # what nobody answers
 STREAM, REDIRECT, WATCHED = 1, 2, 4
 OPEN, COMMITTED = 0, 1

@@ -1,16 +1,20 @@
 """A workflow over nodes: bytes come to where they are read, and everything ends, whoever dies."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
+from pathlib import Path
 
 import pytest
 
 from capio.nodes.several import Several
-from capio.served import ended, killed, needs_compiler
+from capio.served import document, ended, killed, needs_compiler
 from harness.mpirun import needs_mpirun
+from wrp.capio.commands import storage
 
 pytestmark = [needs_compiler, needs_mpirun]
 _UPDATING = """
@@ -176,3 +180,22 @@ def test_a_node_that_stands_still_is_silent(make_nodes):
     os.kill(nodes.pid(1), signal.SIGSTOP)
     code, _, said = ended(read)
     assert code and "node 1" in said and "is silent" in said and time.monotonic() - begun < 10
+
+
+@pytest.mark.skipif(storage.is_in_memory(tempfile.gettempdir()), reason="the folder of tests is in memory")
+def test_copies_lie_in_memory_too_where_their_storage_says_so(tmp_path):
+    folder = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    for node in range(2):
+        (tmp_path / f"disk{node}").mkdir()
+        (folder / f"data{node}").symlink_to(tmp_path / f"disk{node}")
+    nodes = Several(folder, document("memory", permanent=["m2"], **{"m*": "on_close no_update", "f*": "on_close update"}) | {"storage": {"memory": ["m*"]}})
+    try:
+        assert nodes.run(0, "writer", "cd $CAPIO_DIR; echo one > m1; echo two > m2; echo f > f1; mv m1 m3")[0] == 0
+        assert nodes.run(1, "reader", "cd $CAPIO_DIR; cat m3 m2 f1; ls -F")[1] == b"one\ntwo\nf\nf1\nm2\nm3\n"
+        for node in range(2):
+            assert [storage.is_in_memory(nodes.dir(node) / name) for name in ("m3", "m2", "f1")] == [True, True, False]
+        assert nodes.stop() == 0
+        assert nodes.files(1) == [] and nodes.files(0) == ["m2"] and not (nodes.dir(0) / "m2").is_symlink() and (nodes.dir(0) / "m2").read_text() == "two\n"
+    finally:
+        nodes.end()
+        shutil.rmtree(folder)

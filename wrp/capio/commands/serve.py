@@ -37,7 +37,7 @@ def _parser():
     parser.add_argument("-b", "--backend", default="none", metavar="NAME", help="none or mpi; several nodes are served whenever mpirun or srun starts one server on each")
     parser.add_argument("-d", "--log-dir", metavar="DIR", help="taken, without meaning")
     parser.add_argument("-l", "--log", metavar="NAME", help="taken, without meaning")
-    parser.add_argument("-m", "--mem-only", "--mem", action="store_true", help="all files are to lie in memory: said when CAPIO_DIR doesn't")
+    parser.add_argument("-m", "--mem-only", "--mem", action="store_true", help="all files lie in memory, wherever CAPIO_DIR does")
     parser.add_argument("--continue-on-error", action="store_true", help="taken, without meaning")
     parser.add_argument("--linger", type=float, metavar="S", help="end when every step has run, or nobody has been there for S seconds")
     add_rules(parser)
@@ -98,10 +98,11 @@ def serve(args, links=None):
     workflow = settings.workflow_of(args.config, directory, args.resolve_prefix)
     keep = storage.keep(args.keep, directory)
     graph.refuse_stuck(workflow)
-    for note in (*workflow.notes, *storage.notes(workflow, keep, args.mem_only)):
+    elsewhere, notes = storage.decide(workflow, keep, args.mem_only, links is not None and links.is_shared)
+    for note in (*workflow.notes, *notes):
         settings.say(note)
     said = _say_left(*place.tidy_all(), ())
-    server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger, links, keep)
+    server = Server(workflow, directory, Options(on_failure=args.on_failure, deadline_s=args.deadline), args.linger, links, keep, elsewhere)
     try:
         _say_left(*server.place.left, said)
         gc.freeze()                     # what is loaded by now is never garbage,

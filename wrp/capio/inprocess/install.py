@@ -47,7 +47,7 @@ def _replace_open(talk, descriptors):
         writes = _writes(flags)
         reply = talk.ask(wire.LIST if flags & os.O_DIRECTORY else wire.WRITE if writes else wire.READ, full, flags)
         try:
-            descriptor = plain_open(path, flags, mode)
+            descriptor = _made(plain_open, path, reply.text, flags, mode) if reply.what & wire.REDIRECT else plain_open(path, flags, mode)
         except OSError as error:
             if writes:
                 talk.tell(wire.OPENED, full, error.errno)
@@ -75,6 +75,20 @@ def _replace_open(talk, descriptors):
         return _layered(found.as_file(), mode, buffering, encoding, errors, newline)
 
     os.open, io.open, builtins.open = opens, opened, opened
+
+
+def _made(plain_open, path, there, flags, mode):
+    """Open a new file that lies elsewhere, `there`: it is made, then its name, a link. Who was quicker with the name has it."""
+    descriptor = plain_open(there, flags | os.O_EXCL, mode)
+    try:
+        os.symlink(there, path)
+        return descriptor
+    except OSError as error:
+        os.close(descriptor)
+        os.unlink(there)
+        if not isinstance(error, FileExistsError) or flags & os.O_EXCL:
+            raise OSError(error.errno, error.strerror, path) from None
+    return plain_open(path, flags, mode)
 
 
 def _layered(raw, mode, buffering, encoding, errors, newline):
@@ -146,6 +160,14 @@ class _Scan:
         self.close()
 
 
+def _at(path, dir_fd):
+    """The path that a name beside a folder's descriptor stands for; None: the descriptor is none."""
+    try:
+        return path if dir_fd is None else os.path.join(os.readlink(f"/proc/self/fd/{dir_fd}"), os.fsdecode(path))
+    except OSError:
+        return None
+
+
 def _replace_folders(talk):
     plain_scandir, plain_listdir, plain_mkdir = os.scandir, os.listdir, os.mkdir
 
@@ -175,7 +197,7 @@ def _replace_folders(talk):
     def renaming(plain):
         @functools.wraps(plain)
         def rename(src, dst, *, src_dir_fd=None, dst_dir_fd=None):
-            source, path = talk.below(src, src_dir_fd), talk.below(dst, dst_dir_fd)
+            source, path = (talk.below(_at(name, dir_fd)) for name, dir_fd in ((src, src_dir_fd), (dst, dst_dir_fd)))
             if source or path:
                 talk.ask(wire.RENAME, source or "", path2=path or "")
             return plain(src, dst, src_dir_fd=src_dir_fd, dst_dir_fd=dst_dir_fd)

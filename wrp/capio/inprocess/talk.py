@@ -76,7 +76,8 @@ class Talk:
 
     @staticmethod
     def _refuse(number, path, sentence):
-        print(f"capio: {sentence}", file=sys.__stderr__, flush=True)
+        if sentence:
+            print(f"capio: {sentence}", file=sys.__stderr__, flush=True)
         raise OSError(number, os.strerror(number), path)
 
     def tell(self, op, path, a=0, b=0):

@@ -281,6 +281,8 @@ class Nodes:
                 self._receiver.make_folder(folder)
             if not path.endswith("/"):
                 self._desk.is_copy(path)
+                if self._desk.depot is not None:
+                    self._desk.depot.make(path, self._desk.workflow.look(path))
                 self._receiver.begin(path, key, mode, is_streamed)
                 if key is not None:
                     self.housing.begins(path)

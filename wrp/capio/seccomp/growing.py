@@ -7,9 +7,10 @@ import errno
 import os
 import resource
 import stat
-import struct
 
 from wrp.capio.seccomp import calls, kernel
+from wrp.capio.seccomp.kernel import word
+from wrp.capio.server.depot import lies_at
 
 NEVER = (1 << 63) - 1
 _KEPT = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME
@@ -24,7 +25,7 @@ class Growing:
 
     def give(self, wait, path, flags):
         """End an open with a descriptor of the file. False where it can't be, so that it has to be whole. OSError: what the open itself would say."""
-        file = os.open(path, os.O_RDONLY | os.O_CLOEXEC | flags & _KEPT)
+        file = os.open(lies_at(path), os.O_RDONLY | os.O_CLOEXEC | flags & _KEPT)
         try:
             status = os.fstat(file)
             if stat.S_ISDIR(status.st_mode):
@@ -94,14 +95,7 @@ def _position(notice):
 
 def _at_address(address, notice):
     """Where a copy inside the kernel begins: at the number at this address, or at the descriptor's own position."""
-    return memory(notice.thread, address) + 1 if address else _position(notice)
-
-
-def memory(thread, address):
-    """The word at an address of a thread's memory."""
-    with open(f"/proc/{thread}/mem", "rb", buffering=0) as file:
-        file.seek(address)
-        return struct.unpack("=Q", file.read(8))[0]
+    return word(notice.thread, address) + 1 if address else _position(notice)
 
 
 def _copy_to(number):

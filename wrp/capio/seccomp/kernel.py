@@ -77,6 +77,14 @@ def answer(listener, notice, error=0):
 
 
 def give(listener, notice, file, number, is_closed_by_exec):
-    """End the call, an open, with a copy of this process's descriptor `file` as `number`. OSError: not by this kernel (Linux 5.14 does), not a number that its
-    process may have, or it is gone."""
-    fcntl.ioctl(listener, _ADD, _DESCRIPTOR.pack(notice.number, _AT_NUMBER | _AND_ANSWER, file, number, os.O_CLOEXEC if is_closed_by_exec else 0))
+    """End the call, an open, with a copy of this process's descriptor `file` as `number`, None: the lowest that is free. OSError: not by this kernel (Linux 5.14
+    does), not a number that its process may have, or it is gone."""
+    at = (_AND_ANSWER, file, 0) if number is None else (_AT_NUMBER | _AND_ANSWER, file, number)
+    fcntl.ioctl(listener, _ADD, _DESCRIPTOR.pack(notice.number, *at, os.O_CLOEXEC if is_closed_by_exec else 0))
+
+
+def word(thread, address):
+    """The word at an address of a thread's memory."""
+    with open(f"/proc/{thread}/mem", "rb", buffering=0) as file:
+        file.seek(address)
+        return struct.unpack("=Q", file.read(8))[0]

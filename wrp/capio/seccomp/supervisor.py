@@ -11,14 +11,14 @@ from contextlib import contextmanager, suppress
 from wrp.capio import wire
 from wrp.capio.client import Client
 from wrp.capio.paths import normal
-from wrp.capio.seccomp import kernel
-from wrp.capio.seccomp.growing import NEVER, Growing, memory
+from wrp.capio.seccomp import elsewhere, kernel
+from wrp.capio.seccomp.growing import NEVER, Growing
 from wrp.capio.seccomp.waits import Left, Waits
+from wrp.capio.server.depot import lies_at
 from wrp.errors import RuntimeGone
 
 _HERE = 0xFFFFFF9C              # AT_FDCWD in 32 bits
 _EIO = 5
-_GIVEN = -1                     # instead of an errno: the call has its answer
 _NAP_S = 0.005                  # before the server is asked again of bytes that it knows of and that aren't seen here
 _MOST_IDLE = 64                 # processes whose connections are kept before those that have ended are looked for
 
@@ -77,9 +77,9 @@ class Supervisor:
             else:
                 error = self._more(wait, *wait.asked)
         except Left:
-            error = _GIVEN
+            error = elsewhere.GIVEN
         finally:
-            if error != _GIVEN:
+            if error != elsewhere.GIVEN:
                 self._end(wait, error)
 
     def _end(self, wait, error):
@@ -90,15 +90,23 @@ class Supervisor:
         """The errno that a call which names a file ends with, 0: it goes on."""
         reply = self._ask(wait, request)
         if reply.error or not reply.what & wire.STREAM or request.op not in (wire.READ, wire.LIST):
-            return reply.error
+            return reply.error or self._opened(wait, request, reply)
         if request.op == wire.READ:
             try:
                 if self._growing.give(wait, request.path, request.flags):
-                    return _GIVEN
+                    return elsewhere.GIVEN
             except OSError as error:
                 return error.errno
             self._waits.look(wait)
         return self._more(wait, request.path, NEVER, request.op == wire.LIST or os.path.isdir(request.path))
+
+    def _opened(self, wait, request, reply):
+        """What an open that goes on ends with, where the file lies elsewhere."""
+        if reply.what & wire.REDIRECT:
+            return elsewhere.make(self._listener, self._waits, wait, request, reply.text)
+        if request.op in (wire.READ, wire.WRITE) and request.flags & os.O_NOFOLLOW and not request.flags & os.O_EXCL and lies_at(request.path) != request.path:
+            return elsewhere.follow(self._listener, self._waits, wait, request, lies_at(request.path))
+        return 0
 
     def _more(self, wait, path, upto, is_directory=False):
         """Wait until the file has byte `upto`, or is complete; the errno that the call ends with, or 0."""
@@ -218,7 +226,7 @@ _ASKED = {
     "open": lambda self, thread, path, flags, *_: self._opens(thread, _HERE, path, flags),
     "creat": lambda self, thread, path, *_: self._opens(thread, _HERE, path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC),
     "openat": lambda self, thread, folder, path, flags, *_: self._opens(thread, folder, path, flags),
-    "openat2": lambda self, thread, folder, path, how, *_: self._opens(thread, folder, path, memory(thread, how)),
+    "openat2": lambda self, thread, folder, path, how, *_: self._opens(thread, folder, path, kernel.word(thread, how)),
     "stat": lambda self, thread, path, *_: self._looks(thread, _HERE, path),
     "access": lambda self, thread, path, *_: self._looks(thread, _HERE, path),
     "fstatat": Supervisor._looks,

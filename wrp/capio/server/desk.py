@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from wrp.capio import wire
 from wrp.capio.language.vanishing import stays, vanishes
 from wrp.capio.rules import Machine, actions, events
+from wrp.capio.server import keeping
 from wrp.capio.server import place as places
 from wrp.capio.server.writers import Writers
 
@@ -41,6 +42,7 @@ class Desk:
         self.forgotten = set()          # names that are gone since somebody cleared this
         self.nodes = None               # nodes.Nodes where there are several
         self.keeping = None             # keeping.Keeping where what is permanent doesn't stay here
+        self.depot = None               # depot.Depot where files may lie elsewhere
 
     # events and actions
 
@@ -204,7 +206,7 @@ class Desk:
             self._write(connection, request)
 
     def _write(self, connection, request):
-        path, plan, what, is_new, fails = request.path, self.workflow.look(request.path), 0, False, False
+        path, plan, what, is_new, fails, there = request.path, self.workflow.look(request.path), 0, False, False, ""
         if self.nodes is not None:
             self.nodes.joins(path)
         if not request.a:               # 1: a descriptor that the process has had from its start
@@ -213,15 +215,19 @@ class Desk:
             if makes and not is_there:
                 is_new = True
                 self.will_vanish(path, plan)
-                what = wire.WATCHED if self.watch.knows(os.path.dirname(path)) else 0
+                if self.depot is not None:      # where a file is to lie isn't known by who posts it
+                    there = self.depot.place(plan)
+                    what = wire.REDIRECT if there else 0
+                elif self.watch.knows(os.path.dirname(path)):
+                    what = wire.WATCHED
             else:
                 fails = not is_there or makes and request.flags & os.O_EXCL     # not every way of seeing calls tells of it
         if not request.a and not fails:
             self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC) and not is_new, connection.is_own)
         if plan.waits and plan.mode == "no_update":
-            connection.send(wire.Reply(what=wire.STREAM | what, slot=self.table.slot(path)))
+            connection.send(wire.Reply(what=wire.STREAM | what, slot=self.table.slot(path), text=there))
         else:
-            connection.send(wire.Reply(what=what))
+            connection.send(wire.Reply(what=what, text=there))
 
     def opened(self, connection, request, at):
         writer = self.writers.waiting(request.path, connection.pid)
@@ -343,6 +349,15 @@ class Desk:
         self.place.will_stay(path)
         if self.keeping is not None:
             self.keeping.expects(path)
+
+    def settle(self):
+        """At the end: files that stay, and lie in the depot, are put where their names are."""
+        for path in self.depot.paths() if self.depot is not None else ():
+            try:
+                keeping.settle(path)
+            except OSError as error:
+                self.place.owes(path, (self.workflow.capio_dir, None))
+                self._note(actions.Note(f"{keeping.stays(path, 'its name', error)}, and is tried again by the next server"))
 
     def end_of_node(self):
         """Here, where other nodes serve too, the run has ended: who waits is told, what isn't permanent goes."""

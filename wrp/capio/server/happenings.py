@@ -2,7 +2,7 @@
 
 import os
 
-from wrp.capio.rules import events
+from wrp.capio.rules import actions, events
 from wrp.capio.server import endings, watch
 
 
@@ -18,7 +18,8 @@ class Happenings:
     def take(self, seen, at):
         """One batch of what the kernel saw, in its order; but a file that is made and closed in it, as posted, is told of at once."""
         made, ending = {}, {}           # files whose making isn't told of yet; pid: it is ending
-        for one in seen:
+        depot = self._desk.depot
+        for one in seen if depot is None else filter(None, map(depot.translated, seen)):
             if one.what == watch.CREATE and not one.is_directory and not one.is_found and self._desk.nodes is None and self._desk.writers.only(one.path):
                 made[one.path] = one
             elif one.what == watch.CLOSE_WRITE and one.path in made:
@@ -33,6 +34,7 @@ class Happenings:
         self._take_all(made, at)
         for path in self._from.values():        # moved out of the tree
             self._forget(path)
+            self._left(path)
             self._desk.tell(events.Removed(path, at=at))
         self._from.clear()
         for folder in self._changed:
@@ -67,6 +69,10 @@ class Happenings:
         self._desk.release_below(path, at)
         return True
 
+    def _left(self, path):
+        for known in self._desk.depot.left(path) if self._desk.depot is not None else ():
+            self._desk.do(actions.Note(f"{known} was moved out of CAPIO_DIR by a program whose calls aren't seen: that is a link, and what it leads to goes with the run"))
+
     def _forget(self, path, is_directory=True):
         self._desk.forget(path, is_directory)
 
@@ -81,6 +87,8 @@ class Happenings:
     def _created(self, one, at):
         desk = self._desk
         desk.will_vanish(one.path)
+        if desk.depot is not None:
+            desk.depot.seen(one.path)
         makers = desk.writers.made(one.path)
         self._is_own(one.path)
         desk.tell(events.Created(one.path, self._author(one.path), one.is_directory, at=at))
@@ -151,6 +159,8 @@ class Happenings:
         self._is_own(one.path)
         step = desk.writers.renamer(source, one.path)
         desk.writers.renamed(source, one.path)
+        if desk.depot is not None:
+            desk.depot.renamed(source, one.path, one.is_directory)
         desk.tell(events.Renamed(source, one.path, step or self._author(one.path), _size(one.path), at=at))
         if not one.is_directory:
             desk.release_below(one.path, at)
@@ -158,6 +168,8 @@ class Happenings:
 
     def _removed(self, one, at):
         self._desk.forget(one.path)
+        if self._desk.depot is not None:
+            self._desk.depot.gone(one.path)
         self._desk.tell(events.Removed(one.path, at=at))
 
     def _modified(self, one, at):

@@ -9,6 +9,7 @@ import threading
 from contextlib import suppress
 
 from wrp.capio.server import endings
+from wrp.capio.server.depot import lies_at
 
 
 class Keeping:
@@ -39,7 +40,7 @@ class Keeping:
         for path in iter(self._queue.get, None):
             try:
                 mark = _mark(path)
-                if mark is not None:
+                if mark is not None and os.stat(path).st_dev != os.stat(self._folder).st_dev:       # else it only gets a name there, at the end
                     _copy(path, target(path, self._capio_dir, self._folder))
                     self._copied[path] = mark
             except OSError:
@@ -93,23 +94,37 @@ def bring(path, to):
             os.rmdir(path)
         return
     try:
-        if os.path.lexists(path):
+        if os.path.exists(lies_at(path)) or os.path.islink(lies_at(path)):
             _move(path, to)
+        elif os.path.lexists(path):
+            os.unlink(path)         # of a file in a depot that is there already
     finally:
         with suppress(FileNotFoundError, NotADirectoryError):
             os.unlink(_begun(to))
 
 
+def settle(path):
+    """Put a file that lies in a depot where its name is. OSError: it stays there."""
+    if lies_at(path) != path:
+        bring(path, path)
+
+
 def _move(path, to):
+    at = lies_at(path)
     _make(os.path.dirname(to))
     try:
-        os.rename(path, to)             # who writes it goes on
+        os.rename(at, to)               # who writes it goes on
     except OSError:                     # another file system
         mark = _mark(path)
         if mark is not None and endings.is_written(path):
             raise OSError(errno.EBUSY, "somebody writes it") from None
         _copy(path, to)
-        _unlink(path, mark)
+        _unlink(at if to == path else path, mark)
+        return
+    if at != path != to:
+        for lasting in (to, os.path.dirname(to)):
+            _sync(lasting)
+        os.unlink(path)
 
 
 def _unlink(path, mark):
@@ -120,6 +135,9 @@ def _unlink(path, mark):
             raise OSError(errno.EBUSY, "somebody writes it")
         if is_written is None:
             raise OSError(errno.EBUSY, "it is copied, but nobody can say whether somebody writes it")
+    at = lies_at(path)
+    if at != path:
+        os.unlink(at)
     os.unlink(path)
 
 
@@ -134,10 +152,14 @@ def _copy(path, to):
     made = _begun(to)
     with suppress(FileNotFoundError):
         os.unlink(made)
+    at = lies_at(path)
+    mark = _mark(path)
     try:
-        shutil.copy2(path, made, follow_symlinks=False)
+        shutil.copy2(at, made, follow_symlinks=False)
         if not os.path.islink(made):
             _sync(made)
+        if to == path and _mark(path) != mark:
+            raise OSError(errno.EBUSY, "somebody writes it")
         os.replace(made, to)
         _sync(os.path.dirname(to))
     finally:
@@ -166,7 +188,7 @@ def _sync(path):
 def _mark(path):
     """What changes when a plain file does; None for anything else."""
     try:
-        found = os.lstat(path)
+        found = os.lstat(lies_at(path))
     except FileNotFoundError:
         return None
     return (found.st_ino, found.st_size, found.st_ctime_ns) if stat.S_ISREG(found.st_mode) else None

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+from wrp.capio.server import depot
 from wrp.comm import names
 from wrp.errors import StoreBusy, UsageError
 
@@ -71,6 +72,10 @@ class Place:
     def will_stay(self, path):
         """Write down that a file doesn't go, though it was to."""
         os.write(self._made, f"{json.dumps([path])}\n".encode())
+
+    def owes(self, path, real):
+        """A file couldn't be brought to where it is to stay, `real`: (CAPIO_DIR, the folder, None: its name), and is to be by the next server."""
+        self._owed[path] = real
 
     def close(self, keep=False):
         """Give the place up; idempotent. `keep`: the files that are to go stay listed, for the next server."""
@@ -140,7 +145,7 @@ def _owner(place):
 def _tidy(place):
     """Remove the files that a dead server had written down, or had still to read of, and its own, and bring others to their real place; returns the files
     that went, sentences about those that couldn't be brought, and {file: (its CAPIO_DIR, the folder)} of them, which are written down again."""
-    real, (vanishing, posted) = _real(place), _posted(place)
+    (capio_dir, real), (vanishing, posted) = _real(place), _posted(place)
     kept = dict.fromkeys(posted, real)
     gone = [path for path in vanishing if remove(path)]
     try:
@@ -159,33 +164,35 @@ def _tidy(place):
             kept.setdefault(path["keep"], path.get("real") or real)
         elif path not in stay and remove(path):
             gone.append(path)
+    kept = {path: to for path, to in kept.items() if to is not None}
+    if os.path.lexists(place / depot.NAME) and capio_dir:
+        kept |= {path: (capio_dir, None) for path in depot.links_below(capio_dir, os.path.realpath(place) + f"/{depot.NAME}") if path not in kept}
     owed, sentences = _bring(kept)
     _forget(place, owed)
     return gone, sentences, owed
 
 
 def _real(place):
-    """(CAPIO_DIR, the folder that permanent files are brought to) of a dead server; None: they stay."""
+    """CAPIO_DIR of a dead server, "" where it isn't known, and (that, the folder that permanent files are brought to); None: they stay."""
     try:
         about = json.loads((place / "about").read_text(encoding="utf-8"))
     except (OSError, ValueError):
-        return None
-    return (about["capio_dir"], about["keep"]) if about.get("keep") else None
+        return "", None
+    return about["capio_dir"], (about["capio_dir"], about["keep"]) if about.get("keep") else None
 
 
 def _bring(kept):
-    """Bring permanent files of a dead server, {file: (its CAPIO_DIR, the folder)}; returns those that couldn't be brought, and sentences about them."""
-    from wrp.capio.server.keeping import bring_below, stays
+    """Bring files of a dead server, {file: (its CAPIO_DIR, the folder, or None: from a depot to its name)}; returns those that couldn't be brought, and
+    sentences about them."""
+    from wrp.capio.server.keeping import bring_below, settle, stays
     owed, sentences = {}, []
     for path, real in kept.items():
-        if real is None:
-            continue
         capio_dir, folder = real
         try:
-            bring_below(folder, path, capio_dir)
+            bring_below(folder, path, capio_dir) if folder is not None else settle(path)
         except OSError as error:
             owed[path] = real
-            sentences.append(f"{stays(path, folder, error)}, and is tried again by the next server")
+            sentences.append(f"{stays(path, folder or 'its name', error)}, and is tried again by the next server")
     return owed, sentences
 
 
@@ -197,6 +204,7 @@ def _forget(place, owed):
         os.replace(place / "owed", place / "made")
     else:
         (place / "made").unlink(missing_ok=True)
+        depot.remove(place)
     for name in ("about", "socket", _TABLE, _RULES):
         (place / name).unlink(missing_ok=True)
 
@@ -206,6 +214,7 @@ def _remove(place, owed):
     if owed:
         _forget(place, owed)
     else:
+        depot.remove(place)
         shutil.rmtree(place, ignore_errors=True)
 
 
@@ -224,7 +233,7 @@ def _posted(place):
 def remove(path):
     """Remove a file, or a directory that is empty; True when it went."""
     try:
-        os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else os.unlink(path)
+        os.rmdir(path) if os.path.isdir(path) and not os.path.islink(path) else depot.unlink(path)
         return True
     except OSError:
         return False

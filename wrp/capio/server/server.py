@@ -7,6 +7,7 @@ between its rounds, which then take many.
 While questions come in quick succession it stays awake between them, where a core is free for that (eager).
 """
 
+import errno
 import json
 import os
 import select
@@ -21,6 +22,7 @@ from wrp.capio.rules import actions, events
 from wrp.capio.server.account import Account
 from wrp.capio.server.connections import Listener
 from wrp.capio.server.control import Control
+from wrp.capio.server.depot import Depot
 from wrp.capio.server.desk import Desk
 from wrp.capio.server.eager import Eager
 from wrp.capio.server.happenings import Happenings
@@ -42,11 +44,12 @@ _ENDING_S = 0.02
 class Server:
     """One node's server of a workflow. `run` returns when it is told to end; `close` always leaves nothing behind."""
 
-    def __init__(self, workflow, capio_dir, options, linger_s=None, links=None, keep=None):
+    def __init__(self, workflow, capio_dir, options, linger_s=None, links=None, keep=None, elsewhere=None):
         """
         linger_s : end by itself when all steps have ended, or nobody has been there for so long; None: never
         links : nodes.Links to the servers of other nodes
         keep : the folder that permanent files are brought to; None: they stay in capio_dir
+        elsewhere : {"kind", "beside", "is_all"} of a Depot, for files that don't lie where capio_dir does; None: all lie there
         """
         self.workflow, self.capio_dir, self.linger_s = workflow, os.path.realpath(capio_dir), linger_s
         self._is_ending, self._is_told, self._wake = False, False, os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
@@ -64,6 +67,9 @@ class Server:
             self.desk = Desk(workflow, options, self.place, self._table, self._watch, self.account, self._rings.outcome)
             if keep is not None:
                 self.desk.keeping = Keeping(self.capio_dir, keep, self.place)
+            if elsewhere is not None:
+                self.desk.depot = Depot(self.place.folder, self.capio_dir, **elsewhere)
+                self._watch.add_closes(self.desk.depot.folder)
             self._poll, self._poll_all = select.epoll(), select.epoll()
             self.people = People(workflow.name, self.desk.tell, self._poll)
             self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None, self._has_opened)
@@ -261,6 +267,9 @@ class Server:
         if self.nodes is not None:
             for path in filter(None, (request.path, request.path2)):
                 self.nodes.joins(path)
+        if self.desk.depot is not None and not request.path2 and self.desk.depot.below(request.path):
+            connection.send(wire.Reply(error=errno.EXDEV))      # it is on another file system, and the link alone isn't the file
+            return
         if request.path2:
             self.desk.will_vanish(request.path2)
             self.desk.writers.renames(request.path, request.path2, connection.step)
@@ -274,6 +283,10 @@ class Server:
     def _table_of(self, connection, request, at):
         ring = self._rings.give(connection.pid) if not request.a and self.people.get(connection.pid) is not None else -1
         connection.send(wire.Reply(slot=ring, text=str(self.place.table)))
+
+    def _name(self, connection, request, at):
+        path = self.desk.depot.path_of(request.path) if self.desk.depot is not None else ""
+        connection.send(wire.Reply(what=wire.REDIRECT, text=path))
 
     def _done(self, connection, request, at):
         self.account.read(connection.step, request.path, request.a, request.b / 1e9)
@@ -313,6 +326,7 @@ class Server:
         if self.desk.keeping is not None:
             for sentence in self.desk.keeping.end():
                 self.desk.do(actions.Note(sentence))
+        self.desk.settle()
         for connection in self._connections.values():
             connection.close()
         self._listener.close()
@@ -338,4 +352,5 @@ _SERVE = {
     wire.BYE: Server._bye,
     wire.CONTROL: Server._control,
     wire.TABLE: Server._table_of,
+    wire.NAME: Server._name,
 }

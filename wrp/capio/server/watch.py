@@ -61,6 +61,10 @@ class Watch:
             if is_directory and entry.path not in self._numbers:
                 self.add_tree(entry.path, tell)
 
+    def add_closes(self, path):
+        """Tell what is closed after writing in a directory that isn't of the tree."""
+        self._add(path, CLOSE_WRITE | _ONLY_DIRECTORY)
+
     def _add(self, path, mask):
         number = _libc.inotify_add_watch(self._fd, os.fsencode(path), mask)
         if number < 0:

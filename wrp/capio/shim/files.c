@@ -61,19 +61,23 @@ static int open_new(int dirfd, const char *path, const char *full, int flags, mo
 static int managed_open(int dirfd, const char *path, const char *full, int flags, mode_t mode)
 {
     struct capio_answer answer;
+    char there[PATH_MAX];
     int folder = flags & O_DIRECTORY, writes = !folder && ((flags & O_ACCMODE) != O_RDONLY || flags & (O_CREAT | O_TRUNC));
 
     if (flags & O_PATH || (flags & __O_TMPFILE) == __O_TMPFILE)
         return REAL(openat64)(dirfd, path, flags, mode);
+    if (unlikely(flags & O_NOFOLLOW) && !(flags & O_EXCL) && capio_in_depot(dirfd, path, there))
+        path = there;                   /* no link, for the program */
     int kept = errno, fd = writes ? open_new(dirfd, path, full, flags, mode) : open_whole(dirfd, path, full, flags);
     if (fd != ASK)
         return fd;
     errno = kept;
     if (capio_ask(folder ? CAPIO_LIST : writes ? CAPIO_WRITE : CAPIO_READ, flags, 0, full, NULL, &answer) < 0)
         return -1;
-    if (answer.what & CAPIO_REDIRECT)
-        path = answer.text;
-    fd = REAL(openat64)(dirfd, path, flags, mode);
+    if (unlikely(answer.what & CAPIO_REDIRECT))
+        fd = capio_make_in_depot(dirfd, path, answer.text, flags, mode);
+    else
+        fd = REAL(openat64)(dirfd, path, flags, mode);
     if (answer.what & CAPIO_WATCHED)
         capio_folder_is_watched(full);
     if (writes)

@@ -149,11 +149,22 @@ static void rest(struct listing *list)
     list->look_ns = 0;
 }
 
+/* An entry that is a link to a file in the depot is shown as that file. */
+#define SHOWN(entry) ({ \
+    __typeof__(entry) shown_ = entry; \
+    struct stat as_; \
+    if (unlikely(capio_enabled && shown_ && shown_->d_type == DT_LNK) && capio_in_depot(dirfd(dir), shown_->d_name, NULL) && \
+        capio_plain_stat(dirfd(dir), shown_->d_name, &as_, 0) == 0) { \
+        shown_->d_type = DT_REG; \
+        shown_->d_ino = as_.st_ino; \
+    } \
+    shown_; })
+
 /* The next entry that hasn't been given out; waits at the end of an uncommitted directory. */
 #define NEXT(type, call) \
     struct listing *list = listing_of(dir); \
     if (likely(!list)) \
-        return REAL(call)(dir); \
+        return SHOWN(REAL(call)(dir)); \
     int kept = errno; \
     for (int64_t waited_ns = 0;;) { \
         type *entry; \
@@ -162,7 +173,7 @@ static void rest(struct listing *list)
             ; \
         list->look_ns += capio_now_ns() - begun; \
         if (entry) \
-            return entry; \
+            return SHOWN(entry); \
         if (list->state != CAPIO_OPEN) { \
             errno = kept; \
             return NULL; \

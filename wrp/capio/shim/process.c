@@ -23,7 +23,7 @@ static void adopt(void)
         if (n <= 0 || path[0] != '/')
             continue;
         path[n] = 0;
-        if (!capio_below(AT_FDCWD, path, full) || (flags = REAL(fcntl)(fd, F_GETFL)) < 0)
+        if ((!capio_below(AT_FDCWD, path, full) && !capio_of_depot(path, full)) || (flags = REAL(fcntl)(fd, F_GETFL)) < 0)
             continue;
         if ((flags & O_ACCMODE) == O_RDONLY && capio_ask(CAPIO_READ, flags, 1, full, NULL, &answer) == 0 && answer.what & CAPIO_STREAM)
             capio_watch(fd, READING, answer.slot, full);

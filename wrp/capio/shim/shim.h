@@ -95,6 +95,11 @@ void capio_posted(int64_t turn, int is_made);
 void capio_folder_is_watched(const char *full);
 void capio_posts_forked(void);
 
+/* depot.c */
+int capio_in_depot(int dirfd, const char *path, char *there);
+int capio_of_depot(const char *path, char full[PATH_MAX]);
+int capio_make_in_depot(int dirfd, const char *path, const char *there, int flags, mode_t mode);
+
 /* files.c */
 int capio_open(int dirfd, const char *path, int flags, mode_t mode);
 #endif

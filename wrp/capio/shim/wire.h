@@ -19,6 +19,7 @@ enum capio_op {
     CAPIO_CONTROL = 11,         /* path: JSON; the reply's text is JSON */
     CAPIO_BYE = 12,             /* this process ends by itself. No reply */
     CAPIO_TABLE = 13,           /* which ring of the table is my own (a: 1: I want none)? The reply's slot: its number, -1: none; its text: the table's path */
+    CAPIO_NAME = 14,            /* the reply's text: the path below CAPIO_DIR of this file in the depot, "": it has none */
 };
 
 struct capio_request {
@@ -35,7 +36,7 @@ struct capio_request {
 
 enum capio_what {
     CAPIO_STREAM = 1,           /* reading: end of file is real only once the slot is no longer open; writing: bump the slot */
-    CAPIO_REDIRECT = 2,         /* open the text instead of the path */
+    CAPIO_REDIRECT = 2,         /* writing: the file isn't there, and is to be made as the text, its name a link to that */
     CAPIO_WATCHED = 4,          /* writing: the file isn't there, and the kernel tells of new files in its folder */
 };
 

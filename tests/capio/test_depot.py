@@ -1,0 +1,275 @@
+"""Files that lie elsewhere than CAPIO_DIR does, as `storage` says: programs see one folder, each file lies where it should, and is at its name at the end."""
+
+import os
+import shutil
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+
+from capio.served import LIMIT_S, Flow, document, needs_compiler
+from wrp.capio import language
+from wrp.capio.commands import storage
+from wrp.capio.server import depot, keeping, place
+from wrp.comm import names
+
+_RULES = {"m*": "on_close no_update", "f*": "on_close no_update", "d/*": "on_close update"}
+_ON_DISK = pytest.mark.skipif(storage.is_in_memory(tempfile.gettempdir()), reason="the folder of tests is in memory")
+_SEEN = [pytest.param("shim", marks=needs_compiler), "python", "seccomp"]
+
+
+def _workflow(**more):
+    return document(permanent=["mkept*", "fkept*"], **_RULES) | {"storage": more or {"memory": ["m*", "d"], "fs": ["fkept*"]}}
+
+
+@pytest.fixture
+def flow(tmp_path):
+    made = Flow(tmp_path, _workflow())
+    yield made
+    made.end()
+
+
+@pytest.fixture
+def memory():
+    path = Path(tempfile.mkdtemp(dir="/dev/shm"))
+    yield path
+    shutil.rmtree(path)
+
+
+def _in_memory(flow):
+    """{names below CAPIO_DIR whose bytes lie in memory}."""
+    return {str(path.relative_to(flow.dir)) for path in flow.dir.rglob("*") if path.is_file() and storage.is_in_memory(path)}
+
+
+def _depot(flow):
+    return place.folder(flow.name) / depot.NAME
+
+
+_PROGRAMS = """cd $CAPIO_DIR; umask 027; echo m > m1; echo f > f1; mkdir d; echo d > d/e
+set -C; echo again > m1 || echo refused; set +C; echo more >> m1
+ls -F; stat -c '%F %a' m1; find . -type l; readlink m1 || echo no link; test -L m1 || echo none; tar cf - m1 | tar tvf - | cut -c1-10; cp -P m1 f2; cat f2
+mv m1 m2; mv m2 d/m3; mv d D; cat D/m3; cp D/m3 m1; mv D/m3 m1; ls D m1; rm D/e; rmdir D; mv m1 ../out; cat ../out; test -e m1 || echo gone
+"""
+_SAID = """refused
+f1
+m1
+d/
+regular file 640
+no link
+none
+-rw-r-----
+m
+more
+m
+more
+m1
+
+D:
+e
+m
+more
+gone
+"""
+
+
+@_ON_DISK
+@needs_compiler
+def test_programs_see_files_and_no_links(flow):
+    code, out, _ = flow.run("writer", _PROGRAMS)
+    assert (code, sorted(out.decode().splitlines())) == (0, sorted(_SAID.splitlines()))
+    flow.wait_for(lambda _: not list(_depot(flow).iterdir()))           # nothing is left of what is gone
+    assert not os.path.islink(flow.folder / "out") and not any(path.is_symlink() for path in flow.dir.rglob("*"))
+
+
+_MAKE = {"shim": "cd $CAPIO_DIR; umask 027; echo m > m1; echo f > f1; mkdir d; echo d > d/e; echo k > mkept; echo k > fkept; echo u > undeclared",
+         "python": ["python3", "-c", "import os; os.chdir(os.environ['CAPIO_DIR']); os.umask(0o27); os.mkdir('d')\n"
+                    "for name, mode in (('m1', 'w'), ('f1', 'x'), ('d/e', 'x'), ('mkept', 'w'), ('fkept', 'w'), ('undeclared', 'w')): open(name, mode).write('m\\n')\n"
+                    "try: open('m1', 'x')\nexcept FileExistsError: pass\nelse: raise SystemExit(1)"]}
+
+
+@_ON_DISK
+@pytest.mark.parametrize("via", _SEEN)
+def test_each_file_lies_where_it_should_and_is_at_its_name_at_the_end(flow, via):
+    flow.hold("writer")
+    wrote = flow.launch("writer", _MAKE.get(via, _MAKE["shim"]), via)
+    assert wrote.wait(LIMIT_S) == 0, wrote.stderr.read()
+    assert _in_memory(flow) == {"m1", "mkept", "d/e"} and (flow.dir / "m1").stat().st_mode & 0o777 == 0o640
+    there = [path for path in _depot(flow).iterdir()]
+    assert len(there) == 3
+    flow.release("writer")
+    assert flow.end() == 0 and not place.folder(flow.name).exists()
+    assert {path.name: path.is_symlink() for path in flow.dir.iterdir()} == {"mkept": False, "fkept": False, "undeclared": False, "d": False}
+    assert (flow.dir / "mkept").stat().st_mode & 0o777 == 0o640 and not storage.is_in_memory(flow.dir / "mkept")
+
+
+@_ON_DISK
+@needs_compiler
+@pytest.mark.parametrize("read", ["cat $CAPIO_DIR/m1", "cat < $CAPIO_DIR/m1", "dd if=$CAPIO_DIR/m1 bs=4 status=none", "cp -P $CAPIO_DIR/m1 /dev/stdout"])
+def test_a_file_in_memory_is_read_as_it_grows(flow, read):
+    flow.hold("writer", "reader")
+    wrote = flow.start("writer", "exec > $CAPIO_DIR/m1; echo one; read; echo two", stdin=True)
+    reads = flow.start("reader", read)
+    assert reads.stdout.readline() == b"one\n"
+    wrote.communicate(b"\n")
+    assert reads.communicate(timeout=LIMIT_S)[0] == b"two\n"
+
+
+@_ON_DISK
+@needs_compiler
+def test_a_name_that_somebody_else_takes_meanwhile_is_theirs(flow):
+    made = flow.start("writer", ["python3", "-c", "import os, sys\nfor n in range(200):\n"
+                                 " try: os.close(os.open(f'{os.environ[\"CAPIO_DIR\"]}/m{n}', os.O_CREAT | os.O_EXCL | os.O_WRONLY)); print(n)\n except FileExistsError: pass"])
+    other = flow.run("writer", ["python3", "-c", "import os, sys\nfor n in range(200):\n"
+                                " try: os.close(os.open(f'{os.environ[\"CAPIO_DIR\"]}/m{n}', os.O_CREAT | os.O_EXCL | os.O_WRONLY)); print(n)\n except FileExistsError: pass"])
+    one, two = made.communicate()[0].split(), other[1].split()
+    assert sorted(map(int, one + two)) == list(range(200)) and _in_memory(flow) == {f"m{n}" for n in range(200)}
+    assert len(list(_depot(flow).iterdir())) == 200
+
+
+@_ON_DISK
+@needs_compiler
+def test_a_killed_server_leaves_what_stays_to_the_next(flow):
+    assert flow.run("writer", "cd $CAPIO_DIR; echo k > mkept; echo m > m1; mv mkept mkept2; echo k > mkept; echo u > undeclared; exec 3> m2; kill -9 $$")[0] < 0
+    flow.kill_server()
+    gone, said = place.tidy_all()
+    assert not said and {f"{flow.dir}/m1", f"{flow.dir}/m2"} <= set(gone) and not place.folder(flow.name).exists()
+    assert {path.name: (path.is_symlink(), path.read_text()) for path in flow.dir.iterdir()} == {
+        "mkept": (False, "k\n"), "mkept2": (False, "k\n"), "undeclared": (False, "u\n")}
+
+
+@_ON_DISK
+@needs_compiler
+def test_what_somebody_writes_at_the_end_stays_in_memory_until_they_are_done(flow):
+    wrote = flow.start("writer", "exec 3> $CAPIO_DIR/mkept; echo half >&3; echo kept; read; echo more >&3", stdin=True)
+    assert wrote.stdout.readline() == b"kept\n"
+    flow.client.control("end")
+    assert flow.server.wait(LIMIT_S) == 0 and "mkept can't be brought to its name: somebody writes it" in flow.log()
+    assert len(place.tidy_all()[1]) == 1 and (flow.dir / "mkept").is_symlink()
+    wrote.communicate(b"\n")
+    assert place.tidy_all() == ([], []) and not (flow.dir / "mkept").is_symlink() and (flow.dir / "mkept").read_text() == "half\nmore\n"
+    assert not place.folder(flow.name).exists()
+
+
+@_ON_DISK
+@needs_compiler
+def test_a_link_that_an_unseen_program_takes_away_is_told_of(flow):
+    assert flow.run("writer", "echo m > $CAPIO_DIR/m1")[0] == 0
+    os.rename(flow.dir / "m1", flow.folder / "away")
+    deadline = time.monotonic() + LIMIT_S
+    while "m1 was moved out of CAPIO_DIR" not in flow.log():
+        assert time.monotonic() < deadline
+        flow.status()
+
+
+@_ON_DISK
+@needs_compiler
+def test_on_a_file_system_while_the_directory_is_in_memory(memory, tmp_path):
+    (tmp_path / "real").mkdir()
+    flow = Flow(memory, _workflow(), "--keep", str(tmp_path / "real"))
+    try:
+        assert flow.run("writer", "cd $CAPIO_DIR; echo k > fkept; echo m > m1; echo k > mkept; ls -F")[1].decode().split() == ["fkept", "m1", "mkept"]
+        assert _in_memory(flow) == {"m1", "mkept"} and (flow.dir / "fkept").stat().st_dev == tmp_path.stat().st_dev
+        inode = (flow.dir / "fkept").stat().st_ino
+        assert flow.run("reader", "cat $CAPIO_DIR/fkept")[1] == b"k\n"
+        assert flow.end() == 0
+        assert sorted(os.listdir(tmp_path / "real")) == ["fkept", "mkept"] and (tmp_path / "real" / "fkept").stat().st_ino == inode    # it wasn't copied
+        assert not list(flow.dir.iterdir())
+    finally:
+        flow.end()
+
+
+@_ON_DISK
+@needs_compiler
+def test_all_in_memory(tmp_path):
+    flow = Flow(tmp_path, _workflow(fs=["f*"]), "--mem-only")
+    try:
+        assert flow.run("writer", "cd $CAPIO_DIR; echo f > f1; echo u > u1; echo w > w1; sed -i s/u/v/ u1; cat u1")[1] == b"v\n"
+        assert _in_memory(flow) == {"f1", "w1"}         # the name of u1 was given to a file that sed has made inside of libc
+        assert flow.end() == 0 and {path.name: path.read_text() for path in flow.dir.iterdir()} == {"u1": "v\n", "w1": "w\n"}
+    finally:
+        flow.end()
+
+
+@_ON_DISK
+def test_links_that_lead_nowhere_since_the_machine_ended_go_with_the_next_server(tmp_path):
+    (tmp_path / "data").mkdir()
+    os.symlink(f"{os.path.realpath(names.folder())}/{place.folder('flow').name}/depot/1", tmp_path / "data" / "m1")
+    flow = Flow(tmp_path, _workflow())
+    assert not list(flow.dir.iterdir())
+    assert flow.end() == 0
+
+
+def test_a_place_is_chosen_by_the_rules(tmp_path, memory):
+    def chosen(path, kind, **more):
+        (tmp_path / "capio-0").mkdir(exist_ok=True)
+        made = depot.Depot(tmp_path / "capio-0", tmp_path, kind, tmp_path)
+        found = made.place(language.parse({"name": "w", "IO_Graph": [], **more}, str(tmp_path)).look(path))
+        depot.remove(tmp_path / "capio-0")
+        return bool(found)
+
+    rules = {"storage": {"memory": ["m*"], "fs": ["f*"]}, "exclude": ["mx"]}
+    assert [chosen(path, "memory", **rules) for path in ("m", "f", "o", "mx")] == [True, False, False, False]
+    assert [chosen(path, "fs", **rules) for path in ("m", "f", "o", "mx")] == [False, True, False, False]
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A Depot whose files belong in it by their names, and make(name) -> path of a file there that has its link."""
+    folder = tmp_path / "capio-0123456789abcdef"
+    folder.mkdir()
+    made, workflow = depot.Depot(folder, tmp_path, "memory"), language.parse({"name": "w", "IO_Graph": [], "storage": {"memory": ["m*"]}}, str(tmp_path))
+
+    def make(name):
+        there = made.place(workflow.look(name))
+        Path(there).write_text(name)
+        os.symlink(there, tmp_path / name)
+        return there
+
+    return made, make
+
+
+def test_a_name_that_changes_before_the_server_looks_is_followed(own, tmp_path):
+    made, make = own
+    there = make("m1")
+    os.rename(tmp_path / "m1", tmp_path / "m2")
+    made.seen(str(tmp_path / "m1"))
+    assert made.path_of(there) == str(tmp_path / "m1")     # what was closed before the rename is told by the name that it had
+    made.renamed(str(tmp_path / "m1"), str(tmp_path / "m2"), False)
+    assert made.path_of(there) == str(tmp_path / "m2") and made.paths() == [str(tmp_path / "m2")]
+
+
+def test_names_that_are_exchanged_keep_their_files(own, tmp_path):
+    made, make = own
+    there = [make(name) for name in ("m1", "m2")]
+    one, two = (str(tmp_path / name) for name in ("m1", "m2"))
+    made.seen(one), made.seen(two)
+    os.rename(one, tmp_path / "x"), os.rename(two, one), os.rename(tmp_path / "x", two)
+    made.renamed(one, two, False), made.renamed(two, one, False)        # as the kernel tells of an exchange
+    assert [made.path_of(path) for path in there] == [two, one] and all(map(os.path.exists, there))
+
+
+def test_a_file_goes_with_its_last_name(own, tmp_path):
+    made, make = own
+    there = make("m1")
+    os.link(tmp_path / "m1", tmp_path / "m2", follow_symlinks=False)
+    for name in ("m1", "m2"):
+        made.seen(str(tmp_path / name))
+    for name, is_left in (("m2", True), ("m1", False)):
+        os.unlink(tmp_path / name)
+        made.gone(str(tmp_path / name))
+        assert os.path.exists(there) == is_left
+
+
+def test_only_links_to_a_depot_are_followed(tmp_path):
+    folder = tmp_path / "capio-0123456789abcdef" / "depot"
+    folder.mkdir(parents=True)
+    (folder / "7").write_text("seven")
+    for name, to in (("in", folder / "7"), ("out", tmp_path / "file"), ("other", folder / "x")):
+        os.symlink(to, tmp_path / name)
+    (tmp_path / "file").write_text("file")
+    assert depot.lies_at(str(tmp_path / "in")) == str(folder / "7")
+    assert all(depot.lies_at(str(tmp_path / name)) == str(tmp_path / name) for name in ("out", "other", "file", "none"))
+    keeping.settle(str(tmp_path / "out"))
+    keeping.settle(str(tmp_path / "in"))
+    assert os.path.islink(tmp_path / "out") and not os.path.islink(tmp_path / "in") and (tmp_path / "in").read_text() == "seven" and not list(folder.iterdir())

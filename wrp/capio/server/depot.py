@@ -1,0 +1,175 @@
+"""Files that lie elsewhere than CAPIO_DIR does, as a workflow's `storage` says: in memory, or on the file system of --keep. In CAPIO_DIR each is a link.
+
+A depot is a folder beside the server's socket, or one that a link there leads to; a file's name in it is a number, so that a rename of the link is all of a
+rename. Who makes a file makes it in the depot and then its link, which is there or not in one step: no name is ever without its file.
+"""
+
+import itertools
+import os
+import re
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+
+from wrp.capio.language.plan import MEMORY
+
+NAME = "depot"
+_LINK = re.compile(r"/.*/capio-[0-9a-f]{16}/depot/[0-9]+")
+
+
+class Depot:
+    """The depot of one server. `is_all`: every file of the run that may lie in it does; else those that `storage` names."""
+
+    def __init__(self, place_folder, capio_dir, kind, beside=None, is_all=False):
+        """kind : MEMORY: in the server's folder; FILE_SYSTEM: in `beside`, the folder of --keep; all of capio_dir's links to it are known"""
+        self._kind, self._is_all = kind, is_all
+        made = Path(os.path.realpath(place_folder)) / NAME
+        if kind == MEMORY:
+            made.mkdir(mode=0o700, exist_ok=True)
+        elif not made.is_symlink():
+            hidden = Path(beside) / f".{made.parent.name}"
+            hidden.mkdir(mode=0o700, exist_ok=True)
+            made.symlink_to(hidden)
+        self._prefix, self.folder = f"{made}/", os.path.realpath(made)
+        self._numbers = itertools.count(time.time_ns())         # what a killed server has left may still lie there
+        self._by_path, self._by_number, self._promised = {}, {}, {}        # promised: {path: [number]} of files that somebody is about to make
+        for path in links_below(capio_dir, made):
+            os.unlink(path) if not os.path.exists(path) else self.seen(path)
+
+    def place(self, plan):
+        """Where a new file of this FilePlan is to be made, "" where in CAPIO_DIR itself."""
+        takes = self._is_all or plan.storage == self._kind and (self._kind == MEMORY or "storage" in plan.origins)
+        if not takes or plan.excluded or plan.is_directory:
+            return ""
+        number = str(next(self._numbers))
+        self._promised.setdefault(plan.path, []).append(number)
+        return self._prefix + number
+
+    def make(self, path, plan):
+        """Make an empty file for another node's bytes, where it belongs in the depot and nothing has the name. OSError."""
+        there = self.place(plan) if not os.path.lexists(path) else ""
+        if there:
+            os.close(os.open(there, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600))
+            os.symlink(there, path)
+            self.seen(path)
+
+    def seen(self, path):
+        """A name has come into being: it may be a link to a file here. One that is another by now, or gone, was that to the file that was promised."""
+        there, promised = lies_at(path), self._promised.get(path, [])
+        if there.startswith(self._prefix):
+            number = there.rpartition("/")[2]
+        elif promised and not os.path.lexists(path):
+            number = next((number for number in promised if os.path.lexists(self._prefix + number)), promised[0])
+        else:
+            return
+        self._by_path[path], self._by_number[number] = number, path
+        if number in promised:
+            promised.remove(number)
+            if not promised:
+                del self._promised[path]
+
+    def translated(self, seen):
+        """What the kernel has seen of a file here is told by its name in CAPIO_DIR; None where it has none."""
+        if not seen.path.startswith(self.folder + "/"):
+            return seen
+        path = self.path_of(seen.path)
+        return replace(seen, path=path) if path else None
+
+    def path_of(self, there):
+        """The path in CAPIO_DIR of a file here, ""."""
+        return self._by_number.get(there.rpartition("/")[2], "")
+
+    def renamed(self, source, path, is_directory):
+        """Names follow a rename; the file that had the new one is gone."""
+        if is_directory:
+            for known in [known for known in self._by_path if known.startswith(source + "/")]:
+                self._renamed(known, path + known[len(source):])
+        elif not self._is_exchanged(source, path):
+            self.gone(path)
+            self._renamed(source, path)
+
+    def _is_exchanged(self, source, path):
+        """True when two files have changed names (RENAME_EXCHANGE), which the kernel tells of as two renames."""
+        own, others = self._by_path.get(source), self._by_path.get(path)
+        there = lies_at(source).rpartition("/")[2]
+        if own is not None and own == there:
+            return True                 # the second half
+        if others is None or others != there:
+            return False
+        self._by_path[source], self._by_number[others] = others, source
+        del self._by_path[path]
+        if own is not None:
+            self._by_path[path], self._by_number[own] = own, path
+        return True
+
+    def _renamed(self, source, path):
+        number = self._by_path.pop(source, None)
+        if number is not None:
+            self._by_path[path], self._by_number[number] = number, path
+        else:
+            self.seen(path)
+
+    def gone(self, path):
+        """A name is gone: its file with it, unless it has another name."""
+        number = self._by_path.pop(path, None)
+        if number is None:
+            return
+        other = next((known for known, at in self._by_path.items() if at == number), None)
+        if other is not None:
+            self._by_number[number] = other
+            return
+        self._by_number.pop(number, None)
+        with suppress(OSError):
+            os.unlink(self._prefix + number)
+
+    def below(self, path):
+        """The names of files here that are this path or lie below it."""
+        return [known for known in self._by_path if known == path or known.startswith(path + "/")]
+
+    def left(self, path):
+        """Forget names that were taken out of CAPIO_DIR; returns them."""
+        found = self.below(path)
+        for known in found:
+            self._by_number.pop(self._by_path.pop(known), None)
+        return found
+
+    def paths(self):
+        return list(self._by_path)
+
+
+def lies_at(path):
+    """Where the bytes of a path lie: in a depot, if it is a link to one; else the path itself."""
+    try:
+        found = os.readlink(path)
+    except OSError:
+        return path
+    return found if _LINK.fullmatch(found) else path
+
+
+def unlink(path):
+    """Remove a name, and what it stands for in a depot, if no other name does."""
+    at = lies_at(path)
+    is_last = at != path and os.lstat(path).st_nlink == 1
+    os.unlink(path)
+    if is_last:
+        with suppress(OSError):
+            os.unlink(at)
+
+
+def links_below(capio_dir, depot):
+    """The paths below CAPIO_DIR that are links to files of this depot."""
+    prefix = f"{depot}/"
+    return [path for folder, _, names in os.walk(capio_dir) for path in (f"{folder}/{name}" for name in names)
+            if os.path.islink(path) and os.readlink(path).startswith(prefix)]
+
+
+def remove(place_folder):
+    """Remove a depot and all that still lies in it."""
+    made = Path(place_folder) / NAME
+    if os.path.lexists(made):
+        shutil.rmtree(os.path.realpath(made), ignore_errors=True)
+        if made.is_symlink():
+            made.unlink()
+
