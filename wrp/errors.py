@@ -15,7 +15,8 @@
     ├── StoreError        (OSError)            7   the store's folder can't be used
     │   ├── StoreBusy                          7   another job holds it
     │   ├── StoreVersion                       7   it was written by another version
-    │   └── Corrupt                            7   bytes don't have the checksum they had
+    │   ├── Corrupt                            7   bytes don't have the checksum they had
+    │   └── Uncertain                          7   a change was refused, and may be there once the store is opened again
     ├── OutOfSpace        (MemoryError)        8   no tier has room
     ├── WaitTimeout       (TimeoutError)       9   a wait reached its deadline
     │   └── RuntimeGone                        9   the runtime that served this process has ended
@@ -100,6 +101,10 @@ class StoreVersion(StoreError):
 
 class Corrupt(StoreError):
     pass
+
+
+class Uncertain(StoreError):
+    """A journal could neither take a change nor be cut behind the one before: whether it has happened shows when the store is opened again."""
 
 
 class OutOfSpace(WrpError, MemoryError):

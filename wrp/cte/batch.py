@@ -14,7 +14,7 @@ from wrp.cte.compacting import compact
 from wrp.cte.nodes.homes import home_of
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.cte.targetnumbers import is_durable
-from wrp.errors import UsageError, WaitTimeout
+from wrp.errors import Uncertain, UsageError, WaitTimeout
 
 _UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
 
@@ -212,8 +212,8 @@ class Batch:
         try:
             yield
         except BaseException as error:
-            if not is_agreed(error, self._parts.ranks):
-                self._forget()      # a rank is gone, and the frame may be written
+            if isinstance(error, Uncertain) or not is_agreed(error, self._parts.ranks):
+                self._forget()      # the frame may be written, or a rank that has written it is gone
             raise
 
     def _hand_over(self, error):

@@ -16,7 +16,7 @@ from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import TAG, Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of
 from wrp.cte.targets import Wish
-from wrp.errors import OutOfSpace
+from wrp.errors import OutOfSpace, Uncertain
 
 _BATCH = 1024                   # records per journal frame at most
 _BATCH_BYTES = 256 << 20        # after so many bytes another rank of the node gets its turn
@@ -109,6 +109,8 @@ class Flush:
                 with self._parts.catalog.changing("ordering the journals"):
                     order = self._parts.catalog.next_stamp()
                 self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, self._guests(placed)))
+        except Uncertain:
+            raise                       # the journal may name the copies: what is promised stays taken
         except Exception:
             # any other exception may come after the journal was written: the promises stay, the next flush settles them
             for record, moved in placed:

@@ -14,7 +14,7 @@ from wrp.cte.layout import DIRTY_COUNT, FULL, UNBACKED
 from wrp.cte.records import RAM, plain_of, unpack_all
 from wrp.cte.small import ALIGN, IMAGE_NBYTES, OTHER, TAKEN, WORDS, small_list, small_promise, small_settle
 from wrp.cte.targetnumbers import is_durable
-from wrp.errors import OutOfSpace
+from wrp.errors import OutOfSpace, Uncertain
 
 _MOST = 1024                    # blobs per entry of the journal
 _MOST_NBYTES = 4 << 20
@@ -69,6 +69,8 @@ class Handfuls:
                 self._tiers.write(target, offset, self._buffer[:used])
                 self._tiers.counters.note(target, True, used)
                 self._write_down({"put": changes, "order": order}, rows, target, offset, failed)
+        except Uncertain:
+            raise                       # the journal may name the places: they stay taken
         except Exception:
             # after any other exception the promises stay, and the next flush settles them
             for record, durable in _records(rows, target, images):

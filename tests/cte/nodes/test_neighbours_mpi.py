@@ -1,5 +1,7 @@
 """Blobs that find no room at home: their bytes lie on the nodes after it, and everything that is done with them is as ever."""
 
+import errno
+import os
 import random
 
 import pytest
@@ -108,7 +110,7 @@ def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder)
     """The put is refused with its reason, and nothing of it is left anywhere."""
     ranks = world()
     with opened(shared_folder, conf(ram="4m")) as store:
-        def failing():
+        def failing(failed):
             raise StoreError("no disk today")
         synced, store._net.calls["sync"] = store._net.calls["sync"], failing
         ranks.barrier("nobody can sync for others")
@@ -116,6 +118,38 @@ def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder)
             first, second = homed(1, ranks.nodes, 2)
             store.put("t", first, data(0, 12 * MIB))
             with pytest.raises(StoreError, match="no disk today"):
+                store.put("t", second, data(1, 12 * MIB))
+            assert store.list("t") == [first]
+            store.destroy("t")
+        ranks.barrier("refused")
+        store._net.calls["sync"] = synced
+        store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_a_sync_of_a_neighbour_that_failed_meanwhile_refuses_the_put(opened, shared_folder):
+    """Another thread of the neighbour has heard of it, and the storage says it once: the next sync, which finds nothing to do, keeps no promise."""
+    ranks = world()
+    with opened(shared_folder, conf(ram="4m")) as store:
+        def failed_before(failed):
+            original = os.fdatasync
+            os.fdatasync = broken
+            try:
+                with pytest.raises(StoreError):
+                    store._parts.sync()
+            finally:
+                os.fdatasync = original
+            return synced(failed)
+
+        def broken(descriptor):
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        synced, store._net.calls["sync"] = store._net.calls["sync"], failed_before
+        ranks.barrier("syncs of others fail")
+        if ranks.rank == 0:
+            first, second = homed(1, ranks.nodes, 2)
+            store.put("t", first, data(0, 12 * MIB))
+            with pytest.raises(StoreError, match="its storage failed while these bytes were on their way"):
                 store.put("t", second, data(1, 12 * MIB))
             assert store.list("t") == [first]
             store.destroy("t")

@@ -12,7 +12,7 @@ from contextlib import suppress
 from wrp.cte.folder import frames
 from wrp.cte.folder.files import sync_folder, write_all
 from wrp.cte.folder.replay import fewest, read_changes
-from wrp.errors import StoreError
+from wrp.errors import StoreError, Uncertain
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _LEAST_ROOM, _MOST_ROOM = 64 << 10, 4 << 20         # bytes of room made at once: as many as the frames take, no more than the capacity
@@ -45,7 +45,10 @@ class Journal:
         return self._limit and self._nbytes > self._limit and not self.is_kept
 
     def append(self, change):
-        """Add one frame: {"put": [plain records], "remove": [[name, stamp], …], "bytes": [packed]}, see carried.py for the last; all of it or nothing survives."""
+        """Add one frame: {"put": [plain records], "remove": [[name, stamp], …], "bytes": [packed]}, see carried.py for the last; all of it or nothing survives.
+
+        Raises StoreError: nothing does; Uncertain where that isn't known, because the file couldn't be cut on storage either: the space that it names isn't free.
+        """
         data = frames.encode(change)
         with self._turn:
             self._check()
@@ -63,6 +66,9 @@ class Journal:
                     if self._durable:
                         os.fsync(self._descriptor)      # a frame that was refused must not come back when the machine goes down
                     self._torn = False
+                if self._torn and isinstance(error, Exception):
+                    raise Uncertain(f"the journal {self.path} can't be written, and not be cut either: {error}; what this call promised isn't kept, "
+                                    "but may be there when the store is opened again") from error
                 if not isinstance(error, OSError):
                     raise
                 raise StoreError(f"the journal {self.path} can't be written: {error.strerror}; "

@@ -28,7 +28,7 @@ class Answering:
     def table(self):
         """{name: function} of what can be asked."""
         own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
-               "blobs", "changed", "lease", "fill", "fetch", "hold", "sync", "give_back", "take_back", "flush")
+               "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
@@ -181,9 +181,13 @@ class Answering:
         """Extents that hold the bytes, where the fields of a Wish say."""
         return pieces.write(self._parts.tiers, data, wish=Wish(*wish))
 
-    def sync(self):
-        """What was written into this node's files is on storage."""
-        self._parts.sync()
+    def failed_syncs(self):
+        """What `sync` wants to know: asked before the first byte is written."""
+        return self._parts.failed_syncs
+
+    def sync(self, failed):
+        """What was written into this node's files is on storage. StoreError also where another sync has failed since `failed` was asked for: nobody says so again."""
+        self._parts.sync(failed)
 
     def give_back(self, extents):
         self._parts.tiers.give_back(extents_of(extents))

@@ -101,19 +101,20 @@ class Net:
         wish = Wish(target=RAM) if parts.folder is None else Wish(persistence=LONG_TERM)
         for step in range(1, min(parts.config.get("targets.neighborhood"), self.nodes)):
             node = (home + step) % self.nodes
+            failed = self.at(node, "failed_syncs") if parts.folder is not None else None
             try:
                 extents = self.far[node].carry(view, wish) if node != self.node else pieces.write(tiers, view, wish=wish)
             except OutOfSpace:
                 continue
             if parts.folder is not None:
-                self._synced(node, extents)
+                self._synced(node, extents, failed)
             return [(on_node(node) if extent[0] == RAM else extent[0], *extent[1:]) for extent in extents]
         return None
 
-    def _synced(self, node, extents):
-        """What a node has taken in is on its storage; else it is given back, and that is raised."""
+    def _synced(self, node, extents, failed):
+        """What a node has taken in is on its storage; else it is given back, and that is raised. `failed`: see Answering.sync."""
         try:
-            self.at(node, "sync")
+            self.at(node, "sync", failed)
         except WrpError:
             with suppress(WrpError):
                 self.at(node, "give_back", extents)
