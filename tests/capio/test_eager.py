@@ -74,10 +74,16 @@ def test_it_ends_without_a_question(place):
     assert not place.eager.comes() and place.looks == looks
 
 
+def test_a_short_interruption_is_nobody_who_wants_the_core(place):
+    place.ask(2)
+    place.look_s, place.rings_after = 100e-6, 3
+    assert place.eager.comes() and place.looks == 3
+
+
 def test_it_leaves_the_core_to_others(place):
     """Who yields comes after those who don't: after one long look it sleeps for a while, whatever is asked; then it may stay awake again."""
     place.ask(2)
-    place.look_s = 100e-6           # as when another process has had the core meanwhile
+    place.look_s = 400e-6           # as when another process has had the core meanwhile
     assert not place.eager.comes() and place.looks == 1
     place.look_s = _LOOK_S
     place.ask(2)

@@ -5,7 +5,7 @@ import time
 
 _OFTEN_S = 0.001                # questions that come within this of each other are worth it
 _AWAKE_S = 0.0005               # after the last one
-_ELSEWHERE_S = 50e-6            # a look that takes so long: others want this core, and who sleeps is let in before who yields
+_ELSEWHERE_S = 300e-6           # a look that takes so long: others want this core, and who sleeps is let in before who yields
 _BACK_OFF_S = 0.02
 
 

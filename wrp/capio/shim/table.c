@@ -10,6 +10,8 @@
 #include <time.h>
 
 #define FIRST_NAP_NS 500000
+#define LARGE (4 << 20)                 /* who has read so much wakes by himself in the first naps: nobody need wake him while the file grows fast */
+#define BRIEF_NS 2000000
 #define WAKE_GAP_NS 2000000
 #define LAST_NAP_NS 10000000
 #define NAPS_NS 20000000                /* after that the server is asked */
@@ -234,9 +236,10 @@ int capio_wait_more(struct capio_fd *of, unsigned seen, int64_t upto, int hurrie
         int64_t nap = *waited_ns / 4;
         nap = nap < FIRST_NAP_NS ? FIRST_NAP_NS : nap > LAST_NAP_NS ? LAST_NAP_NS : nap;
         struct timespec limit = {0, nap};
-        __atomic_add_fetch(&at->waiters, 1, __ATOMIC_SEQ_CST);
+        int is_waiter = of->nbytes < LARGE || *waited_ns >= BRIEF_NS;
+        __atomic_add_fetch(&at->waiters, is_waiter, __ATOMIC_SEQ_CST);
         rc = syscall(SYS_futex, &at->counter, FUTEX_WAIT, seen, &limit, NULL, 0);
-        __atomic_sub_fetch(&at->waiters, 1, __ATOMIC_SEQ_CST);
+        __atomic_sub_fetch(&at->waiters, is_waiter, __ATOMIC_SEQ_CST);
         rc = rc < 0 && errno == EINTR && capio_wants_interruption() ? -1 : 0;
     } else if (capio_ask(CAPIO_MORE, 0, upto, of->path, of->kind == FOLDER ? "/" : NULL, &answer) < 0) {
         rc = -1;

@@ -179,9 +179,9 @@ int capio_wants_interruption(void)
     return 0;
 }
 
-/* Look for an answer that is about to come: who sleeps meanwhile, on a core that sleeps too, is woken later than a server that is awake answers. After
-   a look in vain, as where both share a core, the next questions do without. */
-#define AWAKE_NS 25000
+/* Look for an answer that is about to come, as long as it takes to wake the server and have it answer: who sleeps meanwhile, on a core that sleeps too, is
+   woken later. After a look in vain, as where both share a core, the next questions do without. */
+#define AWAKE_NS 80000
 #define SLEEPS 15
 static ssize_t receive_soon(int fd, struct msghdr *message)
 {
