@@ -1,9 +1,12 @@
 """Long ranges that a node's first rank sends to who asks. WRP_RANKS_PER_NODE makes several nodes."""
 
+import threading
+
 import numpy as np
 import pytest
 
-from wrp.comm import window
+from wrp.comm import shipments, window
+from wrp.comm.checksum import crc32
 from wrp.comm.ranks import world
 from wrp.comm.remote import RemoteWindow
 from wrp.comm.shipments import Shipments
@@ -52,6 +55,53 @@ def test_what_is_long_comes_as_it_lies_there(segment, remote):
         assert (out[:-1] == wanted[start:start + len(out) - 1]).all() and out[-1] == 0
     with pytest.raises(RangeError, match="beyond the segment"):
         remote.get(other, _NBYTES - _LONG, bytearray(_LONG + 1))
+
+
+def test_ranges_come_with_their_checksums(segment, remote):
+    ranks = world()
+    place, _ = segment.place("checked", 3 * _LONG)
+    place = ranks.share(place, "where it lies")
+    if ranks.leaders:
+        segment.reserve(place, 3 * _LONG)
+        np.frombuffer(segment.buffer, np.uint8, 3 * _LONG, place)[:] = np.arange(3 * _LONG, dtype=np.uint8) + np.uint8(ranks.node)
+    ranks.barrier("the bytes are there")
+    other, outs = (ranks.node + 1) % ranks.nodes, [bytearray(nbytes) for nbytes in (_LONG, 100, 0, _LONG - 7)]
+    starts = [place, place + _LONG, place, place + 2 * _LONG]
+    found = []
+    getting = threading.Thread(target=lambda: found.extend(remote.get_checked(other, list(zip(starts, outs)))))
+    getting.start()
+    waits = True
+    while any(ranks.gather(waits, "who waits")):            # each leader serves meanwhile
+        if ranks.leaders:
+            remote.shipments.serve()
+            remote.shipments.turn()
+        remote.progress()
+        waits = getting.is_alive()
+    getting.join()
+    wanted = np.arange(3 * _LONG, dtype=np.uint8) + np.uint8(other)
+    assert outs == [wanted[start - place:start - place + len(out)].tobytes() for start, out in zip(starts, outs)]
+    assert found == [crc32(out) for out in outs]
+    with pytest.raises(RangeError, match="beyond the segment"):
+        remote.get_checked(other, [(0, bytearray(8)), (_NBYTES - 4, bytearray(8))])
+    assert remote.get_checked(ranks.node, [(place, bytearray(4))]) == [crc32(segment.buffer[place:place + 4])]
+
+
+def test_who_has_given_up_gets_nothing_and_keeps_nobody_busy(remote, monkeypatch):
+    ranks, out = world(), np.zeros(_LONG, np.uint8)
+    if ranks.rank == 0:
+        with pytest.raises(WaitTimeout, match="for a get on node 1"):
+            remote.get(1, 0, out, timeout_s=0.2)
+    ranks.barrier("nobody waits any more")
+    if ranks.leaders and ranks.node == 1:
+        assert remote.shipments.is_idle
+        monkeypatch.setattr(shipments, "_AWAITED_S", 0.0)
+        np.frombuffer(remote.shipments._segment.buffer, np.uint8)[:_LONG] = 1
+        while remote.shipments.is_idle:
+            remote.shipments.serve()
+        assert not remote.shipments.turn()
+    ranks.barrier("it was sent")
+    remote.progress(1000)
+    assert not out.any()
 
 
 def test_nobody_serves(remote):

@@ -8,6 +8,8 @@ from functools import partial
 
 import numpy as np
 
+from wrp.comm.arrivals import checked
+from wrp.comm.checksum import crc32
 from wrp.comm.onesided import calls_of
 from wrp.comm.ranks.waiting import Naps
 from wrp.errors import RangeError, UsageError, WaitTimeout
@@ -70,7 +72,20 @@ class RemoteWindow:
                 out[:] = self._own(offset, out.nbytes)
             return
         requests = [self.start_get(node, offset, out) for offset, out in pieces]
-        self._wait(requests, node, "get", timeout_s)
+        self._wait(requests[::-1], node, "get", timeout_s)
+
+    def get_checked(self, node, ranges, timeout_s=None):
+        """As `get_many`: the crc32 of each range, taken as soon as it is here, while others are on their way. `timeout_s`: for each."""
+        pieces = [self._pieces(node, [each]) for each in ranges]
+        if node == self.node:
+            self.get_many(node, ranges)
+            return [crc32(out) for _, out in ranges]
+        requests = [[self.start_get(node, offset, out) for offset, out in reversed(each)] for each in pieces]
+        try:
+            return checked([(partial(self._wait, each, node, "get", timeout_s), out) for each, (_, out) in zip(requests, ranges)])
+        except BaseException:
+            self._kept += [request for each in requests for request in each]
+            raise
 
     def put(self, node, offset, data, timeout_s=None):
         """Write bytes to `offset` of the node's segment; they are there when this returns. Errors as `get`."""
@@ -128,7 +143,7 @@ class RemoteWindow:
         if window is None or self._ranks.broken:
             return
         ships = self.shipments
-        if any(self._ranks.gather(bool(self._kept) or ships is not None and ships.turn(), "close of the remote window")):
+        if any(self._ranks.gather(bool(self._kept) or ships is not None and not ships.is_idle, "close of the remote window")):
             return                          # what MPI may still touch stays: it goes with the process
         if ships is not None:
             ships.free()
@@ -162,12 +177,12 @@ class RemoteWindow:
         self._wait([self._flusher.start(self._nodes[node][0])], node, "put", timeout_s)
 
     def _wait(self, requests, node, verb, timeout_s):
-        """Wait for all requests; what isn't done at the deadline is kept for MPI, which may still touch its memory."""
+        """Wait for all requests, the last one first; what isn't done at the deadline is kept for MPI, which may still touch its memory."""
         timeout_s = self._ranks.timeout_s if timeout_s is None else timeout_s
         started = time.monotonic()
         knock_at, tests, naps = started, 0, Naps()
         while requests:
-            if self.is_done(requests[-1]):
+            if self._is_last_done(requests):
                 requests.pop()
                 tests = 0
                 continue
@@ -185,6 +200,13 @@ class RemoteWindow:
                 naps.pause()
             else:
                 os.sched_yield()
+
+    def _is_last_done(self, requests):
+        try:
+            return requests[-1].Test()
+        except self._error:
+            requests[-1] = _Never()         # MPI has forgotten it, and would say from now on that it is done
+            return False
 
     def _late(self, node, verb, waited_s):
         ranks, (rank, host, _) = self._ranks, self._nodes[node]

@@ -4,14 +4,16 @@ A one-sided get of many bytes moves in small pieces, each of which waits until b
 on one machine twice as long where others want the cores, too. A message of this length is moved at once.
 """
 
-import contextlib
 import itertools
 import threading
+import time
 
 import numpy as np
 
 _ASK, _TAGS = 1, 30_000         # tag of a question; tags of answers begin above it
 _WORDS = 3                      # of a question: offset, bytes, tag of the answer
+_AWAITED_S = 1.0                # so long what is on its way is looked at often; whoever waits longer knocks, and who has given up doesn't
+_AWAITED_S = 1.0                # so long a shipment is looked at often; after that whoever still waits for it knocks, and who has given up doesn't
 
 
 class Shipments:
@@ -24,43 +26,53 @@ class Shipments:
         from mpi4py import MPI
         self._byte, self._error, self._status = MPI.BYTE, MPI.Exception, MPI.Status()
         self._comm, self._segment = ranks.comm.Dup(), segment
-        self._numbers, self._lock, self._under_way = itertools.count(), threading.Lock(), []
+        self._numbers, self._lock = itertools.count(), threading.Lock()
+        self._questions, self._under_way, self._dead = [], [], set()
 
     def ask(self, rank, offset, array):
         """Have the first rank of a node send the bytes from `offset` on: a request that is done when `array` (uint8) is filled. The caller has checked the
-        range, and knocks."""
+        range, and knocks. Nothing touches the array but `Test()`: what comes from the same machine is copied there, by the thread that calls it."""
         with self._lock:
             tag = _ASK + 1 + next(self._numbers) % _TAGS
-        received = self._comm.Irecv([array, self._byte], rank, tag)
         question = np.array([offset, array.nbytes, tag], np.int64)
-        return _Asked(received, self._comm.Isend(question, rank, _ASK), question)
+        return _Asked(self._comm, [array, self._byte], rank, tag, self._comm.Isend(question, rank, _ASK), question)
 
     def serve(self):
         """Begin to send what was asked for since."""
-        while self._has_come():
-            question, rank = np.empty(_WORDS, np.int64), self._status.Get_source()
-            self._comm.Recv(question, rank, _ASK)
-            offset, nbytes, tag = question.tolist()
-            data = np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)
-            with contextlib.suppress(self._error):      # who asked has died
-                self._under_way.append((self._comm.Isend([data, self._byte], rank, tag), data))
+        while (rank := self._has_come()) is not None:
+            question = np.empty(_WORDS, np.int64)
+            try:
+                self._questions.append((self._comm.Irecv(question, rank, _ASK), rank, question))
+            except self._error:             # who asked has died
+                self._dead.add(rank)
+        self._questions = [each for each in self._questions if not self._is_heard(*each)]
 
     def turn(self):
-        """True while something is on its way: then MPI is to be called often."""
-        if self._under_way:
-            self._under_way = [each for each in self._under_way if not self._is_done(each[0])]
-        return bool(self._under_way)
+        """True while somebody waits for what is on its way: then MPI is to be called often."""
+        if not self._under_way:
+            return False
+        self._under_way = [each for each in self._under_way if not self._is_over(each[0])]
+        return any(time.monotonic() < until for _, _, until in self._under_way)
+
+    @property
+    def is_idle(self):
+        """True when nothing is on its way: MPI looks at no memory of this node for it any more."""
+        self.turn()
+        return not (self._questions or self._under_way)
 
     def free(self):
-        """When nothing is on its way any more, and nobody waits. Collective."""
+        """When every rank `is_idle`, and nobody waits. Collective."""
         self._segment = None
         self._comm.Free()
 
     def _has_come(self):
+        """The rank whose question is here, None: nobody's."""
         try:
-            return self._comm.Iprobe(tag=_ASK, status=self._status)
+            if not self._dead:
+                return self._status.Get_source() if self._comm.Iprobe(tag=_ASK, status=self._status) else None
         except self._error:                 # a rank has died: the others are asked one by one
-            return any(self._comes_from(rank) for rank in range(self._comm.size))
+            pass
+        return next((rank for rank in range(self._comm.size) if rank not in self._dead and self._comes_from(rank)), None)
 
     def _comes_from(self, rank):
         try:
@@ -68,7 +80,19 @@ class Shipments:
         except self._error:
             return False
 
-    def _is_done(self, request):
+    def _is_heard(self, received, rank, question):
+        """True when the bytes are on their way, or will never be."""
+        try:
+            if not received.Test():
+                return False
+            offset, nbytes, tag = question.tolist()
+            data = np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)
+            self._under_way.append((self._comm.Isend([data, self._byte], rank, tag), data, time.monotonic() + _AWAITED_S))
+        except self._error:                 # who asked has died
+            self._dead.add(rank)
+        return True
+
+    def _is_over(self, request):
         try:
             return request.Test()
         except self._error:
@@ -76,10 +100,16 @@ class Shipments:
 
 
 class _Asked:
-    """As a request of MPI."""
+    """As a request of MPI. The array is given to MPI when the answer has begun to come: not by the thread of somebody else who calls MPI, and not after
+    whoever waits has given up."""
 
-    def __init__(self, received, sent, question):
-        self._received, self._sent, self._question = received, sent, question
+    def __init__(self, comm, place, rank, tag, sent, question):
+        self._comm, self._place, self._rank, self._tag = comm, place, rank, tag
+        self._sent, self._question, self._received = sent, question, None
 
     def Test(self):
+        if self._received is None:
+            if not self._comm.Iprobe(self._rank, self._tag):
+                return False
+            self._received = self._comm.Irecv(self._place, self._rank, self._tag)
         return self._received.Test() and self._sent.Test()

@@ -6,6 +6,8 @@ Everything is done by the home's own Store, as a rank of the node would do it.
 from dataclasses import astuple
 from itertools import repeat
 
+import numpy as np
+
 from wrp.cte import pieces
 from wrp.cte.nodes.away import Receipts
 from wrp.cte.nodes.wire import INLINE, extents_of
@@ -27,8 +29,8 @@ class Answering:
 
     def table(self):
         """{name: function} of what can be asked."""
-        own = ("put", "append", "put_many", "look", "still", "get_many", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list", "tags",
-               "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
+        own = ("put", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list",
+               "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
@@ -99,6 +101,12 @@ class Answering:
             left -= wanted
             found.append(self._here.get(tag, blob, 0, nbytes))
         return found
+
+    def get_rows(self, tag, blobs, nbytes):
+        """The first `nbytes` bytes of each blob, one behind the other."""
+        rows = np.empty((len(blobs), nbytes), np.uint8)
+        self._here.get_many(tag, blobs, rows)
+        return rows.tobytes()
 
     def info(self, tag, blob):
         return astuple(self._here.info(tag, blob))

@@ -44,8 +44,8 @@ class Far:
         return _Ahead(self, record, offset, out)
 
     def fetch(self, parts):
-        """Fill the buffers of [(extent in the first ram, buffer)]."""
-        self._remote.get_many(self.node, [(self._base + extent[1], part) for extent, part in parts])
+        """Fill the buffers of [(extent in the first ram, buffer)]: the crc32 of each one's bytes."""
+        return self._remote.get_checked(self.node, [(self._base + extent[1], part) for extent, part in parts])
 
     def carry(self, view, wish=Wish()):
         """Extents of the node that hold a copy of `view` (memoryview of bytes) where it is wished: they belong to the caller. Raises OutOfSpace."""
@@ -83,7 +83,7 @@ class _Ahead:
 
     def __init__(self, far, record, offset, out):
         self.counters, self.read = far.counters, far.read
-        self._far, self._waiting, self._there = far, [], set()
+        self._far, self._waiting, self._there = far, [], {}
         position, view = 0, memoryview(out).cast("B")
         for extent in record.extents:
             low, high = position - offset, position - offset + extent[2]
@@ -95,9 +95,7 @@ class _Ahead:
         """Fill `out` with a whole extent; the crc32 of its bytes."""
         if self._waiting and extent == self._waiting[0][0]:
             self._fetch()
-        if extent not in self._there:
-            return self._far.load(extent, out)
-        return crc32(out)
+        return self._there[extent] if extent in self._there else self._far.load(extent, out)
 
     def _fetch(self):
         nbytes = count = 0
@@ -105,5 +103,4 @@ class _Ahead:
             nbytes += self._waiting[count][0][2]
             count += 1
         parts, self._waiting = self._waiting[:count], self._waiting[count:]
-        self._far.fetch(parts)
-        self._there.update(extent for extent, _ in parts)
+        self._there.update(zip((extent for extent, _ in parts), self._far.fetch(parts)))

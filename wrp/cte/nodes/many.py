@@ -32,24 +32,30 @@ def get_many(store, routes, cache, tag, blobs, rows):
     net, under_way, nbytes = routes.net, [], rows.shape[1] if rows is not None else None
     found = [None] * len(blobs)
     by_home = _by_home(routes, tag, blobs)
-    own = by_home.pop(net.node, ())
+    by_home.pop(net.node, None)
     for home, numbers in by_home.items():
         for part in _parts(numbers, nbytes or 1):
-            kept = [cache.find(tag, blobs[number]) for number in part] if cache is not None else [None] * len(part)
-            known = [record.stamp if record is not None else 0 for record in kept] if any(kept) else None
-            under_way.append((part, kept, net.begin(home, "get_many", tag, [blobs[number] for number in part], nbytes, known)))
+            named = [blobs[number] for number in part]
+            kept = [cache.find(tag, name) for name in named] if cache is not None else [None] * len(part)
+            if nbytes and nbytes <= INLINE and not any(kept):
+                question = net.begin(home, "get_rows", tag, named, nbytes)
+            else:
+                known = [record.stamp if record is not None else 0 for record in kept] if any(kept) else None
+                question = net.begin(home, "get_many", tag, named, nbytes, known)
+            under_way.append((part, kept, question))
     answers = net.answers([question for *_, question in under_way], (Corrupt, WaitTimeout) if routes.keepers is not None else ())
     for (part, kept, _), answer in zip(under_way, answers):
-        if answer is None:              # one by one: keepers have them
-            continue
-        for number, record, data in zip(part, kept, answer):
+        if isinstance(answer, bytes):   # rows, one behind the other
+            rows[part] = pieces.rows_in(answer, nbytes)
+            answer = [b""] * len(part)
+        for number, record, data in zip(part, kept, answer or ()):      # without an answer one by one: keepers have them
             if data is True:
                 found[number] = _of_cache(cache, record, rows[number] if rows is not None else None)
-            elif rows is None or data is None:
-                found[number] = data
-            else:
+            elif data and rows is not None:
                 rows[number] = np.frombuffer(data, np.uint8)
                 found[number] = b""
+            else:
+                found[number] = data
     for number in range(len(blobs)):
         if found[number] is None:
             found[number] = store.get(tag, blobs[number], out=rows[number] if rows is not None else None)

@@ -21,7 +21,7 @@ from wrp.runtime.routing.address import CONTAINER_BITS, SLOT_BITS
 ROWS = 1024             # tasks of this side, and of others, under way at once; more go through Python
 _AT_ONCE = 64           # tasks, or letters of a box, taken before something else
 _FIRST_NAP_NS = 20_000
-_NAP_PART = 8           # a nap lasts this part of the time in which nothing has crossed: so much later a letter is seen
+_NAP_PART = 64          # a nap lasts this part of the time in which nothing has crossed: so much later a letter is seen
 _LISTEN_NS, _KNOCK_NS, _BURST = 200_000, 1_000_000, 50
 _DRIVEN_NS, _DRIVEN_NAP_NS = 50_000, 200_000        # after a turn of somebody who waits: until when more are expected, and the postman's nap then
 

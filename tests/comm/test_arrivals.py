@@ -1,0 +1,55 @@
+"""Ranges on their way, checked as they come: by one thread, or by two that take turns."""
+
+import threading
+
+import pytest
+
+from wrp.comm.arrivals import checked
+from wrp.comm.checksum import crc32
+from wrp.errors import WaitTimeout
+
+_LONG = 5 << 20
+
+
+def test_each_has_the_checksum_of_what_came():
+    outs = [bytearray(3 << 20) for _ in range(7)]
+
+    def arrival(number):
+        def wait():
+            outs[number][:] = bytes([number]) * len(outs[number])
+        return wait
+    assert checked([(arrival(number), out) for number, out in enumerate(outs)]) == [crc32(bytes([number]) * (3 << 20)) for number in range(7)]
+    assert checked([]) == []
+
+
+def test_two_threads_wait_for_long_ones_and_one_for_short_ones():
+    threads, second = [], threading.Event()
+
+    def first():
+        threads.append(threading.get_ident())
+        assert second.wait(10) or len(threads) == 1
+
+    def other():
+        threads.append(threading.get_ident())
+        second.set()
+    assert checked([(first, bytes(_LONG)), (other, bytes(_LONG))]) == [crc32(bytes(_LONG))] * 2
+    assert len(set(threads)) == 2
+    threads.clear()
+    assert checked([(other, b"a"), (other, b"b")]) == [crc32(b"a"), crc32(b"b")]
+    assert set(threads) == {threading.get_ident()}
+
+
+def test_after_an_error_nothing_begins_and_nothing_runs():
+    running, begun, refused = threading.Event(), [], threading.Event()
+
+    def late():
+        running.set()
+        refused.wait(10)
+
+    def refuse():
+        running.wait(10)
+        refused.set()
+        raise WaitTimeout("nobody sends")
+    with pytest.raises(WaitTimeout, match="nobody sends"):
+        checked([(late, bytes(_LONG)), (refuse, bytes(_LONG)), *[(lambda: begun.append(1), bytes(1))] * 50])
+    assert len(begun) < 50 and not [each for each in threading.enumerate() if each.name == "wrp-arrivals"]
