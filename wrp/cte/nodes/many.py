@@ -37,12 +37,7 @@ def get_many(store, routes, cache, tag, blobs, rows):
         for part in _parts(numbers, nbytes or 1):
             named = [blobs[number] for number in part]
             kept = [cache.find(tag, name) for name in named] if cache is not None else [None] * len(part)
-            if nbytes and nbytes <= INLINE and not any(kept):
-                question = net.begin(home, "get_rows", tag, named, nbytes)
-            else:
-                known = [record.stamp if record is not None else 0 for record in kept] if any(kept) else None
-                question = net.begin(home, "get_many", tag, named, nbytes, known)
-            under_way.append((part, kept, question))
+            under_way.append((part, kept, _question(net, home, tag, named, nbytes, kept)))
     answers = net.answers([question for *_, question in under_way], (Corrupt, WaitTimeout) if routes.keepers is not None else ())
     for (part, kept, _), answer in zip(under_way, answers):
         if isinstance(answer, bytes):   # rows, one behind the other
@@ -60,6 +55,14 @@ def get_many(store, routes, cache, tag, blobs, rows):
         if found[number] is None:
             found[number] = store.get(tag, blobs[number], out=rows[number] if rows is not None else None)
     return found
+
+
+def _question(net, home, tag, blobs, nbytes, kept):
+    """For the first `nbytes` bytes of blobs, or all; rows travel as they lie there, unless some are kept here."""
+    if nbytes and nbytes <= INLINE and not any(kept):
+        return net.begin(home, "get_rows", tag, blobs, nbytes)
+    known = [record.stamp if record is not None else 0 for record in kept] if any(kept) else None
+    return net.begin(home, "get_many", tag, blobs, nbytes, known)
 
 
 def _of_cache(cache, record, row):
