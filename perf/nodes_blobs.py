@@ -18,7 +18,7 @@ from wrp.comm.ranks import run
 from wrp.comm.sizes import parse_size
 from wrp.comm.yardstick import Yardstick
 from wrp.cte import Store
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.errors import UsageError
 from wrp.runtime.config import load
 

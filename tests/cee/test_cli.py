@@ -190,7 +190,7 @@ def test_retrieve_without_room_leaves_nothing(filled, capfdbinary, tmp_path, mon
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(export, "pwrite_all", full)
+    monkeypatch.setattr(export, "write_all", full)
     code, _, err = run(capfdbinary, "retrieve", "run", "--out", tmp_path / "out", "--store", filled)
     assert code == 8 and "no room" in err
     assert os.listdir(tmp_path) == ["store"]

@@ -138,7 +138,7 @@ def test_refusals_leave_nothing_behind(store, tmp_path, raw):
 KILLED = """
 import os, signal, sys
 from wrp.cee import cli, export
-export.pwrite_all = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+export.write_all = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 cli.main(["export", "mine", sys.argv[2], "--store", sys.argv[1]])
 """
 
@@ -163,7 +163,7 @@ def test_interrupted_export_leaves_nothing(store, tmp_path, monkeypatch, error):
         raise error
 
     store.put("mine", "blob", b"x" * 1000)
-    monkeypatch.setattr(export, "pwrite_all", interrupted)
+    monkeypatch.setattr(export, "write_all", interrupted)
     with pytest.raises(error):
         export.run(store, "mine", tmp_path / "out", world())
     assert os.listdir(tmp_path) == ["store"]
@@ -175,7 +175,7 @@ from wrp.cee import cli, export
 def stuck(*_):
     print("writing", flush=True)
     time.sleep(40)
-export.pwrite_all = stuck
+export.write_all = stuck
 sys.exit(cli.main(["export", "mine", sys.argv[2], "--store", sys.argv[1]]))
 """
 

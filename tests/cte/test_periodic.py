@@ -267,7 +267,7 @@ def test_nothing_is_added_to_a_journal_whose_name_may_be_lost(tmp_path, monkeypa
 
     def failed(path):
         raise OSError(errno.EIO, "the folder can't be synced")
-    monkeypatch.setattr("wrp.cte.folder.journal.sync_folder", failed)
+    monkeypatch.setattr("wrp.cte.folder.journal.sync_path", failed)
     journal.shorten(set)
     with pytest.raises(StoreError, match="could not be written before: close the store"):
         journal.append({"put": [put("b", 2)]})

@@ -6,7 +6,8 @@ import shlex
 import sys
 
 from wrp.cee.explore import LAYOUT
-from wrp.cee.writing import aside, check_target, opened_to_write, pwrite_all, reserve, told
+from wrp.cee.writing import aside, check_target, opened_to_write, reserve, told
+from wrp.comm.lasting import write_all
 from wrp.errors import Corrupt, NoSuchTag
 
 DESCRIPTION = "description"
@@ -115,6 +116,6 @@ def _write_stream(store, blobs, path, ranks):
         for tag, blob, size in blobs:
             if size and offset * ranks.size // total == ranks.rank:
                 for start, piece in pieces_of(store, tag, blob, size):
-                    pwrite_all(descriptor, piece, offset + start)
+                    write_all(descriptor, piece, offset + start)
                     ranks.tick()
             offset += size

@@ -15,7 +15,8 @@ import numpy as np
 from wrp.cae.hdf5 import filters, layout
 from wrp.cae.hdf5.boxes import element
 from wrp.cee.stream import TagStream
-from wrp.cee.writing import opened_to_write, pwrite_all, reserve, told
+from wrp.cee.writing import opened_to_write, reserve, told
+from wrp.comm.lasting import write_all
 
 _BAND_NBYTES = 4 << 20              # small rows of chunks are done together up to this size
 _HELD_NBYTES = 256 << 20            # most that a rank holds of a dataset at once
@@ -97,13 +98,13 @@ def _write_image(store, record, unit, descriptor):
     while done < nbytes:
         inside = start + done - int(ends[run] - record.image_nbytes[run])
         count = min(int(record.image_nbytes[run]) - inside, nbytes - done)
-        pwrite_all(descriptor, data[done:done + count], int(record.image_offsets[run]) + inside)
+        write_all(descriptor, data[done:done + count], int(record.image_offsets[run]) + inside)
         done, run = done + count, run + 1
 
 
 def _write_contiguous(store, record, unit, descriptor):
     dataset, stream = unit.dataset
-    pwrite_all(descriptor, stream.chunk(unit.which), dataset.offset + stream.extent(unit.which)[0])
+    write_all(descriptor, stream.chunk(unit.which), dataset.offset + stream.extent(unit.which)[0])
 
 
 def _write_band(store, record, unit, descriptor):
@@ -120,7 +121,7 @@ def _write_band(store, record, unit, descriptor):
                 grown.append((dataset.paths[0], tuple(map(int, coords)), mask, data))
                 continue
             data = data.ljust(room, b"\0")
-        pwrite_all(descriptor, data, int(chunks.offsets[number]))
+        write_all(descriptor, data, int(chunks.offsets[number]))
     return grown
 
 

@@ -8,6 +8,7 @@ import uuid
 from contextlib import contextmanager
 
 from wrp.comm.checksum import crc32
+from wrp.comm.lasting import sync_path
 from wrp.errors import OutOfSpace, UsageError, WrpError
 
 _SHOWN = 48                 # characters of the file's name in the temporary one, which may not be longer than any name
@@ -44,7 +45,7 @@ def aside(path, ranks):
         with ranks.agreed(f"finish {path}"), told(path):
             if ranks.rank == 0:
                 os.replace(temporary, path)
-                sync_folder(folder)
+                sync_path(folder)           # the rename lasts
     except BaseException:
         # any rank may be the one that is interrupted, and the job ends with it
         _remove(temporary)
@@ -99,23 +100,6 @@ def opened_to_write(path):
     try:
         yield descriptor
         os.fdatasync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def pwrite_all(descriptor, data, offset):
-    """Write all of `data` at `offset`."""
-    data = memoryview(data).cast("B")
-    while data.nbytes:
-        written = os.pwrite(descriptor, data, offset)
-        data, offset = data[written:], offset + written
-
-
-def sync_folder(folder):
-    """Make a rename in the folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
     finally:
         os.close(descriptor)
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from wrp.comm.ranks.agreement import is_agreed
 from wrp.cte import names, pieces
 from wrp.cte.compacting import compact
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import Uncertain, UsageError, WaitTimeout

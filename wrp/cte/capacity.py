@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from wrp.cte.targets.speed import with_speed
 from wrp.cte.targets.wanted import wanted_of
 
-_RAM_SHARE = 4                  # by default a quarter of the memory that is free, at most half of free shared memory
+_RAM_SHARE = 4                  # by default a quarter of the memory that is free, at most half of free shared memory where it lies there
 _LEAST_SLOTS = 1 << 16
 _KEPT_FREE = 16 << 20           # of a disk
 
@@ -28,9 +28,9 @@ class Sizes:
         return self.targets[0].capacity
 
 
-def sizes_of(config, folder, known):
-    """Sizes for a node. `folder`: None when nothing is to be written there; `known`: names that it already holds. Raises ConfigError."""
-    wanted = wanted_of(config, folder is not None, _default_ram, lambda: _default_file(folder))
+def sizes_of(config, folder, known, shares):
+    """Sizes for a node. `folder`: None when nothing is to be written there; `known`: names that it already holds; `shares`: processes share memory. Raises ConfigError."""
+    wanted = wanted_of(config, folder is not None, lambda: _default_ram(shares), lambda: _default_file(folder))
     return Sizes(tuple(with_speed(each, folder) for each in wanted), _slots(config, known), uuid.uuid4().hex[:12])
 
 
@@ -39,9 +39,11 @@ def _slots(config, known):
     return 1 << (wanted - 1).bit_length()
 
 
-def _default_ram():
+def _default_ram(shares):
     with open("/proc/meminfo", encoding="ascii") as file:
         free = next(int(line.split()[1]) * 1024 for line in file if line.startswith("MemAvailable"))
+    if not shares:
+        return free // _RAM_SHARE
     shared = os.statvfs("/dev/shm")
     return min(free // _RAM_SHARE, shared.f_bavail * shared.f_frsize // 2)
 

@@ -11,7 +11,7 @@ from wrp.cte import pieces
 from wrp.cte.compacting import compact
 from wrp.cte.folder.replay import put_of
 from wrp.cte.handful import Handfuls
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import TAG, Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of

@@ -12,9 +12,9 @@ from wrp.cte.capacity import sizes_of
 from wrp.cte.catalog import Catalog
 from wrp.cte.folder import Folder, Journal
 from wrp.cte.folder.ahead import begin_sync
+from wrp.cte.homes import at_home
 from wrp.cte.locking import cipher_of
 from wrp.cte.made import Made
-from wrp.cte.nodes.homes import at_home
 from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
@@ -160,7 +160,7 @@ def _open(parts, path, key):
     cipher = cipher_of(parts.folder, ranks, key, parts.write and not known) if path is not None else None
     with ranks.agreed("sizing the tiers"):
         replicas = _replicas(parts)
-        sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known))
+        sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known), ranks.size > ranks.nodes)
     sizes = ranks.share(sizes, "sizes of the tiers")
     parts.runtime = Runtime(ranks, parts.config)
     with ranks.agreed("making the tiers"):

@@ -60,7 +60,8 @@ def _segment(ranks, config, counts, make_segment):
     nbytes = None
     with ranks.agreed("sizing the runtime's segment"):
         if ranks.rank == 0:
-            nbytes = layouts.nbytes_of(*counts) + _room(config)
+            is_private = ranks.size == 1 and make_segment is _of_job
+            nbytes = layouts.nbytes_of(*counts) + _room(config, None if is_private else reserve.free_bytes())
     nbytes = ranks.share(nbytes, "size of the runtime's segment")
     return make_segment(ranks, nbytes)
 
@@ -70,14 +71,13 @@ def _of_job(ranks, nbytes):
     return Segment.alone(nbytes) if ranks.size == 1 else window.allocate(ranks, nbytes)
 
 
-def _room(config):
-    """Bytes of address space for devices and their tables. A capacity of 0 is half of the free memory, at most three quarters of
-    what shared memory has free; more where the configuration's tiers of ram need it."""
-    shared = reserve.free_bytes()
+def _room(config, shared):
+    """Bytes of address space for devices and their tables. A capacity of 0 is half of the free memory, at most three quarters of the `shared` bytes
+    that shared memory has free (None: it takes none); more where the configuration's tiers of ram, and its cache, need it."""
     capacity = config.get("runtime.segment_capacity")
     if not capacity:
-        limits = [_GUESS if free is None else free * part // 4 for free, part in ((memory.available(), 2), (shared, 3))]
+        limits = [free * part // 4 for free, part in ((memory.available(), 2), (shared, 3)) if free is not None]
         wanted = sum(entry["capacity_limit"] + _SLACK for entry in config.get("storage") if entry["bdev_type"] == "ram")
-        capacity = max(min(limits), wanted)
+        capacity = max(min(limits, default=_GUESS), wanted + config.get("targets.cache"))
     tables = _TABLES_NBYTES if shared is None else min(_TABLES_NBYTES, shared // 8)
     return capacity + capacity // _RAM_PAGES + tables + _SLACK

@@ -13,7 +13,7 @@ _HEAD = """
 import os, signal, sys, time
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.errors import WaitTimeout
 ranks = world()
 def data(number):

@@ -8,7 +8,7 @@ import pytest
 
 from cte.test_races_mpi import assert_all_space_is_free
 from wrp.comm.ranks import world
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.cte.targetnumbers import node_of
 from wrp.errors import Changed, Corrupt, OutOfSpace, StoreError
 

@@ -7,7 +7,7 @@ import pytest
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, StoreError, UsageError, WaitTimeout
 from wrp.runtime.config import load
 

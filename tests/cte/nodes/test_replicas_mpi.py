@@ -10,8 +10,8 @@ import pytest
 from cte.test_races_mpi import assert_all_space_is_free
 from wrp.comm.ranks import world
 from wrp.cte import Store
+from wrp.cte.homes import home_of
 from wrp.cte.nodes.held import unpack
-from wrp.cte.nodes.homes import home_of
 from wrp.cte.records import full_name
 from wrp.errors import Changed, ConfigError, Corrupt, FewerReplicas, NoSuchBlob, NoSuchTag
 from wrp.runtime.config import load

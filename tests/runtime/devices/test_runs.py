@@ -61,3 +61,37 @@ def test_leases_know_which_are_whole(seed):
     assert leases.give(99, 2) is None
     assert leases.pop_whole()[1] == 20
     assert len(leases.drain()) == 3 and leases.free == leases.whole == 0
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_what_others_gave_back_is_of_no_lease_once_it_is_leased_again(seed):
+    """Two processes lease runs of a node's units, take and give pieces, also those of the other: every unit is free in one place, or in use."""
+    rng, free, processes, taken = random.Random(seed), set(range(64)), [Leases(), Leases()], []
+    for _ in range(600):
+        leases, nbytes = rng.choice(processes), rng.randint(1, 6)
+        if taken and rng.random() < 0.5:
+            offset, nbytes = taken.pop(rng.randrange(len(taken)))
+            done = leases.give(offset, nbytes)
+            assert done is not False
+            if done is None:
+                free.update(range(offset, offset + nbytes))
+            while leases.whole > 1:
+                offset, nbytes = leases.pop_whole()
+                free.update(range(offset, offset + nbytes))
+        else:
+            offset = leases.take(nbytes, thorough=True)
+            runs = [start for start in range(64) if set(range(start, start + 2 * nbytes)) <= free]
+            if offset < 0 and runs:
+                start = rng.choice(runs)
+                free.difference_update(range(start, start + 2 * nbytes))
+                leases.add(start, 2 * nbytes)
+                offset = leases.take(nbytes, thorough=True)
+            if offset >= 0:
+                taken.append((offset, nbytes))
+        used = [unit for offset, nbytes in taken for unit in range(offset, offset + nbytes)]
+        idle = [unit for each in processes for lease in each._all for offset, nbytes in lease.pairs() for unit in range(offset, offset + nbytes)]
+        assert sorted([*used, *idle, *free]) == list(range(64))
+        for each in processes:
+            assert all(before.offset + before.nbytes <= after.offset for before, after in zip(each._all, each._all[1:]))
+            assert each.free == sum(lease.free for lease in each._all) and each.whole == sum(lease.free == lease.nbytes for lease in each._all)
+            assert sorted(each._roomy) == [lease for lease in each._all if lease.free]

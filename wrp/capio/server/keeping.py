@@ -10,6 +10,7 @@ from contextlib import suppress
 
 from wrp.capio.server import endings
 from wrp.capio.server.depot import lies_at
+from wrp.comm.lasting import sync_path
 
 
 class Keeping:
@@ -123,7 +124,7 @@ def _move(path, to):
         return
     if at != path != to:
         for lasting in (to, os.path.dirname(to)):
-            _sync(lasting)
+            sync_path(lasting)
         os.unlink(path)
 
 
@@ -157,11 +158,11 @@ def _copy(path, to):
     try:
         shutil.copy2(at, made, follow_symlinks=False)
         if not os.path.islink(made):
-            _sync(made)
+            sync_path(made)
         if to == path and _mark(path) != mark:
             raise OSError(errno.EBUSY, "somebody writes it")
         os.replace(made, to)
-        _sync(os.path.dirname(to))
+        sync_path(os.path.dirname(to))
     finally:
         if os.path.lexists(made):
             os.unlink(made)
@@ -174,15 +175,7 @@ def _make(folder):
         _make(above)
         with suppress(FileExistsError):
             os.mkdir(folder)
-        _sync(above)
-
-
-def _sync(path):
-    file = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(file)
-    finally:
-        os.close(file)
+        sync_path(above)
 
 
 def _mark(path):

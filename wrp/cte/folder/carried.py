@@ -8,7 +8,7 @@ import os
 from contextlib import suppress
 
 from wrp.comm.checksum import crc32
-from wrp.cte.folder.files import write_all
+from wrp.comm.lasting import write_all
 from wrp.errors import StoreError
 
 _BEGIN = b"WRP"                 # of the word that a frame begins with

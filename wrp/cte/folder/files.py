@@ -2,22 +2,7 @@
 
 import os
 
-
-def sync_folder(path):
-    """Make the names in a folder durable."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def write_all(descriptor, data, offset=0):
-    """Write all of `data` at the offset."""
-    view = memoryview(data)
-    while view:
-        count = os.pwrite(descriptor, view, offset)
-        view, offset = view[count:], offset + count
+from wrp.comm.lasting import sync_path, write_all
 
 
 def replace(path, data):
@@ -30,4 +15,4 @@ def replace(path, data):
     finally:
         os.close(descriptor)
     os.replace(temporary, path)
-    sync_folder(os.path.dirname(path))
+    sync_path(os.path.dirname(path))

@@ -13,10 +13,11 @@ import os
 import uuid
 from contextlib import suppress
 
+from wrp.comm.lasting import sync_path
 from wrp.cte.folder import frames
 from wrp.cte.folder.carried import astray, carried, restore
 from wrp.cte.folder.checking import checked
-from wrp.cte.folder.files import replace, sync_folder
+from wrp.cte.folder.files import replace
 from wrp.cte.folder.lock import FolderLock
 from wrp.cte.folder.replay import newest, read_changes
 from wrp.cte.folder.trim import trim
@@ -210,7 +211,7 @@ class Folder:
         log = f"{self._log}-{self.header['id'][:12]}" if self._log else None
         if log:
             os.makedirs(log, exist_ok=True)
-            sync_folder(os.path.dirname(log))
+            sync_path(os.path.dirname(log))
         if log not in (None, *logs):
             logs.append(log)
         # journals of earlier jobs are where they were until the snapshot has what they say
@@ -292,7 +293,7 @@ class Folder:
         for path in paths:
             os.unlink(path)
         for folder in sorted(set(map(os.path.dirname, paths))):
-            sync_folder(folder)
+            sync_path(folder)
 
 
 

@@ -9,8 +9,8 @@ import os
 import threading
 from contextlib import suppress
 
+from wrp.comm.lasting import sync_path, write_all
 from wrp.cte.folder import frames
-from wrp.cte.folder.files import sync_folder, write_all
 from wrp.cte.folder.replay import fewest, read_changes
 from wrp.errors import StoreError, Uncertain
 
@@ -116,7 +116,7 @@ class Journal:
         descriptor, self._descriptor = self._descriptor, descriptor
         self._nbytes = self._written = len(data)
         os.close(descriptor)
-        sync_folder(os.path.dirname(self.path))
+        sync_path(os.path.dirname(self.path))
         self._torn = False
 
     def _check(self):
@@ -134,7 +134,7 @@ class Journal:
         try:
             descriptor = os.open(self.path, _FLAGS, 0o666)
             try:
-                sync_folder(os.path.dirname(self.path))
+                sync_path(os.path.dirname(self.path))
                 self._written = os.fstat(descriptor).st_size
                 self._nbytes = frames.decode_all(os.pread(descriptor, self._written, 0))[1]
             except BaseException:

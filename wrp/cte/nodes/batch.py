@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from wrp.cte.batch import Batch
-from wrp.cte.nodes.homes import at_home, home_of
+from wrp.cte.homes import at_home, home_of
 from wrp.cte.records import BLOB
 from wrp.errors import WrpError
 

@@ -2,7 +2,7 @@
 
 from wrp.cte import names
 from wrp.cte.calls.base import no_tag
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.cte.records import full_name
 from wrp.errors import NoSuchBlob, NoSuchTag
 

@@ -1,6 +1,6 @@
 """Runs and Leases: what a process has leased of a device and how it divides it. Pure bookkeeping, without tasks or threads."""
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 
 _NEWEST = 32                    # leases looked at first
 
@@ -55,6 +55,17 @@ class Runs:
         self.free += nbytes
         return True
 
+    def apart_from(self, offset, nbytes):
+        """[Runs] of what lies before and behind these bytes, none of which is free here."""
+        found = []
+        for start, end in ((self.offset, offset), (offset + nbytes, self.offset + self.nbytes)):
+            if start < end:
+                part, inside = Runs(start, end - start), [pair for pair in self.pairs() if start <= pair[0] < end]
+                part._starts, part._sizes = [pair[0] for pair in inside], [pair[1] for pair in inside]
+                part.free = sum(part._sizes)
+                found.append(part)
+        return found
+
     def pairs(self):
         """List of (offset, nbytes)."""
         return list(zip(self._starts, self._sizes))
@@ -73,12 +84,30 @@ class Leases:
         self.whole = 0                  # leases without a byte in use
 
     def add(self, offset, nbytes):
-        """A new lease, all free."""
+        """A new lease, all free. What was of an older one there was given back by another process."""
+        self._leave(offset, nbytes)
         lease = Runs(offset, nbytes)
         insort(self._all, lease)
         self._roomy.append(lease)
         self.free += nbytes
         self.whole += 1
+
+    def _leave(self, offset, nbytes):
+        """No lease has any of these bytes, of which none is free."""
+        first = bisect_right(self._all, offset, key=lambda lease: lease.offset)
+        if first and self._all[first - 1].offset + self._all[first - 1].nbytes > offset:
+            first -= 1
+        last = bisect_left(self._all, offset + nbytes, key=lambda lease: lease.offset)
+        for lease in self._all[first:last]:
+            parts = lease.apart_from(offset, nbytes)
+            self._all.remove(lease)
+            if lease.free:
+                self._roomy.remove(lease)
+            for part in parts:
+                insort(self._all, part)
+                self.whole += part.free == part.nbytes
+                if part.free:
+                    self._roomy.append(part)
 
     def take(self, nbytes, thorough=False):
         """Offset of nbytes free bytes, or -1. Looks at all leases only when `thorough`: a new lease is cheaper."""

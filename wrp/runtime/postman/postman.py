@@ -12,7 +12,7 @@ from wrp.runtime.future import NO_POOL
 from wrp.runtime.joint import aggregate_of
 from wrp.runtime.postman.fan import Fan
 from wrp.runtime.postman.far import Far
-from wrp.runtime.postman.joins import Joins
+from wrp.runtime.postman.joins import FAILED, Joins
 from wrp.runtime.postman.meets import Meets
 from wrp.runtime.postman.plain import Plain
 from wrp.runtime.postman.quick import WORKED, post_finish
@@ -23,7 +23,6 @@ from wrp.runtime.routing.address import is_far, unpack
 _AT_ONCE = 64                   # tasks, or letters of a box, taken before something else
 _LOOK_S = 0.002                 # between two looks for a pool that isn't there yet
 _LISTEN_NS, _KNOCK_NS, _BURST = 200_000, 1_000_000, 50
-_FAILED = 99
 _HEAD = tasks.CANCEL // 8 + 1   # words of a record that are looked at
 _POOL, _METHOD, _COUNT, _ARGS, _DUE, _CANCEL = (word // 8 for word in (tasks.POOL, tasks.METHOD, tasks.COUNT, tasks.ARGS, tasks.DUE, tasks.CANCEL))
 _log = logging.getLogger("wrp.runtime")
@@ -236,7 +235,7 @@ class Postman:
             return self.run(work, done)
         except Exception:
             _log.exception("the postman can't bring a task of method %d on its way", work.method)
-            done(_FAILED, ())
+            done(FAILED, ())
             return None
 
     def run(self, work, done):

@@ -4,7 +4,7 @@ import inspect
 
 from wrp.comm.checksum import hash64
 from wrp.cte import Store
-from wrp.cte.nodes.homes import home_of
+from wrp.cte.homes import home_of
 from wrp.cte.nodes.store import NodesStore
 from wrp.runtime.routing import Containers, PoolQuery
 

@@ -1,0 +1,23 @@
+"""The memory of a process that has its node for itself isn't in /dev/shm, and isn't limited by what that has free."""
+
+import shutil
+import subprocess
+import sys
+
+import pytest
+
+_STORE = """
+from wrp.cte import Store
+with Store.open() as store:
+    capacity = store.targets()[0].capacity
+    store.put("t", "b", bytes(64 << 20))
+    print(capacity > 64 << 20, len(store.get("t", "b")))
+"""
+
+
+def test_a_small_dev_shm_limits_nothing():
+    tried = ["unshare", "--mount", "sh", "-c", 'mount -t tmpfs -o size=8m tmpfs /dev/shm && exec "$@"', "sh"]
+    if shutil.which("unshare") is None or subprocess.run([*tried, "true"], capture_output=True, timeout=20).returncode:
+        pytest.skip("no mount of its own can be made here")
+    done = subprocess.run([*tried, sys.executable, "-c", _STORE], capture_output=True, text=True, timeout=60)
+    assert done.stdout.split() == ["True", str(64 << 20)], done.stdout + done.stderr
