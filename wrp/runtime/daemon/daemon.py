@@ -59,8 +59,8 @@ class Daemon:
                 self._table.claim(processes.identity())
                 self._table.leave(0)
                 self._reaper.sweep()            # nothing to do yet: whatever has to be compiled is, before anybody waits for it
+                self.about.set_layout(node.layout)      # before what says that there are tables: somebody may be looking
                 self.about.clients, self.about.names = self._table.offset, names_offset
-                self.about.set_layout(node.layout)
                 for number in range(node.layout.lane_count):
                     lane = node.address + node.layout.lane(number)
                     atomics.store(lane + lanes.QUEUES, self._table.queues(number) - lane)
