@@ -19,7 +19,7 @@ from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach, leftovers
 from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.meeting import Meeting, rooms
-from wrp.runtime.inline import run_inline
+from wrp.runtime.inline import do_here, run_inline
 from wrp.runtime.postman import quick
 from wrp.runtime.postman.serving import served_new
 from wrp.runtime.runtime import Runtime
@@ -105,7 +105,7 @@ def _use_runtime(runtime, folder):
 def _compile_mail(node):
     """What a postman calls; there is none on one node."""
     for kernel in (ways.way_post, ways.way_look, ways.way_drop, ways.way_due, ways.way_owes, ways.way_lags, ways.way_waits, ways.ways_send, ways.ways_come,
-                   quick.turns, quick.pause, quick.rows_format, quick.sent_end, quick.turn_of_other, run_inline):
+                   quick.turns, quick.pause, quick.rows_format, quick.sent_end, quick.turn_of_other, do_here, run_inline):
         kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
     offset = served_new(node.address, node.address + node.layout.free, node.layout.lane(0), 0, 0, admin.MONITOR, 0, 0, 0, 0, 0, 0, 0)
     quick.post_finish(node.address, node.address + node.layout.free, offset, 0, 0, 0, 0, 0)         # its worker frees the record

@@ -32,7 +32,7 @@ for kernel in (tasks.task_submit, tasks.task_wait, asking.ask, asking.await_task
                batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve, ways.ways_send, ways.ways_come,
                ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive, serving.served_new, quick.post_finish, quick.turns, quick.pause, quick.sent_end,
                filters._join8, filters._join4, filters._join2,
-               quick.turn_of_other, inline.run_inline, cached._take, cached._clear):
+               quick.turn_of_other, inline.run_inline, inline.do_here, cached._take, cached._clear):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """
 

@@ -1,8 +1,11 @@
-"""Asking: a task from its submission to its results, and waits in which the caller does the postman's work itself. Makes no pools.
+"""Asking: a task from its submission to its results, and waits in which the caller does another's work itself. Makes no pools.
 
 A *driver* is two words in memory of the process: the address of a kernel that makes one turn for its postman and gives 0 when
 another thread is at it, and of what it works on; a third one is the address of the postman's lane. 0 instead of a driver's address:
 somebody else does the work.
+
+A *doer*, words of the process too, does the task itself where it can: the address of a kernel that does, and gives 1 then, and what that one needs (see
+`inline`). 0 instead of its address: the task is its worker's.
 """
 
 import numpy as np
@@ -15,11 +18,12 @@ from wrp.runtime.calling import call_handler
 # Byte offsets in a driver
 TURN, OF, LANE = 0, 8, 16
 DRIVER_WORDS = 3
+# and in a doer. SHORTS: which methods are short, a word of bits for each pool
+DO, CONTEXT, SHORTS = 0, 8, 16
 FRUITLESS = 8               # turns before others may have the core: a switch, even to nobody, takes as long as two of them
 
-# Byte offsets in a way: addresses of the segment, of its free records and of the lane; the pool's number; ns to spin; the driver's address or 0
-BASE, FREE, TO, POOL, SPIN, DRIVER = (8 * number for number in range(6))
-WAY_WORDS = 6
+# Byte offsets in a way: addresses of the segment, of its free records and of the lane; the pool's number; ns to spin; the driver's and the doer's address or 0
+BASE, FREE, TO, POOL, SPIN, DRIVER, DOER = (8 * number for number in range(7))
 DONE, OPEN, NO_ROOM = 0, 1, 2
 SPIN_LEAST_NS = 1000
 _SPIN_MORE = 8              # times as long at most, where that spares a sleep
@@ -28,7 +32,7 @@ _SPIN_MORE = 8              # times as long at most, where that spares a sleep
 def way_of(pool, driver):
     """The words of a Pool's way, an array that lives as long as somebody uses it."""
     node = pool._node
-    return np.array([node.address, pool._free, pool._lane, pool.number, max(node.spin_ns, SPIN_LEAST_NS), driver], np.int64)
+    return np.array([node.address, pool._free, pool._lane, pool.number, max(node.spin_ns, SPIN_LEAST_NS), driver, pool._doer], np.int64)
 
 
 @kernel
@@ -39,11 +43,13 @@ def drive(driver):
 
 @kernel
 def hand_over(place, pool, method, count, args):
-    """As `tasks.task_submit`, but the postman of a driver isn't woken: `await_task` has to follow. `place`: addresses of the segment,
-    its free records, the lane, the driver."""
-    base, free, lane, driver = place
+    """As `tasks.task_submit`, but the doer does what it can, and the postman of a driver isn't woken: `await_task` has to follow. `place`: addresses of
+    the segment, its free records, the lane, the driver, the doer."""
+    base, free, lane, driver, doer = place
     offset = tasks.task_new(base, free, tasks.SUBMITTED, pool, method, count, args[0], args[1], args[2], args[3], args[4], args[5])
     if offset < 0:
+        return offset
+    if doer != 0 and call_handler(atomics.load(doer + DO), doer, offset, lane, method) == 1:
         return offset
     if lanes.lane_push(lane, offset) if driver == 0 else lanes.lane_push_quiet(lane, offset):
         return offset
@@ -85,7 +91,7 @@ def ask(way, method, count, a0, a1, a2, a3, a4, a5):
     """Submit a task and spin for its end: (DONE, its code, its results), (OPEN, its record's offset, -) or (NO_ROOM, what refused it, -).
     `way`: address of its words."""
     base, free, driver = atomics.load(way + BASE), atomics.load(way + FREE), atomics.load(way + DRIVER)
-    offset = hand_over((base, free, atomics.load(way + TO), driver), atomics.load(way + POOL), method, count, (a0, a1, a2, a3, a4, a5))
+    offset = hand_over((base, free, atomics.load(way + TO), driver, atomics.load(way + DOER)), atomics.load(way + POOL), method, count, (a0, a1, a2, a3, a4, a5))
     if offset < 0:
         return NO_ROOM, offset, (0, 0, 0, 0)
     if not await_task(base + offset, driver, atomics.load(way + SPIN), 0):

@@ -112,16 +112,58 @@ def _move(context, task, params):
     writes = atomics.load(task + METHOD) == WRITE
     offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
     if kind == RAM:
-        place = base + atomics.load(params + BASE) + offset
-        if not writes:
-            atomics.copy(base + buffer, place, nbytes)
-        elif nbytes < _LARGE:
-            atomics.copy(place, base + buffer, nbytes)
-        else:
-            copy_streaming(place, base + buffer, nbytes)
+        _copy(base + atomics.load(params + BASE) + offset, base + buffer, nbytes, writes)
     elif kind != NOOP and nbytes > 0:
         return _move_elsewhere(context, task, params)
     return _answer(task, params, writes, nbytes, nbytes)
+
+
+@kernel
+def _copy(place, buffer, nbytes, writes):
+    if not writes:
+        atomics.copy(buffer, place, nbytes)
+    elif nbytes < _LARGE:
+        atomics.copy(place, buffer, nbytes)
+    else:
+        copy_streaming(place, buffer, nbytes)
+
+
+@kernel
+def bdev_suits(context, task, params):
+    """True when a thread of the context's process may move the bytes of this read or write itself: the device is ram, or a file whose bytes go
+    through the page cache, and the range is right."""
+    kind, pool = atomics.load(params + KIND), atomics.load(task + POOL)
+    offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
+    if atomics.load(params + EXTENTS) == 0 or nbytes <= 0 or not _fits(params, atomics.load(context + own.NBYTES), offset, buffer, nbytes):
+        return False
+    if kind == FILE:
+        # what can go past the cache waits for storage: that is for threads
+        return _descriptor(context, pool) >= 0 and not _goes_direct(context, task, params)
+    return kind == RAM
+
+
+@kernel
+def bdev_move(context, task, params):
+    """Move the bytes of a read or write that `bdev_suits` here: True when all of them were, and the results are in the task. Touches nothing that
+    is the worker's."""
+    base, writes, pool = atomics.load(context + own.BASE), atomics.load(task + METHOD) == WRITE, atomics.load(task + POOL)
+    offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
+    moved = nbytes
+    if atomics.load(params + KIND) == RAM:
+        _copy(base + atomics.load(params + BASE) + offset, base + buffer, nbytes, writes)
+    elif writes:
+        moved = atomics.pwrite(_descriptor(context, pool), base + buffer, nbytes, offset)
+    else:
+        moved = atomics.pread_now(_descriptor(context, pool), base + buffer, nbytes, offset)
+    return moved == nbytes and _answer(task, params, writes, nbytes, moved) == 0
+
+
+@kernel
+def _goes_direct(context, task, params):
+    """True when the bytes can be moved past the page cache."""
+    base, align = atomics.load(context + own.BASE), _fact(context, params, DIRECT_ALIGN)
+    offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
+    return _descriptor(context, DIRECT + atomics.load(task + POOL)) >= 0 and align > 0 and (offset | base + buffer | nbytes) & (align - 1) == 0
 
 
 @kernel
@@ -131,9 +173,9 @@ def _move_elsewhere(context, task, params):
     offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
     if atomics.load(params + KIND) == GPU:
         return _ask(context, task, requests.GPU_WRITE if writes else requests.GPU_READ, pool, -1)
-    fd, direct, align = _descriptor(context, pool), _descriptor(context, DIRECT + pool), _fact(context, params, DIRECT_ALIGN)
-    if direct >= 0 and align > 0 and (offset | base + buffer | nbytes) & (align - 1) == 0:
-        return _ask(context, task, requests.WRITE if writes else requests.READ, direct, fd)
+    fd = _descriptor(context, pool)
+    if _goes_direct(context, task, params):
+        return _ask(context, task, requests.WRITE if writes else requests.READ, _descriptor(context, DIRECT + pool), fd)
     if writes:
         if not _may_write_now(context):
             return _ask(context, task, requests.WRITE, fd, fd)

@@ -1,50 +1,133 @@
-"""Inline: how another thread of its process runs a short task of a worker that rests. Knows no queue and no letter.
+"""Inline: how those who would wait for a worker that rests do its short tasks themselves. Knows no queue and no letter.
 
-What belongs to a worker, its shards' state and its context, is touched by whoever holds its context alone. The worker lets go of it while
-it spins and sleeps; so a task that is short costs no switch from thread to thread, and a worker that is busy keeps its order.
+What belongs to a worker, its shards' state and its context, is touched by whoever holds its lane alone (see `lanes`). The worker lets go of it while
+it spins and sleeps; so a task that is short costs no switch from thread to thread, and a worker that is busy keeps its order. Other threads of
+its process run any short task; other ranks' take and give space of devices, all of whose state lies in the segment.
+The bytes of a device are no worker's: who waits for them moves them, in any rank of the node, and holds nobody up.
 """
+
+import numpy as np
+from numba import config
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
-from wrp.runtime import bdev, lanes, pools
+from wrp.runtime import asking, bdev, lanes, pools, tasks
+from wrp.runtime.calling import address_of
 from wrp.runtime.meter import block
 from wrp.runtime.stepping import start
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import first_due
 
 
-@kernel
-def context_hold(context):
-    """Have the context; others hold it for a short task only."""
-    while atomics.load(context + own.HELD) != 0 or atomics.swap(context + own.HELD, 0, 1) != 0:
-        atomics.yield_core()                # who holds it may need this core
-
-
-@kernel
-def context_give(context):
-    """Let go of it."""
-    atomics.store(context + own.HELD, 0)
+def doer_of(context, shorts):
+    """The words of a doer with this worker's context, an array that lives as long as somebody uses it; None where kernels aren't compiled. `shorts`: address
+    of a word for each pool."""
+    return None if config.DISABLE_JIT else np.array([address_of(do_here, "the kernel of callers"), context, shorts], np.int64)
 
 
 @kernel
 def run_inline(context, offset, _pool, _method):
     """Start the task with this record here: 1; 0 when its worker is at work, or has something to do first."""
     lane, done = atomics.load(context + own.LANE), 0
-    if atomics.load(context + own.HELD) != 0 or atomics.swap(context + own.HELD, 0, 1) != 0:
+    if not lanes.lane_try(lane, atomics.load(context + own.PID)):
         return 0
-    if not lanes.lane_has(lane) and atomics.load(lane + lanes.STOP) == 0:
+    if _is_at_rest(lane):
         due = first_due(context)
         # no push: counted as what comes from the queues of attached processes
-        atomics.store(lane + lanes.TAKEN, atomics.load(lane + lanes.TAKEN) + 1)
+        block.count(lane, lanes.TAKEN)
         start(context, offset)
         block.meter_rest(atomics.load(context + own.METER))
         done = 1
         if first_due(context) != due or atomics.load(context + own.READY_FIRST) != 0 or atomics.load(context + own.WANTS_RECORDS) != 0:
             atomics.store(lane + lanes.NEWS, 1)
-    context_give(context)
+    lanes.lane_give(lane)
     if atomics.load(lane + lanes.NEWS) != 0:
         lanes.lane_wake(lane)
     return done
+
+
+@kernel
+def _is_at_rest(lane):
+    return not lanes.lane_has(lane) and atomics.load(lane + lanes.STOP) == 0
+
+
+@kernel
+def do_here(doer, offset, lane, method):
+    """A doer's kernel, see `asking`: do the task with this record, or begin to, in the thread that will wait for it: 1; 0 where its worker is to.
+    `lane`: that worker's."""
+    context = atomics.load(doer + asking.CONTEXT)
+    pool = atomics.load(atomics.load(context + own.BASE) + offset + tasks.POOL)
+    entry = atomics.load(context + own.POOLS) + pool * pools.ENTRY
+    kind = atomics.load(entry + pools.KIND)
+    if kind == pools.BDEV_KIND and (method == bdev.READ or method == bdev.WRITE):
+        # behind the caller's tasks that haven't begun
+        return 0 if lanes.lane_waiting(lane) > 0 else _move_here(context, offset, entry + pools.PARAMS)
+    if lane == atomics.load(context + own.LANE):
+        return run_inline(context, offset, pool, method) if is_short(kind, method, atomics.load(atomics.load(doer + asking.SHORTS) + 8 * pool)) else 0
+    if kind == pools.BDEV_KIND and (method == bdev.ALLOCATE_BLOCKS or method == bdev.FREE_BLOCKS):
+        return _divide_here(context, offset, lane, entry + pools.PARAMS)
+    return 0
+
+
+@kernel
+def _divide_here(context, offset, lane, params):
+    """Take or give space of a device whose worker, of another process, rests. What it knows of that lies in the segment; `context`: this process's."""
+    task = atomics.load(context + own.BASE) + offset
+    if not lanes.lane_try(lane, atomics.load(context + own.PID)):
+        return 0
+    if not _is_at_rest(lane):
+        lanes.lane_give(lane)
+        return 0
+    number = (lane - atomics.load(context + own.LANES)) // atomics.load(context + own.LANE_NBYTES)
+    meter = atomics.load(context + own.METER) + (number - atomics.load(context + own.LANE_NUMBER)) * block.NBYTES
+    begin = _begin(meter)
+    block.count(lane, lanes.TAKEN)
+    code = bdev.bdev_run(context, task, params, 0)
+    _count(meter, lane, task, offset, code, begin)
+    lanes.lane_give(lane)
+    tasks.task_finish(atomics.load(context + own.BASE), atomics.load(context + own.FREE), offset, code)
+    return 1
+
+
+@kernel
+def _move_here(context, offset, params):
+    """Move the bytes of a read or write; the worker of this context counts it as its own, and runs others meanwhile."""
+    base, lane = atomics.load(context + own.BASE), atomics.load(context + own.LANE)
+    task, meter = base + offset, atomics.load(context + own.METER)
+    if not bdev.bdev_suits(context, task, params) or not lanes.lane_try(lane, atomics.load(context + own.PID)):
+        return 0
+    if not _is_at_rest(lane):
+        lanes.lane_give(lane)
+        return 0
+    block.count(lane, lanes.TAKEN)
+    block.count(context, own.LENT)
+    lanes.lane_give(lane)
+    begin = _begin(meter)
+    done = bdev.bdev_move(context, task, params)
+    if lanes.lane_hold(lane, atomics.load(context + own.PID)):      # else who has it is dead, and the worker ends
+        if done:
+            _count(meter, lane, task, offset, 0, begin)
+        else:
+            lanes.lane_done(lane)           # it isn't: it begins anew
+        atomics.store(context + own.LENT, atomics.load(context + own.LENT) - 1)
+        lanes.lane_give(lane)
+    if not done:
+        return 0
+    tasks.task_finish(base, atomics.load(context + own.FREE), offset, 0)
+    return 1
+
+
+@kernel
+def _begin(meter):
+    return atomics.now_ns() if atomics.load(meter + block.TRACE) else 0
+
+
+@kernel
+def _count(meter, lane, task, offset, code, begin):
+    """What the worker of the lane counts when it ends a task."""
+    block.meter_done(meter, task, offset, code, begin)
+    block.meter_rest(meter)
+    lanes.lane_done(lane)
 
 
 @kernel

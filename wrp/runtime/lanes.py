@@ -21,10 +21,12 @@ DONE = 192          # tasks ever finished, and words about tasks
 WAKEUPS = 200       # times it woke from sleep
 TURN = 208          # odd: it looks into the queues of attached processes first
 TAKEN = 216         # tasks ever taken from the queues of attached processes
-RING = 256
+HELD = 256          # process of who runs tasks of this worker, or looks at what is its own, 0: nobody: see `wrp.runtime.inline`
+RING = 320
 
 SLICE_US = 50_000   # a sleeper looks about itself this often
 _PAUSES = 64        # between two looks at the clock
+_YIELDS, _NAPS, _NAP_US = 1000, 2000, 100
 _SLEEP_US = 500_000 # of a worker with nothing to do: who pushes wakes it
 
 
@@ -145,6 +147,31 @@ def lane_unfinished(lane):
 def lane_done(lane):
     """One more task is done. The lane's worker's alone."""
     atomics.store(lane + DONE, atomics.load(lane + DONE) + 1)
+
+
+@kernel
+def lane_hold(lane, pid):
+    """Be the one who runs tasks of the lane's worker; others are for a moment only. False when one has been for so long that he may have died."""
+    for turn in range(_YIELDS + _NAPS):
+        if lane_try(lane, pid):
+            return True
+        if turn < _YIELDS:
+            atomics.yield_core()            # who holds it may need this core
+        else:
+            atomics.nap(_NAP_US)
+    return False
+
+
+@kernel
+def lane_try(lane, pid):
+    """The same, if nobody is now."""
+    return atomics.load(lane + HELD) == 0 and atomics.swap(lane + HELD, 0, pid) == 0
+
+
+@kernel
+def lane_give(lane):
+    """Let go of it."""
+    atomics.store(lane + HELD, 0)
 
 
 @kernel

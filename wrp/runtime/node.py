@@ -16,7 +16,8 @@ class Node:
     """Making and closing it is collective over the ranks of one node of `job`, the Ranks of a runtime.
 
     make_segment(ranks, nbytes) : where the segment comes from, when not from memory that goes with the job
-    Attributes: ranks (of this node), number (of this node), count (of nodes), segment, address, layout, table; driver, see `asking`: on the rank of the postman.
+    Attributes: ranks (of this node), number (of this node), count (of nodes), segment, address, layout, table; own_lane, the address of that of this
+    rank's jitted worker; and see `asking`: doer; driver, on the rank of the postman.
     """
 
     def __init__(self, job, config, make_segment=None):
@@ -29,13 +30,14 @@ class Node:
         counts = (ranks.size, job.nodes, job.size), depth, most, config.get("networking.mailbox_depth")
         self.segment = _segment(ranks, config, counts, make_segment or _of_job)
         self.address = self.segment.address
-        self.is_open, self.driver = True, 0
+        self.is_open, self.driver, self.doer = True, 0, 0
         self._is_forked, self.is_alone = False, ranks.size == 1 and make_segment is None
         layout = None
         with ranks.agreed("laying out the runtime's segment"):
             if ranks.rank == 0:
                 layout = layouts.create(self.segment, *counts)
         self.layout = ranks.share(layout, "layout of the runtime's segment")
+        self.own_lane = self.address + self.layout.lane(2 * ranks.rank)
         self.table = PoolTable(self.address + self.layout.pools, self.timeout_s)
 
     def check_open(self):

@@ -10,7 +10,7 @@ import numpy as np
 from wrp.comm import atomics
 from wrp.comm.lock import is_alive
 from wrp.errors import UsageError, WaitTimeout
-from wrp.runtime import lanes, records, tasks
+from wrp.runtime import lanes, pools, records, tasks
 from wrp.runtime.asking import DONE, OPEN, ask, way_of
 from wrp.runtime.batch import Batch, batch_collect, batch_submit, words_of
 from wrp.runtime.future import Future, Reply, Watch
@@ -36,7 +36,7 @@ class Pool:
     where the module's `route` says, else that of the own node.
     """
 
-    _driver = 0                     # see `asking`: of a way to other nodes, where this rank has the postman
+    _driver = _doer = 0             # see `asking`: of a way to other nodes, where this rank has the postman; of one to where this process may do the tasks
     _is_attached = False            # attached processes have records of their own: see wrp.runtime.daemon.attached
     _join = None                    # (key, window in ns, -1: until all have come) of tasks that become one
 
@@ -55,7 +55,9 @@ class Pool:
         self._prepare()
 
     def _prepare(self):
-        """See whether calls can be made by one kernel, and for what."""
+        """See who does the tasks, and whether calls can be made by one kernel, and for what."""
+        if not self._is_attached and not is_far(self.number) and (self._slot.kind == pools.BDEV_KIND or self._lane == self._node.own_lane):
+            self._doer = self._node.doer
         self._is_plain = not (self._is_attached or self._asks or self._join)
         if self._is_plain:
             self._words = way_of(self, self._driver)

@@ -10,6 +10,7 @@ from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import bdev, modules, pools, schedulers
 from wrp.runtime.config.keys import of_entry
 from wrp.runtime.devices import Spec, make_device, of_pool
+from wrp.runtime.inline import doer_of
 from wrp.runtime.iothreads import IoThreads
 from wrp.runtime.monitor import Monitoring
 from wrp.runtime.node import Node
@@ -127,16 +128,18 @@ class Runtime:
     def _add_device(self, name, slot, spec):
         pool = self._device_pool(name, slot, spec.kind)
         device = make_device(self._node, pool, spec)
-        if device.kind in ("file", "gpu") and self._node.ranks.rank == 0:
+        if device.kind in ("file", "gpu"):
             self._arm(device, slot.number)
         self._pools[name], self._devices[name] = pool, device
         self._node.table.set_ready(slot.number)
 
     def _arm(self, device, number):
-        """Give the worker what it moves the device's bytes with."""
+        """Give this rank what it moves the device's bytes with, on the first one the device's worker."""
         for place, descriptor in ((number, device.descriptor), (bdev.DIRECT + number, device.direct)):
             if descriptor >= 0:         # its own: it writes on while somebody closes the device
                 self._fds[place] = os.dup(descriptor)
+        if self._node.ranks.rank:
+            return
         if device.kind == "gpu":
             self._io.movers[number] = device
         self._io.allow(device.facts["io_depth"])
@@ -225,6 +228,8 @@ class Runtime:
         first = 2 * node.ranks.rank
         jitted, python = (Context(node, first + number, self._handlers, node.address + layout.meter(first + number)) for number in (0, 1))
         jitted[FDS] = self._fds.ctypes.data
+        self._doer = doer_of(jitted.address, self._shorts.ctypes.data)
+        node.doer = 0 if self._doer is None else self._doer.ctypes.data
         joins = self._post is None and first == 0
         workers = [Worker(node, "wrp-worker", first, JittedLoop(node, jitted)),
                    Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers, self._modules if joins else None))]

@@ -36,6 +36,7 @@ class ScheduledPool(Pool):
         self._placing = placing
 
     def _prepare(self):
+        super()._prepare()
         self._is_plain = False
 
     def submit(self, method, *args, timeout_s=None, **options):

@@ -188,7 +188,7 @@ def _run(context, offset, step):
     if kind == pools.BDEV_KIND:
         return bdev_run(context, task, entry + pools.PARAMS, step)
     if kind == pools.ADMIN_KIND:
-        parked = atomics.load(context + own.PARKED) - atomics.load(context + own.AGAIN_COUNT)
+        parked = atomics.load(context + own.PARKED) - atomics.load(context + own.AGAIN_COUNT) + atomics.load(context + own.LENT)
         return admin_run(task, atomics.load(context + own.LANES), atomics.load(context + own.LANE_COUNT),
                          atomics.load(context + own.LANE_NBYTES), atomics.load(context + own.LANE), parked)
     if kind == pools.JITTED_KIND:

@@ -6,47 +6,51 @@ import threading
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
+from wrp.comm.lock import is_alive
+from wrp.errors import WrpError
 from wrp.runtime import lanes, records
-from wrp.runtime.inline import context_give, context_hold
-from wrp.runtime.lanes import lane_poll, lane_rest, lane_stop
+from wrp.runtime.lanes import lane_give, lane_hold, lane_poll, lane_rest, lane_stop
 from wrp.runtime.meter import block
 from wrp.runtime.stepping import end_all, go_on, start, time_over
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import first_due, next_due, next_ready, take_finished
 
-_ENDED, _GROW = 0, 1
+_ENDED, _GROW, _HELD = 0, 1, 2
 _AT_ONCE = 16               # waiting tasks taken up before the next new one
 _log = logging.getLogger("wrp.runtime")
 
 
 @kernel
 def worker_loop(context, spin_ns):
-    """Run tasks of one lane: _ENDED when it is stopped and empty, _GROW when a handler found no free record.
+    """Run tasks of one lane: _ENDED when it is stopped and empty, _GROW when a handler found no free record, _HELD when somebody else has held it for long.
 
-    context : address of the worker's context, which it holds except while it rests, and in the end for good
+    context : address of the worker's context; the worker holds its lane except while it rests, and in the end for good
     """
     lane = atomics.load(context + own.LANE)
-    context_hold(context)
+    if not lane_hold(lane, atomics.load(context + own.PID)):
+        return _HELD
     while True:
         if atomics.load(lane + lanes.NEWS):
             atomics.store(lane + lanes.NEWS, 0)
         if atomics.load(context + own.WANTS_RECORDS):
             atomics.store(context + own.WANTS_RECORDS, 0)
-            context_give(context)
+            lane_give(lane)
             return _GROW
         worked = _take_up(context)
         offset = lane_poll(lane)
         if offset >= 0:
             start(context, offset)
         elif not worked:
-            if atomics.load(lane + lanes.STOP) == 1 and atomics.load(context + own.IN_FLIGHT) == 0:
+            if atomics.load(lane + lanes.STOP) == 1 and atomics.load(context + own.IN_FLIGHT) + atomics.load(context + own.LENT) == 0:
                 return _ENDED
             due = first_due(context)
             block.meter_rest(atomics.load(context + own.METER))
-            context_give(context)
-            if lane_rest(lane, spin_ns, due):
+            lane_give(lane)
+            slept = lane_rest(lane, spin_ns, due)
+            if not lane_hold(lane, atomics.load(context + own.PID)):
+                return _HELD
+            if slept:
                 block.meter_woke(atomics.load(context + own.METER))
-            context_hold(context)
 
 
 @kernel
@@ -78,9 +82,20 @@ class JittedLoop:
 
     def __call__(self):
         node, address = self._node, self._context.address
-        while worker_loop(address, node.spin_ns) == _GROW:
-            records.grow(node.segment, node.layout, node.timeout_s)
+        why = _GROW
+        while why != _ENDED:
+            why = worker_loop(address, node.spin_ns)
+            if why == _GROW:
+                records.grow(node.segment, node.layout, node.timeout_s)
+            elif why == _HELD:
+                self._check_holder()
         end_all(address, node.layout.records, records.count(node.address, node.layout))
+
+    def _check_holder(self):
+        """WrpError when the one who ran a task of this worker has died in it: nobody knows what is half changed."""
+        pid = atomics.load(self._context[own.LANE] + lanes.HELD)
+        if pid and not is_alive(pid):
+            raise WrpError(f"process {pid} died while it ran a task of this worker: what the worker has may be half changed, and isn't used any more")
 
 
 class Worker:

@@ -17,7 +17,7 @@ def _submit(place, pool, method, a0, a1, a2, late):
     base, free, lane, state, record, queue, own = place
     while True:
         if free:
-            offset = asking.hand_over((base, free, lane, state), pool, method, 3, (a0, a1, a2, 0, 0, 0))
+            offset = asking.hand_over((base, free, lane, state, record), pool, method, 3, (a0, a1, a2, 0, 0, 0))
         else:
             offset = clients.client_submit((base, state, lane, record, queue), own, 0, pool, method, 3, a0, a1, a2, 0, 0, 0)
         if offset >= 0:
@@ -33,8 +33,8 @@ def _submit(place, pool, method, a0, a1, a2, late):
 def trip(place, waits, pool, method, a0, a1, a2):
     """One task from submission to its results: (code, first result, second result).
 
-    place : addresses (segment, free records or 0 of an attached process, lane, daemon's state or of others the driver, see `asking`, queues' record of
-    the daemon, own queue), own record
+    place : addresses (segment, free records or 0 of an attached process, lane, daemon's state, queues' record of the daemon, own queue), own record; of
+    others the driver and the doer (see `asking`) instead of the daemon's
     waits : (least ns to spin, ns until it gives up, address of a word with the ns to spin now, see `asking.spin_next`)
     """
     base, free, began = place[0], place[1], atomics.now_ns()

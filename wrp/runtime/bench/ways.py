@@ -21,7 +21,7 @@ class Way:
 def embedded(runtime, pool):
     """The way of one thread of a rank of the runtime."""
     node = runtime.node
-    return Way((node.address, pool._free, pool._lane, pool._driver, 0, 0, 0), *_waits(node))
+    return Way((node.address, pool._free, pool._lane, pool._driver, pool._doer, 0, 0), *_waits(node))
 
 
 def attached(attachment, pool):

@@ -1,5 +1,7 @@
 """What one worker keeps for itself: where things lie in its process, its timers, and the tasks that can go on."""
 
+import os
+
 import numpy as np
 
 from wrp.runtime import clients
@@ -28,7 +30,8 @@ TASK = 152          # offset of the task that runs
 REQUESTS = 160      # address of the queue of this process's I/O threads, 0: none
 IN_FLIGHT = 168     # requests that they have of this worker
 SLOW_UNTIL = 176    # ns of the monotonic clock: until then writes to files are theirs, because one has made this worker wait
-HELD = 184          # 1: somebody runs tasks of this worker, or looks at what is here: see `wrp.runtime.inline`
+PID = 184           # this process
+LENT = 200          # tasks that threads of this process do themselves: who waits for its bytes moves them
 FDS = 192           # address of this process's file descriptors, see `wrp.runtime.bdev`
 _WORDS = 32
 
@@ -50,7 +53,7 @@ class Context:
                              (LANE_OFFSET, lane), (LANE_NUMBER, number), (LANES, node.address + layout.lane(0)),
                              (LANE_COUNT, layout.lane_count), (LANE_NBYTES, layout.lane_nbytes),
                              (POOLS, node.table.entry(0)), (NBYTES, node.segment.nbytes), (HEAP, self._heap.ctypes.data),
-                             (HANDLERS, 0 if handlers is None else handlers.ctypes.data), (METER, meter)):
+                             (HANDLERS, 0 if handlers is None else handlers.ctypes.data), (METER, meter), (PID, os.getpid())):
             self[offset] = word
 
     def __getitem__(self, offset):
