@@ -165,3 +165,13 @@ def test_wrong_files_of_steps(tmp_path, text, sentence):
     (tmp_path / "steps.yaml").write_text(text)
     with pytest.raises(JobFileError, match=sentence):
         steps.load(tmp_path / "steps.yaml")
+
+
+def test_a_server_of_one_node_loads_nothing_for_several():
+    code = "import sys, wrp.capio.commands.serve; sys.exit(' '.join({'numpy', 'xxhash', 'mpi4py', 'numba'} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_help_says_whose_options_hold(here):
+    assert "a server that runs already keeps its own" in " ".join(capio(here, "run", "--help").stdout.split())

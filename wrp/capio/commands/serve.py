@@ -48,7 +48,7 @@ def add_rules(parser):
     """Options of a server, whoever starts it: how waits end, where files stay."""
     parser.add_argument("--on-failure", choices=("error", "eof"), default="error",
                         help="what readers get of a file whose producer failed: the error EIO, or an end of file (default: error)")
-    parser.add_argument("--keep", metavar="DIR", help="bring permanent files here when they are complete, and from CAPIO_DIR at the end (default: they stay)")
+    parser.add_argument("--keep", metavar="DIR", help="bring permanent files here when they are complete, and from CAPIO_DIR at the end (default: they stay); a server that runs already keeps its own")
     parser.add_argument("--deadline", type=float, metavar="S", help="end every wait with EIO after S seconds (default: none)")
 
 

@@ -17,7 +17,6 @@ from collections import deque
 
 from wrp.capio import wire
 from wrp.capio.language import vanishing
-from wrp.capio.nodes.nodes import Nodes
 from wrp.capio.rules import actions, events
 from wrp.capio.server.account import Account
 from wrp.capio.server.connections import Listener
@@ -74,7 +73,10 @@ class Server:
             self.people = People(workflow.name, self.desk.tell, self._poll)
             self._happenings = Happenings(self.desk, lambda pid: self.people.get(pid) is not None, self._has_opened)
             self.control, self._stalls = Control(self), Stalls()
-            self.nodes = Nodes(links, self) if links is not None else None
+            self.nodes = None
+            if links is not None:
+                from wrp.capio.nodes.nodes import Nodes         # numpy and checksums, which one node doesn't want: half of the time that it takes to start
+                self.nodes = Nodes(links, self)
             self._connections, self._last_seen = {}, time.monotonic()
             self._requests = deque()    # (connection, request) received and not served
             self._listener = Listener(self.place.socket)
