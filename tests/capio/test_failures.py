@@ -12,6 +12,7 @@ import pytest
 
 from capio.served import Flow, document, ended, killed, needs_compiler
 from wrp.capio import wire
+from wrp.capio.client import Client
 from wrp.capio.server import endings, place
 from wrp.errors import WrpError
 
@@ -174,3 +175,20 @@ def test_an_open_that_its_process_was_killed_before_counts_for_nothing(make_flow
     time.sleep(0.1)
     (file,) = flow.status()["files"]
     assert file["closes"] == 1 and not file["is_committed"] and not file["writers"]
+
+
+@needs_compiler
+def test_an_open_that_its_process_was_killed_before_counts_for_nothing_though_nobody_tells_of_it(make_flow):
+    flow = make_flow(document(**{"a": "on_close:9 update"}))
+    flow.hold("writer")
+    (flow.dir / "a").touch()
+    flow.wait_for(lambda status: status["files"] and status["files"][0]["closes"] == 1)
+    held = flow.start("writer", "exec sleep 60", via=None)
+    with Client(flow.name, "writer", behalf=held.pid) as supervisor:         # as that of a process whose calls the kernel holds
+        supervisor.ask(wire.Request(wire.WRITE, flags=os.O_TRUNC | os.O_WRONLY, path=str(flow.dir / "a")))
+        killed(held)
+        assert flow.run("writer", "echo > $CAPIO_DIR/a")[0] == 0
+        flow.wait_for(lambda status: status["files"] and status["files"][0]["closes"] >= 2)
+        time.sleep(0.1)
+        (file,) = flow.status()["files"]
+        assert file["closes"] == 2 and not file["writers"]

@@ -92,9 +92,11 @@ class Writers:
         return next((writer for writer in self.of(path) if writer.pid == pid and writer.post and self._outcome_of(writer.post) == wire.NOTHING), None)
 
     def ended(self, pid):
-        """A process has ended, and what has parted is settled: it makes nothing more. An open of its that it hasn't told of hasn't happened."""
-        for writer in [writer for found in self._by_path.values() for writer in found if writer.pid == pid and writer.tells and not writer.is_open]:
-            self.drop(writer)
+        """A process has ended, and what has parted is settled: it makes nothing more. An open of its that it hasn't told of hasn't happened; nor has one of a
+        process that doesn't tell, where nobody has the file open: it was killed before it could."""
+        for writer in [writer for found in self._by_path.values() for writer in found if writer.pid == pid and not writer.is_open and not writer.is_parting]:
+            if writer.tells or endings.is_written(writer.path) is not True:
+                self.drop(writer)
         for path, one in [(path, one) for path, found in self._expected.items() for one in found if one[1] == pid]:
             self._forget(path, one)
 
