@@ -1,7 +1,9 @@
 """Programs whose calls the kernel holds: also static ones, which no library is loaded into."""
 
 import os
+import re
 import shutil
+import struct
 import subprocess
 import sys
 import time
@@ -10,8 +12,9 @@ from pathlib import Path
 import pytest
 
 from capio.served import document, ended, killed, needs_compiler
-from wrp.capio import shim
-from wrp.capio.commands import doctor
+from wrp.capio import language, shim
+from wrp.capio.commands import doctor, launching
+from wrp.capio.seccomp import calls
 
 pytestmark = pytest.mark.skipif(bool(doctor._tried(doctor._seccomp)), reason="the kernel doesn't let calls be held here")
 
@@ -62,7 +65,9 @@ while at < 12:
         os.sendfile(1, file, at, 6)
     at += 6
 """
-_GROWING = {"cat": "cat $F", "busybox cat": "busybox cat $F",
+_GROWING = {"cat": "cat $F", "busybox cat": "busybox cat $F", "cat, redirected": "cat < $F", "a loop": "while read line; do echo $line; done < $F",
+            "dd": "dd if=$F bs=6 status=none", "busybox dd": "busybox dd if=$F bs=6 2> /dev/null", "busybox sh, redirected": "busybox sh -c 'busybox cat < $F'",
+            "busybox sh, a loop": "busybox sh -c 'while read line; do echo $line; done < $F'",
             **{call: f"{sys.executable} -c '{_READING}' {call}" for call in ("pread", "readv", "sendfile")}}
 
 
@@ -70,7 +75,7 @@ _GROWING = {"cat": "cat $F", "busybox cat": "busybox cat $F",
 def test_a_growing_file_is_read_as_it_is_written(streaming, name):
     if name.startswith("busybox") and shutil.which("busybox") is None:
         pytest.skip("no busybox")
-    path = streaming.dir / f"growing-{name.replace(' ', '-')}.n"
+    path = streaming.dir / f"growing-{re.sub('[^a-z]+', '-', name)}.n"
     read = streaming.launch("reader", f"export F={path}; {_GROWING[name]}", "seccomp")
     streaming.wait_waiting()
     wrote = streaming.start("writer", f"exec 3> {path}; echo first >&3; read; echo other >&3", via=None, stdin=True)
@@ -84,7 +89,7 @@ def test_a_growing_file_is_read_as_it_is_written(streaming, name):
 def test_what_needs_all_of_a_growing_file_waits_for_its_end(streaming):
     """Its descriptor is copied where nobody would see what is read of it; it is mapped; its end is looked for."""
     program = ("import ctypes, os\nlibc = ctypes.CDLL(None)\nlibc.mmap.restype = ctypes.c_void_p\nfile = os.open(os.environ['F'], os.O_RDONLY)\nkind = os.environ['KIND']\n"
-               "if kind == 'dup': print(os.read(os.dup(file), 100))\nif kind == 'dup2': os.dup2(file, 0); print(os.read(0, 100))\n"
+               "if kind == 'dup': print(os.read(os.dup(file), 100))\nif kind == 'dup2': os.dup2(file, 5); print(os.read(5, 100))\n"
                "if kind == 'mmap': print(ctypes.string_at(libc.mmap(None, ctypes.c_size_t(12), 1, 2, file, ctypes.c_long(0)), 12))\nif kind == 'end': print(os.lseek(file, 0, 2), os.pread(file, 100, 0))\n"
                "if kind == 'high': high = os.dup2(file, 900); print(os.read(high, 6) + os.read(high, 6))\n")
     path, kinds = streaming.dir / "needs-all.n", ("dup", "dup2", "mmap", "end", "high")
@@ -255,6 +260,26 @@ def test_the_descriptor_of_a_growing_file_is_far_from_the_programs_own(streaming
     assert read.stdout.readline() == f"{number} b'1\\n'\n".encode()
     wrote.stdin.write(b"\n")
     assert ended(wrote)[0] == ended(read)[0] == 0
+
+
+def test_a_number_that_the_program_has_chosen_itself_is_not_given(streaming):
+    code = ("import fcntl, os\ntaken = os.dup2(0, 1023), fcntl.fcntl(0, fcntl.F_DUPFD, 1020)\nfor fd in taken: os.close(fd)\n"
+            "file = os.open(os.environ['F'], os.O_RDONLY); print(taken, file, flush=True); os.read(file, 9)")
+    path = streaming.dir / "chosen.n"
+    read = streaming.launch("reader", ["env", f"F={path}", sys.executable, "-c", code], "seccomp")
+    wrote = streaming.start("writer", f"exec 3> {path}; echo 1 >&3; read", via=None, stdin=True)
+    assert read.stdout.readline() == b"(1023, 1020) 1019\n"
+    wrote.stdin.write(b"\n")
+    assert ended(wrote)[0] == ended(read)[0] == 0
+
+
+def test_the_input_is_held_for_steps_only_that_may_read_what_grows():
+    for with_input in (False, True):
+        code, count = calls.program(with_input)
+        lines = [struct.unpack_from("=HBBI", code, 8 * line) for line in range(count)]
+        assert any(line[0] == 0x15 and line[3] == calls.INPUT and line[1] for line in lines[4 + len(calls.machine().named) + len(calls.machine().numbered):]) == with_input
+    stream, whole = (language.parse(document(**{"a": f"on_close {mode}"}), "/d") for mode in ("no_update", "update"))
+    assert [launching._may_stream(flow, step) for flow in (stream, whole) for step in ("writer", "reader", "other")] == [False, True, False] + 3 * [False]
 
 
 def test_a_descriptor_of_a_file_whose_name_another_one_has_does_not_wait_for_that(streaming):

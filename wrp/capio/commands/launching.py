@@ -11,6 +11,7 @@ from contextlib import contextmanager
 
 from wrp.capio.client import Client
 from wrp.capio.commands import ways
+from wrp.capio.language.plan import NO_UPDATE
 from wrp.capio.seccomp.starting import Held
 from wrp.capio.server import place
 from wrp.comm import names
@@ -83,8 +84,8 @@ def run_step(workflow, step, env, via, parts=1):
     with Client(workflow.name) as client:
         client.control("start", step=step.name, parts=parts)
         try:
-            process = Held(step.command, env, step.cwd, workflow.name, step.name, env["CAPIO_DIR"]) if via == "seccomp" else \
-                subprocess.Popen(step.command, env=env, cwd=step.cwd)
+            process = Held(step.command, env, step.cwd, workflow.name, step.name, env["CAPIO_DIR"], _may_stream(workflow, step.name)) if via == "seccomp" \
+                else subprocess.Popen(step.command, env=env, cwd=step.cwd)
         except OSError as error:
             client.control("stop", code=127, signal=None)
             raise StoreError(f"{step.name}: cannot start {step.command[0]}: {error.strerror}") from error
@@ -97,6 +98,12 @@ def run_step(workflow, step, env, via, parts=1):
             if code == 0:
                 raise RuntimeGone(f"{gone} before the step {step.name} did") from None
     return code, number
+
+
+def _may_stream(workflow, name):
+    """True for a step that may read files while they grow."""
+    step = workflow.step(name)
+    return step is not None and bool(step.inputs) and any(rule.property == "mode" and rule.value == NO_UPDATE for rule in workflow.rules)
 
 
 def _waited(process):

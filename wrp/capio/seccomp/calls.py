@@ -1,7 +1,8 @@
 """Which system calls are held, on each kind of machine, and the filter that tells the kernel. Holds none itself.
 
 Calls that name files are held always. Calls on a descriptor are held where its number is one of those that only files which grow are given: a filter sees
-numbers, not files, and can't be changed while a program runs.
+numbers, not files, and can't be changed while a program runs. Of steps that may read such a file they are held on the standard input too, which a shell
+makes of one for a program, and dd for itself.
 """
 
 import functools
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from wrp.errors import StoreError
 
 FIRST, LAST = 768, 1024         # numbers of descriptors of files that grow: above what programs use, below the limits of select() and most users
+INPUT = 0
 _ALLOW, _NOTIFY = 0x7FFF0000, 0x7FC00000
 _LOAD, _JUMP_EQUAL, _JUMP_NOT_LESS, _RETURN = 0x20, 0x15, 0x35, 0x06
 _NUMBER_AT, _AUDIT_AT, _ARGUMENTS_AT = 0, 4, 16
@@ -41,6 +43,10 @@ _MACHINES = {
 }
 
 
+_PER_PLACE = 3                  # lines of the filter for an argument
+_CHOOSES = {"dup2": 1, "fcntl": 2}      # which argument is the number that the program chooses for a copy
+
+
 @functools.cache
 def machine():
     """The Machine that this is; StoreError where there is none."""
@@ -50,19 +56,38 @@ def machine():
     return found
 
 
-def program():
-    """(code, number of its lines) of the filter."""
+def program(with_input):
+    """(code, number of its lines) of the filter. `with_input`: it holds calls on the standard input."""
     here = machine()
-    places = sorted({place for _, place in here.numbered.values()})
+    kinds = sorted({_places(what, place) for what, place in here.numbered.values()})
     checks = len(here.numbered) + len(here.named)
-    blocks = {place: checks + 1 + 4 * order for order, place in enumerate(places)}        # lines after the first check
-    notify = checks + 1 + 4 * len(places)
-    targets = [(number, blocks[place]) for number, (_, place) in sorted(here.numbered.items())] + [(number, notify) for number in sorted(here.named)]
+    blocks, line = {}, checks + 1              # lines after the first check
+    for places in kinds:
+        blocks[places] = line
+        line += _PER_PLACE * len(places) + with_input + 1
+    notify = line
+    targets = [(number, blocks[_places(*found)]) for number, found in sorted(here.numbered.items())] + [(number, notify) for number in sorted(here.named)]
     code = [(_LOAD, 0, 0, _AUDIT_AT), (_JUMP_EQUAL, 1, 0, here.audit), (_RETURN, 0, 0, _ALLOW), (_LOAD, 0, 0, _NUMBER_AT)]
     code += [(_JUMP_EQUAL, target - line - 1, 0, number) for line, (number, target) in enumerate(targets)]
     code.append((_RETURN, 0, 0, _ALLOW))
-    for place in places:
-        line = blocks[place]
-        code += [(_LOAD, 0, 0, _ARGUMENTS_AT + 8 * place), (_JUMP_NOT_LESS, 0, 1, FIRST), (_JUMP_NOT_LESS, 0, notify - line - 3, LAST), (_RETURN, 0, 0, _ALLOW)]
+    for places in kinds:
+        code += _block(places, with_input, blocks[places], notify)
     code.append((_RETURN, 0, 0, _NOTIFY))
     return b"".join(struct.pack("=HBBI", *line) for line in code), len(code)
+
+
+def _places(what, place):
+    """The arguments of a call that are numbers of descriptors: the one that it is about first."""
+    return (place, _CHOOSES[what]) if what in _CHOOSES else (place,)
+
+
+def _block(places, with_input, line, notify):
+    """The lines that hold a call if one of these arguments is such a number, and let it go on otherwise."""
+    code = []
+    for order, place in enumerate(places):
+        code.append((_LOAD, 0, 0, _ARGUMENTS_AT + 8 * place))
+        if with_input and not order:
+            code.append((_JUMP_EQUAL, notify - line - len(code) - 1, 0, INPUT))
+        code.append((_JUMP_NOT_LESS, 0, 1, FIRST))
+        code.append((_JUMP_NOT_LESS, 0, notify - line - len(code) - 1, LAST))
+    return [*code, (_RETURN, 0, 0, _ALLOW)]

@@ -4,9 +4,11 @@ A read that finds bytes goes on as it is; one at the end waits until there is mo
 """
 
 import errno
+import mmap
 import os
 import resource
 import stat
+import threading
 
 from wrp.capio.seccomp import calls, kernel
 from wrp.capio.seccomp.kernel import word
@@ -22,6 +24,7 @@ class Growing:
 
     def __init__(self, listener, waits):
         self._listener, self._waits, self._paths = listener, waits, {}
+        self._lock, self._chosen = threading.Lock(), {}         # chosen: {process: the numbers that it has chosen itself}
 
     def give(self, wait, path, flags):
         """End an open with a descriptor of the file. False where it can't be, so that it has to be whole. OSError: what the open itself would say."""
@@ -30,9 +33,10 @@ class Growing:
             status = os.fstat(file)
             if stat.S_ISDIR(status.st_mode):
                 return False
-            with self._waits.answering(wait) as notice:
+            with self._waits.answering(wait) as notice, self._lock:
                 self._paths[_life(status)] = path
-                kernel.give(self._listener, notice, file, _free_number(notice.thread), flags & os.O_CLOEXEC)
+                number = _free_number(notice.thread, self._chosen.get(_process(notice.thread), ()))
+                kernel.give(self._listener, notice, file, number, flags & os.O_CLOEXEC)
             return True
         except OSError:
             return False
@@ -41,12 +45,27 @@ class Growing:
 
     def wanted(self, notice):
         """(path, upto) of a held call on a descriptor that has to wait for byte `upto`, NEVER: for the end of the file; None: it goes on."""
+        self._choose(notice)
+        if not self._paths:
+            return None
         status = os.stat(f"/proc/{notice.thread}/fd/{notice.fd}")
         path = self._paths.get(_life(status))
         if path is not None and _is_other(path, status):
             return None                 # there will be no more of this one
         upto = _UPTO[notice.what](notice) if path is not None else None
         return None if upto is None or upto <= status.st_size else (path, upto)
+
+    def _choose(self, notice):
+        """The numbers that a call chooses for a copy are the program's own from now on, before it has them."""
+        if notice.what == "dup2":
+            first, end = notice.arguments[1] & 0xFFFFFFFF, (notice.arguments[1] & 0xFFFFFFFF) + 1
+        elif notice.what == "fcntl" and notice.arguments[1] in _COPIES:
+            first, end = notice.arguments[2] & 0xFFFFFFFF, calls.LAST           # the lowest from there on that is free
+        else:
+            return
+        if calls.FIRST <= first < calls.LAST:
+            with self._lock:
+                self._chosen.setdefault(_process(notice.thread), set()).update(range(first, end))
 
     def is_there(self, notice, path, upto):
         """True when the call may go on, for all that the file holds by now, or as its name is another file's."""
@@ -77,9 +96,16 @@ def _is_other(path, status):
         return False
 
 
-def _free_number(thread):
-    """The highest number: what the program opens meanwhile takes the lowest, and nobody could keep the two apart. OSError: there is none."""
-    used = {int(name) for name in os.listdir(f"/proc/{thread}/fd")}
+def _process(thread):
+    """The process of a thread, for as long as it is there."""
+    with open(f"/proc/{thread}/status", encoding="ascii", errors="replace") as file:
+        return next(int(line.split()[1]) for line in file if line.startswith("Tgid"))
+
+
+def _free_number(thread, chosen=()):
+    """The highest number: what the program opens meanwhile takes the lowest, and nobody could keep the two apart. None of those that the program has chosen
+    itself, which it may be about to take. OSError: there is none."""
+    used = {int(name) for name in os.listdir(f"/proc/{thread}/fd")} | set(chosen)
     most, _ = resource.prlimit(thread, resource.RLIMIT_NOFILE)
     end = calls.LAST if most == resource.RLIM_INFINITY else min(calls.LAST, most)
     found = next((number for number in range(end - 1, calls.FIRST - 1, -1) if number not in used), None)
@@ -110,8 +136,8 @@ _UPTO = {
     "sendfile": lambda notice: _at_address(notice.arguments[2], notice),
     "splice": lambda notice: _at_address(notice.arguments[1], notice),
     "lseek": lambda notice: NEVER if notice.arguments[2] not in (os.SEEK_SET, os.SEEK_CUR) else None,
-    "mmap": lambda notice: NEVER,
+    "mmap": lambda notice: None if notice.arguments[3] & mmap.MAP_ANONYMOUS else NEVER,
     "dup": lambda notice: NEVER,
-    "dup2": lambda notice: _copy_to(notice.arguments[1]),
+    "dup2": lambda notice: _copy_to(notice.arguments[1]) if notice.arguments[1] & 0xFFFFFFFF != calls.INPUT else None,
     "fcntl": lambda notice: _copy_to(notice.arguments[2]) if notice.arguments[1] in _COPIES else None,
 }

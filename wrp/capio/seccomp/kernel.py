@@ -26,10 +26,11 @@ class Notice:
     fd: int | None = None
 
 
-def install():
-    """Hold this process's calls, and those of all it starts, from now on, for whoever has the descriptor that is returned. OSError."""
+def install(with_input=False):
+    """Hold this process's calls, and those of all it starts, from now on, for whoever has the descriptor that is returned. OSError.
+    `with_input`: also those on the standard input."""
     libc = ctypes.CDLL(None, use_errno=True)
-    code, count = calls.program()
+    code, count = calls.program(with_input)
     program = struct.pack("=HxxxxxxQ", count, ctypes.addressof(kept := ctypes.create_string_buffer(code, len(code))))
     if libc.prctl(_NO_NEW_PRIVS, 1, 0, 0, 0):
         raise OSError(ctypes.get_errno(), "no_new_privs is refused")

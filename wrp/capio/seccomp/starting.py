@@ -12,12 +12,13 @@ from wrp.errors import StoreError
 class Held:
     """A program that runs under a supervisor, as much of a Popen as its launcher needs."""
 
-    def __init__(self, command, env, cwd, workflow, step, folder):
+    def __init__(self, command, env, cwd, workflow, step, folder, may_stream=True):
+        """may_stream : False: no file that grows is ever read by the program"""
         ours, theirs = socket.socketpair()
         self.pid, self.returncode = os.fork(), None
         if not self.pid:
             ours.close()
-            _become(command, env, cwd, theirs)
+            _become(command, env, cwd, theirs, may_stream)
         theirs.close()
         with ours:
             self._supervisor = Supervisor(_listener(ours, self.pid), workflow, step, folder)
@@ -44,13 +45,13 @@ def _listener(ours, pid):
     return array.array("i", ancillary[0][2])[0]
 
 
-def _become(command, env, cwd, theirs):
+def _become(command, env, cwd, theirs, with_input):
     """In the child: hold the calls, hand the listener over, become the program. Never returns."""
     try:
         if cwd:
             os.chdir(cwd)
         try:
-            listener = kernel.install()
+            listener = kernel.install(with_input)
         except OSError as error:
             theirs.send(error.strerror.encode())
             os._exit(1)

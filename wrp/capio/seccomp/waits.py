@@ -37,9 +37,12 @@ class Waits:
     def take_up(self, notice, asked):
         """The wait that begins with this call, None where an earlier one goes on, as the call was interrupted and made anew. What else its thread waited for
         is given up. `asked` that is empty waits for nothing: None too."""
-        words = f"{notice.what} {notice.arguments} {asked}"
         with self._lock:
             before = self._of.get(notice.thread)
+            if before is None and not asked:
+                kernel.answer(self._listener, notice)
+                return None
+            words = f"{notice.what} {notice.arguments} {asked}"
             if before is not None and before.words == words:
                 before.notice = notice
                 return None
