@@ -16,6 +16,7 @@ from wrp.cte.bench import cli as bench
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
+from wrp.runtime.devices import address
 from wrp.runtime.daemon import attach, leftovers
 from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.meeting import Meeting, rooms
@@ -100,6 +101,9 @@ def _use_runtime(runtime, folder):
         device.give_back(offset, _NBYTES)
         device.give_back(0, 4096)
         runtime.pool(f"warm.{kind}", "bdev").call(bdev.SYNC)
+    device = runtime.device("warm.safe", "safe", _CAPACITY, address([os.path.join(folder, f"member{number}") for number in range(3)], 1))
+    for nbytes in (_NBYTES, 100):       # a row, then a part of it
+        device.write(0, b"\1" * nbytes)
 
 
 def _compile_mail(node):

@@ -3,7 +3,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from wrp.comm.extents import NOT_TAKEN, OUTSIDE, TABLE_FULL, Extents, extents_claim, extents_give, extents_take, extents_take_run
+from wrp.comm.extents import (NOT_TAKEN, OUTSIDE, TABLE_FULL, Extents, extents_claim, extents_give, extents_resize, extents_take, extents_take_run,
+                                extents_take_tail)
 from wrp.comm.segment import Segment
 from wrp.errors import OutOfSpace, UsageError, WrpError
 
@@ -122,3 +123,15 @@ def test_a_lease_takes_the_lowest_run_that_is_long_enough():
         assert extents_take_run(extents.address, 1, 1 << 20, 4096, 0) == (4096, 4096)
         assert extents_take_run(extents.address, 1 << 19, 1 << 20, 4096, 0) == (-1, 0)
         assert extents.free == 32768
+
+
+def test_a_device_grows_and_shrinks_behind_what_is_leased():
+    with Segment.private(1 << 20) as segment:
+        extents = _extents(segment, 1 << 20, 64)
+        extents.claim(4096, 8192)
+        assert extents_take_tail(extents.address) == 12288 and extents.runs() == [(0, 4096)] and extents.free == 4096
+        assert extents_resize(extents.address, 12288, 1 << 21) == 0
+        assert extents.runs() == [(0, 4096), (12288, (1 << 21) - 12288)]
+        assert extents_take_tail(extents.address) == 12288 and extents_take_run(extents.address, 8192, 8192, 4096, 0) == (-1, 0)
+        assert extents_resize(extents.address, 12288, 12288) == 0 and extents_take_tail(extents.address) == 12288
+        assert extents_give(extents.address, 12288, 4096) == OUTSIDE and extents.runs() == [(0, 4096)]

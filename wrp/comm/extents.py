@@ -183,6 +183,24 @@ def extents_give(address, offset, nbytes):
     return 0
 
 
+@kernel
+def extents_take_tail(address):
+    """Take the free run at the end of the device, where there is one: the offset that it begins with, else the device's end."""
+    count, size = atomics.load(address + _COUNT), atomics.load(address + _SIZE)
+    if count == 0 or _offset_of(address, count - 1) + _nbytes_of(address, count - 1) < size:
+        return size
+    start = _offset_of(address, count - 1)
+    _cut(address, count - 1, start, size - start)
+    return start
+
+
+@kernel
+def extents_resize(address, start, nbytes):
+    """Let the device have so many bytes, all of them free from `start` on, which `extents_take_tail` gave. As `extents_give`."""
+    atomics.store(address + _SIZE, nbytes)
+    return extents_give(address, start, nbytes - start) if nbytes > start else 0
+
+
 class Extents:
     """The table at an address; its methods raise where the kernels return a code."""
 

@@ -4,6 +4,8 @@ import os
 import shutil
 from contextlib import suppress
 
+from wrp.runtime.devices import places
+
 
 class Made:
     """Of the job's first rank. To be made before the folder is."""
@@ -31,8 +33,7 @@ class Made:
             if folder.header.get("log"):
                 os.rmdir(folder.journals)
             for path in map(folder.data_path, range(folder.header["files"])):
-                if os.path.exists(path):
-                    os.unlink(path)
+                places.remove(path)
             shutil.rmtree(folder.path)
             for above in self._missing[1:]:
                 os.rmdir(above)

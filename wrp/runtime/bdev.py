@@ -1,20 +1,23 @@
 """The module bdev: space and bytes of one device of a node, as jitted handlers of its worker. Chooses no sizes and opens no file."""
 
 from wrp.comm import atomics
-from wrp.comm.extents import extents_free, extents_give, extents_take_run
+from wrp.comm.extents import extents_free, extents_give, extents_resize, extents_take_run, extents_take_tail
 from wrp.comm.jit import kernel
 from wrp.comm.streaming import copy_streaming
 from wrp.runtime import lanes, pools, requests
 from wrp.runtime.clients import client_hold, client_release
-from wrp.runtime.handlers import RETRY, WAIT, child_code, child_value, expect
+from wrp.runtime.handlers import RETRY, WAIT, child_code, child_value, expect, keep, kept
 from wrp.runtime.tasks import ARGS, CLIENT, COLLECTED, METHOD, POOL, task_value
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import MOVING, park
 
 ALLOCATE_BLOCKS, FREE_BLOCKS, WRITE, READ, GET_STATS, SYNC = 10, 11, 12, 13, 14, 18
-METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: "Write", READ: "Read", GET_STATS: "GetStats", SYNC: "Sync"}
+ADD_BDEV, REMOVE_BDEV, RECOVER_BDEV, BUILD_PARITY = 21, 22, 23, 24      # of a device of kind safe
+METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: "Write", READ: "Read", GET_STATS: "GetStats", SYNC: "Sync",
+           ADD_BDEV: "AddBdev", REMOVE_BDEV: "RemoveBdev", RECOVER_BDEV: "RecoverBdev", BUILD_PARITY: "BuildParity"}
 
 FILE, RAM, GPU, NOOP = 0, 1, 2, 4               # as the reference numbers them; its 2 is the memory of a gpu
+SAFE = 7
 
 # Return codes
 NO_SPACE = 1            # AllocateBlocks: no run of that length is free
@@ -23,6 +26,7 @@ NOT_TAKEN = 2           # FreeBlocks: some bytes are free already, lie outside, 
 TABLE_FULL = 3          # FreeBlocks: the table of free runs has no room for another; AllocateBlocks: an attached process has too many
 NOT_MADE = 5            # any: making the pool's device failed, or isn't done yet
 IO_FAILED = 4           # Write, Read, Sync: the first result is the errno, 0 when the file was too short
+REFUSED = 6             # AddBdev, RemoveBdev, RecoverBdev, BuildParity: the log of the process that serves the pool says why
 UNKNOWN_METHOD = -1
 
 # Words of a pool's parameters, byte offsets
@@ -33,12 +37,14 @@ FACTS_NBYTES = 128
 IO_DEPTH, DIRECT_ALIGN, PERSISTENCE = 0, 8, 16          # DIRECT_ALIGN: of buffers, places and sizes past the page cache, 0: none goes there
 READ_MBPS, WRITE_MBPS, READ_US, WRITE_US, IOPS = 24, 32, 40, 48, 56
 USED = 64               # bytes leased by the processes of the node, see Device.remaining
+UNDER_WAY, RECOVERED, LOST, OUT = 72, 80, 88, 96        # of kind safe: rows being written, chunks that came back or are lost, members out as bits
 VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
 
 DIRECT = pools.MOST     # of this process's file descriptors that of pool p has the place p, past the page cache DIRECT + p; -1: none
 _LARGE = 256 << 10      # from this size on a write goes past this core's cache: the worker won't read it
 _SLOW_NS, _WARY_NS = 1_000_000, 20_000_000
 _EAGAIN, _EOPNOTSUPP = 11, 95
+_TEXT_NBYTES = 4096     # most bytes of a path
 
 
 @kernel
@@ -60,7 +66,13 @@ def bdev_run(context, task, params, step):
         return _move(context, task, params)
     if method == SYNC:
         return _sync(context, task, params, step)
+    if ADD_BDEV <= method <= BUILD_PARITY and atomics.load(params + KIND) == SAFE:
+        return _change(context, task, params, step)
     if method == GET_STATS:
+        if a0 == 1:
+            for number in range(4):
+                task_value(task, number, _fact(context, params, UNDER_WAY + 8 * number))
+            return 0
         task_value(task, 0, atomics.load(params + CAPACITY))
         task_value(task, 1, extents_free(base + atomics.load(params + EXTENTS)))
         task_value(task, 2, atomics.load(params + WRITTEN))
@@ -171,8 +183,8 @@ def _move_elsewhere(context, task, params):
     base, pool = atomics.load(context + own.BASE), atomics.load(task + POOL)
     writes = atomics.load(task + METHOD) == WRITE
     offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
-    if atomics.load(params + KIND) == GPU:
-        return _ask(context, task, requests.GPU_WRITE if writes else requests.GPU_READ, pool, -1)
+    if atomics.load(params + KIND) in (GPU, SAFE):
+        return _ask(context, task, requests.MOVER_WRITE if writes else requests.MOVER_READ, pool, -1)
     fd = _descriptor(context, pool)
     if _goes_direct(context, task, params):
         return _ask(context, task, requests.WRITE if writes else requests.READ, _descriptor(context, DIRECT + pool), fd)
@@ -203,14 +215,19 @@ def _may_write_now(context):
 @kernel
 def _ask(context, task, what, fd, other):
     """Hand a request to the process's I/O threads: WAIT, or RETRY when their queue is full or no record is free."""
+    place, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
+    return _ask_for(context, task, what, fd, other, atomics.load(context + own.BASE) + buffer, nbytes, place)
+
+
+@kernel
+def _ask_for(context, task, what, fd, other, address, nbytes, place):
     queue, base = atomics.load(context + own.REQUESTS), atomics.load(context + own.BASE)
     if queue == 0 or not requests.has_room(queue):
         return RETRY
     offset = expect(context, task)
     if offset < 0:
         return RETRY
-    place, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
-    requests.fill(base + offset, what, fd, other, base + buffer, nbytes, place)
+    requests.fill(base + offset, what, fd, other, address, nbytes, place)
     atomics.store(context + own.IN_FLIGHT, atomics.load(context + own.IN_FLIGHT) + 1)
     atomics.store(task + COLLECTED, 1)      # of the next run of a periodic task the sums are new ones
     park(context, task, MOVING, 0)
@@ -242,7 +259,10 @@ def _answer(task, params, writes, nbytes, moved):
 def _sync(context, task, params, step):
     """What was written is on storage when the task is done, where the device promises that."""
     if step == 0:
-        is_kept = atomics.load(params + KIND) == FILE and _fact(context, params, PERSISTENCE) == LONG_TERM
+        kind = atomics.load(params + KIND)
+        if kind == SAFE:
+            return _ask(context, task, requests.MOVER_SYNC, atomics.load(task + POOL), -1)
+        is_kept = kind == FILE and _fact(context, params, PERSISTENCE) == LONG_TERM
         return _ask(context, task, requests.SYNC, _descriptor(context, atomics.load(task + POOL)), -1) if is_kept else 0
     atomics.store(context + own.IN_FLIGHT, atomics.load(context + own.IN_FLIGHT) - 1)
     if child_code(task) != 0:
@@ -251,6 +271,37 @@ def _sync(context, task, params, step):
         task_value(task, 0, -child_value(task, 0))
         return IO_FAILED
     return 0
+
+
+@kernel
+def _change(context, task, params, step):
+    """Have the process's device change its members: a path of `a1` bytes at the segment's byte `a0`, a member's number. Results: of the method.
+
+    While members are added or removed nobody leases what lies behind all that is leased.
+    """
+    base, method = atomics.load(context + own.BASE), atomics.load(task + METHOD)
+    place, nbytes, number = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
+    extents, resizes = base + atomics.load(params + EXTENTS), method == ADD_BDEV or method == REMOVE_BDEV
+    if step == 0:
+        if not (0 <= nbytes <= _TEXT_NBYTES and 0 <= place <= atomics.load(context + own.NBYTES) - nbytes):
+            return OUT_OF_BOUNDS
+        address = number if method == REMOVE_BDEV else base + place
+        if resizes:
+            number = extents_take_tail(extents)
+            keep(task, 0, number)
+        code = _ask_for(context, task, requests.MOVER_ACT, atomics.load(task + POOL), method, address, nbytes, number)
+        if code == RETRY and resizes:
+            extents_resize(extents, number, atomics.load(params + CAPACITY))
+        return code
+    atomics.store(context + own.IN_FLIGHT, atomics.load(context + own.IN_FLIGHT) - 1)
+    code = child_code(task)
+    if resizes:
+        capacity = child_value(task, 0) if code == 0 and child_value(task, 0) > 0 else atomics.load(params + CAPACITY)
+        extents_resize(extents, kept(task, 0), capacity)
+        atomics.store(params + CAPACITY, capacity)
+    for value in range(4):
+        task_value(task, value, child_value(task, value))
+    return code
 
 
 @kernel

@@ -1,5 +1,6 @@
-"""The threads that move bytes of files and gpus for a jitted worker, without the GIL; more of them start while requests wait."""
+"""The threads that move bytes of files, gpus and other devices for a jitted worker, without the GIL; more of them start while requests wait."""
 
+import errno
 import logging
 import threading
 import time
@@ -8,7 +9,8 @@ import numpy as np
 
 from wrp.comm import atomics
 from wrp.comm.ring import ring_format
-from wrp.runtime import requests, tasks
+from wrp.errors import OutOfSpace
+from wrp.runtime import bdev, requests, tasks
 from wrp.runtime.waiting import context as own
 
 MOST = 128                      # threads of a process
@@ -17,7 +19,7 @@ _log = logging.getLogger("wrp.runtime")
 
 
 class IoThreads:
-    """Those of one process; none until `allow` is called. `movers`: by the number of a pool, what moves bytes of its gpu."""
+    """Those of one process; none until `allow` is called. `movers`: by the number of a pool, the device whose bytes Python moves, by `move`, `sync` and `act`."""
 
     def __init__(self, node, context):
         self._node, self._context, self.movers = node, context, {}
@@ -60,13 +62,28 @@ class IoThreads:
                 self._move(base, free, offset)
 
     def _move(self, base, free, offset):
-        """A request that isn't a kernel's: bytes of a gpu."""
-        what, pool, _, address, nbytes, place = (atomics.load(base + offset + tasks.ARGS + 8 * number) for number in range(tasks.ARGUMENTS))
-        code = 0
+        """A request that isn't a kernel's. Results as of a kernel's, a negative errno where the system says why not."""
+        what, pool, method, address, nbytes, place = (atomics.load(base + offset + tasks.ARGS + 8 * number) for number in range(tasks.ARGUMENTS))
+        code, values = 0, ()
         try:
-            self.movers[pool].move(what == requests.GPU_WRITE, place, address, nbytes)
-            tasks.task_value(base + offset, 0, nbytes)
+            values = self._moved(self.movers[pool], what, method, address, nbytes, place)
+        except (OSError, OutOfSpace) as error:
+            _log.error("what was asked of %r can't be done: %s", self.movers[pool], error)
+            values = (-(getattr(error, "errno", None) or errno.EIO),)
+            code = bdev.REFUSED if what == requests.MOVER_ACT else 0
         except Exception:
-            _log.exception("moving %d bytes of a gpu failed", nbytes)
+            _log.exception("what was asked of %r failed", self.movers[pool])
             code = _FAILED
+        for number, value in enumerate(values):
+            tasks.task_value(base + offset, number, value)
         tasks.task_finish(base, free, offset, code)
+
+    @staticmethod
+    def _moved(device, what, method, address, nbytes, place):
+        if what == requests.MOVER_ACT:
+            return device.act(method, address, nbytes, place)
+        if what == requests.MOVER_SYNC:
+            device.sync()
+            return (0,)
+        device.move(what == requests.MOVER_WRITE, place, address, nbytes)
+        return (nbytes,)

@@ -9,7 +9,7 @@ from wrp.comm.jit import kernel
 from wrp.comm.ring import Ring, ring_count, ring_pop, ring_push
 from wrp.runtime.tasks import ARGS, task_finish, task_value
 
-READ, WRITE, SYNC, GPU_READ, GPU_WRITE = 1, 2, 3, 4, 5
+READ, WRITE, SYNC, MOVER_READ, MOVER_WRITE, MOVER_SYNC, MOVER_ACT = range(1, 8)     # from MOVER_READ on: in Python, see `iothreads.IoThreads.movers`
 
 # Byte offsets of the queue
 STOP = 0            # 1: the threads end when it is empty
@@ -68,7 +68,7 @@ def serve(base, free, queue):
                 return ENDED, 0
             _sleep(queue)
             continue
-        if atomics.load(base + offset + ARGS) >= GPU_READ:
+        if atomics.load(base + offset + ARGS) >= MOVER_READ:
             return PYTHON, offset
         task_value(base + offset, 0, _moved(base + offset))
         task_finish(base, free, offset, 0)

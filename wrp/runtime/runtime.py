@@ -25,7 +25,8 @@ from wrp.runtime.worker import JittedLoop, Worker
 _SHARDS = 64                    # of a pool on a node, at most
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
-_BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level")
+_BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level", "members", "max_failures")
+_MOVED = ("file", "gpu", "safe")        # kinds whose bytes I/O threads move
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
           pools.JITTED_KIND: "a user's module"}
 
@@ -107,7 +108,7 @@ class Runtime:
     def device(self, name, kind, capacity, path=None, read_only=False, **more):
         """The Device of this name, with its bdev pool, made if the node has none. Collective over the node.
 
-        kind : "ram", "file" with the file's path, "gpu" or "noop"
+        kind : "ram", "file" with the file's path, "safe" with an address of `devices.safe.layout`, "gpu" or "noop"
         capacity : bytes, rounded down to the alignment of the kind
         more : fields of `devices.Spec`: depth, direct, alignment, persistence, metrics
         Raises OutOfSpace, UsageError, StoreError when the file can't be opened.
@@ -128,7 +129,7 @@ class Runtime:
     def _add_device(self, name, slot, spec):
         pool = self._device_pool(name, slot, spec.kind)
         device = make_device(self._node, pool, spec)
-        if device.kind in ("file", "gpu"):
+        if device.kind in _MOVED:
             self._arm(device, slot.number)
         self._pools[name], self._devices[name] = pool, device
         self._node.table.set_ready(slot.number)
@@ -140,7 +141,7 @@ class Runtime:
                 self._fds[place] = os.dup(descriptor)
         if self._node.ranks.rank:
             return
-        if device.kind == "gpu":
+        if device.kind != "file":
             self._io.movers[number] = device
         self._io.allow(device.facts["io_depth"])
 

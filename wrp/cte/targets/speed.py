@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from wrp.cte.folder.files import replace
+from wrp.runtime.devices import places
 
 _OF_MEMORY = (10_000.0, 10_000.0, 0.1)      # MB/s writing and reading, us; where it can't be measured
 _OF_GPU = (8_000.0, 8_000.0, 10.0)          # over the bus, before anything has crossed it
@@ -22,19 +23,19 @@ def with_speed(wanted, folder):
     """The Wanted with figures where it has none. `folder`: of the store; None for one in memory."""
     if wanted.write_mbps and wanted.read_mbps and wanted.latency_us:
         return wanted
-    if wanted.kind == "file":
-        found = _of_folder(os.path.dirname(wanted.place) if wanted.place else folder)
+    if wanted.is_durable or wanted.kind == "file":
+        found = _of_folder(places.folder_of(wanted.place) if wanted.place else folder)
     else:
         found = _OF_GPU if wanted.kind == "gpu" else _of_memory()
     missing = {key: figure for key, figure in zip(("write_mbps", "read_mbps", "latency_us"), found) if not getattr(wanted, key)}
     # of memory every rank has one figure: it is never read or written by itself
-    measured = tuple(key for key in ("write_mbps", "read_mbps") if key in missing) if wanted.kind in ("file", "gpu") else ()
+    measured = tuple(key for key in ("write_mbps", "read_mbps") if key in missing) if wanted.kind not in ("ram", "noop") else ()
     return wanted._replace(**missing, measured=measured)
 
 
 def most_mbps(kind):
     """What a target of a kind can be taken to reach."""
-    return _MOST_MBPS if kind == "file" else float("inf")
+    return float("inf") if kind in ("ram", "noop", "gpu") else _MOST_MBPS
 
 
 def _of_folder(folder):

@@ -7,10 +7,12 @@ from wrp.cte.placement.contract import LONG_TERM, VOLATILE
 from wrp.cte.targets.placing import Wish
 from wrp.cte.targets.speed import most_mbps
 from wrp.errors import ConfigError, UsageError
+from wrp.runtime.devices import address, paths_of
 
 LEVELS = ("volatile", "temporary", "long_term")
 ONLY = "only "                  # before a level: targets of just this one
 KINDS = ("ram", "file", "noop", "gpu")
+LASTING = ("file", "safe")      # kinds that can outlast the job
 
 
 def wish_of(score, persistence):
@@ -23,7 +25,7 @@ def wish_of(score, persistence):
 
 
 class Wanted(NamedTuple):
-    """One target of every node. place: the absolute path that a file's name begins with, None: the store's folder.
+    """One target of every node. place: the absolute path that a file's name begins with, the address of a safe device; None: the store's folder.
 
     capacity: bytes; score: -1 for automatic; bandwidths in MB/s and latency in us: 0 for measured; measured: which of the bandwidths nobody has declared
     """
@@ -47,7 +49,7 @@ class Wanted(NamedTuple):
 
     @property
     def is_durable(self):
-        return self.kind == "file" and self.persistence == LONG_TERM
+        return self.kind in LASTING and self.persistence == LONG_TERM
 
 
 def places_of(config):
@@ -94,12 +96,27 @@ def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
     return Wanted(name, kind, capacity // 4096 * 4096, name if kind == "file" else None, score, level)
 
 
+def _place_of(where, entry, level):
+    kind, path, members = entry["bdev_type"], entry["path"], entry["members"]
+    if kind != "safe" and members:
+        raise ConfigError(f"{where}: {kind} has no members: those are for bdev_type safe")
+    if kind != "safe":
+        return path if kind == "file" and os.path.isabs(path) else None
+    try:
+        found = address(paths_of(members, path), entry["max_failures"])
+    except UsageError as error:
+        raise ConfigError(f"{where}: {error}") from error
+    if level != LONG_TERM or not all(map(os.path.isabs, paths_of(members, path))):
+        raise ConfigError(f"{where}: a safe target is long_term, and its members are files with absolute paths")
+    return found
+
+
 def _of_entry(number, entry):
     kind, path = entry["bdev_type"], entry["path"]
-    level = LEVELS.index(entry["persistence_level"] or ("long_term" if kind == "file" else "volatile"))
-    if level == LONG_TERM and kind != "file":
+    level = LEVELS.index(entry["persistence_level"] or ("long_term" if kind in LASTING else "volatile"))
+    if level == LONG_TERM and kind not in LASTING:
         raise ConfigError(f"storage[{number}]: {kind} is never long_term: what it holds is gone after the job")
-    place = path if kind == "file" and os.path.isabs(path) else None
+    place = _place_of(f"storage[{number}]", entry, level)
     if kind == "file" and level != LONG_TERM and place is None:
         raise ConfigError(f"storage[{number}]: a file that is {LEVELS[level]} is no part of the store's folder: give it an absolute path, not {path!r}")
     speed = {key: entry[f"perf_metrics.{name}"] for key, name in (("write_mbps", "write_bandwidth_mbps"), ("read_mbps", "read_bandwidth_mbps"),

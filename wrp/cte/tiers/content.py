@@ -10,6 +10,7 @@ from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, kind_of, node_of
 from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
+from wrp.runtime.devices import places
 
 
 class Content:
@@ -54,6 +55,10 @@ class Content:
         if carried is not None:
             view[:] = carried
             return
+        if places.kind_of(self._folder.data_path(target - 1)) != "file":
+            self._device_to_read(target).read(offset, view)
+            self.pace.read(target, nbytes, time.perf_counter_ns() - start)
+            return
         descriptor = self._reader(target)
         while view:
             count = os.preadv(descriptor, [view], offset)
@@ -93,6 +98,18 @@ class Content:
                 os.close(opened)
         return found
 
+    def _device_to_read(self, target):
+        """The node's own device; one to read from where another node, or nobody, has it."""
+        if self.owns(target):
+            return self.device(target)
+        found = self._other_readers.get(target)
+        if found is None:
+            opened = places.open_reader(self._folder.data_path(target - 1))
+            found = self._other_readers.setdefault(target, opened)
+            if found is not opened:
+                opened.close()
+        return found
+
     def sync(self, targets=None):
         """What was written to this node's files, or to those of these numbers, is durable when it returns."""
         with self._named_errors():
@@ -128,4 +145,7 @@ class Content:
         self.ram_bytes = None
         for descriptor in self._readers.values():
             os.close(descriptor)
+        for reader in self._other_readers.values():
+            reader.close()
         self._readers.clear()
+        self._other_readers.clear()

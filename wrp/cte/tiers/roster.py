@@ -13,6 +13,7 @@ from wrp.cte.targetnumbers import is_durable, kind_of, node_of
 from wrp.cte.targets import Placing, TargetInfo
 from wrp.cte.targets.wanted import LEVELS
 from wrp.errors import StoreError, UsageError
+from wrp.runtime.devices import places
 
 _LEAST_FILE = 4096              # a store on a full disk opens too: what it holds can be read and destroyed
 
@@ -47,18 +48,18 @@ class Roster:
         shares = _shares(mine, wanted, self._folder.place)
         for number in mine:
             path, share = self._folder.data_path(number), shares.get(number)
-            nbytes = os.path.getsize(path) if os.path.exists(path) else 0
+            nbytes = places.nbytes_of(path)
             capacity = max(share.capacity, _LEAST_FILE) if share else -(-ranks.on_node.share(nbytes, "size of a data file") // 4096) * 4096
             if not capacity:
                 continue
             target = number + 1
-            self._devices[target] = self._runtime.device(f"file{number}", "file", capacity, path, metrics=metrics_of(share))
+            self._devices[target] = self._runtime.device(f"file{number}", places.kind_of(path), capacity, path, metrics=metrics_of(share))
             if share:
                 self._wanted[target] = share
 
     def _check_there(self, number, used):
         path = self._folder.data_path(number)
-        if number + 1 in used and not os.path.exists(path):
+        if number + 1 in used and not places.is_there(path):
             tags = sorted(used[number + 1])
             names = ", ".join(map(repr, tags[:3])) + (f" and {len(tags) - 3} more" if len(tags) > 3 else "")
             raise StoreError(f"store {self._folder.path}: its data file {path} isn't there, and blobs of the tags {names} have bytes in it: "
@@ -99,7 +100,7 @@ class Roster:
     def files(self):
         """{number: (descriptor, path or None where it has no name)} of the files that take new bytes, or did before they were lost."""
         return {number: (self._devices[number].descriptor, self._devices[number].path if is_durable(number) else None)
-                for number in self._wanted if kind_of(number) == "file" and number not in self._gone}
+                for number in self._wanted if kind_of(number) == "file" and number not in self._gone and self._devices[number].descriptor >= 0}
 
     def infos(self):
         """[TargetInfo] of the targets that this node gives space out of, by number."""
@@ -116,7 +117,7 @@ class Roster:
         remaining = device.remaining + (self.blocks.unused if number == RAM else 0)
         speed = (target.score, device.capacity, remaining, LEVELS[target.persistence], target.write_mbps, target.read_mbps, target.latency_us) \
             if target else (0.0, device.capacity, 0, LEVELS[LONG_TERM], 0.0, 0.0, 0.0)
-        return TargetInfo(number, name, kind_of(number), path, *speed, counts.get(number) or TargetInfo.counts, self._lost.get(number, ""))
+        return TargetInfo(number, name, device.kind, path, *speed, counts.get(number) or TargetInfo.counts, self._lost.get(number, ""))
 
     def cut(self, at, timeout_s):
         """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""

@@ -25,7 +25,7 @@ class Tiers(Coming, Space, Content):
     def __init__(self, runtime, folder, sizes, used=()):
         self._runtime = runtime
         self._folder = folder
-        self._readers = {}
+        self._readers, self._other_readers = {}, {}     # by number: descriptors of files; what reads devices that aren't this node's
         self.away = deque()                         # extents of other nodes that are free now
         self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
         self._leaving, self._gone = set(), set()    # numbers: take no new bytes any more; and hold none, whoever still has an old record

@@ -2,6 +2,7 @@
 
 from wrp.runtime.devices.device import Device
 from wrp.runtime.devices.making import make_device, open_device
-from wrp.runtime.devices.spec import Spec, noted, of_pool
+from wrp.runtime.devices.safe.layout import address
+from wrp.runtime.devices.spec import Spec, noted, of_pool, paths_of
 
-__all__ = ["Device", "Spec", "make_device", "noted", "of_pool", "open_device"]
+__all__ = ["Device", "Spec", "address", "make_device", "noted", "of_pool", "open_device", "paths_of"]

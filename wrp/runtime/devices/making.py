@@ -10,8 +10,9 @@ from wrp.runtime.devices.file import FileDevice
 from wrp.runtime.devices.gpu import GpuDevice
 from wrp.runtime.devices.noop import NoopDevice
 from wrp.runtime.devices.ram import RamDevice
+from wrp.runtime.devices.safe.device import SafeDevice, make_array
 
-_CLASSES = {"ram": RamDevice, "file": FileDevice, "gpu": GpuDevice, "noop": NoopDevice}
+_CLASSES = {"ram": RamDevice, "file": FileDevice, "gpu": GpuDevice, "noop": NoopDevice, "safe": SafeDevice}
 
 
 def make_device(node, pool, asked):
@@ -37,11 +38,14 @@ def _opened(node, pool, path, read_only, memory):
     kind = spec.KINDS[atomics.load(pool._slot.params + bdev.KIND)]
     if kind == "file":
         return FileDevice(node, pool, pool.name, path, read_only)
+    if kind == "safe":
+        return SafeDevice(node, pool, pool.name, path, memory)
     return GpuDevice(node, pool, pool.name, memory) if kind == "gpu" else _CLASSES[kind](node, pool, pool.name)
 
 
 def _place(node, pool, asked):
-    """Make the tables and take the memory; tell the worker through the pool's parameters. The memory's address if it is a gpu's."""
+    """Make the tables and take the memory; tell the worker through the pool's parameters. What the first rank's own object is made of: the address of a gpu's
+    memory, the array of a safe device."""
     kind, align = asked.kind, _CLASSES[asked.kind].align
     if asked.direct:
         align = max(align, asked.alignment)
@@ -60,6 +64,9 @@ def _place(node, pool, asked):
     extents = facts + bdev.FACTS_NBYTES
     segment.reserve(facts, bdev.FACTS_NBYTES)
     asked.note(node.address + facts)
+    if kind == "safe":
+        memory = make_array(node, pool.name, asked, node.address + facts + bdev.UNDER_WAY)
+        capacity = memory.label.capacity
     Extents.create(segment, extents, capacity, TABLE_RUNS)
     for offset, word in ((bdev.KIND, spec.NUMBERS[kind]), (bdev.CAPACITY, capacity), (bdev.ALIGN, align), (bdev.EXTENTS, extents)):
         atomics.store(params + offset, word)

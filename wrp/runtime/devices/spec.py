@@ -5,8 +5,9 @@ from dataclasses import dataclass, field
 from wrp.comm import atomics
 from wrp.errors import UsageError
 from wrp.runtime import bdev
+from wrp.runtime.devices.safe.layout import address, parsed
 
-NUMBERS = {"ram": bdev.RAM, "file": bdev.FILE, "gpu": bdev.GPU, "noop": bdev.NOOP}
+NUMBERS = {"ram": bdev.RAM, "file": bdev.FILE, "gpu": bdev.GPU, "noop": bdev.NOOP, "safe": bdev.SAFE}
 KINDS = {number: kind for kind, number in NUMBERS.items()}
 LEVELS = ("volatile", "temporary", "long_term")     # of persistence, by their numbers
 METRICS = {"read_bandwidth_mbps": (bdev.READ_MBPS, 100), "write_bandwidth_mbps": (bdev.WRITE_MBPS, 80),
@@ -16,7 +17,7 @@ _DIRECT_LEAST = 512             # no storage has smaller blocks
 
 @dataclass(frozen=True)
 class Spec:
-    """kind; capacity in bytes; path: of the file or None; depth: requests under way; direct: past the page cache where that can be;
+    """kind; capacity in bytes; path: of the file, the address of what is safe (`safe.layout.address`), or None; depth: requests under way; direct: past the page cache where that can be;
     alignment: of buffers, places and sizes there; persistence: one of LEVELS; metrics: what is said of its speed."""
 
     kind: str
@@ -35,6 +36,8 @@ class Spec:
             raise UsageError(f"device {name!r} is of kind {self.kind!r}: it must be one of {', '.join(NUMBERS)}")
         if self.kind == "file" and not self.path:
             raise UsageError(f"device {name!r} is a file and has no path")
+        if self.kind == "safe":
+            parsed(self.path or "")
         if self.alignment < 1 or self.alignment & (self.alignment - 1):
             raise UsageError(f"device {name!r} has an alignment of {self.alignment} bytes: it must be a power of two")
         if self.persistence not in LEVELS:
@@ -56,12 +59,25 @@ def noted(address):
     return {**found, "perf_metrics": {name: atomics.load(address + word) for name, (word, _) in METRICS.items()}}
 
 
+def paths_of(members, name):
+    """The paths of `members` of a configuration: texts, or mappings with a pool_name. UsageError for others."""
+    found = [member.get("pool_name") if isinstance(member, dict) else member for member in members if members] if isinstance(members, (list, tuple)) else [None]
+    if not all(isinstance(path, str) and path for path in found):
+        raise UsageError(f"{name!r} is safe and has the members {members!r}: give it a list of paths of files, or ram::NAME, the parity last")
+    return found
+
+
 def of_pool(name, bdev_type="", capacity=1 << 30, path=None, **more):
     """The Spec of a bdev pool's parameters; kind and path follow from its name. Raises UsageError for an unknown one."""
     kind = bdev_type or ("ram" if name.startswith("ram::") else "file")
     metrics = {key.removeprefix("perf_metrics."): more.pop(key) for key in list(more) if key.startswith("perf_metrics.")}
     given = {"depth": more.pop("io_depth", 32), "direct": more.pop("direct_io", False), "alignment": more.pop("alignment", 4096),
              "persistence": more.pop("persistence_level", "volatile")}
+    members, failures = more.pop("members", None), more.pop("max_failures", 1)
+    if kind == "safe":
+        path = path or address(paths_of(members, name), failures)
+    elif members:
+        raise UsageError(f"pool {name!r} is of kind {kind} and has no members: those are for bdev_type safe")
     if more or set(metrics) - set(METRICS):
         raise UsageError(f"pool {name!r} of module bdev takes no {', '.join([*more, *(set(metrics) - set(METRICS))])}: see docs/configuration.md")
     return Spec(kind, capacity, path or (name if kind == "file" else None), metrics=metrics, **given)

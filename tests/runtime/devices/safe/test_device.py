@@ -1,0 +1,166 @@
+"""A safe device in a runtime: its pool, its members, a configuration, other processes."""
+
+import os
+import random
+
+import pytest
+
+from wrp.comm.ranks.solo import Solo
+from wrp.errors import OutOfSpace, StoreError, UsageError
+from wrp.runtime import bdev
+from wrp.runtime.daemon import attach
+from wrp.runtime.devices.safe.layout import address
+from wrp.runtime.devices.safe.mending import Mended
+from wrp.runtime.runtime import Runtime
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def members(tmp_path):
+    return [str(tmp_path / f"m{number}") for number in range(4)]
+
+
+@pytest.fixture
+def device(runtime, members):
+    return runtime.device("safe", "safe", 16 * MIB, address(members, 1))
+
+
+def filled(device, nbytes, seed=1):
+    """(offset, bytes) of what is leased and written."""
+    offset, data = device.lease(nbytes), random.Random(seed).randbytes(nbytes)
+    device.write(offset, data)
+    return offset, data
+
+
+def shown(device, offset, nbytes):
+    out = bytearray(nbytes)
+    device.read(offset, out)
+    return bytes(out)
+
+
+def test_a_member_that_fails_is_recovered_while_others_go_on(device, members):
+    offset, data = filled(device, 3 * MIB)
+    open(members[1] + ".fail", "w").close()
+    assert shown(device, offset, 3 * MIB) == data and device.stats["failed"] == [members[1]] and device.stats["recovered"] > 0
+    more, other = filled(device, MIB, 2)
+    with pytest.raises(StoreError, match="m1.fail says that it fails"):
+        device.recover(1)
+    os.unlink(members[1] + ".fail")
+    assert device.recover(members[1]) > 0 and device.stats["failed"] == []
+    assert device.build_parity()[1:] == (0, 0, 0) and device.build_parity().rows > 0
+    open(members[3] + ".fail", "w").close()
+    assert shown(device, offset, 3 * MIB) + shown(device, more, MIB) == data + other
+    with pytest.raises(StoreError, match="no member 'x': it has"):
+        device.recover("x")
+    with pytest.raises(StoreError, match="m0 needn't be recovered"):
+        device.recover(0)
+
+
+def test_it_is_found_again_without_a_member_by_its_address(configured, members):
+    config = configured("runtime: {segment_capacity: 64m}")
+    with Runtime(Solo(), config) as runtime:
+        offset, data = filled(runtime.device("safe", "safe", 16 * MIB, address(members, 1)), 3 * MIB)
+    os.unlink(members[0])
+    with Runtime(Solo(), config) as runtime:
+        device = runtime.device("safe", "safe", 16 * MIB, address(members, 1))
+        assert shown(device, offset, 3 * MIB) == data
+        assert device.recover(0) > 0
+    os.unlink(members[2])
+    with Runtime(Solo(), config) as runtime:
+        assert shown(runtime.device("safe", "safe", 16 * MIB, address(members, 1)), offset, 3 * MIB) == data
+    os.unlink(members[0])
+    with Runtime(Solo(), config) as runtime, pytest.raises(StoreError, match="2 of its members are missing or stale"):
+        runtime.device("safe", "safe", 16 * MIB, address(members, 1))
+
+
+def test_as_tasks(runtime, device, members):
+    staging, pool = runtime.device("staging", "ram", 4 * MIB), runtime.pool("safe", "bdev")
+    buffer, back = staging.lease(100_000), staging.lease(100_000)
+    staging.write(buffer, os.urandom(100_000))
+    block = pool.call(bdev.ALLOCATE_BLOCKS, 100_000, 100_000).values[0]
+    assert pool.call(bdev.WRITE, block, staging._base + buffer, 100_000) == (0, (100_000, 0, 0, 0))
+    open(members[0] + ".fail", "w").close()
+    assert pool.call(bdev.READ, block, staging._base + back, 100_000).code == 0 == pool.call(bdev.SYNC).code
+    assert staging.view(back, 100_000) == staging.view(buffer, 100_000)
+    under_way, recovered, lost, out = pool.call(bdev.GET_STATS, 1).values
+    assert (under_way, lost, out) == (0, 0, 1) and recovered > 0
+    os.unlink(members[0] + ".fail")
+    assert pool.call(bdev.RECOVER_BDEV, 0, 0, 0).code == 0 and pool.call(bdev.GET_STATS, 1).values[3] == 0
+    assert pool.call(bdev.RECOVER_BDEV, 0, 0, 0).code == bdev.REFUSED == pool.call(bdev.REMOVE_BDEV, 0, 0, 0).code
+    assert Mended(*pool.call(bdev.BUILD_PARITY).values).rows > 0
+    assert pool.call(bdev.ADD_BDEV, runtime.segment.nbytes, 10).code == bdev.OUT_OF_BOUNDS
+    for name in members[:2]:
+        open(name + ".fail", "w").close()
+    assert pool.call(bdev.WRITE, block, staging._base + buffer, 100_000).code == bdev.IO_FAILED
+    assert runtime.pool("staging", "bdev").call(bdev.BUILD_PARITY).code == bdev.UNKNOWN_METHOD
+
+
+def test_another_member_makes_room(device, tmp_path):
+    offset, data = filled(device, 2 * MIB)
+    before, free = device.capacity, device.free
+    device.add(str(tmp_path / "m4"))
+    assert device.capacity > before and device.free - free == device.capacity - before and len(device.stats["groups"]) == 2
+    held = []
+    with pytest.raises(OutOfSpace, match="safe device 'safe' of .* has no room"):
+        while True:
+            held.append(filled(device, MIB, len(held)))
+    open(str(tmp_path / "m4.fail"), "w").close()
+    assert shown(device, offset, 2 * MIB) == data
+    assert all(shown(device, place, MIB) == random.Random(seed).randbytes(MIB) for seed, (place, _) in enumerate(held))
+    with pytest.raises(StoreError, match="rows lie on it"):
+        device.remove(4)
+    with pytest.raises(StoreError, match="is a member already"):
+        device.add(str(tmp_path / "m4"))
+
+
+def test_memory_and_files_together(runtime, members, configured):
+    device = runtime.device("mixed", "safe", 4 * MIB, address([*members[:3], "ram::parity"], 1))
+    offset, data = filled(device, 2 * MIB)
+    open(members[2] + ".fail", "w").close()
+    assert shown(device, offset, 2 * MIB) == data
+
+
+def test_memory_is_gone_with_the_job(members, configured):
+    config, places = configured("runtime: {segment_capacity: 64m}"), address([*members[:3], "ram::parity"], 1)
+    with Runtime(Solo(), config) as runtime:
+        offset, data = filled(runtime.device("mixed", "safe", 4 * MIB, places), 2 * MIB)
+    with Runtime(Solo(), config) as runtime:
+        device = runtime.device("mixed", "safe", 4 * MIB, places)
+        assert shown(device, offset, 2 * MIB) == data and device.stats["failed"] == ["ram::parity"]
+        assert device.recover("ram::parity") > 0
+
+
+def test_a_configuration_makes_one(configured, members):
+    listed = ", ".join([*members[:3], f"{{pool_name: {members[3]}, node_id: 0}}"])
+    config = configured(f"runtime: {{segment_capacity: 64m}}\ncompose:\n  - {{mod_name: bdev, pool_name: kept, bdev_type: safe, capacity: 8m, max_failures: 2, members: [{listed}]}}\n")
+    with Runtime(Solo(), config) as runtime:
+        device = runtime.devices["kept"]
+        assert device.kind == "safe" and device.capacity == 8 * MIB and device.stats["members"] == members
+        offset, data = filled(device, MIB)
+        for name in members[:2]:
+            open(name + ".fail", "w").close()
+        assert shown(device, offset, MIB) == data
+
+
+@pytest.mark.parametrize("more, sentence", [({"bdev_type": "safe"}, "give it a list of paths"), ({"bdev_type": "safe", "members": ["a"]}, "can't outlive"),
+                                            ({"bdev_type": "safe", "members": [3, 4]}, "give it a list of paths"), ({"bdev_type": "noop", "members": ["a", "b"]}, "has no members")])
+def test_what_no_safe_pool_can_be(runtime, more, sentence):
+    with pytest.raises(UsageError, match=sentence):
+        runtime.pool("wrong", "bdev", **more)
+
+
+def test_attached_processes_use_it_too(start_daemon, members):
+    name = f"safe-{os.getpid()}"
+    running = start_daemon(name)
+    try:
+        with attach(name) as attached:
+            attached.pool("kept", "bdev", bdev_type="safe", capacity=8 * MIB, members=members)
+            device = attached.device("kept")
+            offset, data = filled(device, MIB)
+            open(members[0] + ".fail", "w").close()
+            assert shown(device, offset, MIB) == data and device.stats["failed"] == [members[0]]
+            os.unlink(members[0] + ".fail")
+            assert device.recover(0) > 0
+    finally:
+        assert running.end() == 0

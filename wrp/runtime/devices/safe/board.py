@@ -1,0 +1,136 @@
+"""Board: what the processes of a node that use one safe device tell each other, as words in the segment. Moves no bytes of the device."""
+
+import os
+from contextlib import contextmanager
+from threading import get_native_id
+
+import numpy as np
+
+from wrp.comm import atomics
+from wrp.comm.lock import DeadHolder, Token
+from wrp.runtime.devices.safe.layout import SLOTS
+
+_SLOT = 128                     # of each slot: a token, the number of its last write, that of the last one that a sync waited for
+_SEQ, _SYNCED = 64, 72
+_SET = SLOTS * _SLOT            # a token, for who changes labels
+_VERSION, _OUT, _JOINING, _BROKEN, _USERS = (_SET + 64 + 8 * number for number in range(5))
+_SPEAKING = _SET + 128          # a token
+TEXT = _SET + 192               # what goes with a task: a path, or the sentence of a refusal
+TEXT_NBYTES = 4096
+NBYTES = TEXT + TEXT_NBYTES
+
+UNDER_WAY, RECOVERED, LOST, _OUT_TOO = 0, 8, 16, 24      # counters, byte offsets; the last are bits, see `set`
+
+
+class Board:
+    """At an address of zeroed memory. counters : address of four words that anybody may look at
+
+    `out`: bits of members that aren't read; `joining`: those of them that are written already, while they are rebuilt; `version`: changes with the labels
+    """
+
+    def __init__(self, address, counters, timeout_s):
+        self._address, self._counters, self._timeout_s = address, counters, timeout_s
+        self._tokens = [Token(address + slot * _SLOT, f"zone {slot} of a safe device") for slot in range(SLOTS)]
+        self._set = Token(address + _SET, "the labels of a safe device")
+
+    @classmethod
+    def private(cls):
+        """One for an array that nobody else of this process's node has open."""
+        words = np.zeros((NBYTES + 64) // 8, np.int64)
+        board = cls(words.ctypes.data, words.ctypes.data + NBYTES, 300.0)
+        board._words = words
+        return board
+
+    version = property(lambda self: atomics.load(self._address + _VERSION))
+    out = property(lambda self: atomics.load(self._address + _OUT))
+    joining = property(lambda self: atomics.load(self._address + _JOINING))
+    is_broken = property(lambda self: atomics.load(self._address + _BROKEN) != 0)
+
+    def set(self, out, joining=0):
+        """Who isn't read, and who of them is written. With the labels' token held."""
+        atomics.store(self._address + _JOINING, joining)
+        atomics.store(self._address + _OUT, out)
+        atomics.store(self._counters + _OUT_TOO, out)
+        atomics.add(self._address + _VERSION, 1)
+
+    def break_off(self):
+        """No more writes: rows may lie between two of them."""
+        atomics.store(self._address + _BROKEN, 1)
+
+    def count(self, counter, change=1):
+        atomics.add(self._counters + counter, change)
+
+    @contextmanager
+    def zone(self, slot, after_death):
+        """Hold a slot's token. `after_death(slot)` is called first where its last holder died inside."""
+        try:
+            self._tokens[slot].acquire(timeout_s=self._timeout_s)
+        except DeadHolder:
+            _take_over(self._tokens[slot].address, self._timeout_s)
+            after_death(slot)
+        try:
+            yield
+        finally:
+            self._tokens[slot].release()
+
+    @contextmanager
+    def labels(self):
+        """Hold the labels' token."""
+        try:
+            self._set.acquire(timeout_s=self._timeout_s)
+        except DeadHolder:          # labels are written in two steps, and either of them may be missing
+            _take_over(self._set.address, self._timeout_s)
+        try:
+            yield
+        finally:
+            self._set.release()
+
+    def next(self, slot):
+        """The number of a new write; its low 32 bits aren't 0."""
+        seq = atomics.add(self._address + slot * _SLOT + _SEQ, 1) + 1
+        return seq if seq & 0xFFFFFFFF else self.next(slot)
+
+    def begin(self, slot, seq):
+        """Numbers of a slot go on behind this one, and all up to it count as synced."""
+        atomics.store(self._address + slot * _SLOT + _SEQ, seq)
+        atomics.store(self._address + slot * _SLOT + _SYNCED, seq)
+
+    def seqs(self):
+        return [atomics.load(self._address + slot * _SLOT + _SEQ) for slot in range(SLOTS)]
+
+    def synced(self, seqs):
+        """A sync waited for writes up to these numbers."""
+        for slot, seq in enumerate(seqs):
+            if seq > atomics.load(self._address + slot * _SLOT + _SYNCED):
+                atomics.store(self._address + slot * _SLOT + _SYNCED, seq)
+
+    def is_synced(self, slot, word):
+        """True when a sync may have promised a chunk whose entry has this number (the low 32 bits of one)."""
+        return (atomics.load(self._address + slot * _SLOT + _SYNCED) - word) & 0xFFFFFFFF < 1 << 31
+
+    def join(self):
+        atomics.add(self._address + _USERS, 1)
+
+    def leave(self):
+        """True for the last process of the node that leaves."""
+        return atomics.add(self._address + _USERS, -1) == 1
+
+    @contextmanager
+    def speaking(self):
+        """Have the text for oneself."""
+        token = Token(self._address + _SPEAKING, "the text of a safe device")
+        try:
+            token.acquire(timeout_s=self._timeout_s)
+        except DeadHolder:
+            _take_over(token.address, self._timeout_s)
+        try:
+            yield
+        finally:
+            token.release()
+
+
+def _take_over(address, timeout_s):
+    """Have the token of a holder that died; somebody else may be quicker."""
+    holder, seen = os.getpid() << 32 | get_native_id(), atomics.load(address)
+    if not seen or atomics.swap(address, seen, holder) != seen:
+        Token(address, "a zone of a safe device").acquire(timeout_s=timeout_s)

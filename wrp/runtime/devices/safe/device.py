@@ -1,0 +1,202 @@
+"""SafeDevice: an Array with the leasing of devices, and the calls that change its members. Rows and members are array.py's and mending.py's."""
+
+import ctypes
+import errno
+import os
+
+from wrp.comm import atomics
+from wrp.errors import OutOfSpace, StoreError
+from wrp.runtime import bdev
+from wrp.runtime.devices.held import HeldDevice
+from wrp.runtime.devices.safe import board as boards
+from wrp.runtime.devices.safe import mending
+from wrp.runtime.devices.safe.array import positions_of
+from wrp.runtime.devices.safe.layout import ZONE, Groups, member_nbytes, parsed
+from wrp.runtime.devices.safe.member import RAM, FileMember, RamMember
+
+_REGION_ALIGN = 4096
+
+
+class SafeDevice(HeldDevice):
+    """path : the set's address (layout.py); array : the one of who has made it, on that process
+
+    What any `failures` of the members held can be read and written without them. Every process of the node opens the members itself.
+    """
+
+    kind = "safe"
+    align = 4096
+    first, unit = 4 << 20, 64 << 20
+
+    def __init__(self, node, pool, name, path, array=None):
+        self._params = pool._slot.params
+        super().__init__(node, pool, name)
+        self.path = path
+        if array is None:
+            at, _ = node.segment.find(_region(name, "board"))
+            board = boards.Board(node.address + at, self._counters, node.timeout_s)
+            array = mending.joined(parsed(path)[0], opener(node.segment, name, self.capacity, path), board, self.facts["persistence_level"] == "long_term")
+        self._array = array
+        array.board.join()
+        self._hold(array.close)
+
+    @property
+    def capacity(self):
+        """Bytes; other members change it."""
+        return atomics.load(self._params + bdev.CAPACITY)
+
+    @capacity.setter
+    def capacity(self, value):
+        """The pool's parameters have it."""
+
+    @property
+    def _counters(self):
+        return self._extents - bdev.FACTS_NBYTES + bdev.UNDER_WAY
+
+    def write(self, offset, data):
+        """Write all of `data` (bytes-like, contiguous) at the offset: the parity, too, when it returns. StoreError when too many members fail."""
+        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        self._check_range(offset, len(view))
+        self._array.write(offset, view)
+
+    def read(self, offset, out):
+        """Fill `out` (writable bytes-like, contiguous) from the offset; Corrupt where more chunks of a row are damaged or gone than may be."""
+        view = memoryview(out).cast("B") if len(out) else memoryview(bytearray())
+        self._check_range(offset, len(view))
+        self._array.read(offset, view)
+
+    def sync(self):
+        """What this node wrote is on storage when it returns, where the device's persistence is long_term."""
+        self._check_open()
+        if self._array.syncs:
+            self._array.sync()
+
+    # members
+
+    @property
+    def stats(self):
+        """{"failed": paths of members that are out, "under_way": rows, "recovered" and "lost": chunks, "members", "generation", "groups"}."""
+        self._array.refresh()
+        label, words = self._array.label, [atomics.load(self._counters + 8 * number) for number in range(4)]
+        return {"failed": [label.paths[position] for position in positions_of(words[3])], "under_way": words[0], "recovered": words[1], "lost": words[2],
+                "members": list(label.paths), "generation": label.generation, "groups": [(first, len(members)) for first, members in label.groups]}
+
+    def recover(self, member, path=None, timeout_s=None):
+        """Rebuild a member (its number, or path) that is out onto the file at its path, or at another: how many chunks. Any process; others go on."""
+        return self._change(bdev.RECOVER_BDEV, path or "", self._number(member), timeout_s)[0]
+
+    def add(self, path):
+        """One more data member: rows behind those in use have a column more. Nothing moves."""
+        self._change(bdev.ADD_BDEV, path)
+
+    def remove(self, member):
+        """A data member on which no row lies has none from now on."""
+        self._change(bdev.REMOVE_BDEV, "", self._number(member))
+
+    def build_parity(self, timeout_s=None):
+        """Read all rows, mend what is damaged, make parity anew where it doesn't fit: a mending.Mended."""
+        return mending.Mended(*self._change(bdev.BUILD_PARITY, "", 0, timeout_s))
+
+    def _number(self, member):
+        self._array.refresh()
+        if member not in self._array.label.paths and not isinstance(member, int):
+            raise StoreError(f"safe device {self.name!r} has no member {member!r}: it has {', '.join(self._array.label.paths)}")
+        return member if isinstance(member, int) else self._array.label.paths.index(member)
+
+    def _change(self, method, text, number=0, timeout_s=None):
+        """The results of a task that changes the set; its refusal as StoreError."""
+        self._check_open()
+        at, _ = self._node.segment.find(_region(self.name, "board"))
+        place, data = at + boards.TEXT, text.encode()
+        with self._array.board.speaking():
+            self._node.segment.buffer[place:place + len(data)] = data
+            reply = self._pool.call(method, place, len(data), number, timeout_s=timeout_s)
+            if reply.code == bdev.REFUSED:
+                raise StoreError(bytes(self._node.segment.buffer[place:place + boards.TEXT_NBYTES]).split(b"\0", 1)[0].decode())
+            self._check(reply.code, f"do what method {method} asks")
+        return reply.values
+
+    # what tasks ask of the process that serves them
+
+    def move(self, writes, offset, address, nbytes):
+        """Copy from or to memory at an address; any thread."""
+        view = memoryview((ctypes.c_char * nbytes).from_address(address)).cast("B")
+        self.write(offset, view) if writes else self.read(offset, view)
+
+    def act(self, method, address, nbytes, number):
+        """Do what a method other than read, write and sync asks: up to four results. The sentence of a refusal is written to the board."""
+        text = bytes((ctypes.c_char * nbytes).from_address(address)).decode() if nbytes else ""
+        try:
+            return self._acted(method, text, address, number)
+        except (StoreError, OutOfSpace) as error:
+            at, _ = self._node.segment.find(_region(self.name, "board"))
+            said = str(error).encode()[:boards.TEXT_NBYTES - 1] + b"\0"
+            self._node.segment.buffer[at + boards.TEXT:at + boards.TEXT + len(said)] = said
+            raise
+
+    def _acted(self, method, text, address, number):
+        array, open_member = self._array, opener(self._node.segment, self.name, self.capacity, self.path)
+        if method == bdev.ADD_BDEV:
+            return (mending.added(array, text, number, open_member),)
+        if method == bdev.REMOVE_BDEV:
+            # where what is free begins comes in the place of a text
+            return (mending.removed(array, address, number),)
+        if method == bdev.RECOVER_BDEV:
+            return (mending.recover(array, number, open_member, text or None),)
+        return mending.look(array)
+
+    def close(self):
+        if self.is_open and self._array.board.leave():
+            mending.closed(self._array)
+        super().close()
+
+    close.__doc__ = HeldDevice.close.__doc__
+
+    def _back(self, offset, nbytes):
+        try:
+            self._array.back(offset, nbytes)
+        except OSError as error:
+            raise OSError(error.errno or errno.EIO, os.strerror(error.errno or errno.EIO), error.filename or self.path) from error
+
+
+def make_array(node, name, asked, counters):
+    """The Array of a Spec on the process that makes the device. Raises StoreError, OutOfSpace."""
+    paths, failures = parsed(asked.path)
+    at, _ = node.segment.place(_region(name, "board"), boards.NBYTES)
+    node.segment.reserve(at, boards.NBYTES)
+    board = boards.Board(node.address + at, counters, node.timeout_s)
+    return mending.opened(paths, failures, asked.capacity // SafeDevice.align * SafeDevice.align, opener(node.segment, name, asked.capacity, asked.path), board,
+                          asked.persistence == "long_term")
+
+
+def reader(path):
+    """An Array of a set at an address, for a process that doesn't take part in the device: read-only. Raises StoreError."""
+    def open_member(position, member, create):
+        if member.startswith(RAM):
+            raise OSError(errno.ENOENT, "memory of another process", member)
+        return FileMember(member, read_only=True)
+    return mending.alone(parsed(path)[0], open_member)
+
+
+def opener(segment, name, capacity, path):
+    """(position, path, create) -> a member of a node's device; OSError."""
+    def open_member(position, member, create):
+        if not member.startswith(RAM):
+            return FileMember(member, create=create)
+        region = _region(name, member)
+        found = segment.find(region)
+        if found is None and not create:
+            raise OSError(errno.ENOENT, "no memory of this name", member)
+        if found is None:
+            paths, failures = parsed(path)
+            rows = Groups([(0, range(len(paths) - failures))]).rows(capacity)
+            nbytes = member_nbytes(-(-rows // ZONE) * ZONE)
+            found = segment.place(region, nbytes, _REGION_ALIGN)
+            found = found[0], nbytes
+            segment.reserve(found[0], member_nbytes(0))
+        at, nbytes = found
+        return RamMember(member, segment.buffer[at:at + nbytes], lambda place, count: segment.reserve(at + place, count))
+    return open_member
+
+
+def _region(name, what):
+    return f"bdev.{name}.{what}"
