@@ -19,8 +19,8 @@ PIECE = 4 << 20
 SLOTS = 8                       # pieces that wait in this node's memory to be received
 _BUFFERS = 4                    # pieces that are being received at once
 _NAP_S = 30e-6                  # between two looks while pieces move
-_SHORTEST_NAP_S, _LONGEST_NAP_S = 50e-6, 1e-3        # otherwise: a quarter of the time since something moved
-_QUIET_S, _QUIET_NAP_S = 2.0, 5e-3                   # nothing has for so long: a look takes 40 us
+_SHORTEST_NAP_S, _LONGEST_NAP_S = 50e-6, 1e-3        # otherwise: a quarter of the time since something moved,
+_QUIET_NAP_S = 20e-3                                 # and when nothing has for long a part in 400 of it: a look takes 40 to 80 us
 _ALIVE_S = 1.0
 
 
@@ -106,7 +106,7 @@ class Links:
                 last = now
                 time.sleep(_NAP_S)
             else:
-                self._more.wait(_nap_s(now - last))
+                self._more.wait(_LONGEST_NAP_S if self._is_ending else _nap_s(now - last))
                 self._more.clear()
 
     def _is_over(self):
@@ -220,4 +220,4 @@ def _says_more(bundle):
 
 def _nap_s(quiet_s):
     """How long to sleep when nothing has moved for so long."""
-    return _QUIET_NAP_S if quiet_s > _QUIET_S else max(_SHORTEST_NAP_S, min(_LONGEST_NAP_S, quiet_s / 4))
+    return max(_SHORTEST_NAP_S, min(_LONGEST_NAP_S, quiet_s / 4), min(_QUIET_NAP_S, quiet_s / 400))
