@@ -13,7 +13,8 @@ from wrp.cte.crypt import Key
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.config import load
 
-TAGS = st.sampled_from(["a", "b/c"])
+TAGS = st.sampled_from(["a", "b/c", "b/d"])
+FOLDERS = st.sampled_from(["a", "b", "e"])
 BLOBS = st.sampled_from(["x", "y", "chunk_10"])
 DATA = st.builds(lambda seed, size: bytes((seed + 7 * k) % 256 for k in range(size)), st.integers(0, 255), st.integers(0, 300))
 PLAIN_OR_NOT = st.sampled_from([None, None, "zlib fast", "none"])
@@ -22,7 +23,7 @@ CONFIG = "storage:\n  - {path: 'ram::m', bdev_type: ram, capacity_limit: 4m}\n  
 
 
 class StoreModel(RuleBasedStateMachine):
-    """`now` is what the store should show, `safe` what a crash would leave."""
+    """`now` is what the store should show: {name of a tag: its blobs}; names of the same tag have the same dict."""
 
     @initialize()
     def begin(self):
@@ -84,8 +85,10 @@ class StoreModel(RuleBasedStateMachine):
         except Exception:
             assert fails
             return
-        kept = {} if replace else self.now.get(tag, {})
-        self.now[tag] = {**kept, "x": first, "batched": second}
+        blobs = self.now.setdefault(tag, {})
+        if replace:
+            blobs.clear()
+        blobs.update(x=first, batched=second)
 
     @rule(tag=TAGS, data=DATA)
     def put_many(self, tag, data):
@@ -137,7 +140,43 @@ class StoreModel(RuleBasedStateMachine):
         except Changed:
             assert new_tag in self.now
         except UsageError:
-            assert self.key is not None
+            assert self.key is not None and keeps
+
+    @rule(tag=TAGS, name=TAGS)
+    def alias(self, tag, name):
+        try:
+            self.store.alias(tag, name)
+            self.now[name] = self.now[tag]
+        except NoSuchTag:
+            assert tag not in self.now
+        except Changed:
+            assert self.now[name] is not self.now[tag]
+        assert {other for other in self.now if self.now[other] is self.now.get(tag)} == set(self.store.aliases(tag) if tag in self.now else ())
+
+    @rule(folder=FOLDERS, new_folder=FOLDERS)
+    def rename_folder(self, folder, new_folder):
+        inside = [name for name in self.now if name == folder or name.startswith(folder + "/")]
+        moved = {name: new_folder + name[len(folder):] for name in inside}
+        try:
+            self.store.rename_folder(folder, new_folder)
+            assert inside
+            blobs = {name: self.now.pop(name) for name in inside}
+            self.now.update((moved[name], blobs[name]) for name in inside)
+        except NoSuchTag:
+            assert not inside
+        except Changed:
+            assert set(moved.values()) & set(self.now)
+
+    @rule(folder=FOLDERS)
+    def destroy_folder(self, folder):
+        inside = [name for name in self.now if name == folder or name.startswith(folder + "/")]
+        try:
+            self.store.destroy(folder, recursive=True)
+            assert inside
+        except NoSuchTag:
+            assert not inside
+        for name in inside:
+            del self.now[name]
 
     @rule(tag=TAGS, blob=BLOBS, tier=st.sampled_from(["ram", "file"]))
     def move(self, tag, blob, tier):

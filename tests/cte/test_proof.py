@@ -31,6 +31,11 @@ def test_a_call_that_fails_loses_nothing(tmp_path):
 
 
 @pytest.mark.timeout(120)
+def test_killed_anywhere_names_are_where_they_were_or_were_to_be(tmp_path):
+    assert "every name" in told("renaming.py", tmp_path, "--seed", "1")
+
+
+@pytest.mark.timeout(120)
 def test_damaged_folders_never_show_other_bytes(tmp_path):
     assert "damaged folders" in told("fuzz.py", tmp_path, "--seed", "1")
 

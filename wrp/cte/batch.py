@@ -5,7 +5,7 @@ frame, and the first rank of each node publishes what belongs there. On one node
 is sent per blob.
 """
 
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from wrp.comm.ranks.agreement import is_agreed
@@ -49,7 +49,7 @@ class Batch:
         """Context manager: a writable memoryview of nbytes to fill; filled at the end of the block. Local."""
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
-        _check_names(tag, blob)
+        tag = self._named(tag, blob)
         if self._parts.framing is not None or not self._in_place:
             return self._writing_staged(tag, blob, nbytes)
         return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
@@ -68,6 +68,7 @@ class Batch:
         if not self._fills_ram:
             return 0
         names.checked("tag", tag), names.all_checked("blob", blobs)
+        tag = self._parts.names.own(tag)
         extents = pieces.take(self._parts.tiers, sizes, fd, offset)
         for blob, extent in zip(blobs, extents):
             self._keep(tag, Record(full_name(tag, blob), BLOB, 0, extent[2], extent[3], 1.0, (extent,)))
@@ -86,8 +87,12 @@ class Batch:
 
     def put(self, tag, blob, data):
         """A whole blob. Local."""
-        _check_names(tag, blob)
-        self._put(tag, blob, pieces.bytes_of(data))
+        self._put(self._named(tag, blob), blob, pieces.bytes_of(data))
+
+    def _named(self, tag, blob):
+        """The tag's own name, before space is leased for the blob. UsageError for what can't be a name."""
+        names.checked("tag", tag), names.checked("blob", blob)
+        return self._parts.names.own(tag)
 
     def _put(self, tag, blob, view):
         framing = self._parts.framing
@@ -105,16 +110,17 @@ class Batch:
 
     def create(self, tag):
         """A tag, with or without blobs. Local."""
-        self._records.setdefault(names.checked("tag", tag), Record(tag, TAG, **self._kept))
+        own = str(self._parts.names.own(names.checked("tag", tag)))
+        self._records.setdefault(own, Record(own, TAG, **self._kept))
 
     def replace(self, tag):
         """At commit, blobs of the tag that no rank has written in this batch go away. Local."""
-        self._replaced.add(tag)
+        self._replaced.add(str(self._parts.names.own(tag)))
         self.create(tag)
 
     def remove(self, tag):
-        """At commit the tag and its blobs go away. Local; nothing happens when it isn't there."""
-        self._removed.add(tag)
+        """At commit the tag and its blobs go away. Local; nothing happens when it isn't there. A commit is refused with UsageError when it has several names."""
+        self._removed.add(str(self._parts.names.own(tag)))
 
     def _add(self, tag, blob, extents, nbytes, packed=None):
         extents = tuple(extents)
@@ -127,7 +133,7 @@ class Batch:
 
     def _keep(self, tag, record):
         if tag not in self._records:
-            self.create(tag)
+            self._records[str(tag)] = Record(str(tag), TAG, **self._kept)
         if record.name in self._records:
             self._give_back(self._records[record.name])
         self._records[record.name] = record
@@ -164,7 +170,7 @@ class Batch:
             self._conclude(gathered)
         else:
             self._conclude_over_nodes(gathered)
-        return _entries(gathered)
+        return self._entries(gathered)
 
     def _conclude(self, gathered):
         """On one node rank 0 does what is left, and one exchange tells the others that the batch has happened."""
@@ -181,19 +187,32 @@ class Batch:
     def _concluded(self, gathered, trouble):
         """Whether the batch, which then has happened, is published; the error is in `trouble` when not. Raises when nothing has happened."""
         records = {}
-        removals, first, tags = self._planned(gathered, records)
-        records, removals = _stamped(records, removals, first, tags)
-        self._write_down(records, removals)
-        try:
-            self._publish(records, removals)
-        except Exception as error:
-            trouble.append(error)
+        with self._names_stay() as hold:
+            hold()
+            removals, first, tags = self._planned(gathered, records)
+            records, removals = _stamped(records, removals, first, tags)
+            self._write_down(records, removals)
+            try:
+                self._publish(records, removals)
+            except Exception as error:
+                trouble.append(error)
         return not trouble
+
+    @contextmanager
+    def _names_stay(self):
+        """A function: once rank 0 has called it no name is given to another tag until the block ends; so tags that have names then have them when they are there."""
+        with ExitStack() as held:
+            token = self._parts.catalog.naming
+            yield lambda: held.enter_context(token.held("the names of the store's tags", self._parts.ranks.timeout_s))
 
     def _conclude_over_nodes(self, gathered):
         """Every node's first rank publishes what belongs there, once all of them have said that they have room."""
+        with self._names_stay() as hold:
+            self._conclude_together(gathered, hold)
+
+    def _conclude_together(self, gathered, hold):
         ranks, records = self._parts.ranks, {}
-        plans = ranks.gather_of(lambda: self._planned(gathered, records), f"committing {self._label}")
+        plans = ranks.gather_of(lambda: (ranks.rank or hold(), self._planned(gathered, records))[1], f"committing {self._label}")
         removals = sorted(set().union(*(names for names, _, _ in plans)))
         tags = {name: times for _, _, known in plans for name, times in known.items()}
         records, removals = _stamped(records, removals, plans[0][1], tags)
@@ -216,6 +235,12 @@ class Batch:
                 self._forget()      # the frame may be written, or a rank that has written it is gone
             raise
 
+    def _entries(self, gathered):
+        """The sorted Entries of all ranks' blobs."""
+        records = [record for part in gathered for record in part[0]]
+        shown = self._parts.names.first(record.name for record in records if record.kind == TAG)
+        return sorted(Entry(shown.get(record.tag, record.tag), record.blob, record.raw or record.size, record.checksum) for record in records if record.kind == BLOB)
+
     def _hand_over(self, error):
         """What this rank has of the batch, once its bytes are where they last: records, replaced, removed, highest stamp."""
         if error is not None:
@@ -231,10 +256,25 @@ class Batch:
         records.update(_merged(gathered))
         removals = self._plan(gathered, records)
         self._check_room(records)
+        if not self._parts.ranks.rank:
+            self._check_tags(records, set().union(*(part[2] for part in gathered)))
         if self._parts.ranks.rank:
             return removals, None, self._known_tags(records)
         unknown = _UNKNOWN if self._parts.ranks.nodes > 1 and any(part[1] or part[2] for part in gathered) else 0
         return removals, self._stamp(len(records) + len(removals) + unknown, max(part[3] for part in gathered)), self._known_tags(records)
+
+    def _check_tags(self, records, removed):
+        """Changed for a tag of the batch whose name another has now, UsageError for one that goes away and has other names."""
+        tag_names = self._parts.names
+        if not tag_names.table():
+            return
+        with self._parts.catalog.changing("looking at the names of tags"):
+            for record in records.values():
+                if record.kind == TAG:
+                    tag_names.check_held(record.name)
+        for own in sorted(removed):
+            if len(found := tag_names.names(own)) > 1:
+                raise UsageError(f"tag {found[0]!r} is also named {found[1]!r}: destroy its names one by one, and the tag goes with the last")
 
     def _known_tags(self, records):
         """{name: (stamp, when it was made)} of the batch's tags that their home, this node, has: they stay as they are."""
@@ -310,11 +350,6 @@ class Batch:
         return False
 
 
-def _check_names(tag, blob):
-    # before space is leased for the blob
-    names.checked("tag", tag), names.checked("blob", blob)
-
-
 def _merged(gathered):
     """{name: Record} of all ranks; WrpError when two ranks wrote one blob."""
     records = {}
@@ -333,12 +368,6 @@ def _stamped(records, removals, first, tags):
         stamp, created = tags.get(name, (fresh, fresh))
         stamped.append(records[name].stamped(stamp, created))
     return stamped, [(name, first + len(stamped) + number) for number, name in enumerate(removals, 1)]
-
-
-def _entries(gathered):
-    """The sorted Entries of all ranks' blobs."""
-    return sorted(Entry(record.tag, record.blob, record.raw or record.size, record.checksum)
-                  for part in gathered for record in part[0] if record.kind == BLOB)
 
 
 def _space_of(old, durable):

@@ -4,6 +4,7 @@ One segment holds a header, a table from names to records, a heap of records, an
 (layout.py draws them, entries.py changes them). Readers take no lock. No I/O and no policy here.
 """
 
+import ctypes
 import threading
 import time
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ from wrp.cte.blocks import Blocks, blocks_nbytes
 from wrp.cte.entries import entry_put, entry_put_all, entry_remove
 from wrp.cte.images import entry_copy, entry_find, entry_list, entry_scan
 from wrp.cte.layout import ABSENT, FULL, UNBACKED
+from wrp.cte.names import HIDDEN
 from wrp.cte.records import encoded, key_of, pack, packed_nbytes, unpack, unpack_all
 from wrp.cte.table import homes_of, table_nbytes
 from wrp.cte.telemetry.counters import Counters
@@ -42,7 +44,7 @@ class Catalog:
     def __init__(self, node_ranks, slots, timeout_s, ram=0, telemetry=0):
         self._slots = slots
         heap = slots * _RECORD_BYTES
-        sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "table": table_nbytes(slots),
+        sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "naming": 2 * lock.NBYTES, "table": table_nbytes(slots),
                  "blocks": blocks_nbytes(ram), "ring": Telemetry.nbytes(telemetry) if telemetry else 0,
                  "counters": Counters.nbytes(TARGETS), "heap": heap}
         self._segment = window.allocate(node_ranks, sum(sizes.values()) + _STEP)
@@ -74,6 +76,8 @@ class Catalog:
         segment = self._segment
         self._token = lock.Token(segment.address + places["token"], "the catalog of the node")
         self._flushing = lock.Token(segment.address + places["flushing"], "the journals of the node")
+        self.naming = lock.Token(segment.address + places["naming"], "the names of the store's tags")
+        self.names_word = ctypes.c_int64.from_address(segment.address + places["naming"] + lock.NBYTES)
         self._heap = places["heap"]
         self.at = segment.address + places["header"]
         self.blocks_at = segment.address + places["blocks"]
@@ -284,7 +288,7 @@ class Catalog:
         for tag in {blob.tag for blob in blobs if blob.blob and self.has(blob.name)}:
             if not self.has(tag):
                 stamp = self.next_stamp()
-                self.put(records.Record(tag, records.TAG, stamp, created=stamp))
+                self.put(records.Record(tag, records.TAG, stamp, dirty=tag != HIDDEN, created=stamp))
 
     def next_stamp(self):
         """A stamp above all stamps of the store: wall-clock nanoseconds, or one more than the last. Inside `changing` only."""

@@ -20,7 +20,7 @@ class Changes:
     """The changes of one rank. `owed`: [(name, stamp, extents to give back)] that the journal doesn't have yet."""
 
     def __init__(self, parts):
-        self._catalog, self._tiers = parts.catalog, parts.tiers
+        self._catalog, self._tiers, self._names = parts.catalog, parts.tiers, parts.names
         self._journaled = parts.folder is not None
         self.owed = []
 
@@ -116,11 +116,11 @@ class Changes:
             gone = self.take_out(names)
         return self._retired(gone)
 
-    def remove_tag(self, tag):
-        """Take a tag and its blobs out; True when it was there."""
-        with self._catalog.changing(f"destroying tag {tag!r}"):
-            blobs = [record.name for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
-            gone = self.take_out(blobs + [tag])
+    def remove_tags(self, tags):
+        """Take tags and their blobs out, all at once; True when one of them was there."""
+        with self._catalog.changing("destroying tags"):
+            blobs = [record.name for tag in tags for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
+            gone = self.take_out([*blobs, *tags])
         return self._retired(gone)
 
     def take_out(self, names):
@@ -138,6 +138,7 @@ class Changes:
 
     def create_held(self, tag):
         if not self._catalog.has(tag):
+            self._names.check_held(tag)
             stamp = self._catalog.next_stamp()
             self._catalog.put(Record(tag, TAG, stamp, created=stamp))
 

@@ -1,9 +1,10 @@
-"""Changes of whole blobs and tags that keep the bytes: rename, score, snapshot. Each is seen as a whole, or not at all."""
+"""Changes of whole blobs and tags that keep the bytes: rename, score, snapshot. Each is seen as a whole, or not at all. Names of tags: naming/."""
 
 from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.changes import same
+from wrp.cte.names import said
 from wrp.cte.records import BLOB, TAG, Record, full_name
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import Wish
@@ -19,51 +20,34 @@ class Edits:
         self._catalog, self._tiers, self._changes = parts.catalog, parts.tiers, changes
         self._parts = parts
 
-    def rename_tag(self, tag, new_tag):
-        """Give a tag and all its blobs another name, all at once. Changed when it is taken; False without the tag."""
-        return self._catalog.has(tag) and self._rename([], [], (tag, new_tag))
-
     def rename(self, old_name, new_name):
         """Give a blob another full name. Changed when it is taken; False without the blob."""
-        return self._catalog.find(old_name) is not None and self._rename([old_name], [new_name])
+        return self._catalog.find(old_name) is not None and self._rename(old_name, new_name)
 
-    def _rename(self, old_names, new_names, tags=()):
+    def _rename(self, old_name, new_name):
         for _ in range(_TRIES):
-            if tags:
-                blobs = self._catalog.names(tags[0])
-                old_names, new_names = ([full_name(tag, blob) for blob in blobs] for tag in tags)
-            found = [self._catalog.find(name) for name in old_names]
-            self._check_names_free(found)
-            if None in found:
-                if not tags:
-                    return False
-                continue
-            with self._copied([record for record in found if not _may_stay(record)]) as copies, self._catalog.changing("renaming blobs"):
-                if not self._unchanged(found) or tags and sorted(self._catalog.names_held(tags[0])) != sorted(r.blob for r in found):
+            old = self._catalog.find(old_name)
+            self._check_names_free([old])
+            if old is None:
+                return False
+            with self._copied([] if _may_stay(old) else [old]) as copies, self._catalog.changing("renaming a blob"):
+                if not self._unchanged([old]):
                     continue
-                taken = next((name for name in (*new_names, *tags[1:]) if self._catalog.has(name)), None)
-                if taken is not None:
-                    raise Changed(f"the name {taken.replace(chr(0), '/')!r} is taken: delete it first, or choose another")
-                self._rename_held(found, new_names, copies, tags)
-                copies.clear()              # they belong to the new records now
+                if self._catalog.has(new_name):
+                    raise Changed(f"the name {'/'.join(map(said, new_name.split(chr(0))))!r} is taken: delete it first, or choose another")
+                self._rename_held(old, new_name, copies)
+                copies.clear()              # they belong to the new record now
             return True
         raise _no_pause("renamed")
 
-    def _rename_held(self, found, new_names, copies, tags):
-        # before the first change: a part of the blobs must not have another name than the rest
-        self._catalog.check_room([record.but(name=name) for record, name in zip(found, new_names)]
-                                 + [Record(name.partition("\0")[0], TAG) for name in (*new_names[:1], *tags[1:])])
-        for record, name in zip(found, new_names):
-            tag = name.partition("\0")[0]
-            self._changes.create_held(tag)
-            stamp = self._catalog.next_stamp()
-            # the journal frees what it names under the old name; so the bytes under the new one are others
-            self._catalog.put(record.but(name=name, stamp=stamp, extents=copies.get(record.name, record.extents), durable=(), dirty=True,
-                                         journaled=False))
-        if tags:
-            self._changes.create_held(tags[1])
-        gone = self._changes.take_out([record.name for record in found] + list(tags[:1]))
-        for record in gone:
+    def _rename_held(self, old, new_name, copies):
+        tag = new_name.partition("\0")[0]
+        self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])
+        self._changes.create_held(tag)
+        # the journal frees what it names under the old name; so the bytes under the new one are others
+        self._catalog.put(old.but(name=new_name, stamp=self._catalog.next_stamp(), extents=copies.get(old.name, old.extents), durable=(), dirty=True,
+                                  journaled=False))
+        for record in self._changes.take_out([old.name]):
             if record.name in copies:
                 self._changes.retire(record)
 
@@ -80,6 +64,7 @@ class Edits:
                 if not self._unchanged(found) or len(found) != len(self._catalog.names_held(tag)):
                     continue
                 stamp = self._catalog.next_stamp()
+                self._parts.names.check_held(new_tag)
                 made = [Record(new_tag, TAG, stamp, created=stamp)]
                 for record in found:
                     stamp = self._catalog.next_stamp()

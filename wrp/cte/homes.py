@@ -3,6 +3,7 @@
 from functools import lru_cache
 
 from wrp.comm.checksum import hash64
+from wrp.cte.names import HIDDEN
 from wrp.cte.records import BLOB, full_name
 
 _CACHED = 1 << 14
@@ -16,9 +17,9 @@ def home_of(tag, blob, nodes):
 
 
 def at_home(records, ranks):
-    """A predicate: the record belongs into the catalog of this node. A tag does where it is at home itself, or one of its blobs is."""
+    """A predicate: the record belongs into the catalog of this node. A tag does where it is at home itself, or one of its blobs is; what names stand for, everywhere."""
     def is_mine(record):
-        return home_of(record.tag, record.blob if record.kind == BLOB else None, ranks.nodes) == ranks.node
+        return record.tag == HIDDEN or home_of(record.tag, record.blob if record.kind == BLOB else None, ranks.nodes) == ranks.node
 
     tags = {record.tag for record in records if is_mine(record)}
     return lambda record: is_mine(record) if record.kind == BLOB else record.tag in tags

@@ -2,17 +2,41 @@
 
 import re
 
-from wrp.errors import UsageError
+from wrp.errors import NoSuchTag, UsageError
 
 _DIGITS = re.compile(r"(\d+)")
 LONGEST = 4096
+MARK = "\uffff"                 # what the store makes of names itself has it (naming/table.py)
+HIDDEN = MARK                   # tag whose blobs, all empty, say what names stand for
+
+
+class Own(str):
+    """The own name of a tag, see naming/table.py; `said`: the name by which a caller means it."""
+
+    __slots__ = ("said",)
+
+    def __new__(cls, name, said=None):
+        own = super().__new__(cls, name)
+        own.said = name.partition(MARK)[0] if said is None else said
+        return own
+
+    def __repr__(self):
+        return repr(self.said)
 
 
 def checked(what, name):
-    """The name, or UsageError: names are non-empty text without NUL, at most 4096 bytes."""
-    if not isinstance(name, str) or not name or "\0" in name or not 0 < _nbytes(name) <= LONGEST:
-        raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {LONGEST} bytes without NUL")
+    """The name, or UsageError: names are non-empty text without NUL, at most 4096 bytes; those of tags without U+FFFF, too."""
+    if type(name) is Own:
+        return checked(what, name.said) and name
+    if not isinstance(name, str) or not name or "\0" in name or MARK in name and what != "blob" or not 0 < _nbytes(name) <= LONGEST:
+        marks = "NUL" if what == "blob" else "NUL and U+FFFF"
+        raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {LONGEST} bytes without {marks}")
     return name
+
+
+def said(own):
+    """The name in what the store has made of one."""
+    return own.partition(MARK)[0] or own
 
 
 def all_checked(what, names):
@@ -47,3 +71,8 @@ def matcher(what, pattern):
     except (re.error, TypeError) as error:
         raise UsageError(f"{what} pattern {pattern!r} is not a regular expression: {error}") from error
     return lambda name: compiled.fullmatch(name) is not None
+
+
+def no_tag(tag):
+    """The error of a tag that isn't there."""
+    return NoSuchTag(f"there is no tag {repr(said(tag)) if type(tag) is str else repr(tag)} in the store")

@@ -15,6 +15,8 @@ from wrp.cte.folder.ahead import begin_sync
 from wrp.cte.homes import at_home
 from wrp.cte.locking import cipher_of
 from wrp.cte.made import Made
+from wrp.cte.names import HIDDEN
+from wrp.cte.naming import TagNames
 from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
@@ -36,6 +38,7 @@ class Parts:
     folder: object = None
     runtime: object = None
     catalog: object = None
+    names: object = None                            # the TagNames of this rank
     tiers: object = None
     journal: object = None
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
@@ -114,6 +117,7 @@ class Parts:
                 self.sync()
         self._local_close()
         self.runtime.close()
+        self.names.close()
         self.catalog.close()
         for extra in (self.copies, self.cache):
             if extra is not None:
@@ -167,6 +171,7 @@ def _open(parts, path, key):
         parts.tiers = Tiers(parts.runtime, parts.folder, sizes, _tags_by_target(known) if ranks.local_rank == 0 else {})
     parts.tiers.place_by(parts.config.get("dpe.dpe_type"), parts.config.get("performance.stat_targets_period_ms") / 1000)
     parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram, _entries(parts.config))
+    parts.names = TagNames(parts.catalog)
     parts.tiers.counters = parts.catalog.noted.counters
     parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)
     if replicas > 1:
@@ -256,6 +261,7 @@ def _fill(parts, known):
                     runs.setdefault(target, []).append((offset, nbytes))
         # a job of several nodes may have been killed after one destroyed a tag into which another had put
         parts.catalog.put_missing_tags(record.name for record in records)
+        parts.catalog.names_word.value += parts.catalog.has(HIDDEN)
     for target, taken in runs.items():
         if parts.write and parts.tiers.owns(target):
             parts.tiers.claim(target, np.array(taken, np.int64))

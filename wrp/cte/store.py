@@ -12,6 +12,7 @@ from wrp.cte.emptying import empty
 from wrp.cte.eviction import Eviction
 from wrp.cte.flush import Flush
 from wrp.cte.moving import Moves
+from wrp.cte.naming import Naming
 from wrp.cte.organizing import Organizing
 from wrp.cte.periodic import Periodic
 from wrp.cte.records import full_name
@@ -29,8 +30,10 @@ class Store(Writing, Editing, Reading, Listing):
     nodes that writes gets a wrp.cte.nodes.store.NodesStore, which has the same calls.
     """
 
-    def __init__(self, parts):
+    def __init__(self, parts, tag_names=None):
         self._parts = parts
+        self._names = tag_names if tag_names is not None else parts.names
+        self._own, self._naming = self._names.own, Naming(parts)
         self._catalog, self._tiers = parts.catalog, parts.tiers
         self._changes = Changes(parts)
         self._edits = Edits(parts, self._changes)
@@ -87,7 +90,7 @@ class Store(Writing, Editing, Reading, Listing):
         """
         self._writable()
         if blob is not None:
-            self._record(tag, blob)
+            self._record(self._own(tag), blob)
 
     # tiers
 
@@ -146,6 +149,7 @@ class Store(Writing, Editing, Reading, Listing):
         Raises NoSuchBlob.
         """
         self._writable()
+        tag = self._own(tag)
         self._record(tag, blob)
         number = self._tiers.number_of(target)
         moved = (number is not None or self._tiers.has_files) and self._moves.to(full_name(tag, blob), number)
@@ -200,7 +204,7 @@ class Store(Writing, Editing, Reading, Listing):
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
         self._parts = None
-        self._catalog = self._tiers = self._direct = self._edits = self._noted = _Closed(self._gone)
+        self._catalog = self._tiers = self._direct = self._edits = self._noted = self._names = self._own = self._naming = _Closed(self._gone)
 
     def _in_child(self):
         """In a forked child of a process that has its node alone: views stay what they were; everything else would be about a copy that nobody else sees."""
@@ -237,4 +241,7 @@ class _Closed:
         self._gone = gone
 
     def __getattr__(self, name):
+        raise UsageError(self._gone)
+
+    def __call__(self, *_):
         raise UsageError(self._gone)

@@ -59,10 +59,10 @@ def test_ids_name_one_tag_for_ever(open_store):
     with Client(open_store()) as client:
         assert client.get_tag_name(first) == "t" and client.get_blob(first, "c") == b"2" and client.get_blob(first, "b") == b"1"
         renamed = client.rename_tag(first, "v")
-        assert client.get_blob(renamed, "b") == b"1" and client.get_tag_name(renamed) == "v"
+        assert renamed == first and client.get_blob(renamed, "b") == b"1" and client.get_tag_name(renamed) == "v"
         client.del_tag(other)
         assert client.get_or_create_tag("u") != other
-        for call in (lambda: client.get_tag_name(other), lambda: client.put_blob(other, "b", 0, None, b"1"), lambda: client.get_tag_size(first),
+        for call in (lambda: client.get_tag_name(other), lambda: client.put_blob(other, "b", 0, None, b"1"), lambda: client.get_tag_size("t"),
                      lambda: client.get_contained_blobs(UniqueId.null()), lambda: client.del_tag("no")):
             with pytest.raises(NoSuchTag):
                 call()

@@ -48,7 +48,7 @@ def assert_copies_are_right(store, ranks):
     keepers, net = store._routes.keepers, store._net
     if keepers is not None:
         expected = {}
-        for tag, blob in store.blobs(".*"):
+        for tag, blob in ((store.own_name(tag), blob) for tag, blob in store.blobs(".*")):
             home, name = home_of(tag, blob, ranks.nodes), full_name(tag, blob)
             (plain, stored), = net.at(home, "states", [name], [-1])
             for keeper in keepers.of(home) if plain is not None else ():
@@ -59,7 +59,7 @@ def assert_copies_are_right(store, ranks):
                 record, copied = keepers.read(home, name, plain[2])
                 whole = bytearray(record.raw or record.size)
                 unpack(store._parts, record, copied, 0, memoryview(whole))
-                assert whole == store.get(tag, blob) and stored in (None, copied)
+                assert whole == store.get(store._names.names(tag)[0], blob) and stored in (None, copied)
         for node in range(ranks.nodes):
             for tag in ("t", "u", "batch", "then", "now"):
                 assert sorted(net.at(node, "kept", tag)) == sorted(expected.get((node, tag), []))

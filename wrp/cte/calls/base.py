@@ -1,7 +1,8 @@
 """What all calls of a store stand on: its parts, the record of a blob, refusals. No call of its own."""
 
+from wrp.cte.names import no_tag
 from wrp.cte.records import BLOB, full_name
-from wrp.errors import NoSuchBlob, NoSuchTag, UsageError, WaitTimeout
+from wrp.errors import NoSuchBlob, UsageError, WaitTimeout
 
 READS = 1000                    # tries of a read of a blob that is being replaced
 
@@ -11,7 +12,7 @@ class Calls:
 
     _gone = "the store was closed"
     ranks = folder = None
-    _parts = _catalog = _tiers = _noted = None
+    _parts = _catalog = _tiers = _noted = _names = _own = _naming = None
     _changes = _edits = _flush = _moves = _direct = _organizing = _periodic = None
 
     def _record(self, tag, blob):
@@ -52,7 +53,3 @@ class Calls:
 
 def busy(tag, blob):
     return WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {READS} times while it was read; its writers don't pause")
-
-
-def no_tag(tag):
-    return NoSuchTag(f"there is no tag {tag!r} in the store")

@@ -1,7 +1,7 @@
 """Calls that change what there is under which name, and how it is kept: tags, names, scores, copies, compression. They move no bytes by themselves."""
 
 from wrp.cte import names
-from wrp.cte.calls.base import Calls, no_tag
+from wrp.cte.calls.base import Calls
 from wrp.cte.records import full_name
 from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
@@ -13,26 +13,38 @@ class Editing(Calls):
     def create(self, tag):
         """Make an empty tag; nothing happens when it is there."""
         self._writable()
+        tag = self._own(tag)
         self._changes.create(names.checked("tag", tag))
         self._noted.note(Op.CREATE_TAG, tag)
 
     def delete(self, tag, blob):
         """Take a blob out. NoSuchBlob when it isn't there. Durable after `flush`."""
         self._writable()
+        tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
         if not self._changes.remove([full_name(tag, blob)]):
             raise self._absent(tag, blob)
         self._noted.note(Op.DELETE_BLOB, tag, blob)
 
-    def destroy(self, tag):
-        """Take a tag and all its blobs out. NoSuchTag when it isn't there. Durable after `flush`."""
+    def destroy(self, tag, recursive=False):
+        """Take a tag and all its blobs out, durable after `flush`; of a tag that has other names only this one, durable when it returns. NoSuchTag.
+
+        recursive : also all tags in the folder of that name, whether it is a tag itself or not; all at once
+        """
         self._writable()
-        if not self._changes.remove_tag(names.checked("tag", tag)):
-            raise no_tag(tag)
-        self._noted.note(Op.DELETE_TAG, tag)
+        names.checked("tag", tag)
+        with self._naming.held():
+            if recursive:
+                gone = self._naming.drop_below(tag)
+            else:
+                gone = [] if self._naming.drop(tag) else [self._own(tag)]
+            self._changes.remove_tags(gone)
+        for own in gone:
+            self._noted.note(Op.DELETE_TAG, own)
 
     def copy(self, tag, blob, new_tag, new_blob):
         """Store the bytes and the score of a blob under another name as well; one of that name is replaced."""
+        tag = self._own(tag)
         record = self._record(tag, blob)
         self.put(new_tag, new_blob, self.get(tag, blob), score=record.score)
 
@@ -40,25 +52,43 @@ class Editing(Calls):
         """Give a blob another name, and another tag where one is given. Changed when that name is taken."""
         self._writable()
         new_tag = tag if new_tag is None else new_tag
+        tag, new_tag = self._own(tag), self._own(new_tag)
         names.checked("tag", new_tag), names.checked("blob", new_blob)
         self._record(tag, blob)
         if not self._edits.rename(full_name(tag, blob), full_name(new_tag, new_blob)):
             raise self._absent(tag, blob)
 
-    def rename_tag(self, tag, new_tag):
-        """Give a tag, with all its blobs, another name. Changed when that is taken."""
+    # names of tags
+
+    def alias(self, tag, name):
+        """Give a tag one more name, which is as good as the others; nothing happens where it has it. Changed when another tag has it; NoSuchTag.
+
+        Durable when it returns, as far as the tag is. So are the next two.
+        """
         self._writable()
-        if not self._edits.rename_tag(tag, names.checked("tag", new_tag)):
-            raise no_tag(tag)
+        self._naming.run("link", names.checked("tag", tag), names.checked("tag", name))
+
+    def rename_tag(self, tag, new_tag):
+        """Give a tag another name; what is in it stays where it is, and what it is. Changed when that is taken."""
+        self._writable()
+        self._naming.run("move", names.checked("tag", tag), names.checked("tag", new_tag), False)
+
+    def rename_folder(self, folder, new_folder):
+        """Let all tags in a folder, and the tag of its own name where there is one, be in another folder, all at once. Changed when a name there is taken."""
+        self._writable()
+        self._naming.run("move", names.checked("folder", folder), names.checked("folder", new_folder), True)
 
     def snapshot(self, tag, new_tag):
         """Store all blobs of a tag, as they are at one moment, in a new tag as well. Changed when that is there."""
         self._writable()
-        if not self._edits.snapshot(tag, names.checked("tag", new_tag)):
-            raise no_tag(tag)
+        if not self._edits.snapshot(self._own(tag), self._own(names.checked("tag", new_tag))):
+            raise names.no_tag(tag)
+
+    # how blobs are kept
 
     def score(self, tag, blob, score=None):
         """The score of a blob; with `score`, set it first, which is a change with a new generation. Durable after `flush`."""
+        tag = self._own(tag)
         if score is not None:
             self._writable()
             if not 0 <= score <= 1:
@@ -71,11 +101,11 @@ class Editing(Calls):
     def set_compression(self, tag, compression):
         """How blobs that are put into the tag from now on are compressed: what codecs.Compression.of takes, "none" for not at all.
 
-        The store keeps it with the tag's name, also while there is no such tag. Collective; durable when it returns.
+        The store keeps it for the tag, under whatever name, also while there is no tag. Collective; durable when it returns.
         """
         with self.ranks.agreed(f"the compression of tag {tag!r}"):
             self._writable()
-            names.checked("tag", tag)
+            tag = str(self._own(names.checked("tag", tag)))
             from wrp.cte.codecs import Compression
 
             wanted, framing = Compression.of(compression), self._framing()
@@ -90,4 +120,4 @@ class Editing(Calls):
 
     def compression(self, tag):
         """The codecs.Compression of a tag, or None."""
-        return self._framing().tags.get(tag)
+        return self._framing().tags.get(self._own(tag))

@@ -1,7 +1,9 @@
-"""BlobInfo: what a store says of a blob."""
+"""BlobInfo and Child: what a store says of a blob, and of what is in a folder of tags."""
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
+from wrp.cte.names import natural
 from wrp.cte.targetnumbers import kind_of
 
 
@@ -35,3 +37,21 @@ def info_of(record):
     from wrp.cte.framing import codec_name
 
     return BlobInfo(record.raw, record.checksum, record.score, record.stamp, tiers, record.size, codec_name(record.codec), *times)
+
+
+class Child(NamedTuple):
+    """Something in a folder of tags: its full name; a tag, a folder with something in it, or both."""
+
+    name: str
+    is_tag: bool
+    is_folder: bool
+
+
+def children_of(head, tags):
+    """[Child] of what follows `head` in names of tags that begin with it, in natural order."""
+    found = {}
+    for tag in tags:
+        own, slash, _ = tag[len(head):].partition("/")
+        is_tag, is_folder = found.get(head + own, (False, False))
+        found[head + own] = is_tag or not slash, is_folder or bool(slash)
+    return [Child(name, *found[name]) for name in sorted(found, key=natural)]

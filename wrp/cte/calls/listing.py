@@ -1,8 +1,8 @@
 """Calls that say what there is: names, sizes, infos, changes, what was asked for. They read no bytes of blobs."""
 
 from wrp.cte import names
-from wrp.cte.calls.base import Calls, no_tag
-from wrp.cte.calls.info import info_of
+from wrp.cte.calls.base import Calls
+from wrp.cte.calls.info import children_of, info_of
 from wrp.cte.records import BLOB, TAG, full_name
 from wrp.cte.telemetry import Op, Statistics, changed_between, of_tags, of_targets
 
@@ -12,60 +12,79 @@ class Listing(Calls):
 
     def list(self, tag, prefix=""):
         """Names of a tag's blobs that begin with `prefix`, in natural order."""
+        tag = self._own(tag)
         if not self._catalog.has(tag):
-            raise no_tag(tag)
+            raise names.no_tag(tag)
         return sorted((blob for blob in self._catalog.names(tag) if blob.startswith(prefix)), key=names.natural)
 
     def exists(self, tag, blob=None):
-        return self._catalog.find(full_name(tag, blob)) is not None
+        return self._catalog.find(full_name(self._own(tag), blob)) is not None
 
     def size(self, tag, blob):
         """Bytes of a blob."""
+        tag = self._own(tag)
         self._noted.note(Op.GET_BLOB_SIZE, tag, blob)
         record = self._record(tag, blob)
         return record.raw or record.size
 
     def tag_size(self, tag):
         """Bytes of all blobs of a tag."""
-        sums = self._catalog.sums(names.checked("tag", tag))
+        tag = names.checked("tag", self._own(tag))
+        sums = self._catalog.sums(tag)
         if sums is None:
-            raise no_tag(tag)
+            raise names.no_tag(tag)
         self._noted.note(Op.GET_TAG_SIZE, tag)
         return sums[1]
 
     def info(self, tag, blob):
+        tag = self._own(tag)
         self._noted.note(Op.GET_BLOB_INFO, tag, blob)
         return info_of(self._record(tag, blob))
 
     def infos(self, tag):
         """{blob: BlobInfo} of a tag, in natural order; one look at the catalog."""
+        tag = self._own(tag)
         found = sorted(self._of_tag(tag), key=lambda record: names.natural(record.blob))
         self._noted.note(Op.GET_CONTAINED_BLOBS, tag)
         return {record.blob: info_of(record) for record in found}
 
     def tag_stamp(self, tag):
         """When a tag was made: ns since 1970, of no other tag of the store, the same for every job. NoSuchTag when it isn't there."""
-        record = self._catalog.find(names.checked("tag", tag))
+        record = self._catalog.find(names.checked("tag", self._own(tag)))
         if record is None:
-            raise no_tag(tag)
+            raise names.no_tag(tag)
         return record.created
+
+    def aliases(self, tag):
+        """All names of the tag that has this name, the one that it was made with first, where it has that still. NoSuchTag."""
+        if not self.exists(tag):
+            raise names.no_tag(tag)
+        return list(self._names.names(self._own(tag)))
+
+    def own_name(self, tag):
+        """The name by which telemetry and messages know a tag whatever names it gets: most often the one it was made with. Local."""
+        return str(self._own(tag))
+
+    def children(self, folder=""):
+        """[Child] of a folder of tags, whose names have `/` between them; "": of the store. In natural order; empty where there is nothing."""
+        head = folder + "/" if folder else ""
+        return children_of(head, (tag for tag in self.tags() if tag.startswith(head) and len(tag) > len(head)))
 
     def extents(self, tag, blob):
         """[(target, offset, nbytes)] of the bytes stored of a blob, in their order; target 0 is the node's ram, files count from 1."""
-        return [extent[:3] for extent in self._record(tag, blob).extents]
+        return [extent[:3] for extent in self._record(self._own(tag), blob).extents]
 
     def tags(self, pattern=".*"):
         """Names of the tags that match entirely, in natural order."""
         matches = names.matcher("tag", pattern)
-        found = [record.name for record in self._catalog.scan(kind=TAG) if matches(record.name)]
-        return sorted(found, key=names.natural)
+        return sorted(self._names.shown([record.name for record in self._catalog.scan(kind=TAG)], matches), key=names.natural)
 
     def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
         """[(tag, blob)] whose names match entirely, in natural order of tag, then blob; at most `limit` unless it is 0."""
         blob_matches = names.matcher("blob", blob_pattern)
         found = []
         for tag in self.tags(tag_pattern):
-            matching = sorted(filter(blob_matches, self._catalog.names(tag)), key=names.natural)
+            matching = sorted(filter(blob_matches, self._catalog.names(self._own(tag))), key=names.natural)
             found += [(tag, blob) for blob in matching]
             if limit and len(found) >= limit:
                 return found[:limit]
@@ -83,12 +102,15 @@ class Listing(Calls):
     def changed(self, since=0, until=None, limit=0, pattern=".*"):
         """[(stamp, tag, blob)] of blobs changed last at `since` or later and before `until` (ns since 1970), the oldest first.
 
-        pattern : of tags that match entirely; limit : at most so many, the oldest, unless it is 0
+        pattern : of tags that match entirely, a tag of several names by the first one that does; limit : at most so many, the oldest, unless it is 0
         """
-        matches = names.matcher("tag", pattern)
-        return changed_between((record for record in self._catalog.scan(kind=BLOB) if matches(record.tag)), since, until, limit)
+        matches, records = names.matcher("tag", pattern), self._catalog.scan(kind=BLOB)
+        shown = self._names.first((record.tag for record in records), matches)
+        found = changed_between((record for record in records if record.tag in shown), since, until, limit)
+        return [change._replace(tag=shown[change.tag]) for change in found]
 
     def statistics(self):
-        """Statistics(tags, targets, index) of this node: by tag, by target (0 is its ram, files count from 1), and what the index takes."""
+        """Statistics(tags, targets, index) of this node: by tag (the first name of one with several), by target (0 is its ram, files count from 1), and what the index takes."""
         records = self._catalog.scan()
-        return Statistics(of_tags(records), of_targets(records, self._noted.counters.read()), self._catalog.statistics())
+        tags = of_tags(records)
+        return Statistics({name: tags[own] for own, name in self._names.first(tags).items()}, of_targets(records, self._noted.counters.read()), self._catalog.statistics())

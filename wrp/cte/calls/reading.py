@@ -20,6 +20,7 @@ class Reading(Calls):
 
         Raises NoSuchBlob, RangeError beyond the end, Corrupt when the bytes changed on storage.
         """
+        tag = self._own(tag)
         if self._direct is not None and (done := self._short_get(tag, blob, offset, size, out)) is not None:
             return done
         for _ in range(READS):
@@ -58,6 +59,7 @@ class Reading(Calls):
 
         RangeError when a blob is shorter than a row.
         """
+        tag = self._own(tag)
         if out is None:
             return [self.get(tag, blob) for blob in blobs]
         rows = pieces.rows_of(out)
@@ -75,6 +77,7 @@ class Reading(Calls):
 
         It shows the blob as it is now and is good until the blob is replaced or deleted.
         """
+        tag = self._own(tag)
         for _ in range(_VIEWS if self._direct is not None else 0):
             view = self._direct.view(tag, blob)
             if view is not None:
@@ -86,7 +89,7 @@ class Reading(Calls):
         """Wait until the blob is there: its BlobInfo. WaitTimeout after `timeout_s` seconds (default: WRP_TIMEOUT_S)."""
         timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
-        while (record := self._catalog.find(full_name(tag, blob))) is None:
+        while (record := self._catalog.find(full_name(self._own(tag), blob))) is None:
             if time.monotonic() >= deadline:
                 raise WaitTimeout(f"waited {timeout_s:g} s for blob {blob!r} of tag {tag!r}, which nobody has put")
             time.sleep(nap)

@@ -26,6 +26,7 @@ class Writing(Calls):
                           ones; not with a compression or an offset
         """
         self._writable()
+        tag = self._own(tag)
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
         if min_persistence != "volatile":
@@ -98,6 +99,7 @@ class Writing(Calls):
         self._writable()
         if len(blobs) != len(rows):
             raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+        tag = self._own(tag)
         array = pieces.rows_of(rows)
         if (array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST
                 or not self._direct.takes(array.shape[1], score)):
@@ -111,6 +113,7 @@ class Writing(Calls):
     def append(self, tag, blob, data):
         """Put `data` at the blob's end, wherever that is at this moment; the blob need not be there."""
         self._writable()
+        tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
         if self._parts.framing is not None or not self._changes.modify(tag, blob, view, None, 1.0):
@@ -121,6 +124,7 @@ class Writing(Calls):
         self._writable()
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
+        tag = self._own(tag)
         self._record(tag, blob)
         if not self._changes.cut(tag, blob, nbytes):
             def edited(whole):
@@ -131,6 +135,7 @@ class Writing(Calls):
     def reserve(self, tag, blob, nbytes, score=1.0):
         """A Reservation of `nbytes` bytes to fill in place; its `commit` makes them the blob."""
         self._writable()
+        tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
         if nbytes < 0 or not 0 <= score <= 1:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")

@@ -77,19 +77,28 @@ class Client(More):
         return found
 
     def get_tag_name(self, tag_id):
-        """NoSuchTag for the id of a tag that is gone."""
-        name = self._directory.name_of(tag_id)
-        self.store.tag_stamp(name)
-        return name
+        """The first of the tag's names, see Store.aliases. NoSuchTag for the id of a tag that is gone."""
+        return self.store.aliases(self._directory.name_of(tag_id))[0]
+
+    def get_or_create_tag_alias(self, tag_id, alias_name):
+        """Give a tag one more name, as good as the others; nothing happens where it has it. Its id, which is that of all its names. Changed when another has the name."""
+        self.store.alias(self._directory.name_of(tag_id), alias_name)
+        return self._directory.id_of(alias_name)
+
+    def get_num_aliases(self, tag_id):
+        """How many names the tag has, the one that it was made with among them."""
+        return len(self.store.aliases(self._directory.name_of(tag_id)))
 
     def rename_tag(self, tag_id, new_name):
-        """Give a tag another name: its new id. Changed when the name is taken."""
-        self.store.rename_tag(self._directory.name_of(tag_id), new_name)
+        """Give a tag another name, of several the one that was given, or the first: its id, which stays. Changed when the name is taken."""
+        self.store.rename_tag(tag_id if isinstance(tag_id, str) else self.get_tag_name(tag_id), new_name)
         return self._directory.id_of(new_name)
 
-    def del_tag(self, tag):
-        """Take a tag (id or name) and its blobs out."""
-        self.store.destroy(self._directory.name_of(tag))
+    def del_tag(self, tag, recursive=False):
+        """Take a name of a tag away, given by its id the tag with all its names, and with the last one its blobs; `recursive`: also what is in the folder of that name."""
+        names = [tag] if isinstance(tag, str) else self.store.aliases(self._directory.name_of(tag))
+        for name in reversed(names):
+            self.store.destroy(name, recursive)
 
     def get_tag_size(self, tag_id):
         """Bytes of all blobs of the tag."""

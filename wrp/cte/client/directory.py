@@ -45,7 +45,7 @@ class Directory:
         """{number of a tag in telemetry: id}; of tags that are gone the null id."""
         unknown = [number for number in identities if number and number not in self._identities]
         if unknown:
-            self._identities.update((identity(name), name) for name in self._store.tags())
+            self._identities.update((identity(self._store.own_name(name)), name) for name in self._store.tags())
         found = {}
         for number in identities:
             try:

@@ -16,6 +16,14 @@ class More:
     def exists_blob(self, tag_id, blob_name):
         return self.store.exists(self._directory.name_of(tag_id), blob_name)
 
+    def get_child_tags(self, folder=""):
+        """[Child(name, is_tag, is_folder)] of a folder of tags, whose names have `/` between them; "": of the store."""
+        return self.store.children(folder)
+
+    def rename_folder(self, folder, new_folder):
+        """Let all tags in a folder be in another one, all at once. Changed when a name there is taken."""
+        self.store.rename_folder(folder, new_folder)
+
     def list_blobs(self, tag_id, prefix=""):
         """Names of the tag's blobs that begin with `prefix`, in natural order."""
         return self.store.list(self._directory.name_of(tag_id), prefix)

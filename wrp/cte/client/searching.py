@@ -62,8 +62,8 @@ class Searching:
             raise UsageError(f"the question {question!r} has no word: words are two or more letters or digits")
         if limit < 0:
             raise UsageError(f"limit {limit} is negative: 0 means all")
-        documents = {}
-        for tag in self._store.tags(tag_regex):
+        documents, tags = {}, {self._store.own_name(tag): tag for tag in reversed(self._store.tags(tag_regex))}
+        for tag in tags.values():           # each once, by the first of its names that match
             documents.update(self._of_tag(tag, blob_regex))
         found = [Found(score, *key) for score, key in ranked(question, documents)]
         return found[:limit] if limit else found

@@ -21,10 +21,11 @@ from wrp.cte.folder.files import replace
 from wrp.cte.folder.lock import FolderLock
 from wrp.cte.folder.replay import newest, read_changes
 from wrp.cte.folder.trim import trim
+from wrp.cte.naming.table import settled
 from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
-FORMAT = 5                      # 2 added times of blobs, 3 data files elsewhere, 4 journals elsewhere, 5 bytes in journals; an older one becomes it at the next opening for writing
+FORMAT = 6                      # 2 added times of blobs, 3 data files elsewhere, 4 journals elsewhere, 5 bytes in journals, 6 names of tags that stand for others; an older one becomes it at the next opening for writing
 
 
 class Folder:
@@ -122,7 +123,7 @@ class Folder:
             # one that was being rewritten doesn't count: the journal itself is there
             if not path.endswith(".new") and int(os.path.basename(path).partition("-")[0]) >= first:
                 changes += read_changes(path, whole=False)
-        records = self._records(changes)
+        records = settled(self._records(changes))
         return records, self._carried(changes, records), files
 
     def _journal_files(self):

@@ -13,10 +13,11 @@ from wrp.cte.nodes.away import Receipts
 from wrp.cte.nodes.wire import INLINE, extents_of
 from wrp.cte.records import full_name
 from wrp.cte.targets import Wish
+from wrp.cte.telemetry import Op
 from wrp.cte.tiers import PIECE
 from wrp.errors import NoSuchTag
 
-SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch", "sync")
+SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch", "sync", "naming")
 _MOST = 4 << 20                 # bytes of blobs in one answer
 
 
@@ -129,10 +130,9 @@ class Answering:
 
     def destroy(self, tag):
         """The highest stamp given out here, when the tag was known; else 0."""
-        try:
-            self._here.destroy(tag)
-        except NoSuchTag:
+        if not self._here._changes.remove_tags([tag]):
             return 0
+        self._here._noted.note(Op.DELETE_TAG, tag)
         return self._parts.catalog.last_stamp
 
     def seen(self, stamp):

@@ -1,4 +1,4 @@
-"""Edits over several nodes: rename and snapshot of blobs whose names have different homes. Made of puts and deletes under generations."""
+"""Edits over several nodes: rename of a blob to another home, and snapshot. Made of puts and deletes under generations."""
 
 from contextlib import suppress
 
@@ -30,22 +30,6 @@ class NodesEdits:
             store.put(new_tag, new_blob, data, score=before.score, if_generation=made)
             made = store.info(new_tag, new_blob).stamp
             if store.delete_still(tag, blob, before.stamp):
-                return
-        raise _no_pause(tag, "renamed")
-
-    def rename_tag(self, tag, new_tag):
-        """Rename all blobs, then the tag, which is empty by then."""
-        store = self._store
-        blobs = store.list(tag)
-        if tag == new_tag or store.exists(new_tag):
-            raise Changed(f"the name {new_tag!r} is taken: delete it first, or choose another")
-        store.create(new_tag)
-        for _ in range(_TRIES):
-            for blob in blobs:
-                store.rename(tag, blob, blob, new_tag)
-            blobs = store.list(tag)
-            if not blobs:
-                store.destroy(tag)
                 return
         raise _no_pause(tag, "renamed")
 

@@ -16,18 +16,19 @@ from wrp.errors import Corrupt, OutOfSpace, WrpError
 
 
 class Net:
-    """calls: what this node is asked, {name: function}. Made collectively over all ranks; everything else is local.
+    """calls: what this node is asked, {name: function}; naming: the NodesNaming among them. Made collectively over all ranks; everything else is local.
 
     far : {node: Far} of the other nodes
     """
 
-    def __init__(self, parts, calls):
+    def __init__(self, parts, calls, naming):
         ranks, runtime = parts.ranks, parts.runtime
         self.calls, self._parts = calls, parts
         self.node, self.nodes = ranks.node, ranks.nodes
         self.others = frozenset(range(ranks.nodes)) - {ranks.node}
         mail = Mail(runtime)
         calls["send_away"] = self.send_away
+        naming.net = self           # before anybody is asked
         pool = runtime.pool("wrp_cte", MODULE, mail=mail, calls=calls, away=parts.tiers.away, limit_s=parts.config.get("networking.net_timeout"))
         self._asking = Asking(ranks, pool, mail)
         self._away = Away(parts.tiers.away, parts.tiers.owner, lambda target: target if is_durable(target) else RAM, self._asking, ranks.rank)

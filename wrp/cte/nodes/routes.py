@@ -1,7 +1,6 @@
 """Routes: where a call of a store of several nodes goes, the home of a name or all nodes. What is called is in calls/."""
 
 from wrp.cte import names
-from wrp.cte.calls.base import no_tag
 from wrp.cte.homes import home_of
 from wrp.cte.records import full_name
 from wrp.errors import NoSuchBlob, NoSuchTag
@@ -66,5 +65,5 @@ class Routes:
         """What a call gives on every node that knows the tag. NoSuchTag when none does."""
         found = [part for part in self.net.everywhere(call, names.checked("tag", tag), *args) if part is not None]
         if not found:
-            raise no_tag(tag)
+            raise names.no_tag(tag)
         return found

@@ -4,11 +4,13 @@ What lies on this node is left to a plain Store, `_here`. Where a call goes says
 """
 
 from wrp.comm import forking
+from wrp.cte.naming import SameNames
 from wrp.cte.nodes.answering import Answering
 from wrp.cte.nodes.batch import NodesBatch
 from wrp.cte.nodes.calls import NodesEditing, NodesListing, NodesReading, NodesWriting
 from wrp.cte.nodes.edits import NodesEdits
 from wrp.cte.nodes.keepers import Keepers
+from wrp.cte.nodes.naming import NodesNaming
 from wrp.cte.nodes.net import Net
 from wrp.cte.nodes.originals import Originals
 from wrp.cte.nodes.routes import Routes
@@ -26,11 +28,14 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def __init__(self, parts):
         self._parts, self._tiers = parts, parts.tiers
         self.ranks, self.folder = parts.ranks, parts.folder.path if parts.folder else None
-        self._here = Store(parts)
+        self._here = Store(parts, SameNames(parts.catalog))
+        self._names, self._own = parts.names, parts.names.own
         answers = Answering(self._here, parts, self._flush_here).table()
         if parts.copies is not None:
             answers.update({**parts.copies.table(), **Originals(parts, self._here._moves).table()})
-        self._net = Net(parts, answers)
+        naming = NodesNaming(parts)
+        answers.update({"naming": naming.run, "take_names": naming.take})
+        self._net = Net(parts, answers, naming)
         self._routes = Routes(self._net, Keepers(self._net, parts, parts.config.get("targets.replicas")) if parts.copies is not None else None)
         self._edits, self._cache = NodesEdits(self), parts.cache
         if parts.runtime.is_alone:
@@ -59,7 +64,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def move(self, tag, blob, target):
         """As Store.move: at the blob's home."""
         self._writable()
-        return self._routes.change("move", tag, blob, target)
+        return self._routes.change("move", self._own(tag), blob, target)
 
     def evict(self, target, nbytes):
         """As Store.evict: of this node."""
@@ -115,7 +120,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def replicate(self, tag=None, blob=None):
         """As Store.replicate."""
         self._writable()
-        keepers = self._routes.keepers
+        keepers, tag = self._routes.keepers, self._own(tag)
         if blob is not None:
             self._routes.look("info", tag, blob)
         if keepers is None:
@@ -161,4 +166,4 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def _let_go(self):
         self._here._let_go()
         self._parts = None
-        self._net = self._routes = self._edits = self._cache = self._tiers = self._here._catalog
+        self._net = self._routes = self._edits = self._cache = self._tiers = self._names = self._own = self._here._catalog

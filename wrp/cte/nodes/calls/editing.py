@@ -1,8 +1,10 @@
 """Calls that change what there is under which name, at the home of each name. What takes several calls is in nodes/edits.py."""
 
+from contextlib import suppress
+
 from wrp.cte import names
-from wrp.cte.calls.base import no_tag
 from wrp.cte.nodes.calls.base import NodesCalls
+from wrp.errors import NoSuchTag
 
 
 class NodesEditing(NodesCalls):
@@ -11,25 +13,35 @@ class NodesEditing(NodesCalls):
     def create(self, tag):
         """As Store.create."""
         self._writable()
-        self._routes.change_at(self._routes.home(names.checked("tag", tag)), "create", tag)
+        tag = self._own(names.checked("tag", tag))
+        self._routes.change_at(self._routes.home(tag), "create", tag)
 
     def delete(self, tag, blob):
         """As Store.delete."""
         self._writable()
-        self._routes.change("delete", tag, blob)
+        self._routes.change("delete", self._own(tag), blob)
 
     def delete_still(self, tag, blob, stamp):
         """Take a blob out if its generation is `stamp`; else False."""
-        return self._routes.change("delete_still", tag, blob, stamp)
+        return self._routes.change("delete_still", self._own(tag), blob, stamp)
 
-    def destroy(self, tag):
-        """As Store.destroy; each node's part goes at one moment."""
+    def destroy(self, tag, recursive=False):
+        """As Store.destroy; each node's part of a tag goes at one moment. With `recursive` the names go at one moment on each node, and are gone for good when
+        it returns."""
         self._writable()
-        names.checked("tag", tag)
+        own = self._own(names.checked("tag", tag))
+        if recursive:
+            for gone in self._routes.change_at(0, "naming", "drop_below", tag):
+                with suppress(NoSuchTag):
+                    self._destroy(gone)
+        elif len(self._names.names(own)) < 2 or not self._routes.change_at(0, "naming", "drop", tag):
+            self._destroy(own)
+
+    def _destroy(self, tag):
         self._routes.changed_at |= self._routes.net.others
         stamps = self._routes.net.everywhere("destroy", tag)
         if not any(stamps):
-            raise no_tag(tag)
+            raise names.no_tag(tag)
         # clocks of nodes differ: who makes the tag again must not be older in the journals than this
         self._routes.change_at(self._routes.home(tag), "seen", max(stamps))
         kept = self._routes.net.everywhere("kept", tag) if self._routes.keepers is not None else []
@@ -37,6 +49,7 @@ class NodesEditing(NodesCalls):
 
     def copy(self, tag, blob, new_tag, new_blob):
         """As Store.copy."""
+        tag = self._own(tag)
         score = self.info(tag, blob).score
         self.put(new_tag, new_blob, self.get(tag, blob), score=score)
 
@@ -45,24 +58,37 @@ class NodesEditing(NodesCalls):
         self._writable()
         new_tag = tag if new_tag is None else new_tag
         names.checked("tag", new_tag), names.checked("blob", new_blob)
+        tag, new_tag = self._own(tag), self._own(new_tag)
         if self._routes.home(tag, blob) == self._routes.home(new_tag, new_blob):
             self._routes.change("rename", tag, blob, new_blob, new_tag)
             self._routes.settle(new_tag, [new_blob])
         else:
             self._edits.rename(tag, blob, new_tag, new_blob)
 
+    def alias(self, tag, name):
+        """As Store.alias. All nodes know it when it returns; a node does at one moment. So it is with the next two."""
+        self._name("link", names.checked("tag", tag), names.checked("tag", name))
+
     def rename_tag(self, tag, new_tag):
-        """As Store.rename_tag, but blob by blob: readers see some under the old name and some under the new one meanwhile."""
+        """As Store.rename_tag."""
+        self._name("move", names.checked("tag", tag), names.checked("tag", new_tag), False)
+
+    def rename_folder(self, folder, new_folder):
+        """As Store.rename_folder."""
+        self._name("move", names.checked("folder", folder), names.checked("folder", new_folder), True)
+
+    def _name(self, *args):
         self._writable()
-        self._edits.rename_tag(tag, names.checked("tag", new_tag))
+        self._routes.change_at(0, "naming", *args)
 
     def snapshot(self, tag, new_tag):
         """As Store.snapshot: the blobs are those of one moment; the new tag fills while they are copied."""
         self._writable()
-        self._edits.snapshot(tag, names.checked("tag", new_tag))
+        self._edits.snapshot(self._own(tag), self._own(names.checked("tag", new_tag)))
 
     def score(self, tag, blob, score=None):
         """As Store.score."""
+        tag = self._own(tag)
         if score is None:
             return self._routes.look("score", tag, blob, None)
         self._writable()

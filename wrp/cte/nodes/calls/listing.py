@@ -14,10 +14,11 @@ class NodesListing(NodesCalls):
 
     def list(self, tag, prefix=""):
         """As Store.list, over all nodes."""
-        return sorted((blob for part in self._routes.of_tag("list", tag, prefix) for blob in part), key=names.natural)
+        return sorted((blob for part in self._routes.of_tag("list", self._own(tag), prefix) for blob in part), key=names.natural)
 
     def exists(self, tag, blob=None):
         """As Store.exists."""
+        tag = self._own(tag)
         return self._routes.knows(tag) if blob is None else self._routes.net.at(self._routes.home(tag, blob), "exists", tag, blob)
 
     def size(self, tag, blob):
@@ -26,20 +27,21 @@ class NodesListing(NodesCalls):
 
     def tag_size(self, tag):
         """As Store.tag_size, over all nodes."""
-        return sum(self._routes.of_tag("sums", tag))
+        return sum(self._routes.of_tag("sums", self._own(tag)))
 
     def info(self, tag, blob):
         """As Store.info."""
-        return _info(self._routes.look("info", tag, blob))
+        return _info(self._routes.look("info", self._own(tag), blob))
 
     def infos(self, tag):
         """As Store.infos, over all nodes."""
-        found = {blob: _info(fields) for part in self._routes.of_tag("infos", tag) for blob, *fields in part}
+        found = {blob: _info(fields) for part in self._routes.of_tag("infos", self._own(tag)) for blob, *fields in part}
         return {blob: found[blob] for blob in sorted(found, key=names.natural)}
 
     def tag_stamp(self, tag):
         """As Store.tag_stamp: as the tag's home says, which learns of it here if only homes of its blobs knew it."""
-        home = self._routes.home(names.checked("tag", tag))
+        tag = self._own(names.checked("tag", tag))
+        home = self._routes.home(tag)
         try:
             return self._routes.net.at(home, "tag_stamp", tag)
         except NoSuchTag:
@@ -50,17 +52,26 @@ class NodesListing(NodesCalls):
 
     def extents(self, tag, blob):
         """As Store.extents: on the blob's home, whose ram is target 0."""
-        return [tuple(extent) for extent in self._routes.look("extents", tag, blob)]
+        return [tuple(extent) for extent in self._routes.look("extents", self._own(tag), blob)]
 
     def tags(self, pattern=".*"):
         """As Store.tags, over all nodes."""
-        names.matcher("tag", pattern)
-        return sorted({tag for part in self._routes.net.everywhere("tags", pattern) for tag in part}, key=names.natural)
+        matches = names.matcher("tag", pattern)
+        if self._names.table():
+            found = self._names.shown({own for part in self._routes.net.everywhere("tags", ".*") for own in part}, matches)
+        else:
+            found = {tag for part in self._routes.net.everywhere("tags", pattern) for tag in part}
+        return sorted(found, key=names.natural)
 
     def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
         """As Store.blobs, over all nodes."""
-        names.matcher("tag", tag_pattern), names.matcher("blob", blob_pattern)
-        found = [tuple(pair) for part in self._routes.net.everywhere("blobs", tag_pattern, blob_pattern, limit) for pair in part]
+        matches = names.matcher("tag", tag_pattern)
+        names.matcher("blob", blob_pattern)
+        if self._names.table():
+            parts = self._routes.net.everywhere("blobs", ".*", blob_pattern, 0)
+            found = [(tag, blob) for part in parts for own, blob in part for tag in self._names.shown([own], matches)]
+        else:
+            found = [tuple(pair) for part in self._routes.net.everywhere("blobs", tag_pattern, blob_pattern, limit) for pair in part]
         found.sort(key=lambda pair: tuple(map(names.natural, pair)))
         return found[:limit] if limit else found
 
@@ -72,13 +83,17 @@ class NodesListing(NodesCalls):
 
     def changed(self, since=0, until=None, limit=0, pattern=".*"):
         """As Store.changed, over all nodes; their clocks differ."""
-        names.matcher("tag", pattern)
-        found = sorted(change for part in self._routes.net.everywhere("changed", since, until, limit, pattern) for change in map(tuple, part))
-        return [Change(*change) for change in (found[:limit] if limit else found)]
+        matches = names.matcher("tag", pattern)
+        asked = (since, until, 0, ".*") if self._names.table() else (since, until, limit, pattern)
+        found = sorted(change for part in self._routes.net.everywhere("changed", *asked) for change in map(tuple, part))
+        shown = self._names.first((own for _, own, _ in found), matches)
+        found = [Change(stamp, shown[own], blob) for stamp, own, blob in found if own in shown]
+        return found[:limit] if limit else found
 
     def statistics(self):
         """As Store.statistics: of this node; `lacking`, `owed`: of this rank."""
         found, keepers = self._here.statistics(), self._routes.keepers
+        found = found._replace(tags={name: found.tags[own] for own, name in self._names.first(found.tags).items()})
         if self._cache is not None:
             found = found._replace(cache=self._cache.statistics())
         return found._replace(lacking=keepers.lacking, owed=keepers.owed) if keepers is not None else found

@@ -21,6 +21,7 @@ class NodesReading(NodesCalls):
 
     def get(self, tag, blob, offset=0, size=None, out=None):
         """As Store.get. The bytes of a blob with another home come straight into `out`; a copy of a keeper's where the home's are damaged, or it is silent."""
+        tag = self._own(tag)
         try:
             return self._get(tag, blob, offset, size, out)
         except (Corrupt, WaitTimeout) as error:
@@ -114,6 +115,7 @@ class NodesReading(NodesCalls):
 
     def get_many(self, tag, blobs, out=None):
         """As Store.get_many; one question for each home."""
+        tag = self._own(tag)
         if out is None:
             return get_many(self, self._routes, self._cache, tag, blobs, None)
         rows = pieces.rows_of(out)
@@ -125,6 +127,7 @@ class NodesReading(NodesCalls):
 
     def view(self, tag, blob):
         """As Store.view; a copy where the blob has its home on another node."""
+        tag = self._own(tag)
         if self._routes.home(tag, blob) == self._routes.node and self._here.exists(tag, blob):
             try:
                 return self._here.view(tag, blob)

@@ -21,6 +21,7 @@ class NodesWriting(NodesCalls):
         if min_persistence != "volatile":
             self._check_persistence(min_persistence, offset, compression)
         names.checked("tag", tag), names.checked("blob", blob)
+        tag = self._own(tag)
         home = self._routes.home(tag, blob)
         try:
             outcome = self._put_at(home, tag, blob, data, offset, score, compression, if_generation, min_persistence)
@@ -59,6 +60,7 @@ class NodesWriting(NodesCalls):
         if len(blobs) != len(rows):
             raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
         names.checked("tag", tag), names.all_checked("blob", blobs)
+        tag = self._own(tag)
         try:
             put_many(self, self._routes, tag, blobs, rows, score)
         finally:
@@ -68,6 +70,7 @@ class NodesWriting(NodesCalls):
         """As Store.append."""
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
+        tag = self._own(tag)
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
             self._here.append(tag, blob, data)
@@ -78,12 +81,13 @@ class NodesWriting(NodesCalls):
     def truncate(self, tag, blob, nbytes):
         """As Store.truncate."""
         self._writable()
-        self._routes.change("truncate", tag, blob, nbytes)
+        self._routes.change("truncate", self._own(tag), blob, nbytes)
 
     def reserve(self, tag, blob, nbytes, score=1.0):
         """As Store.reserve; the bytes of a blob with another home, or with replicas, are copied at the commit."""
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
+        tag = self._own(tag)
         if self._routes.home(tag, blob) == self._routes.node and self._routes.keepers is None:
             return self._here.reserve(tag, blob, nbytes, score)
         if nbytes < 0 or not 0 <= score <= 1:

@@ -1,0 +1,166 @@
+"""Names of tags that all ranks give and take away, on one node and on several: the same on 1, 2, 3 and 4."""
+
+import random
+
+import pytest
+
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.errors import Changed, NoSuchTag, UsageError
+
+pytestmark = pytest.mark.mpi
+
+NAMES = ("a", "d/x", "d/y", "d/y/z", "e/x")
+FOLDERS = ("d", "e", "d/y", "f")
+
+
+@pytest.fixture(params=["a folder", "memory"])
+def place(request):
+    return request.getfixturevalue("shared_folder") if request.param == "a folder" else None
+
+
+def test_every_rank_sees_every_name(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        store.put("t", f"r{ranks.rank}", b"%d" % ranks.rank * 9)
+        ranks.barrier("all is put")
+        store.alias("t", f"name{ranks.rank}")
+        ranks.barrier("all have named it")
+        assert store.aliases("t") == ["t", *(f"name{rank}" for rank in range(ranks.size))]
+        assert all(store.get(name, f"r{ranks.size - 1}") == b"%d" % (ranks.size - 1) * 9 for name in store.tags())
+        ranks.barrier("all have looked")
+        if ranks.rank == ranks.size - 1:
+            store.destroy("t")
+            store.put("t", "b", b"another")
+            for rank in range(ranks.size - 1):
+                store.destroy(f"name{rank}")
+        ranks.barrier("renamed")
+        last = f"name{ranks.size - 1}"
+        assert store.tags() == [last, "t"] and len(store.list(last)) == ranks.size and store.list("t") == ["b"]
+        assert store.blobs("t") == [("t", "b")] and {change.tag for change in store.changed()} == {last, "t"}
+        ranks.barrier("all have looked")
+        with store.batch("all ranks") as batch:
+            batch.put(last, f"r{ranks.rank}", b"batch")
+        assert {entry.tag for entry in batch.entries} == {last} and store.get(last, f"r{ranks.size - 1}") == b"batch"
+        ranks.barrier("all have looked")
+        store.flush_all()
+        found = {name: store.get(*name) for name in store.blobs(".*")}
+        ranks.barrier("all have looked")
+    if place is not None:
+        with Store.open(place, ranks) as store:
+            assert {name: store.get(*name) for name in store.blobs(".*")} == found and len(found) == ranks.size + 1
+            ranks.barrier("all have looked")
+
+
+def test_of_those_who_want_a_name_one_gets_it(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        for turn in range(5):
+            store.put(f"t{turn}/{ranks.rank}", "b", b"%d" % ranks.rank)
+            ranks.barrier("all is put")
+            try:
+                (store.rename_tag if turn % 2 else store.alias)(f"t{turn}/{ranks.rank}", f"taken{turn}")
+                got = True
+            except Changed:
+                got = False
+            winners = [rank for rank, won in enumerate(ranks.gather(got, "who got the name")) if won]
+            assert len(winners) == 1 and store.get(f"taken{turn}", "b") == b"%d" % winners[0]
+            ranks.barrier("all have looked")
+
+
+def test_who_makes_a_tag_and_who_takes_its_name_lose_nothing(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        if ranks.rank == 0:
+            store.put("t", "b", b"t")
+        ranks.barrier("begin")
+        for turn in range(6):
+            put = False
+            try:
+                if ranks.rank == 0:
+                    store.alias("t", f"n{turn}")
+                else:
+                    store.put(f"n{turn}", f"r{ranks.rank}", b"%d" % ranks.rank)
+                    put = True
+            except Changed:
+                pass                    # whoever was first has the name
+            puts = ranks.gather(put, "who has put")
+            for rank, done in enumerate(puts):
+                assert not done or store.get(f"n{turn}", f"r{rank}") == b"%d" % rank
+            ranks.barrier("all have looked")
+
+
+def test_folders_move_as_one(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        if ranks.rank == 0:
+            for number in range(20):
+                store.put(f"f0/{number}", "b", b"%d" % number)
+        ranks.barrier("all is put")
+        for turn in range(6):
+            if ranks.rank == turn % ranks.size:
+                store.rename_folder(f"f{turn}", f"f{turn + 1}")
+            else:
+                for _ in range(20):
+                    seen = [len(store.children(f"f{number}")) for number in (turn, turn + 1)]
+                    assert set(seen) <= {0, 20}
+            ranks.barrier(f"turn {turn}")
+        assert [store.get(tag, "b") for tag in store.tags()] == [b"%d" % number for number in range(20)]
+        ranks.barrier("all have looked")
+        if ranks.rank == ranks.size - 1:
+            store.destroy("f6", recursive=True)
+        ranks.barrier("destroyed")
+        assert store.tags() == []
+        store.flush_all()
+    if place is not None:
+        with Store.open(place, ranks) as store:
+            assert store.tags() == [] and not store._names.table()
+            ranks.barrier("all have looked")
+
+
+@pytest.mark.parametrize("seed", [1, 2])
+def test_random_names_given_by_random_ranks_are_those_of_a_dictionary(place, seed):
+    """The ranks draw the same calls; each is made by one of them, then all compare."""
+    ranks = world()
+    made, known = random.Random(seed), {}
+    with Store.open(place, ranks) as store:
+        for turn in range(24):
+            _one_call(store, ranks, made, known, turn)
+            ranks.barrier(f"call {turn}")
+            assert store.tags() == sorted(known)
+            assert all(store.get(name, "b") == blob[0] for name, blob in known.items())
+            ranks.barrier("compared")
+    if place is not None:
+        with Store.open(place, ranks) as store:
+            assert {name: store.get(name, "b") for name in store.tags()} == {name: blob[0] for name, blob in known.items()}
+            assert all(set(store.aliases(name)) == {other for other in known if known[other] is known[name]} for name in known)
+            ranks.barrier("compared")
+
+
+def _one_call(store, ranks, made, known, turn):
+    call = made.choice(("put", "put", "alias", "alias", "rename_tag", "destroy", "rename_folder", "destroy_folder", "flush"))
+    first, second = (made.choice(FOLDERS if call.endswith("folder") else NAMES) for _ in range(2))
+    if made.randrange(ranks.size) == ranks.rank:
+        try:
+            if call == "put":
+                store.put(first, "b", b"%d" % turn)
+            elif call == "flush":
+                store.flush()
+            elif call.startswith("destroy"):
+                store.destroy(first, recursive=call == "destroy_folder")
+            else:
+                getattr(store, call)(first, second)
+        except (Changed, NoSuchTag, UsageError):
+            pass
+    inside = [name for name in known if name == first or name.startswith(first + "/")]
+    moved = {name: second + name[len(first):] for name in inside}
+    if call == "put":
+        known.setdefault(first, [b""])[0] = b"%d" % turn
+    elif call in ("alias", "rename_tag") and first in known and second not in known:
+        known[second] = known[first] if call == "alias" else known.pop(first)
+    elif call == "destroy":
+        known.pop(first, None)
+    elif call == "destroy_folder" or call == "rename_folder" and not (second + "/").startswith(first + "/") and not set(moved.values()) & set(known):
+        blobs = {name: known.pop(name) for name in inside}
+        if call == "rename_folder":
+            known.update((moved[name], blobs[name]) for name in inside)
