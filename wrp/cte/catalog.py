@@ -7,7 +7,6 @@ One segment holds a header, a table from names to records, a heap of records, an
 import ctypes
 import threading
 import time
-from contextlib import contextmanager
 
 import numpy as np
 
@@ -203,29 +202,12 @@ class Catalog:
         """Context manager that holds the token: only inside may `put` and `remove` be called."""
         return self._token.held(what, self._timeout_s)
 
-    @contextmanager
     def flushing(self):
-        """Only inside may a rank write blobs of the node to its journal, lest two write one. Not inside `changing`.
+        """Context manager: only inside may a rank write blobs of the node to its journal, lest two write one. Not inside `changing`.
 
         Others may wait long: the deadline starts again while whoever is inside gets on.
         """
-        flushes = self.at + layout.FLUSHES
-        seen = atomics.load(flushes)
-        while True:
-            try:
-                self._flushing.acquire("the journals of the node", self._timeout_s)
-                break
-            except lock.DeadHolder:
-                raise
-            except WaitTimeout:
-                if atomics.load(flushes) == seen:
-                    raise
-                seen = atomics.load(flushes)
-        try:
-            yield
-        finally:
-            atomics.add(flushes, 1)
-            self._flushing.release()
+        return _Flushing(self._flushing, self.at + layout.FLUSHES, self._timeout_s)
 
     def check_room(self, records):
         """OutOfSpace unless there are slots and heap for these records, next to what they replace. Inside `changing` only."""
@@ -314,6 +296,31 @@ class Catalog:
         if upto > backed:
             self._segment.reserve(self._heap + backed, upto - backed)
             atomics.store(self.at + layout.BACKED, upto)
+
+
+class _Flushing:
+    # as lock.py says of its own, no generator of contextlib's
+    __slots__ = ("_token", "_flushes", "_timeout_s")
+
+    def __init__(self, token, flushes, timeout_s):
+        self._token, self._flushes, self._timeout_s = token, flushes, timeout_s
+
+    def __enter__(self):
+        seen = atomics.load(self._flushes)
+        while True:
+            try:
+                self._token.acquire("the journals of the node", self._timeout_s)
+                return
+            except lock.DeadHolder:
+                raise
+            except WaitTimeout:
+                if atomics.load(self._flushes) == seen:
+                    raise
+                seen = atomics.load(self._flushes)
+
+    def __exit__(self, *_):
+        atomics.add(self._flushes, 1)
+        self._token.release()
 
 
 def _unpacked(parts, dirty):

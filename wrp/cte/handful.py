@@ -6,13 +6,16 @@ The steps are those of flush.py, but a record promises its copy before that is w
 is dirty nobody reads what its record promises. A blob that isn't small when its turn comes is left to flush.py.
 """
 
+import os
+from threading import get_native_id
+
 import numpy as np
 
 from wrp.comm.atomics import load
 from wrp.cte.folder.carried import pack
 from wrp.cte.layout import DIRTY_COUNT, FULL, UNBACKED
 from wrp.cte.records import RAM, plain_of, unpack_all
-from wrp.cte.small import ALIGN, IMAGE_NBYTES, OTHER, TAKEN, WORDS, small_list, small_promise, small_settle
+from wrp.cte.small import ALIGN, BUSY, IMAGE_NBYTES, OTHER, TAKEN, WORDS, small_list, small_promise, small_settle
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import OutOfSpace, Uncertain
 
@@ -29,24 +32,38 @@ class Handfuls:
     def __init__(self, parts, settle):
         self._parts, self._settle = parts, settle
         self._catalog, self._tiers = parts.catalog, parts.tiers
+        self._known = None, None, None      # what `target` has found for a placing
         self._image, self._out = np.zeros(IMAGE_NBYTES, np.uint8), np.empty(_OUT_NBYTES, np.uint8)
         self._buffer, self._freed = np.empty(0, np.uint8), np.empty((2 * _MOST + _FREED, 3), np.int64)
 
     def target(self, least):
         """The number of the file that takes all that a flush with `least` writes, None where there is a choice or nothing to write."""
-        files = [target.number for target in self._tiers.placing.targets if is_durable(target.number)]
-        return files[0] if len(files) == 1 and self._tiers.ram is not None and self._tiers.level(RAM) < least else None
+        placing, of_least, target = self._known
+        if placing is not self._tiers.placing or of_least != least:     # another one is made whenever targets change
+            placing = self._tiers.placing
+            files = [target.number for target in placing.targets if is_durable(target.number)]
+            target = files[0] if len(files) == 1 and self._tiers.ram is not None and self._tiers.level(RAM) < least else None
+            self._known = placing, least, target
+        return target
 
     def find(self):
         """(rows of the small blobs that are dirty now, bytes that they take in a file, the number of other names that are dirty)."""
         dirty = load(self._catalog.at + DIRTY_COUNT)
         if not dirty:
             return (), 0, 0
-        with self._catalog.changing("looking for what is to be flushed"):
-            # those that become dirty before the token is ours count as others
-            rows = np.zeros((dirty, WORDS), np.int64)
-            count, nbytes, others = small_list(self._catalog.at, rows)
+        # those that become dirty before the token is ours count as others
+        rows = np.zeros((dirty, WORDS), np.int64)
+        count, nbytes, others = self._alone("looking for what is to be flushed", small_list, rows)
         return rows[:count], nbytes, others
+
+    def _alone(self, what, kernel, *args):
+        """What one of the kernels gives: it takes the catalog's token where nobody has it, else it is waited for here, which takes longer."""
+        catalog = self._catalog
+        found = kernel(catalog.at, os.getpid() << 32 | get_native_id(), *args)
+        if found[0] == BUSY:
+            with catalog.changing(what):
+                found = kernel(catalog.at, 0, *args)
+        return found
 
     def write(self, rows, nbytes, target):
         """Flush the blobs of rows that `find` gave; True when some were left. Raises what a write raises: those of the parts before are durable."""
@@ -98,16 +115,16 @@ class Handfuls:
         row = used = order = 0
         try:
             while row < len(rows):
-                with self._catalog.changing("flushing small blobs"):
-                    before = row
-                    row, more, done, code, order = small_promise(self._catalog.at, self._tiers.ram_address, rows, row, self._buffer, used,
-                                                                 min(nbytes - used, _HELD_NBYTES), target, offset + used, self._out, self._image)
-                    used += more
-                    images.append(self._out[:done].tobytes())
-                    if code == UNBACKED:
+                before = row
+                row, more, done, code, order = self._alone("flushing small blobs", small_promise, self._tiers.ram_address, rows, row, self._buffer, used,
+                                                           min(nbytes - used, _HELD_NBYTES), target, offset + used, self._out, self._image)
+                used += more
+                images.append(self._out[:done].tobytes())
+                if code == UNBACKED:
+                    with self._catalog.changing("making room in the catalog"):
                         self._catalog.back(2 * IMAGE_NBYTES)
-                    elif code == FULL or row == before:
-                        row += 1                        # there is no room for what it has become
+                elif code == FULL or row == before:
+                    row += 1                            # there is no room for what it has become
         except Exception:
             self._leave_rest(target, offset + used, nbytes - used)
             raise
@@ -122,30 +139,28 @@ class Handfuls:
     def _settled(self, rows, target, images):
         """The journal has them; True when blobs are left to be flushed otherwise."""
         was = rows[:, 6].tolist()
-        with self._catalog.changing("settling small blobs"):
-            freed = small_settle(self._catalog.at, rows, target, self._freed, self._image)
+        freed, left = self._alone("settling small blobs", small_settle, rows, target, self._freed, self._image)
         if freed:
             self._tiers.give_back([(word >> 32, offset, nbytes, 0) for word, offset, nbytes in self._freed[:freed].tolist()])
-        now = rows[:, 6].tolist()
-        if was != now:
-            taken = [state for state, before in zip(now, was) if before == TAKEN]
+        if left:
+            taken = [state for state, before in zip(rows[:, 6].tolist(), was) if before == TAKEN]
             for state, (record, durable) in zip(taken, _records(rows, target, images, was)):
                 if state == OTHER:
                     self._settle(record, record.but(durable=(durable,), dirty=False), set(record.durable))
-        return OTHER in now
+        return OTHER in (rows[:, 6].tolist() if left else was)
 
 
 def _parts_of(rows, nbytes):
-    """(rows, bytes that they take), each part small enough for one write."""
+    """[(rows, bytes that they take)], each part small enough for one write."""
     if len(rows) <= _MOST and nbytes <= _MOST_NBYTES:
-        yield rows, nbytes
-        return
-    ends = np.cumsum(-(-rows[:, 3] // ALIGN) * ALIGN)
+        return [(rows, nbytes)]
+    parts, ends = [], np.cumsum(-(-rows[:, 3] // ALIGN) * ALIGN)
     start = before = 0
     while start < len(rows):
         end = min(start + _MOST, int(np.searchsorted(ends, before + _MOST_NBYTES, "right")))
-        yield rows[start:end], int(ends[end - 1]) - before
+        parts.append((rows[start:end], int(ends[end - 1]) - before))
         start, before = end, int(ends[end - 1])
+    return parts
 
 
 def _plains(rows, target, images):

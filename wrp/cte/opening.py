@@ -4,6 +4,7 @@ import os
 import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 
@@ -86,7 +87,7 @@ class Parts:
         finally:
             self._syncing.release()
 
-    @property
+    @cached_property
     def is_durable(self):
         return self.config.get("performance.fsync_mode") == "durable"
 

@@ -1,20 +1,23 @@
 """Small blobs of ram that are flushed together, as kernels: found, copied and promised, settled. Files and the journal are handful.py's.
 
-Whoever calls one has the catalog's token. A blob is small when its bytes are one block of ram, and few places of it are in the journal.
+Each takes the catalog's token itself for a `holder` (see comm/lock.py) and gives BUSY first in what it returns where somebody else has it; for the holder 0 the caller
+has it. A blob is small when its bytes are one block of ram, and few places of it are in the journal.
 What a flush takes of a blob stands in a row of seven words: KEY0, KEY1, STAMP, NBYTES of its bytes, CRC, PLACE in the buffer, LEFT.
 """
 
 from wrp.comm.atomics import clear, copy, load, store, wall_ns
 from wrp.comm.digests import crc32_at
 from wrp.comm.jit import kernel
+from wrp.comm.lock import token_give, token_take
 from wrp.cte.blocks import LARGEST
 from wrp.cte.entries import entry_put_in
 from wrp.cte.images import extent_at, image_out
 from wrp.cte.layout import (BLOB_KIND, COUNTS, DIRTY, DIRTY_COUNT, EXTENT, FIRST, HEAD, JOURNALED, KEY0, KEY1, LAST, LATELY, LOW, MOST_LATELY, NEXT, SHAPE,
-                            STAMP, TAG, TAG_KIND, TURNED, TURNED_SEEN, UNIT, class_at, class_units, flags_of, kind_of, name_at, name_nbytes, record_at)
+                            STAMP, TAG, TAG_KIND, TOKEN, TURNED, TURNED_SEEN, UNIT, class_at, class_units, flags_of, kind_of, name_at, name_nbytes, record_at)
 from wrp.cte.table import table_locate
 
 WORDS = 7
+BUSY = -1                       # nothing has happened
 OTHER, TAKEN, GONE = 0, 1, 2    # LEFT: it isn't small any more; the flush has it; there is nothing to flush any more
 ALIGN = 4096                    # of places in files
 IMAGE_NBYTES = 8192
@@ -37,11 +40,32 @@ def _is_small(record):
 
 
 @kernel
-def small_list(at, rows):
+def _taken(at, holder):
+    """False when another has the token; for holder 0 the caller has it."""
+    return holder == 0 or token_take(at + load(at + TOKEN), holder) == 0
+
+
+@kernel
+def _give(at, holder):
+    if holder != 0:
+        token_give(at + load(at + TOKEN))
+
+
+@kernel
+def small_list(at, holder, rows):
     """Keys and numbers of bytes of the dirty small blobs go to `rows` (int64, n x WORDS).
 
     (how many, how many bytes they take in a file, how many dirty names are none of them)
     """
+    if not _taken(at, holder):
+        return BUSY, 0, 0
+    found = _list(at, rows)
+    _give(at, holder)
+    return found
+
+
+@kernel
+def _list(at, rows):
     turned, seen = load(at + TURNED), load(at + TURNED_SEEN)
     store(at + TURNED_SEEN, turned)
     if turned - seen <= MOST_LATELY:
@@ -83,12 +107,21 @@ def _listed(record, rows, count, total, others):
 
 
 @kernel
-def small_promise(at, ram, rows, row, buffer, start, room, target, offset, out, image):
+def small_promise(at, holder, ram, rows, row, buffer, start, room, target, offset, out, image):
     """Copy blobs from row number `row` on into `room` bytes of the buffer from `start` on, and let their records promise `offset` and what follows.
 
     (the row where it ended, bytes of the buffer, bytes of `out`, a code of entry_put_in or 0, a stamp). The records as they were are in `out`.
     buffer, out, image : uint8 arrays
     """
+    if not _taken(at, holder):
+        return BUSY, 0, 0, 0, 0
+    found = _promise_all(at, ram, rows, row, buffer, start, room, target, offset, out, image)
+    _give(at, holder)
+    return found
+
+
+@kernel
+def _promise_all(at, ram, rows, row, buffer, start, room, target, offset, out, image):
     used = done = code = 0
     order = max(wall_ns(), load(at + LAST) + 1)
     store(at + LAST, order)
@@ -139,15 +172,26 @@ def _promise(at, record, word, offset, nbytes, image):
 
 
 @kernel
-def small_settle(at, rows, target, out, image):
-    """The journal has the rows: their blobs are clean, and what they had in files before goes to `out` (int64, n x 3), how much: its result.
+def small_settle(at, holder, rows, target, out, image):
+    """The journal has the rows: their blobs are clean, and what they had in files before goes to `out` (int64, n x 3).
 
-    A row whose blob was put again meanwhile, or isn't as the flush left it, becomes OTHER, one whose blob is gone GONE. image : uint8 array
+    (how much went there, how many rows were TAKEN and aren't any more): a row whose blob was put again meanwhile, or isn't as the flush left it, becomes OTHER,
+    one whose blob is gone GONE. image : uint8 array
     """
-    freed, made = 0, image.ctypes.data
+    if not _taken(at, holder):
+        return BUSY, 0
+    found = _settle_all(at, rows, target, out, image)
+    _give(at, holder)
+    return found
+
+
+@kernel
+def _settle_all(at, rows, target, out, image):
+    freed, left, made = 0, 0, image.ctypes.data
     for row in range(len(rows)):
         if rows[row, 6] != TAKEN:
             continue
+        left += 1
         number = table_locate(at, rows[row, 0], rows[row, 1])[1]
         if number == 0:
             rows[row, 6] = GONE
@@ -171,4 +215,5 @@ def small_settle(at, rows, target, out, image):
         store(made + SHAPE, load(record + SHAPE) & ~(DIRTY << 8))
         entry_put_in(at, made, load(record + TAG))       # it takes no more than it did: in place
         rows[row, 6] = TAKEN
-    return freed
+        left -= 1
+    return freed, left

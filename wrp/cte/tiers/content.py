@@ -3,7 +3,6 @@
 import errno
 import os
 import time
-from contextlib import contextmanager
 
 from wrp.comm.checksum import crc32
 from wrp.comm.streaming import address_of, copy_checked
@@ -128,17 +127,9 @@ class Content:
         """Numbers of this node's data files, None: of all, else of those among these."""
         return [number for number in self._devices if is_durable(number) and (targets is None or number in targets)]
 
-    @contextmanager
     def _named_errors(self):
-        """An error of the operating system becomes a sentence about the store."""
-        try:
-            yield
-        except OSError as error:
-            if isinstance(error, WrpError):
-                raise
-            kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-            where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
-            raise kind(f"{where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept") from error
+        """A context manager: an error of the operating system becomes a sentence about the store."""
+        return _Named("the store in memory" if self._folder is None else f"store {self._folder.path}")
 
     def close(self):
         """Close the reading side and let go of the ram; the runtime closes the devices."""
@@ -149,3 +140,19 @@ class Content:
             reader.close()
         self._readers.clear()
         self._other_readers.clear()
+
+
+class _Named:
+    # a class, because contextlib's generator costs more than the write of few bytes
+    __slots__ = ("_where",)
+
+    def __init__(self, where):
+        self._where = where
+
+    def __enter__(self):
+        pass
+
+    def __exit__(self, kind, error, _):
+        if isinstance(error, OSError) and not isinstance(error, WrpError):
+            kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+            raise kind(f"{self._where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept") from error
