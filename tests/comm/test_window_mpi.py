@@ -1,5 +1,7 @@
 """Windows that the ranks of a node share, and windows over the segments of other nodes."""
 
+import threading
+
 import numpy as np
 import pytest
 from wrp.comm import window
@@ -78,5 +80,26 @@ def test_remote_window():
         remote.get(0, _NBYTES - 1, bytearray(2))
     ranks.barrier("got")
     remote.close()
+    remote.close()
+    segment.close()
+
+
+def test_threads_whose_first_puts_meet():
+    """They share the one thread that flushes; another one would outlive the window."""
+    ranks = world()
+    segment = window.allocate(ranks.on_node, _NBYTES)
+    segment.reserve(0, _NBYTES)
+    remote, began = RemoteWindow(ranks, segment), threading.Barrier(8)
+
+    def put(number):
+        began.wait()
+        remote.put((ranks.node + 1) % ranks.nodes, _NBYTES // 2 + 64 * (8 * ranks.rank + number), bytes([number]) * 64)
+    threads = [threading.Thread(target=put, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sum(thread.name == "wrp-flush" for thread in threading.enumerate()) == (ranks.nodes > 1)
+    ranks.barrier("put")
     remote.close()
     segment.close()

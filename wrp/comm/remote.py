@@ -35,7 +35,7 @@ class RemoteWindow:
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
         self.node, self.knocker, self.shipments, self.calls = ranks.node, None, None, None
-        self._kept, self._flusher = [], None
+        self._kept, self._flusher, self._making = [], None, threading.Lock()
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
         # (rank, host, bytes) of each node's first rank
@@ -173,7 +173,8 @@ class RemoteWindow:
 
     def _flush(self, node, timeout_s):
         # MPI has no flush that can be polled: a thread makes the call, so that the wait has a deadline
-        self._flusher = self._flusher or _Flusher(self._window)
+        with self._making:
+            self._flusher = self._flusher or _Flusher(self._window)
         self._wait([self._flusher.start(self._nodes[node][0])], node, "put", timeout_s)
 
     def _wait(self, requests, node, verb, timeout_s):

@@ -31,9 +31,9 @@ class Cache:
 
     def __init__(self, parts, nbytes, min_score):
         self._parts, self._capacity, self._min_score = parts, nbytes, min_score
+        self._device = parts.runtime.device("wrp_cte_cache", "ram", nbytes)
         slots = 1 << max(10, (4 * nbytes // INLINE).bit_length())       # of blobs and their tags, where most take more than a question carries
         self._catalog = Catalog(parts.ranks.on_node, slots, parts.ranks.timeout_s, telemetry=_RING)
-        self._device = parts.runtime.device("wrp_cte_cache", "ram", nbytes)
         self.counters = Counters(0, 0)
 
     def close(self):

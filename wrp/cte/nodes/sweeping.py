@@ -52,6 +52,8 @@ class Sweeping:
                     if wanted(name):
                         by_home.setdefault(home, {})[name] = number
             for home, numbers in by_home.items():
+                if self._thread.is_stopped:     # nobody waits any more, and a silent node makes it long
+                    break
                 try:
                     self._bring(home, numbers, refused)
                 except WrpError as error:
