@@ -55,6 +55,17 @@ class StoreModel(RuleBasedStateMachine):
         old = self.now.setdefault(tag, {}).get(blob, b"").ljust(offset, b"\0")
         self.now[tag][blob] = old[:offset] + data + old[offset + len(data):]
 
+    @rule(tag=TAGS, blob=BLOBS, segments=st.lists(st.tuples(st.integers(0, 400), DATA), min_size=1, max_size=4))
+    def put_segments(self, tag, blob, segments):
+        self.store.put_segments(tag, blob, segments)
+        whole = self.now.setdefault(tag, {}).get(blob, b"")
+        for offset, data in segments:
+            whole = whole.ljust(offset, b"\0")
+            whole = whole[:offset] + data + whole[offset + len(data):]
+        self.now[tag][blob] = whole
+        ranges = [(offset, len(data)) for offset, data in segments]
+        assert self.store.get_segments(tag, blob, ranges) == [whole[offset:offset + size] for offset, size in ranges]
+
     @rule(tag=TAGS, blob=BLOBS)
     def delete(self, tag, blob):
         try:

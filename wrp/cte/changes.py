@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
+from wrp.cte.splicing import spliced
 from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
-from wrp.errors import Changed, Corrupt, OutOfSpace, UsageError, WaitTimeout
+from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
 
 _TRIES = 1000                   # of a change in a blob that other ranks change meanwhile
 
@@ -61,12 +62,17 @@ class Changes:
         if offset is not None and offset < 0:
             raise UsageError(f"offset {offset} of blob {blob!r} is negative")
         return self._edit(tag, blob, score, generation, (offset, len(data)),
-                          lambda old: self._spliced(old, data, offset if offset is not None else old.size if old else 0, score))
+                          lambda old: spliced(self._tiers, old, [(offset if offset is not None else old.size if old else 0, data)], score))
+
+    def modify_many(self, tag, blob, segments, score, generation=None):
+        """The same for [(offset, bytes-like)], one after the other, as one change."""
+        place = min(offset for offset, _ in segments), sum(len(data) for _, data in segments)
+        return self._edit(tag, blob, score, generation, place, lambda old: spliced(self._tiers, old, segments, score))
 
     def cut(self, tag, blob, nbytes):
         """The blob, which is there, ends after `nbytes` bytes; what it had less is zeros. False as above."""
         return self._edit(tag, blob, 1.0, None, (nbytes, 0),
-                          lambda old: self._cut(old, nbytes) if old and nbytes < old.size else self._spliced(old, b"", nbytes))
+                          lambda old: self._cut(old, nbytes) if old and nbytes < old.size else spliced(self._tiers, old, [(nbytes, b"")]))
 
     def _edit(self, tag, blob, score, generation, place, edited):
         """Replace a blob by `edited(its Record or None)` = (extents, those of them that it has already), again when it changes meanwhile.
@@ -168,31 +174,6 @@ class Changes:
         rest = bytearray(nbytes - position)
         pieces.read(self._tiers, old, position, rest)
         return tuple(kept) + pieces.write(self._tiers, rest, wish=Wish(old.score)), tuple(kept)
-
-    def _spliced(self, old, data, offset, score=1.0):
-        """(extents of the blob with `data` at `offset`, those of them that are the old record's)."""
-        before = old.extents if old else ()
-        size = old.size if old else 0
-        end = offset + len(data)
-        head, tail, low, high, position = [], [], min(offset, size), end, 0
-        for extent in before:
-            if position + extent[2] <= offset:
-                head.append(extent)
-            elif position >= end:
-                tail.append(extent)
-            else:
-                low, high = min(low, position), max(high, position + extent[2])
-            position += extent[2]
-        try:
-            middle = bytearray(high - low)
-        except (MemoryError, OverflowError) as error:
-            raise OutOfSpace(f"there is no room for the {high - low} bytes that a range at offset {offset} makes of the blob") from error
-        covered = min(high, size) - low
-        if covered > 0:
-            pieces.read(self._tiers, old, low, memoryview(middle)[:covered])
-        middle[offset - low:end - low] = data
-        fresh = pieces.write(self._tiers, middle, wish=Wish(old.score if old else score))
-        return tuple(head) + fresh + tuple(tail), tuple(head + tail)
 
     @contextmanager
     def _given_back_on_error(self, extents):

@@ -54,6 +54,17 @@ class Reading(Calls):
         wanted = array if size is None else array[:size]
         return wanted.size if self._direct.get_into(tag, blob, offset, wanted) else None
 
+    def get_segments(self, tag, blob, ranges):
+        """The bytes of ranges [(offset, size)] of a blob, as a list, all of one generation. RangeError where one lies beyond the end."""
+        tag = self._own(tag)
+        for _ in range(READS):
+            record = self._record(tag, blob)
+            found = [target_of(record, offset, size, None) for offset, size in ranges]
+            if all(self._read_still(record, offset, target) for (offset, _), target in zip(ranges, found)):
+                self._noted.read(tag, blob, min((offset for offset, _ in ranges), default=0), sum(map(len, found)))
+                return list(map(bytes, found))
+        raise busy(tag, blob)
+
     def get_many(self, tag, blobs, out=None):
         """The blobs as a list of bytes; with `out` (C-contiguous array of two or more dimensions) fills row k from the beginning of blobs[k].
 

@@ -6,6 +6,7 @@ from wrp.cte.calls.base import READS, Calls, busy
 from wrp.cte.changes import check_generation
 from wrp.cte.records import full_name
 from wrp.cte.reservation import Reservation
+from wrp.cte.splicing import patch
 from wrp.cte.targets import Wish
 from wrp.cte.targets.wanted import wish_of
 from wrp.errors import UsageError
@@ -110,6 +111,21 @@ class Writing(Calls):
         self.create(tag)
         self._direct.put_many(tag, blobs, array, score, lambda number: self.put(tag, blobs[number], array[number], score=score))
 
+    def put_segments(self, tag, blob, segments, score=1.0, if_generation=None):
+        """Put ranges [(offset, bytes-like or contiguous array)] into a blob, one after the other, as one change: a reader sees all of them or none.
+
+        Where ranges overlap the later one counts. As `put` with an offset: a gap is zeros, the blob never shrinks, and need not be there. UsageError without a range.
+        """
+        self._writable()
+        tag = self._own(tag)
+        names.checked("tag", tag), names.checked("blob", blob)
+        parts = segments_of(blob, segments, score)
+        if self._parts.framing is not None or not self._changes.modify_many(tag, blob, parts, score, if_generation):
+            def edited(whole):
+                whole.extend(bytes(max(0, max(offset + len(data) for offset, data in parts) - len(whole))))
+                patch(whole, 0, parts)
+            self._remade(tag, blob, edited, score, None, if_generation)
+
     def append(self, tag, blob, data):
         """Put `data` at the blob's end, wherever that is at this moment; the blob need not be there."""
         self._writable()
@@ -142,3 +158,11 @@ class Writing(Calls):
         tiers = self._tiers if self._parts.framing is None else None
         return Reservation(tiers, nbytes, lambda extents: self._changes.publish(tag, blob, extents, nbytes, score),
                            lambda view: self.put(tag, blob, view, score=score))
+
+
+def segments_of(blob, segments, score):
+    """[(offset, memoryview)] of the ranges that a caller gave. UsageError."""
+    parts = [(offset, pieces.bytes_of(data)) for offset, data in segments]
+    if not parts or any(offset < 0 for offset, _ in parts) or not 0 <= score <= 1:
+        raise UsageError(f"{len(parts)} ranges of blob {blob!r}, with score {score}: give one or more, offsets from 0 on, and a score of 0 to 1")
+    return parts

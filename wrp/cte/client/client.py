@@ -190,6 +190,16 @@ class Client(More):
         """The blobs as a list of bytes, or row k of `out` filled from the beginning of blob_names[k]."""
         return self.store.get_many(self._directory.name_of(tag_id), blob_names, out)
 
+    def put_segments(self, tag_id, blob_name, segments):
+        """Put ranges [(offset, data)] into a blob, one after the other, as one change with one generation. As `put_blob` with an offset."""
+        tag = self._directory.name_of(tag_id)
+        self.store.tag_stamp(tag)
+        self.store.put_segments(tag, blob_name, [(offset, _checked(blob_name, None, data)) for offset, data in segments])
+
+    def get_segments(self, tag_id, blob_name, ranges):
+        """The bytes of ranges [(offset, size)] of a blob, as a list, all of one generation."""
+        return self.store.get_segments(self._directory.name_of(tag_id), blob_name, ranges)
+
     def append_blob(self, tag_id, blob_name, data):
         """Put `data` at the blob's end, wherever that is at this moment."""
         self.store.append(self._directory.name_of(tag_id), blob_name, shapes.flat(data))

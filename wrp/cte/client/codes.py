@@ -14,7 +14,7 @@ CODES = {
     "get_target_info": {NO_TARGET: 2},
     "flush_metadata": {WRITE: 99},
 }
-_SAME = {"multi_put_blob": "put_blob", "reserve_blob": "put_blob", "append_blob": "put_blob"}
+_SAME = {"multi_put_blob": "put_blob", "reserve_blob": "put_blob", "append_blob": "put_blob", "put_segments": "put_blob"}
 
 
 class Refused(UsageError):

@@ -10,7 +10,7 @@ import numpy as np
 
 from wrp.cte import pieces
 from wrp.cte.nodes.away import Receipts
-from wrp.cte.nodes.wire import INLINE, extents_of
+from wrp.cte.nodes.wire import INLINE, PORTION, extents_of
 from wrp.cte.records import full_name
 from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
@@ -30,7 +30,7 @@ class Answering:
 
     def table(self):
         """{name: function} of what can be asked."""
-        own = ("put", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list",
+        own = ("put", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list",
                "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
@@ -47,6 +47,21 @@ class Answering:
             data = self._taken(extents)
         outcome = self._here.put(tag, blob, data, offset, score, compression, generation, persistence)
         return astuple(outcome) if outcome is not None else None
+
+    def put_segments(self, tag, blob, places, data, score, generation):
+        """Store.put_segments of the same, which stands one behind the other; places: [(offset, number of bytes)]."""
+        whole, start, segments = memoryview(data if isinstance(data, bytes) else self._taken(extents_of(data))), 0, []
+        for offset, nbytes in places:
+            segments.append((offset, whole[start:start + nbytes]))
+            start += nbytes
+        self._here.put_segments(tag, blob, segments, score, generation)
+
+    def look_segments(self, tag, blob, ranges):
+        """[None, bytes of each range], where they are few, else [the fields of the record, None]."""
+        record = self._here._record(tag, blob)
+        if sum(max(0, size) for _, size in ranges) > PORTION:
+            return [record, None]
+        return [None, self._here.get_segments(tag, blob, ranges)]
 
     def append(self, tag, blob, data):
         """Store.append, of the same."""

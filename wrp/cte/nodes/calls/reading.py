@@ -113,6 +113,33 @@ class NodesReading(NodesCalls):
         cache.keep(record, stored)
         return True
 
+    def get_segments(self, tag, blob, ranges):
+        """As Store.get_segments."""
+        tag, ranges = self._own(tag), [(offset, size) for offset, size in ranges]
+        try:
+            return self._get_segments(tag, blob, ranges)
+        except (Corrupt, WaitTimeout):
+            if self._routes.keepers is None:
+                raise
+            whole = self.get(tag, blob)         # from a keeper, if there is a way
+            if any(offset < 0 or size < 0 or offset + size > len(whole) for offset, size in ranges):
+                raise RangeError(f"ranges of blob {blob!r} of tag {tag!r} lie beyond its {len(whole)} bytes") from None
+            return [whole[offset:offset + size] for offset, size in ranges]
+
+    def _get_segments(self, tag, blob, ranges):
+        home = self._routes.home(tag, blob)
+        for _ in range(READS):
+            plain, found = self._routes.look("look_segments", tag, blob, ranges)
+            if found is not None:
+                return found
+            record = record_of(plain)
+            found = [target_of(record, offset, size, None) for offset, size in ranges]
+            if home == self._routes.node:
+                return self._here.get_segments(tag, blob, ranges)
+            if all(self._routes.net.read(home, record, offset, target) for (offset, _), target in zip(ranges, found)):
+                return list(map(bytes, found))
+        raise busy(tag, blob)
+
     def get_many(self, tag, blobs, out=None):
         """As Store.get_many; one question for each home."""
         tag = self._own(tag)

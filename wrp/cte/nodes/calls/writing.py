@@ -1,6 +1,7 @@
 """Calls that put bytes, each at the home of its blob."""
 
 from wrp.cte import names, pieces
+from wrp.cte.calls.writing import segments_of
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.nodes.many import put_many
 from wrp.cte.nodes.wire import INLINE
@@ -65,6 +66,19 @@ class NodesWriting(NodesCalls):
             put_many(self, self._routes, tag, blobs, rows, score)
         finally:
             self._routes.settle(tag, blobs)
+
+    def put_segments(self, tag, blob, segments, score=1.0, if_generation=None):
+        """As Store.put_segments."""
+        self._writable()
+        names.checked("tag", tag), names.checked("blob", blob)
+        tag, parts = self._own(tag), segments_of(blob, segments, score)
+        home = self._routes.home(tag, blob)
+        if home == self._routes.node:
+            self._here.put_segments(tag, blob, parts, score, if_generation)
+            self._routes.settle(tag, [blob])
+        else:
+            places = [(offset, len(data)) for offset, data in parts]
+            self._routes.change("put_segments", tag, blob, places, self._sent(home, b"".join(data for _, data in parts)), score, if_generation)
 
     def append(self, tag, blob, data):
         """As Store.append."""
