@@ -22,6 +22,8 @@ def test_ranges_of_every_rank_are_there_as_one(shared_folder, nbytes):
                 assert len(set(found)) == 1 and found[0] == found[0][:1] * nbytes
         ranks.barrier("all is put")
         assert all(store.get("t", blob, nbytes, nbytes) == bytes(nbytes) and store.size("t", blob) == 6 * nbytes for blob in blobs)
+        read, put = store.modelled_get("t", "b0"), store.modelled_put("t", "b1", 6 * nbytes)
+        assert sum(size for _, size in read.places) == sum(size for _, size in put.places) == 6 * nbytes and read.seconds > 0
         ranks.barrier("all have looked")
         for blob in blobs:
             for kind, call in ((RangeError, lambda blob: store.get_segments("t", blob, [(0, 1), (6 * nbytes, 1)])), (UsageError, lambda blob: store.put_segments("t", blob, [])),

@@ -3,8 +3,11 @@
 from wrp.cte import names
 from wrp.cte.calls.base import Calls
 from wrp.cte.calls.info import children_of, info_of
+from wrp.cte.modelling import modelled_get, modelled_put
 from wrp.cte.records import BLOB, TAG, full_name
+from wrp.cte.targets.wanted import wish_of
 from wrp.cte.telemetry import Op, Statistics, changed_between, of_tags, of_targets
+from wrp.errors import RangeError, UsageError
 
 
 class Listing(Calls):
@@ -89,6 +92,29 @@ class Listing(Calls):
             if limit and len(found) >= limit:
                 return found[:limit]
         return found
+
+    # what calls would take
+
+    def modelled_put(self, tag, blob, nbytes, score=1.0, min_persistence="volatile"):
+        """Modelled(seconds, places) of a put of a whole blob of so many bytes, from the figures of the targets that would take them: nothing is put.
+
+        Without the time of the call itself, of compression, and of the way to another node. OutOfSpace where no target would have room.
+        """
+        self._writable()
+        names.checked("tag", self._own(tag)), names.checked("blob", blob)
+        if nbytes < 0 or not 0 <= score <= 1:
+            raise UsageError(f"a put of {nbytes} bytes with score {score}: give bytes from 0 on, and a score of 0 to 1")
+        return modelled_put(self._tiers, nbytes, wish_of(score, min_persistence))
+
+    def modelled_get(self, tag, blob, offset=0, size=None):
+        """The same of a get of a range of a blob from where it lies now; nothing is read. RangeError."""
+        record = self._record(self._own(tag), blob)
+        nbytes = record.raw or record.size
+        wanted = nbytes - offset if size is None else size
+        if offset < 0 or wanted < 0 or offset + wanted > nbytes:
+            raise RangeError(f"bytes {offset} to {offset + wanted} lie beyond blob {blob!r}, which has {nbytes} bytes")
+        # of a frame, how much of it a range needs isn't known before it is read
+        return modelled_get(self._tiers, record.extents, *((0, record.size) if record.raw else (offset, wanted)))
 
     # observing
 

@@ -124,6 +124,10 @@ class Client(More):
             raise UsageError(f"a put at offset {offset} with flags {flags} can't be: flags are 0, REPLACE or PARTIAL, offsets 0 or more")
         self.store.tag_stamp(tag)
         score = self._score_of(tag, blob_name, score)
+        if context is not None and context.emulate:
+            found = self.store.modelled_put(tag, blob_name, len(view), score, context.persistence())
+            context.emulated_time_ms, context.emulated_places = found.seconds * 1e3, found.places
+            return
         compression = context.compression() if context is not None else None
         start = None if offset == 0 and not flags & PARTIAL else offset
         if start is not None and flags & REPLACE:

@@ -11,6 +11,7 @@ class Context:
     """dynamic_compress: 0 off, 1 with compress_lib (the reference's number), 2 as samples say; compress_preset: 1 to 3 (see compression.md).
 
     min_persistence_level, persistence_target: a whole blob goes to targets of at least, or of just, this level (0 volatile, 1 temporary, 2 long_term; -1: any)
+    emulate: nothing is put; the time that a put would take goes to `emulated_time_ms`, and where its bytes would go to `emulated_places` ((target, bytes), …)
     The fields from `actual_original_size` on are filled in by the put. The reference's other fields (traces, consumer node) have no counterpart here.
     """
 
@@ -22,11 +23,14 @@ class Context:
     data_type: str = None
     min_persistence_level: int = 0
     persistence_target: int = -1
+    emulate: bool = False
     actual_original_size: int = 0
     actual_compressed_size: int = 0
     actual_compression_ratio: float = 1.0
     actual_compress_time_ms: float = 0.0
     actual_psnr_db: float = 0.0
+    emulated_time_ms: float = 0.0
+    emulated_places: tuple = ()
 
     def compression(self):
         """The codecs.Compression, None: what the tag has. UsageError for numbers that the reference doesn't know."""

@@ -63,6 +63,10 @@ class More:
         targets = self.store.targets()
         return Capacity(sum(target.capacity for target in targets), sum(target.remaining for target in targets))
 
+    def emulate_get(self, tag_id, blob_name, offset=0, size=None):
+        """Modelled(seconds, places) of a get of a range of a blob from where it lies now: nothing is read. Of a put: Context.emulate."""
+        return self.store.modelled_get(self._directory.name_of(tag_id), blob_name, offset, size)
+
     def evict(self, target_name, nbytes):
         """Take blobs of the lowest scores from a target of this node to slower ones until so many bytes are free of them: how many there are."""
         return self.store.evict(target_name, nbytes)

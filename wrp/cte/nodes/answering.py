@@ -32,7 +32,7 @@ class Answering:
         """{name: function} of what can be asked."""
         own = ("put", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list",
                "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
-        same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents")
+        same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents", "modelled_put", "modelled_get")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
     # blobs

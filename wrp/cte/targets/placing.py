@@ -1,6 +1,7 @@
 """Placing: asks the policy of a store which targets are to take bytes, best first. It has no devices and writes nothing."""
 
 import time
+from copy import copy, deepcopy
 from typing import NamedTuple
 
 from wrp.cte import placement
@@ -47,6 +48,12 @@ class Placing:
                    and wish.exact in (-1, target.persistence)]
         found = self._policy.order(Request(nbytes, wish.score, least, wish.exact), self._now(fitting, nbytes))
         return found + [target.number for target in fitting if target.number not in found]
+
+    def twin(self, taken):
+        """One that decides as this would, of which this remembers nothing; `taken`: {number: bytes} that count as gone."""
+        twin = copy(self)
+        twin._policy, twin._room = deepcopy(self._policy), lambda number: self._room(number) - taken.get(number, 0)
+        return twin
 
     def _now(self, targets, nbytes):
         return [target._replace(remaining=self._left(target, nbytes)) for target in targets]

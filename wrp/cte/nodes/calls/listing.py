@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from wrp.cte import names
 from wrp.cte.calls import BlobInfo
+from wrp.cte.modelling import Modelled
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.telemetry import Change
 from wrp.errors import NoSuchTag
@@ -75,6 +76,15 @@ class NodesListing(NodesCalls):
         found.sort(key=lambda pair: tuple(map(names.natural, pair)))
         return found[:limit] if limit else found
 
+    def modelled_put(self, tag, blob, nbytes, score=1.0, min_persistence="volatile"):
+        """As Store.modelled_put: at the blob's home."""
+        self._writable()
+        return _modelled(self._routes.look("modelled_put", self._own(tag), blob, nbytes, score, min_persistence))
+
+    def modelled_get(self, tag, blob, offset=0, size=None):
+        """As Store.modelled_get: at the blob's home."""
+        return _modelled(self._routes.look("modelled_get", self._own(tag), blob, offset, size))
+
     # observing
 
     def telemetry(self, minimum=0, limit=0):
@@ -97,6 +107,11 @@ class NodesListing(NodesCalls):
         if self._cache is not None:
             found = found._replace(cache=self._cache.statistics())
         return found._replace(lacking=keepers.lacking, owed=keepers.owed) if keepers is not None else found
+
+
+def _modelled(fields):
+    seconds, places = fields
+    return Modelled(seconds, tuple(map(tuple, places)))
 
 
 def _info(fields):
