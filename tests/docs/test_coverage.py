@@ -50,7 +50,7 @@ def test_wrp_cae_omni_options_are_documented():
     assert not [option for option in options if option not in documents.everything()]
 
 
-@pytest.mark.parametrize("command", ["start", "restart", "stop", "status", "monitor", "compose", "doctor", "conf check", "conf show", "module new"])
+@pytest.mark.parametrize("command", ["start", "restart", "stop", "status", "monitor", "compose", "migrate", "doctor", "conf check", "conf show", "module new"])
 def test_wrp_runtime_command_and_options_are_documented(command):
     text = text_of("daemon.md")
     row = next(line for line in text.splitlines() if line.startswith(f"| `wrp-runtime {command}"))
@@ -61,7 +61,7 @@ def test_wrp_runtime_command_and_options_are_documented(command):
 
 def test_wrp_runtime_has_no_other_commands():
     listed = re.findall(r"^    ([a-z]+) ", help_of("wrp.runtime.commands.cli"), re.M)
-    assert sorted(listed) == sorted(["start", "restart", "stop", "status", "monitor", "compose", "doctor", "conf", "module"])
+    assert sorted(listed) == sorted(["start", "restart", "stop", "status", "monitor", "compose", "migrate", "doctor", "conf", "module"])
 
 
 @pytest.mark.parametrize("command", ["check", "graph"])

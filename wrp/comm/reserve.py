@@ -16,6 +16,7 @@ PAGE = mmap.PAGESIZE
 _PIECE = 16 << 20                       # pages are backed in pieces, so that a signal is answered between two
 _LOOK_S, _SMALL = 0.05, 64              # a look at the free bytes counts so long, for ranges of less than this part of them
 _MADV_POPULATE_WRITE = 23               # Linux 5.14
+_MADV_DONTNEED, _MADV_REMOVE = 4, 9
 _NO_ROOM = (errno.ENOMEM, errno.EFAULT, errno.ENOSPC)     # EFAULT: a touch would have been a SIGBUS
 
 _libc = ctypes.CDLL(None, use_errno=True)       # a call through CDLL releases the GIL
@@ -47,6 +48,13 @@ def reserve(address, nbytes, fd=None, offset=0):
         _check_room(missing, fd)
     for start in range(0, nbytes, _PIECE):
         _back(address + start, min(_PIECE, nbytes - start), fd, offset + start)
+
+
+def release(address, nbytes):
+    """Give the pages that lie wholly in the range back, for all processes that map them; their bytes are zeros then, and no longer reserved."""
+    begin, end = -(-address // PAGE) * PAGE, (address + nbytes) // PAGE * PAGE
+    if end > begin and _libc.madvise(begin, end - begin, _MADV_REMOVE):
+        _libc.madvise(begin, end - begin, _MADV_DONTNEED)       # memory of this process alone
 
 
 def _check_room(missing, fd):

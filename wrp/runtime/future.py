@@ -13,7 +13,7 @@ _NAP_S = 200e-6
 _LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
 
 NO_POOL, NET_TIMEOUT = 96, -1000
-_MEANINGS = {NO_POOL: "the node of the container has no such pool: every node has to make it",
+_MEANINGS = {NO_POOL: "the node of the container has no such pool: every node has to make it, or it was removed",
              97: "the task was cancelled", 98: "the deadline of the task is over", 99: "its handler raised: see the messages of its worker",
              NET_TIMEOUT: "the node of the container hasn't answered for longer than the task's net_timeout_s, or networking.net_timeout: "
                           "see that its first rank lives; whether the task was run isn't known"}

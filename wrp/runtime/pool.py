@@ -16,6 +16,7 @@ from wrp.runtime.batch import Batch, batch_collect, batch_submit, words_of
 from wrp.runtime.future import Future, Reply, Watch
 from wrp.runtime.group import Group
 from wrp.runtime.joint import Several
+from wrp.runtime.migrating import migrate
 from wrp.runtime.routing.address import is_far, pack
 from wrp.runtime.routing.query import DYNAMIC, PoolQuery
 from wrp.runtime.waiting.coroutines import current, sleep
@@ -183,6 +184,13 @@ class Pool:
                 self._abandon_record(offset)
             raise
         return Batch(self, method, offsets)
+
+    def migrate(self, container, node, drain_s=10.0, timeout_s=None):
+        """Bring a container with what it has to another node: its tasks get `drain_s` seconds to end, those that come meanwhile wait and go after it.
+
+        Raises UsageError for a container that can't move, WrpError when it couldn't just now: then it is where it was.
+        """
+        migrate(self, container, node, drain_s, timeout_s)
 
     def other(self, name):
         """The pool `name` of the same node, for modules that call it. Raises UsageError when there is none yet."""

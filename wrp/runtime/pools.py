@@ -15,12 +15,15 @@ PARAMS = 64             # byte offset of a pool's parameters in its entry: 8 wor
 ENTRY = 128
 _COUNT = TOKEN_NBYTES
 _ENTRIES = TOKEN_NBYTES + 64
-NBYTES = _ENTRIES + MOST * ENTRY
+# containers that were moved: a count, then rows: slot << 32 | container, node << 32 | slot there (where it is this node), version
+_ROWS = _ENTRIES + MOST * ENTRY
+_MOST_ROWS, _ROW = 512, 24
+NBYTES = _ROWS + 64 + _MOST_ROWS * _ROW
 
 # byte offsets in an entry
 _NAME, _ID, KIND, LANE = 0, 16, 24, 32
 _SHARDS, _HOME, _FLAGS = 40, 48, 56     # of a pool's first entry, which those of its other shards follow; home: first node << 32 | nodes
-_ROUTES, _READY = 1, 2
+_ROUTES, _READY, _MOVED = 1, 2, 4
 
 ADMIN_KIND, BDEV_KIND, PYTHON_KIND, JITTED_KIND = 1, 2, 3, 4
 IDS = {"admin": (1, 0), "bdev": (301, 0), "wrp_cae_core": (400, 0), "wrp_cte_core": (512, 0)}
@@ -51,7 +54,9 @@ def pool_key(entry):
 
 @kernel
 def pool_place(entry, container):
-    """(node, shard) of a container of the pool with this entry."""
+    """(node, shard) of a container of the pool with this entry; (-1, 0) of a pool of which one was moved."""
+    if atomics.load(entry + _FLAGS) & _MOVED:
+        return -1, 0
     shards = atomics.load(entry + _SHARDS)
     return (atomics.load(entry + _HOME) >> 32) + container // shards, container % shards
 
@@ -153,6 +158,67 @@ class PoolTable:
         containers = Containers(home >> 32, home & 0xFFFFFFFF, atomics.load(entry + _SHARDS))
         return Slot(number, (word >> 32, word & 0xFFFFFFFF), atomics.load(entry + KIND), atomics.load(entry + LANE), entry, containers,
                     atomics.load(entry + _FLAGS) & _ROUTES != 0)
+
+    def remove(self, slot):
+        """Nobody finds the pool any more; its slots aren't given out again, so that who still has it addresses no other one. One process at a time."""
+        for number in self.entries_of(slot):
+            entry = self.entry(number)
+            for offset in (_FLAGS, _NAME, _NAME + 8, _ID):
+                atomics.store(entry + offset, 0)
+
+    def entries_of(self, slot):
+        """Numbers of all entries of a pool: its own, those of its further shards, and of containers that came here."""
+        return [number for number in range(self.count) if self.slot(number).id == slot.id]
+
+    def add_guest(self, slot, lane):
+        """Number of a new entry for a container of the pool that comes to this node, served by the worker of the lane. Raises WrpError without room."""
+        with self._token.held("the pool table (for a container that comes)", self._timeout_s):
+            number = self.count
+            if number == MOST:
+                raise WrpError(f"the node has room for {MOST} pools, shards and containers that came, and {number} of them already")
+            for offset in range(_ID, PARAMS, 8):
+                atomics.store(self.entry(number) + offset, atomics.load(slot.address + offset))
+            atomics.store(self.entry(number) + LANE, lane)
+            atomics.store(self.entry(number) + _FLAGS, 0)
+            atomics.store(self.address + _COUNT, number + 1)
+            return number
+
+    def moved(self, number, container):
+        """(node, slot there) of a container that was moved, None of one that wasn't; the slot counts where it is this node. Any thread; takes no token."""
+        if not atomics.load(self.entry(number) + _FLAGS) & _MOVED:
+            return None
+        row = self._row(number, container)
+        if row is None:
+            return None
+        place = atomics.load(row + 8)
+        return place >> 32, place & 0xFFFFFFFF
+
+    def version(self, number, container):
+        """How often this node knows the container to have been moved."""
+        row = self._row(number, container)
+        return 0 if row is None else atomics.load(row + 16)
+
+    def set_moved(self, number, container, place, version):
+        """The container is at `place`, (node, slot there), unless a newer move is known. Raises WrpError without room."""
+        with self._token.held("the pool table (for a container that was moved)", self._timeout_s):
+            row, count = self._row(number, container), atomics.load(self.address + _ROWS)
+            if row is not None and atomics.load(row + 16) >= version:
+                return
+            new = row is None
+            if new:
+                if count == _MOST_ROWS:
+                    raise WrpError(f"{count} containers were moved: a node has no room to know of more")
+                row = self.address + _ROWS + 64 + count * _ROW
+            for offset, word in ((0, number << 32 | container), (16, version), (8, place[0] << 32 | place[1])):
+                atomics.store(row + offset, word)
+            atomics.store(self.address + _ROWS, count + new)            # last: who looks takes no token
+            flags = self.entry(number) + _FLAGS
+            atomics.store(flags, atomics.load(flags) | _MOVED)
+
+    def _row(self, number, container):
+        """Address of what is known of a container's moves, or None."""
+        wanted, first = number << 32 | container, self.address + _ROWS + 64
+        return next((row for row in range(first, first + atomics.load(self.address + _ROWS) * _ROW, _ROW) if atomics.load(row) == wanted), None)
 
     def set_ready(self, number):
         """All containers of this node are made: tasks from other nodes may come."""

@@ -7,9 +7,14 @@ import time
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.runtime import lanes, tasks
+from wrp.runtime.future import NO_POOL
 from wrp.runtime.joining import Joining
 from wrp.runtime.lanes import lane_next, lane_poll
 from wrp.runtime.meter import block
+from wrp.runtime.migrating.codes import MIGRATE, Coded
+from wrp.runtime.migrating.destination import Arriving
+from wrp.runtime.migrating.places import Gone, Plugged
+from wrp.runtime.migrating.source import Leaving
 from wrp.runtime.routing.address import is_far
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.coroutines import Cancelled, DeadlineOver, enter
@@ -41,12 +46,13 @@ def python_finish(context, offset, code, v0, v1, v2, v3):
 
 
 class PythonLoop(Loop):
-    """Serves the tasks of pools whose module is a Python class. `containers`: object by the pool's slot; `modules`: class by the pool's
-    slot, where tasks become one here."""
+    """Serves the tasks of pools whose module is a Python class. `containers`: object by the pool's slot, `made`: how each was, its Made; `window`: a
+    RemoteWindow, where containers go to other nodes; `modules`: class by the pool's slot, where tasks become one here."""
 
-    def __init__(self, node, context, containers, modules=None):
+    def __init__(self, node, context, containers, made, window, modules=None):
         super().__init__(node, context)
-        self._containers, self._jobs = containers, {}
+        self.containers, self.made, self._window, self._jobs = containers, made, window, {}
+        self._arriving, self.elsewhere = Arriving(self, node), set()        # records of tasks that have gone after their container
         self._joining = None if modules is None else Joining(self, node, modules)
 
     def __call__(self):
@@ -95,7 +101,7 @@ class PythonLoop(Loop):
 
     def _call(self, offset, words):
         begin = self.begin()
-        code, values = self._called(words)
+        code, values = self._called(offset, words)
         if inspect.iscoroutine(values):
             self._jobs[offset] = job = Job(offset, values, words[_METHOD])
             if words[_DUE]:
@@ -106,23 +112,59 @@ class PythonLoop(Loop):
                 block.meter_end(self._meter, begin, words[_POOL], words[_METHOD], offset, 1)
             self._finish(offset, code, values)
 
-    def _called(self, words):
+    def _called(self, offset, words):
         """Return code and what the method returned."""
-        container = self._containers.get(words[_POOL])
+        container = self.containers.get(words[_POOL])
         name = getattr(container, "methods", {}).get(words[_METHOD])
         if name is None:
-            return UNKNOWN_METHOD, ()
+            return self._special(offset, words, container)
         try:
             return 0, getattr(container, name)(*words[_ARGS:_ARGS + words[_COUNT]])
         except Exception:
             _log.exception("method %s (%d) of %s failed", name, words[_METHOD], type(container).__name__)
             return EXCEPTION, ()
 
+    def _special(self, offset, words, container):
+        """As `_called`, of what isn't a method of a container."""
+        method, args, _ = self.task_of(words)
+        if container is None:
+            return NO_POOL, ()          # it was removed
+        if method < 0 and self._window is not None:
+            return 0, self._arriving.serve(words[_POOL], method, args)
+        if isinstance(container, (Plugged, Gone)):
+            return 0, container.serve(self, offset, words)
+        if method == MIGRATE and self._window is not None:
+            return 0, Leaving(self, self._window, words[_POOL], args[0]).run(offset, args[1] / 1000)
+        return UNKNOWN_METHOD, ()
+
+    @staticmethod
+    def task_of(words):
+        """(method, arguments, deadline in ns or 0) of a task by the words of its record."""
+        return words[_METHOD], words[_ARGS:_ARGS + words[_COUNT]], words[_DUE]
+
+    async def served(self, offset, words):
+        """A task that had to wait for its container: a Coded."""
+        code, values = self._called(offset, words)
+        if inspect.iscoroutine(values):
+            values = await values
+        return values if isinstance(values, Coded) else Coded(code, values)
+
+    def under_way(self, slot):
+        """Records of the tasks in the slot that have begun here and wait."""
+        return [offset for offset in self._jobs if self._words[offset // 8 + _POOL] == slot and offset not in self.elsewhere]
+
+    def is_periodic(self, offset):
+        return self._words[offset // 8 + _PERIOD] != 0
+
+    @property
+    def lane_number(self):
+        return (self._lane_offset - self._node.layout.lanes) // self._node.layout.lane_nbytes
+
     async def _periodic(self, offset, words):
         """Run the method at every period until it is cancelled; what falls due meanwhile is counted, not made up for."""
         task, period, due = self._base + offset, words[_PERIOD], time.monotonic_ns()
         while True:
-            code, values = self._called(words)
+            code, values = self._called(offset, words)
             if inspect.iscoroutine(values):
                 try:
                     await values
@@ -163,7 +205,7 @@ class PythonLoop(Loop):
             _log.error("method %s of a module failed", job.name, exc_info=error)
             self._finish(job.offset, EXCEPTION)
         else:
-            self._finish(job.offset, 0, value)
+            self._finish(job.offset, *(value if isinstance(value, Coded) else (0, value)))
 
     def _cancel_task(self, offset):
         if self._joining is not None:

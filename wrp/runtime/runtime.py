@@ -7,11 +7,12 @@ import numpy as np
 
 from wrp.comm import forking
 from wrp.errors import UsageError, WaitTimeout
-from wrp.runtime import bdev, modules, pools, schedulers
+from wrp.runtime import bdev, modules, pools, removing, schedulers
 from wrp.runtime.config.keys import of_entry
 from wrp.runtime.devices import Spec, make_device, of_pool
 from wrp.runtime.inline import doer_of
 from wrp.runtime.iothreads import IoThreads
+from wrp.runtime.migrating.places import Made
 from wrp.runtime.monitor import Monitoring
 from wrp.runtime.node import Node
 from wrp.runtime.pool import Pool
@@ -40,7 +41,7 @@ class Runtime:
 
     def __init__(self, ranks, config, make_segment=None):
         self.ranks, self.config = ranks, config
-        self._devices, self._pools, self._containers, self._placing = {}, {}, {}, None
+        self._devices, self._pools, self._containers, self._made, self._placing = {}, {}, {}, {}, None
         self._modules = {}              # class by the pool's slot, of pools of users' modules
         with ranks.agreed("starting the runtime"):
             self._node = Node(ranks, config, make_segment)
@@ -104,6 +105,42 @@ class Runtime:
         if found._slot.kind != kind:
             raise UsageError(f"pool {name!r} is there and is of {_KINDS[found._slot.kind]}, not of {module}")
         return found
+
+    def check_unused(self, name):
+        """Raise UsageError when the pool can't be removed: there is none, it is built in, or tasks or leases need it. Collective over the node."""
+        with self._node.ranks.agreed(f"looking whether pool {name!r} is used"):
+            if name not in self._pools:
+                raise UsageError(f"there is no pool {name!r}")
+            why = removing.reason(self._node, self._pools[name]._slot, name) if self._node.ranks.rank == 0 else ""
+            if why:
+                raise UsageError(f"pool {name!r} can't be removed: {why}")
+
+    def remove(self, name):
+        """Remove a pool that nobody uses: its containers are closed, its memory is free again; of a device in a file the file stays. Collective over the
+        node; raises as `check_unused` does."""
+        self.check_unused(name)
+        node, slot = self._node, self._pools[name]._slot
+        numbers = node.table.entries_of(slot)
+        node.ranks.barrier(f"all know what pool {name!r} has")
+        with node.ranks.agreed(f"removing pool {name!r}"):
+            if node.ranks.rank == 0:
+                node.table.remove(slot)
+            device = self._devices.pop(name, None)
+            if device is not None:
+                device.close()
+            del self._pools[name]
+            self._modules.pop(slot.number, None)
+            for number in numbers:
+                self._handlers[number * METHODS:(number + 1) * METHODS] = 0
+                self._made.pop(number, None)
+                getattr(self._containers.pop(number, None), "close", lambda: None)()
+        node.ranks.barrier(f"nobody has pool {name!r} any more")
+        if node.ranks.rank == 0 and device is not None:
+            removing.release_memory(node, slot)
+            for place in (slot.number, bdev.DIRECT + slot.number):
+                descriptor, self._fds[place] = int(self._fds[place]), -1
+                if descriptor >= 0:
+                    os.close(descriptor)
 
     def device(self, name, kind, capacity, path=None, read_only=False, **more):
         """The Device of this name, with its bdev pool, made if the node has none. Collective over the node.
@@ -173,6 +210,7 @@ class Runtime:
             return
         if slot.kind == pools.PYTHON_KIND:
             container = pool.module(pool.name, **params)
+            self._made[slot.number] = Made(pool, pool.containers.first_on(self._node.number) + slot.number - pool.number, params)
         else:
             container = modules.prepared(pool.module, (self._node, slot, pool.name), self._handlers, params)
             self._shorts[slot.number] = modules.shorts_of(pool.module)
@@ -233,7 +271,7 @@ class Runtime:
         node.doer = 0 if self._doer is None else self._doer.ctypes.data
         joins = self._post is None and first == 0
         workers = [Worker(node, "wrp-worker", first, JittedLoop(node, jitted)),
-                   Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers, self._modules if joins else None))]
+                   Worker(node, "wrp-python-worker", first + 1, PythonLoop(node, python, self._containers, self._made, self.remote, self._modules if joins else None))]
         if self._post is not None and node.ranks.rank == 0:
             self._post.postman.serve_inline(jitted.address, first, self._shorts)
             workers.append(Worker(node, "wrp-postman", layout.postman, self._post.postman))
@@ -304,8 +342,13 @@ def composed(config):
         if entry["mod_name"] in _SERVED_BY_THE_LIBRARY:
             continue
         is_bdev = modules.kind_of(entry["mod_name"]) == pools.BDEV_KIND
-        passed = [*_BDEV_KEYS, *(key for key in entry if key.startswith("perf_metrics."))] if is_bdev else ["pool_id", *(key for key in entry if key not in of_entry("compose"))]
+        passed = [*_BDEV_KEYS, *(key for key in entry if key.startswith("perf_metrics."))] if is_bdev else ["pool_id", "pool_query", "shards", *(key for key in entry if key not in of_entry("compose"))]
         yield entry["pool_name"], entry["mod_name"], {key: entry[key] for key in passed}
+
+
+def restarted(config):
+    """Names of the pools of a configuration that a restarted daemon makes again."""
+    return {entry["pool_name"] for entry in config.get("compose") if entry["restart"]}
 
 
 def _stopped(workers, timeout_s):

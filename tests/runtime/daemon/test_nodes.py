@@ -1,5 +1,6 @@
 """A daemon over two nodes, used by processes attached to either."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from harness.mpirun import find_mpirun, needs_mpirun
 from harness.packages import make_package
 from wrp.errors import UsageError
 from wrp.runtime import admin, bdev
+from wrp.runtime.commands import chimaera, cli
 from wrp.runtime.daemon import attach
 from wrp.runtime.daemon.view import View
 
@@ -38,6 +40,12 @@ class Far:
 
     def count(self):
         return self.waiting
+
+    def save(self):
+        return b""
+
+    def load(self, state):
+        pass
 '''
 _KILLED = """
 import os, signal, sys, time
@@ -115,3 +123,23 @@ def test_tasks_of_a_killed_process_are_cancelled_on_the_other_node(names):
         while pool.call(12, query="direct_id:1").values[0]:
             assert time.monotonic() < until
             time.sleep(0.05)
+
+
+def test_a_container_is_brought_to_the_other_node_by_the_command(names, capsys):
+    with attach(names[1], 10) as attached:
+        pool = attached.pool("wandering", "far", shards=2)
+        other = pool.call(10, query="direct_id:3").values[0]
+        assert pool.call(10, query="direct_id:0").values[0] != other
+        number = "%d.%d" % pool.id
+        assert cli.main(["migrate", "--name", names[1], "--pool", "wandering", "--container", "0", "--node", "1"]) == 0
+        assert capsys.readouterr().out == "container 0 of wandering is on node 1\n"
+        assert pool.call(10, query="direct_id:0").values[0] == other and pool.call(10, query="direct_id:1").values[0] != other
+        with attach(names[0], 10) as again:
+            assert again.pool("wandering").call(10, query="direct_id:0").values[0] == other
+        assert chimaera.main(["migrate", "--name", names[0], "--pool-id", number, "--container-id", "0", "--node-id", "0", "--json"]) == 0
+        assert json.loads(capsys.readouterr().out) == {"pool": "wandering", "container": 0, "node": 0}
+        assert pool.call(10, query="direct_id:0").values[0] != other
+        for options, code, sentence in ((["--pool-id", "9.9"], 2, "has no pool with the id 9.9"), ([], 2, "give --pool NAME or --pool-id"),
+                                        (["--pool", "wandering", "--node", "7"], 2, "there are 2 nodes"), (["--pool", "admin"], 2, "written in Python")):
+            assert cli.main(["migrate", "--name", names[0], "--container", "0", "--node", "1", *options]) == code
+            assert sentence in capsys.readouterr().err

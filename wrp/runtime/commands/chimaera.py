@@ -1,16 +1,17 @@
-"""The command ``chimaera``, for those who know the reference: runtime start|stop|restart, compose, monitor. Does what wrp-runtime does."""
+"""The command ``chimaera``, for those who know the reference: runtime start|stop|restart, compose, monitor, migrate. Does what wrp-runtime does."""
 
 import sys
 
 from wrp.runtime.commands import cli
 
 _HELP = """usage: chimaera runtime start|stop|restart [options]
-       chimaera compose FILE [options]
+       chimaera compose [--unregister] FILE [options]
        chimaera monitor [-i SECONDS] [-o] [-j] [options]
+       chimaera migrate --pool-id MAJOR.MINOR --container-id N --node-id M [options]
 
 The options are those of wrp-runtime."""
 _RUNTIME = ("start", "stop", "restart")
-_OTHERS = ("compose", "monitor")
+_OTHERS = ("compose", "monitor", "migrate")
 
 
 def main(arguments=None):

@@ -5,7 +5,7 @@ import sys
 from wrp.comm.command import Parser
 from wrp.comm.ranks import run
 from wrp.errors import UsageError, WrpError
-from wrp.runtime.commands import compose, conf, doctor, monitor, new, start, status
+from wrp.runtime.commands import compose, conf, doctor, migrate, monitor, new, start, status
 from wrp.runtime.daemon.stopping import Signals
 
 
@@ -73,8 +73,16 @@ def _add_daemon(commands):
         sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="restart: seconds to wait for the end of the one before (default: 60)")
     sub = _add_name(_command(commands, "stop", start.stop, "Stop the daemon and wait until it has ended."))
     sub.add_argument("--timeout", type=float, default=60.0, metavar="S", help="seconds to wait for its end (default: 60)")
-    sub = _add_name(_command(commands, "compose", compose.compose, "Make the pools that a configuration file asks for in the running daemon."))
+    sub = _add_name(_command(commands, "compose", compose.compose, "Make the pools that a configuration file asks for in the running daemon, or remove them."))
     sub.add_argument("file", help="a configuration with `compose`")
+    sub.add_argument("--unregister", action="store_true", help="remove these pools instead")
+    sub.add_argument("--timeout", type=float, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
+    sub = _add_name(_command(commands, "migrate", migrate.migrate, "Bring a container of a pool to another node, while tasks for it come."))
+    sub.add_argument("--pool", metavar="NAME", help="name of the pool")
+    sub.add_argument("--pool-id", metavar="MAJOR.MINOR", help="or its id")
+    sub.add_argument("--container", "--container-id", type=int, required=True, metavar="N", help="number of the container")
+    sub.add_argument("--node", "--node-id", type=int, required=True, metavar="M", help="number of the node it goes to")
+    sub.add_argument("--drain", type=float, default=10.0, metavar="S", help="seconds in which its tasks have to end (default: 10)")
     sub.add_argument("--timeout", type=float, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
 
 

@@ -1,21 +1,39 @@
-"""compose: make the pools of a configuration file in a running daemon."""
+"""compose: make the pools of a configuration file in a running daemon, or remove them."""
 
 from wrp.errors import UsageError
 from wrp.runtime.commands.output import show
 from wrp.runtime.config import load
 from wrp.runtime.daemon import attach
-from wrp.runtime.runtime import composed
+from wrp.runtime.runtime import composed, restarted
 
 
 def compose(args):
-    """Make those that aren't there. Local."""
-    entries = list(composed(load(args.file)))
+    """Make those that aren't there, or with `--unregister` remove those that are. Local."""
+    config = load(args.file)
+    entries = list(composed(config))
     if not entries:
         raise UsageError(f"{args.file} asks for no pools: it has no `compose`")
-    rows = []
     with attach(args.name, args.timeout) as attached:
-        for name, module, params in entries:
-            was_there = attached.has_pool(name)
-            pool = attached.pool(name, module, **params)
-            rows.append({"name": name, "module": module, "id": f"{pool.id[0]}.{pool.id[1]}", "made": not was_there})
-    show(rows, [f"{row['name']} ({row['module']}, {row['id']}): {'made' if row['made'] else 'was there'}" for row in rows], args.json)
+        if args.unregister:
+            _unregister(args, attached, [name for name, _, _ in entries])
+        else:
+            _make(args, attached, entries, restarted(config))
+
+
+def _make(args, attached, entries, kept):
+    rows = []
+    for name, module, params in entries:
+        was_there = attached.has_pool(name)
+        pool = attached.pool(name, module, **params)
+        if name in kept:
+            attached.keep(name, module, **params)
+        rows.append({"name": name, "module": module, "id": f"{pool.id[0]}.{pool.id[1]}", "made": not was_there, "kept": name in kept})
+    show(rows, [f"{row['name']} ({row['module']}, {row['id']}): {'made' if row['made'] else 'was there'}{', kept for a restart' * row['kept']}"
+                for row in rows], args.json)
+
+
+def _unregister(args, attached, names):
+    there = [name for name in reversed(names) if attached.has_pool(name)]       # what was made last may need what was made first
+    attached.remove(*there)
+    rows = [{"name": name, "removed": name in there} for name in names]
+    show(rows, [f"{row['name']}: {'removed' if row['removed'] else 'was not there'}" for row in rows], args.json)

@@ -12,12 +12,12 @@ class NotEnding(WaitTimeout):
     """A daemon was asked to stop and didn't."""
 
 
-def start(args, ranks, signals):
-    """Hold a runtime until something asks it to stop. Collective."""
+def start(args, ranks, signals, again=False):
+    """Hold a runtime until something asks it to stop. Collective. `again`: with the pools that were kept for a restart."""
     config = None
     with ranks.agreed("reading the configuration"):
         config = load(args.conf)
-    with Daemon(ranks, config, args.name) as daemon:
+    with Daemon(ranks, config, args.name, again) as daemon:
         if ranks.rank == 0:
             for line in _greeting(daemon, config):
                 print(f"wrp-runtime: {line}", flush=True)
@@ -39,11 +39,11 @@ def _greeting(daemon, config):
 
 
 def restart(args, ranks, signals):
-    """Stop the daemon of this name, then start one. Collective."""
+    """Stop the daemon of this name, then start one with the pools that were kept. Collective."""
     with ranks.agreed("stopping the daemon that runs"):
         if ranks.rank == 0:
             _stop_if_running(args)
-    return start(args, ranks, signals)
+    return start(args, ranks, signals, again=True)
 
 
 def _stop_if_running(args):

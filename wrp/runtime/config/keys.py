@@ -40,7 +40,7 @@ _RUNTIME = (
         64, 1 << 28),
     Key("runtime.local_sched", "text", "default", "scheduler of the tasks that any worker of a node may run, reads and writes of ram "
         "devices: default, local, or cost (by what tasks have taken; large ones in parts)", choices=("default", "local", "cost")),
-    _compatible("runtime.conf_dir", "text", "/tmp/chimaera", "folder of write-ahead and restart files"),
+    Key("runtime.conf_dir", "text", "", "folder in which a daemon notes, in restart/NAME.json, the pools to make again; empty: ~/.chimaera"),
     _compatible("runtime.learning_rate", "number", 0.2, "step of the load model", 0, 1),
     _compatible("runtime.stack_size", "size", 65536, "stack of a task"),
     _compatible("runtime.heartbeat_interval", "int", 1000, "milliseconds between heartbeats", 0),
@@ -70,7 +70,7 @@ _COMPOSE = (
     Key("compose[].pool_query", "text", "dynamic", "nodes that have containers of the pool: local, broadcast and dynamic mean all, "
         "physical:N and direct_id:N one, range:FIRST:COUNT some"),
     Key("compose[].shards", "int", 1, "containers of the pool on each node, each served by one worker", 1, 64),
-    _compatible("compose[].restart", "bool", False, "make the pool again when the runtime restarts"),
+    Key("compose[].restart", "bool", False, "wrp-runtime restart makes the pool again, whatever its configuration"),
     Key("compose[].bdev_type", "text", "", "kind of a bdev: ram, file, noop (no bytes), gpu or safe; ram or file from the pool's name when absent",
         choices=("", "ram", "file", "noop", "gpu", "safe")),
     Key("compose[].members", "any", None, "of a safe bdev: paths of its files, or ram::NAME, the parity last"),

@@ -102,7 +102,22 @@ class Attached:
             slot = self.table.find(name)
         elif module is not None and modules.kind_of(module) != slot.kind:
             raise UsageError(f"pool {name!r} is there and isn't of module {module}")
-        return self._pools.setdefault(name, AttachedPool(self, slot, name, modules.known(module)))
+        known = self._pools.get(name)
+        if known is None or known.number != slot.number:        # removed and made anew
+            known = self._pools[name] = AttachedPool(self, slot, name, modules.known(module))
+        return known
+
+    def keep(self, name, module, **params):
+        """Have `wrp-runtime restart` make this pool again. Raises StoreError when that can't be noted."""
+        self._request({"do": "keep", "name": name, "module": module, "params": params})
+
+    def remove(self, *names):
+        """Remove pools of the daemon, on all its nodes. Raises UsageError, and has removed none, when there isn't one of them, it is built in, or tasks or
+        leases of any process need it."""
+        self.check_open()
+        for do in ("check", "remove"):
+            for name in names:
+                self._request({"do": do, "name": name})
 
     def has_pool(self, name):
         """True when the daemon has a pool of this name."""
@@ -115,8 +130,8 @@ class Attached:
 
     def device(self, name):
         """The Device of an existing bdev pool. What this process leases is free again when it ends."""
-        if name not in self._devices:
-            pool = self.pool(name, "bdev")
+        pool = self.pool(name, "bdev")
+        if name not in self._devices or self._devices[name]._pool is not pool:
             path = (self._names.get(pool._slot.number) or (name, None))[1]
             self._devices[name] = open_device(self, pool, path or name)
         return self._devices[name]
@@ -146,8 +161,8 @@ class Attached:
                 return
             self.check_alive()
             if time.monotonic() >= deadline:
-                raise WaitTimeout(f"waited {self.timeout_s:g} s for the daemon {self.name!r} (process {self.about.pid}) to make pool "
-                                  f"{request['name']!r}: look at its messages")
+                raise WaitTimeout(f"waited {self.timeout_s:g} s for the daemon {self.name!r} (process {self.about.pid}) to do what it is "
+                                  f"to with pool {request['name']!r} ({request['do']}): look at its messages")
             atomics.futex_wait(slot + clients.ANSWER, seen, lanes.SLICE_US)
 
     # the daemon's life

@@ -10,9 +10,10 @@ from wrp.runtime import clients, lanes
 from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon import place, processes, stopping, texts
 from wrp.runtime.daemon.about import About
+from wrp.runtime.daemon.kept import Kept
 from wrp.runtime.daemon.nodes import Nodes
 from wrp.runtime.daemon.reaping import Reaper
-from wrp.runtime.runtime import Runtime
+from wrp.runtime.runtime import Runtime, composed, restarted
 
 _TICK_US, _LONG_TICK_US = 500_000, 2_000_000    # of the first rank and of the others, which the bell wakes
 _SWEEP_S = 1.0
@@ -23,15 +24,20 @@ _log = logging.getLogger("wrp.runtime")
 class Daemon:
     """Making, holding and closing it is collective over `ranks`; a context manager.
 
+    again : make the pools too that were kept for a restart
     Attributes: runtime, name (of this rank's node), about. Raises StoreBusy, naming the process, when the name is in use.
     """
 
-    def __init__(self, ranks, config, name=None):
+    def __init__(self, ranks, config, name=None, again=False):
         self.ranks = ranks
         self.name = place.name_on_node(ranks, name or place.default_name())
         self._made = self.runtime = None
+        self._kept = Kept(config, name or place.default_name())
         try:
             self.runtime = Runtime(ranks, config, self._make_segment)
+            if again:
+                self._remake()
+            self._keep([entry for entry in composed(config) if entry[0] in restarted(config)])
             self._open()
         except BaseException:
             self.abandon()
@@ -40,6 +46,24 @@ class Daemon:
     def _make_segment(self, ranks, nbytes):
         self._made = place.maker(self.ranks, self.name)(ranks, nbytes)
         return self._made
+
+    def _remake(self):
+        """Make the pools that were kept; one that can't be made is told, and stays kept."""
+        for name, module, params in self.ranks.share_of(self._kept.entries, "pools to make again"):
+            try:
+                self.runtime.pool(name, module, **params)
+            except WrpError as error:
+                if self.ranks.on_node.broken:
+                    raise
+                if self.ranks.on_node.rank == 0:
+                    _log.warning("pool %r isn't made again: %s", name, error)
+
+    def _keep(self, entries):
+        """Have a restarted daemon make these pools. Collective."""
+        if entries:
+            with self.ranks.agreed("keeping pools for a restart"):
+                for entry in entries if self.ranks.rank == 0 else ():
+                    self._kept.add(*entry)
 
     def _open(self):
         """Make what attached processes need, then say that it is ready."""
@@ -115,7 +139,7 @@ class Daemon:
             raise RankFailed(f"a rank of the daemon {self.name!r} has ended (processes {self.about.pids}): see its own message, start it again")
 
     def _hear(self, node, message):
-        """Make a pool that a process asks for which is attached to another node, or note that the other one has."""
+        """Do what a process asks for which is attached to another node, or note that the other one has."""
         if message["do"] == "pool" and not self.about.stop:
             self._nodes.send(node, {"do": "answer", "number": message["number"], "answer": self._carry_out(message["order"])})
         elif message["do"] == "answer":
@@ -147,10 +171,10 @@ class Daemon:
         return False
 
     def _obey(self, order):
-        """Make a pool. Collective over the node; an error is the answer, unless the ranks can't go on together."""
+        """Do what an order says of a pool. Collective over the node; an error is the answer, unless the ranks can't go on together."""
         try:
-            with self._node_ranks.agreed(f"making pool {order['name']!r} for an attached process"):
-                self.runtime.pool(order["name"], order["module"], **order["params"])
+            with self._node_ranks.agreed(f"what an attached process wants of pool {order['name']!r} ({order['do']})"):
+                self._carry(order["do"], order["name"], order.get("module"), order.get("params"))
         except Exception as error:
             if self._node_ranks.broken:
                 raise
@@ -158,6 +182,18 @@ class Daemon:
             known = kind if hasattr(errors, kind) else WrpError.__name__
             return {"error": known, "message": str(error) if isinstance(error, WrpError) else f"{kind}: {error}"}
         return {}
+
+    def _carry(self, do, name, module, params):
+        if do == "pool":
+            self.runtime.pool(name, module, **params)
+        elif do == "check":
+            self.runtime.check_unused(name)
+        elif do == "remove":
+            self.runtime.remove(name)
+            if self.ranks.rank == 0:
+                self._kept.drop(name)
+        elif self.ranks.rank == 0:
+            self._kept.add(name, module, params)
 
     def _answer_requests(self):
         segment = self.runtime.segment
@@ -181,16 +217,19 @@ class Daemon:
             atomics.futex_wake(slot + clients.ANSWER, 1)
 
     def _carry_out(self, order):
-        """Have all ranks of this node make a pool: the answer."""
+        """Have all ranks of this node do what an order says: the answer."""
         self._give_order(order)
         self._follow()
         self._publish_names()
         return self._answer
 
     def _publish_names(self):
-        devices = self.runtime.devices
+        devices, table = self.runtime.devices, self.runtime.node.table
+        for number in range(table.count):
+            if table.key(number) == (0, 0):     # a further shard, or one that was removed
+                self._names.clear(number)
         for name, pool in self.runtime.pools.items():
-            self._names.set(self.runtime.node.table.find(name).number, name, getattr(devices.get(name), "path", None))
+            self._names.set(table.find(name).number, name, getattr(devices.get(name), "path", None))
 
     # ending
 

@@ -73,6 +73,14 @@ class Reattaching:
         """As `Attached.has_pool`."""
         return self.retried(lambda: self._living().has_pool(name))
 
+    def keep(self, name, module, **params):
+        """As `Attached.keep`."""
+        self.retried(lambda: self._living().keep(name, module, **params))
+
+    def remove(self, *names):
+        """As `Attached.remove`, of the daemon of now."""
+        self._living().remove(*names)
+
     def device(self, name):
         """As `Attached.device`. It is the daemon's of now: when that one goes, so do its leases; ask for the device again then."""
         return self.retried(lambda: self._living().device(name))
@@ -171,6 +179,10 @@ class SteadyPool:
     def submit_many(self, method, rows, timeout_s=None, query=None, resend=False):
         """As `Pool.submit_many`: a list of SteadyFutures."""
         return [self.submit(method, *row, timeout_s=timeout_s, query=query, resend=resend) for row in rows]
+
+    def migrate(self, container, node, drain_s=10.0, timeout_s=None):
+        """As `Pool.migrate`, with the daemon of now."""
+        self.found[1].migrate(container, node, drain_s, timeout_s)
 
     def post(self, method, *args, **options):
         """As `Pool.post`: it may be lost with the daemon."""

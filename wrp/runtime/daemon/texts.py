@@ -51,6 +51,10 @@ class Names:
             except UsageError:
                 continue        # the next one is shorter
 
+    def clear(self, number):
+        """The pool is gone."""
+        atomics.store(self._address + number * _ENTRY, 0)
+
     def get(self, number):
         """(name, path or None) of a pool; None of one that has none yet."""
         found = read(self._segment, self._address + number * _ENTRY, _ENTRY - 8)

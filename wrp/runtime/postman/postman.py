@@ -247,12 +247,21 @@ class Postman:
             return early
         if work.count > 1:
             return Fan(work, done, self._run_piece, aggregate_of(self._modules.get(slot.number), work.method), self._neighborhood)
-        node, shard = slot.containers.place(work.first)
+        node, number = self._place(slot, work)
         if node != self._node.number:
             return self._far.start(node, work, done)
         if work.join is not None:
             return self._joins.start(work, slot, self._modules.get(slot.number), done)
-        return self._serving.start(work, slot.number + shard, done)
+        return self._serving.start(work, number, done)
+
+    def _place(self, slot, work):
+        """(node, number of its slot there) of a task's container. Where tasks meet to become one, and what workers ask each other, stays where it was made."""
+        if work.join is None and work.method >= 0:
+            moved = self._node.table.moved(slot.number, work.first)
+            if moved is not None:
+                return moved
+        node, shard = slot.containers.place(work.first)
+        return node, slot.number + shard
 
     def _run_piece(self, work, done):
         """A piece of several containers goes to the node of its first one, which splits it again."""
@@ -264,7 +273,7 @@ class Postman:
 
     def _slot(self, key):
         slot = self._slots.get(key)
-        if slot is None:
+        if slot is None or self._node.table.key(slot.number) != key:        # else it was removed
             slot = self._node.table.find_key(key)
             if slot is None or not self._node.table.is_ready(slot.number):
                 return None

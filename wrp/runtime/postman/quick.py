@@ -265,7 +265,7 @@ def _sent(quick, offset, row):
         return False
     entry, container = pools.pool_entry(atomics.load(quick + TABLE), word & (1 << SLOT_BITS) - 1), word >> SLOT_BITS & mask
     node, _ = pools.pool_place(entry, container)
-    if node == atomics.load(quick + NODE) or atomics.load(_node(quick, node) + LOST):
+    if node < 0 or node == atomics.load(quick + NODE) or atomics.load(_node(quick, node) + LOST):
         return False
     serial, letter = atomics.load(quick + SERIAL) + 1, atomics.load(quick + LETTER)
     number = -(serial * ROWS + row - 1)
