@@ -149,7 +149,7 @@ def test_every_command_but_start_answers_in_json():
         return [(words, parser)] if inner is None else [leaf for name, sub in inner.choices.items() for leaf in leaves(sub, (*words, name))]
 
     found = {" ".join(words): "--json" in parser._option_string_actions for words, parser in leaves(cli._parser())}
-    assert found == {"start": False, "restart": False, "stop": True, "compose": True, "status": True, "monitor": True, "doctor": True,
+    assert found == {"start": False, "restart": False, "stop": True, "compose": True, "migrate": True, "status": True, "monitor": True, "doctor": True,
                      "conf check": True, "conf show": True, "module new": True}
 
 
