@@ -30,6 +30,18 @@ assert client.ReorganizeBlob(tag_id, "binary", 0.5) is True and client.Reorganiz
 tag.ReorganizeBlob("blob", 0.25)
 assert client.DelBlob(tag_id, "text") is True and client.DelBlob(tag_id, "text") is False
 log = client.PollTelemetryLog(0)
+alias = client.GetOrCreateTagAlias(tag_id, "papers/1")
+assert alias == tag_id and client.GetNumAliases(tag_id) == 2 and client.GetTagName(tag_id) == "documents" and cte.Tag("papers/1").GetTagId() == tag_id
+more = cte.Tag("papers/2")
+more.PutSegments("b", [(0, b"words"), (9, b"of one")])
+assert more.GetSegments("b", [(9, 2), (4, 6)]) == [b"of", b"s\0\0\0\0o"] and client.GetTagSize(more.GetTagId()) == 15
+client.MultiPutBlob(more.GetTagId(), ["c", "d"], [b"more words", b"none"]), client.TruncateBlob(more.GetTagId(), "d", 2)
+assert client.GetResidency(more.GetTagId(), "d", 0, 2) and not client.GetResidency(more.GetTagId(), "d", 1, 2)
+assert [blob for _, tag_name, blob in client.SemanticSearch("words", "papers/2")] != [] and len(client.SemanticSearch("words", "papers/2", max_blobs=1)) == 1
+assert [blob for _, _, blob in client.TemporalSearch(tag_regex="papers/2")] == ["b", "c", "d"] and client.GetCapacity()[0] > client.GetCapacity()[1] > 0
+assert client.Evict("ram", 0) >= 0 and client.RenameTag(more.GetTagId(), "books/2") == more.GetTagId()
+client.DelTag("papers", True), client.DelTag(more.GetTagId())
+assert client.TagQuery(".*") == ["documents"]
 puts = [entry for entry in log if entry.op_ == cte.CteOp.kPutBlob]
 assert [(entry.off_, entry.size_) for entry in puts] == [(0, 13), (0, 256), (0, 7), (7, 5)] and all(entry.tag_id_ == tag_id for entry in puts)
 assert [entry.logical_time_ for entry in log] == sorted(entry.logical_time_ for entry in log) and puts[0].mod_time_ > 0 and puts[0].read_time_ == 0

@@ -142,6 +142,56 @@ class Client:
     def DelBlob(self, tag_id, blob_name):
         return _code("del_blob", _plain(tag_id), blob_name) == 0
 
+    # of the reference's later versions; errors are raised: those of wrp.errors
+
+    def GetOrCreateTagAlias(self, tag_id, alias_name):
+        """The tag's id: it has one more name."""
+        return UniqueId(*_client().get_or_create_tag_alias(_plain(tag_id), alias_name))
+
+    def GetNumAliases(self, tag_id):
+        """How many names a tag has."""
+        return _client().get_num_aliases(_plain(tag_id))
+
+    def GetTagName(self, tag_id):
+        return _client().get_tag_name(_plain(tag_id))
+
+    def RenameTag(self, tag_id, new_name):
+        """The tag's id, which stays."""
+        return UniqueId(*_client().rename_tag(_plain(tag_id), new_name))
+
+    def DelTag(self, tag, recursive=False):
+        """A tag by its id with all its names, or one of its names; `recursive`: also what is in the folder of that name."""
+        _client().del_tag(_plain(tag) if isinstance(tag, UniqueId) else tag, recursive)
+
+    def GetTagSize(self, tag_id):
+        return _client().get_tag_size(_plain(tag_id))
+
+    def TruncateBlob(self, tag_id, blob_name, size):
+        _client().truncate_blob(_plain(tag_id), blob_name, size)
+
+    def MultiPutBlob(self, tag_id, blob_names, data):
+        """`data`: a list of bytes-likes, one for each name."""
+        _client().multi_put_blob(_plain(tag_id), blob_names, data)
+
+    def GetResidency(self, tag_id, blob_name, off, size):
+        """True when the blob has all bytes of the range: there are no holes, what was never put between others are zeros."""
+        return _client().get_residency(_plain(tag_id), blob_name, off, size)
+
+    def GetCapacity(self):
+        """(bytes of this node's targets, what is free of them)."""
+        return tuple(_client().get_capacity())
+
+    def Evict(self, target_name, nbytes):
+        return _client().evict(target_name, nbytes)
+
+    def TemporalSearch(self, since=0, until=None, max_blobs=0, tag_regex=".*"):
+        """[(ns since 1970, tag, blob)], the oldest change first."""
+        return list(map(tuple, _client().temporal_search(since, until, max_blobs, tag_regex)))
+
+    def SemanticSearch(self, question, tag_regex=".*", blob_regex=".*", max_blobs=0):
+        """[(score, tag, blob)], the best first (BM25)."""
+        return list(map(tuple, _client().semantic_search(question, tag_regex, blob_regex, max_blobs)))
+
 
 class Tag:
     """A tag by name, made if it isn't there, or by its id. Errors are raised: those of wrp.errors."""
@@ -157,6 +207,14 @@ class Tag:
     def GetBlob(self, blob_name, size, off=0):
         """`bytes` of that range, which has to be there."""
         return self._tag.get_blob(blob_name, size, off)
+
+    def PutSegments(self, blob_name, segments):
+        """Put ranges [(off, data)] into a blob as one change."""
+        _client().put_segments(self._tag.get_tag_id(), blob_name, segments)
+
+    def GetSegments(self, blob_name, ranges):
+        """[`bytes`] of ranges [(off, size)] of a blob, of one generation."""
+        return _client().get_segments(self._tag.get_tag_id(), blob_name, ranges)
 
     def GetBlobScore(self, blob_name):
         return self._tag.get_blob_score(blob_name)
