@@ -17,7 +17,7 @@ METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: 
            ADD_BDEV: "AddBdev", REMOVE_BDEV: "RemoveBdev", RECOVER_BDEV: "RecoverBdev", BUILD_PARITY: "BuildParity"}
 
 FILE, RAM, GPU, NOOP = 0, 1, 2, 4               # as the reference numbers them; its 2 is the memory of a gpu
-SAFE = 7
+OBJECT, SAFE = 5, 7     # its 5 is s3
 
 # Return codes
 NO_SPACE = 1            # AllocateBlocks: no run of that length is free
@@ -183,7 +183,7 @@ def _move_elsewhere(context, task, params):
     base, pool = atomics.load(context + own.BASE), atomics.load(task + POOL)
     writes = atomics.load(task + METHOD) == WRITE
     offset, buffer, nbytes = atomics.load(task + ARGS), atomics.load(task + ARGS + 8), atomics.load(task + ARGS + 16)
-    if atomics.load(params + KIND) in (GPU, SAFE):
+    if atomics.load(params + KIND) in (GPU, OBJECT, SAFE):
         return _ask(context, task, requests.MOVER_WRITE if writes else requests.MOVER_READ, pool, -1)
     fd = _descriptor(context, pool)
     if _goes_direct(context, task, params):

@@ -27,7 +27,7 @@ _SHARDS = 64                    # of a pool on a node, at most
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
 _BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level", "members", "max_failures")
-_MOVED = ("file", "gpu", "safe")        # kinds whose bytes I/O threads move
+_MOVED = ("file", "gpu", "object", "safe")        # kinds whose bytes I/O threads move
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
           pools.JITTED_KIND: "a user's module"}
 
@@ -145,7 +145,7 @@ class Runtime:
     def device(self, name, kind, capacity, path=None, read_only=False, **more):
         """The Device of this name, with its bdev pool, made if the node has none. Collective over the node.
 
-        kind : "ram", "file" with the file's path, "safe" with an address of `devices.safe.layout`, "gpu" or "noop"
+        kind : "ram", "file" with the file's path, "object" with a URL, "safe" with an address of `devices.safe.layout`, "gpu" or "noop"
         capacity : bytes, rounded down to the alignment of the kind
         more : fields of `devices.Spec`: depth, direct, alignment, persistence, metrics
         Raises OutOfSpace, UsageError, StoreError when the file can't be opened.

@@ -13,6 +13,7 @@ from wrp.cte.folder.files import replace
 from wrp.runtime.devices import places
 
 _OF_MEMORY = (10_000.0, 10_000.0, 0.1)      # MB/s writing and reading, us; where it can't be measured
+_OF_BUCKET = (100.0, 100.0, 20_000.0)       # before anything was written or read
 _OF_GPU = (8_000.0, 8_000.0, 10.0)          # over the bus, before anything has crossed it
 _MOST_MBPS, _LEAST_US = 5_000.0, 1.0        # of a file: a page cache must not look like memory
 _NBYTES, _SMALL, _TRIES = 4 << 20, 4096, 3
@@ -23,7 +24,9 @@ def with_speed(wanted, folder):
     """The Wanted with figures where it has none. `folder`: of the store; None for one in memory."""
     if wanted.write_mbps and wanted.read_mbps and wanted.latency_us:
         return wanted
-    if wanted.is_durable or wanted.kind == "file":
+    if wanted.kind == "object":
+        found = _OF_BUCKET
+    elif wanted.is_durable or wanted.kind == "file":
         found = _of_folder(places.folder_of(wanted.place) if wanted.place else folder)
     else:
         found = _OF_GPU if wanted.kind == "gpu" else _of_memory()

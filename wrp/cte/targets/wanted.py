@@ -12,7 +12,7 @@ from wrp.runtime.devices import address, paths_of
 LEVELS = ("volatile", "temporary", "long_term")
 ONLY = "only "                  # before a level: targets of just this one
 KINDS = ("ram", "file", "noop", "gpu")
-LASTING = ("file", "safe")      # kinds that can outlast the job
+LASTING = ("file", "object", "safe")      # kinds that can outlast the job
 
 
 def wish_of(score, persistence):
@@ -25,7 +25,7 @@ def wish_of(score, persistence):
 
 
 class Wanted(NamedTuple):
-    """One target of every node. place: the absolute path that a file's name begins with, the address of a safe device; None: the store's folder.
+    """One target of every node. place: the absolute path that a file's name begins with, the address of a safe device, the URL of a bucket's; None: the store's folder.
 
     capacity: bytes; score: -1 for automatic; bandwidths in MB/s and latency in us: 0 for measured; measured: which of the bandwidths nobody has declared
     """
@@ -100,6 +100,10 @@ def _place_of(where, entry, level):
     kind, path, members = entry["bdev_type"], entry["path"], entry["members"]
     if kind != "safe" and members:
         raise ConfigError(f"{where}: {kind} has no members: those are for bdev_type safe")
+    if kind == "object":
+        if level != LONG_TERM or path.startswith("memory://"):
+            raise ConfigError(f"{where}: {path} is no place for a store: objects are long_term, and outlast their process")
+        return path.rstrip("/")
     if kind != "safe":
         return path if kind == "file" and os.path.isabs(path) else None
     try:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 _MEBI, _GIBI = 1 << 20, 1 << 30
 _LARGEST = 1 << 62
+_KINDS = ("", "ram", "file", "noop", "gpu", "hbm", "object", "s3", "gcs", "safe")
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ _COMPOSE = (
         "physical:N and direct_id:N one, range:FIRST:COUNT some"),
     Key("compose[].shards", "int", 1, "containers of the pool on each node, each served by one worker", 1, 64),
     Key("compose[].restart", "bool", False, "wrp-runtime restart makes the pool again, whatever its configuration"),
-    Key("compose[].bdev_type", "text", "", "kind of a bdev: ram, file, noop (no bytes), gpu or safe; ram or file from the pool's name when absent",
-        choices=("", "ram", "file", "noop", "gpu", "safe")),
+    Key("compose[].bdev_type", "text", "", "kind of a bdev: ram, file, noop (no bytes), gpu (or hbm), object (or s3, gcs) or safe; ram, file or object from the pool's name when absent",
+        choices=_KINDS),
     Key("compose[].members", "any", None, "of a safe bdev: paths of its files, or ram::NAME, the parity last"),
     Key("compose[].max_failures", "int", 1, "of a safe bdev: how many of its members may be lost", 1, 32),
     Key("compose[].capacity", "size", _GIBI, "bytes of a bdev", 4096, _LARGEST),
@@ -91,8 +92,8 @@ _COMPOSE = (
 _STORE = (
     Key("storage", "entries", (), "targets of a store on each node"),
     Key("storage[].path", "text", None, "ram::NAME, or of a file its path: an absolute one is where the file's name begins, else it lies in the store's folder"),
-    Key("storage[].bdev_type", "text", "", "ram, file, noop (forgets what it is given), gpu or safe; ram or file from the path when absent",
-        choices=("", "ram", "file", "noop", "gpu", "safe")),
+    Key("storage[].bdev_type", "text", "", "ram, file, noop (forgets what it is given), gpu (or hbm), object (or s3, gcs) or safe; ram, file or object from the path when absent",
+        choices=_KINDS),
     Key("storage[].members", "any", None, "of a safe target: what the names of its members begin with, absolute paths, the parity last"),
     Key("storage[].max_failures", "int", 1, "of a safe target: how many of its members may be lost", 1, 32),
     Key("storage[].capacity_limit", "size", _GIBI, "most bytes of this target on a node, e.g. 512MB, 4g", 4096, _LARGEST),

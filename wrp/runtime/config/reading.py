@@ -9,6 +9,7 @@ import yaml
 from wrp.comm.sizes import parse_size
 from wrp.errors import ConfigError, UsageError
 from wrp.runtime.config import keys
+from wrp.runtime.config.kinds import kind_of
 
 _BUILT_IN = {"bdev", "chimaera_bdev", "clio_bdev", "admin", "chimaera_admin", "clio_admin",
              "wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core"}
@@ -121,7 +122,7 @@ class Reader:
     def _set_kind(entry, name, where):
         """bdev_type from the path, or refused where the two differ."""
         is_ram = entry[name].startswith("ram::")
-        kind = entry["bdev_type"] or ("ram" if is_ram else "file")
+        kind = kind_of(entry["bdev_type"], entry[name])
         if name == "path" and kind in ("ram", "file") and is_ram != (kind == "ram"):
             raise ConfigError(f"{where}: path {entry[name]!r} doesn't fit bdev_type {kind}: a path of ram is ram::NAME, others are files")
         entry["bdev_type"] = kind

@@ -9,10 +9,11 @@ from wrp.runtime.devices.device import TABLE_RUNS
 from wrp.runtime.devices.file import FileDevice
 from wrp.runtime.devices.gpu import GpuDevice
 from wrp.runtime.devices.noop import NoopDevice
+from wrp.runtime.devices.objects import ObjectDevice, make_bucket
 from wrp.runtime.devices.ram import RamDevice
 from wrp.runtime.devices.safe.device import SafeDevice, make_array
 
-_CLASSES = {"ram": RamDevice, "file": FileDevice, "gpu": GpuDevice, "noop": NoopDevice, "safe": SafeDevice}
+_CLASSES = {"ram": RamDevice, "file": FileDevice, "gpu": GpuDevice, "noop": NoopDevice, "safe": SafeDevice, "object": ObjectDevice}
 
 
 def make_device(node, pool, asked):
@@ -38,14 +39,14 @@ def _opened(node, pool, path, read_only, memory):
     kind = spec.KINDS[atomics.load(pool._slot.params + bdev.KIND)]
     if kind == "file":
         return FileDevice(node, pool, pool.name, path, read_only)
-    if kind == "safe":
-        return SafeDevice(node, pool, pool.name, path, memory)
+    if kind in ("safe", "object"):
+        return _CLASSES[kind](node, pool, pool.name, path, memory)
     return GpuDevice(node, pool, pool.name, memory) if kind == "gpu" else _CLASSES[kind](node, pool, pool.name)
 
 
 def _place(node, pool, asked):
     """Make the tables and take the memory; tell the worker through the pool's parameters. What the first rank's own object is made of: the address of a gpu's
-    memory, the array of a safe device."""
+    memory, the array of a safe device, the bucket of objects."""
     kind, align = asked.kind, _CLASSES[asked.kind].align
     if asked.direct:
         align = max(align, asked.alignment)
@@ -67,6 +68,9 @@ def _place(node, pool, asked):
     if kind == "safe":
         memory = make_array(node, pool.name, asked, node.address + facts + bdev.UNDER_WAY)
         capacity = memory.label.capacity
+    elif kind == "object":
+        memory = make_bucket(node, pool.name, asked)
+        capacity = memory.header["capacity"]
     Extents.create(segment, extents, capacity, TABLE_RUNS)
     for offset, word in ((bdev.KIND, spec.NUMBERS[kind]), (bdev.CAPACITY, capacity), (bdev.ALIGN, align), (bdev.EXTENTS, extents)):
         atomics.store(params + offset, word)

@@ -1,20 +1,23 @@
-"""What can be said of a device by the text that names its place: a file's path, or the address of a set of members. Makes none."""
+"""What can be said of a device by the text that names its place: a file's path, the URL of a bucket, or the address of a set of members. Makes none."""
 
 import os
 from contextlib import suppress
 
+from wrp.errors import WrpError
+from wrp.runtime.config.kinds import is_url
+from wrp.runtime.devices import objects
 from wrp.runtime.devices.safe import layout
 from wrp.runtime.devices.safe.device import reader
 
 
 def kind_of(path):
-    """"file" or "safe"."""
-    return "safe" if layout.is_address(path) else "file"
+    """"file", "object" or "safe"."""
+    return "safe" if layout.is_address(path) else "object" if is_url(path) else "file"
 
 
 def is_there(path):
     """True when somebody has made it, and all, or some member, of it is there."""
-    return any(map(os.path.exists, _files(path)))
+    return objects.Bucket(path).find() if kind_of(path) == "object" else any(map(os.path.exists, _files(path)))
 
 
 def nbytes_of(path):
@@ -23,6 +26,8 @@ def nbytes_of(path):
         return 0
     if kind_of(path) == "file":
         return os.path.getsize(path)
+    if kind_of(path) == "object":
+        return objects.opened(path).header["capacity"]
     array = reader(path)
     array.close()
     return array.label.capacity
@@ -30,21 +35,24 @@ def nbytes_of(path):
 
 def open_reader(path):
     """Something with `read(offset, view)` and `close()`, for a place that isn't a file's. Raises StoreError."""
-    return reader(path)
+    return objects.opened(path) if kind_of(path) == "object" else reader(path)
 
 
 def folder_of(path):
     """A folder of the file system that it lies in, "" where there is none."""
-    files = [file for file in _files(path) if not file.startswith("ram::")]
+    files = _files(path)
     return os.path.dirname(files[0]) if files else ""
 
 
 def remove(path):
     """Take it away, as far as that can be."""
+    if kind_of(path) == "object":
+        with suppress(OSError, WrpError):
+            objects.Bucket(path).remove()
     for file in _files(path):
         with suppress(OSError):
             os.unlink(file)
 
 
 def _files(path):
-    return layout.parsed(path)[0] if kind_of(path) == "safe" else [path]
+    return layout.parsed(path)[0] if kind_of(path) == "safe" else [path] if kind_of(path) == "file" else []

@@ -5,9 +5,10 @@ from dataclasses import dataclass, field
 from wrp.comm import atomics
 from wrp.errors import UsageError
 from wrp.runtime import bdev
+from wrp.runtime.config.kinds import is_url, kind_of
 from wrp.runtime.devices.safe.layout import address, parsed
 
-NUMBERS = {"ram": bdev.RAM, "file": bdev.FILE, "gpu": bdev.GPU, "noop": bdev.NOOP, "safe": bdev.SAFE}
+NUMBERS = {"ram": bdev.RAM, "file": bdev.FILE, "gpu": bdev.GPU, "noop": bdev.NOOP, "object": bdev.OBJECT, "safe": bdev.SAFE}
 KINDS = {number: kind for kind, number in NUMBERS.items()}
 LEVELS = ("volatile", "temporary", "long_term")     # of persistence, by their numbers
 METRICS = {"read_bandwidth_mbps": (bdev.READ_MBPS, 100), "write_bandwidth_mbps": (bdev.WRITE_MBPS, 80),
@@ -17,7 +18,7 @@ _DIRECT_LEAST = 512             # no storage has smaller blocks
 
 @dataclass(frozen=True)
 class Spec:
-    """kind; capacity in bytes; path: of the file, the address of what is safe (`safe.layout.address`), or None; depth: requests under way; direct: past the page cache where that can be;
+    """kind; capacity in bytes; path: of the file, the address of what is safe (`safe.layout.address`), the URL of a bucket's, or None; depth: requests under way; direct: past the page cache where that can be;
     alignment: of buffers, places and sizes there; persistence: one of LEVELS; metrics: what is said of its speed."""
 
     kind: str
@@ -36,6 +37,8 @@ class Spec:
             raise UsageError(f"device {name!r} is of kind {self.kind!r}: it must be one of {', '.join(NUMBERS)}")
         if self.kind == "file" and not self.path:
             raise UsageError(f"device {name!r} is a file and has no path")
+        if self.kind == "object" and not is_url(self.path):
+            raise UsageError(f"device {name!r} is a bucket's and has no URL: {self.path!r}")
         if self.kind == "safe":
             parsed(self.path or "")
         if self.alignment < 1 or self.alignment & (self.alignment - 1):
@@ -69,7 +72,7 @@ def paths_of(members, name):
 
 def of_pool(name, bdev_type="", capacity=1 << 30, path=None, **more):
     """The Spec of a bdev pool's parameters; kind and path follow from its name. Raises UsageError for an unknown one."""
-    kind = bdev_type or ("ram" if name.startswith("ram::") else "file")
+    kind = kind_of(bdev_type, path or name)
     metrics = {key.removeprefix("perf_metrics."): more.pop(key) for key in list(more) if key.startswith("perf_metrics.")}
     given = {"depth": more.pop("io_depth", 32), "direct": more.pop("direct_io", False), "alignment": more.pop("alignment", 4096),
              "persistence": more.pop("persistence_level", "volatile")}
@@ -80,4 +83,4 @@ def of_pool(name, bdev_type="", capacity=1 << 30, path=None, **more):
         raise UsageError(f"pool {name!r} is of kind {kind} and has no members: those are for bdev_type safe")
     if more or set(metrics) - set(METRICS):
         raise UsageError(f"pool {name!r} of module bdev takes no {', '.join([*more, *(set(metrics) - set(METRICS))])}: see docs/configuration.md")
-    return Spec(kind, capacity, path or (name if kind == "file" else None), metrics=metrics, **given)
+    return Spec(kind, capacity, path or (name if kind in ("file", "object") else None), metrics=metrics, **given)

@@ -1,0 +1,198 @@
+"""Devices in buckets: of memory and files by fsspec, of an S3 server and a GCS emulator on this machine, where their packages are."""
+
+import asyncio
+import contextlib
+import importlib.util
+import json
+import os
+import random
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+
+import pytest
+from stress.churn import churn
+
+from wrp.errors import StoreError, StoreVersion, UsageError
+from wrp.runtime import bdev
+from wrp.runtime.devices import objects
+
+fsspec = pytest.importorskip("fsspec")
+asyn = pytest.importorskip("fsspec.asyn")
+MIB = 1 << 20
+_START_S = 30
+
+
+def lacks(*packages):
+    missing = [name for name in packages if importlib.util.find_spec(name) is None]
+    return pytest.mark.skipif(bool(missing), reason=f"not installed: {', '.join(missing)}")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+@contextlib.contextmanager
+def server(argv, url):
+    """A process that answers at the URL."""
+    process = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        until = time.monotonic() + _START_S
+        while True:
+            try:
+                urllib.request.urlopen(url, timeout=1).close()
+                break
+            except urllib.error.HTTPError:
+                break
+            except OSError:
+                assert process.poll() is None and time.monotonic() < until, f"{argv} doesn't answer at {url}"
+                time.sleep(0.05)
+        yield process
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def s3(monkeypatch):
+    """A URL in a bucket of an S3 server."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    for name, value in (("AWS_ACCESS_KEY_ID", "k"), ("AWS_SECRET_ACCESS_KEY", "s"), ("AWS_DEFAULT_REGION", "us-east-1"), ("AWS_ENDPOINT_URL", url)):
+        monkeypatch.setenv(name, value)
+    with server([sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(port)], url) as process:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/wrp", method="PUT")).close()
+        yield process, "s3://wrp/some/place"
+    forget("s3")
+
+
+@pytest.fixture
+def gcs(monkeypatch):
+    """A URL in a bucket of a GCS emulator."""
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    monkeypatch.setenv("STORAGE_EMULATOR_HOST", url)
+    with server([sys.executable, "-m", "gcp_storage_emulator", "start", "--host=127.0.0.1", f"--port={port}", "--in-memory"], url) as process:
+        urllib.request.urlopen(urllib.request.Request(f"{url}/storage/v1/b?project=wrp", json.dumps({"name": "wrp"}).encode(), {"Content-Type": "application/json"})).close()
+        yield process, "gs://wrp/some/place"
+    forget("gs")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop():
+    """fsspec's thread, and one that it hands work to, which stay."""
+    asyn.sync(asyn.get_loop(), asyncio.to_thread, int)
+
+
+def forget(scheme):
+    """fsspec keeps what it has made, with addresses that are gone and connections."""
+    made = fsspec.get_filesystem_class(scheme)
+    for fs in list(made._cache.values()):
+        if scheme == "s3" and fs._s3creator is not None:
+            asyn.sync(fs.loop, fs._s3creator.__aexit__, None, None, None)
+        elif scheme == "gs" and fs._session is not None:
+            asyn.sync(fs.loop, fs._session.close)
+    made.clear_instance_cache()
+
+
+@pytest.fixture(params=["memory", "file", pytest.param("s3", marks=lacks("s3fs", "moto")), pytest.param("gcs", marks=lacks("gcsfs", "gcp_storage_emulator"))])
+def url(request, tmp_path):
+    if request.param in ("s3", "gcs"):
+        yield request.getfixturevalue(request.param)[1]
+        return
+    made = f"memory://place{random.random()}" if request.param == "memory" else f"file://{tmp_path}/place"
+    yield made
+    objects.Bucket(made).remove()
+
+
+def test_bytes_come_back_and_are_found_again(runtime, url):
+    device, rng = runtime.device("o", "object", 64 * MIB, url), random.Random(1)
+    written = {}
+    for nbytes in (1, 4096, 70_000, 5 * MIB, 13 * MIB):
+        offset, data = device.lease(nbytes), rng.randbytes(nbytes)
+        device.write(offset, data)
+        written[offset] = data
+    device.sync()
+    for offset, data in written.items():
+        out = bytearray(len(data))
+        device.read(offset, out)
+        assert out == data
+    again = objects.opened(url)
+    for offset, data in written.items():
+        out = bytearray(len(data))
+        again.read(offset, memoryview(out))
+        assert out == data
+    assert again.header["capacity"] == 64 * MIB == device.capacity
+    with pytest.raises(OSError, match="no such object|ends before byte|0000015|NoSuchKey|not exist|Not Found"):
+        device.read(60 * MIB, bytearray(4096))
+
+
+def test_a_part_of_an_object_leaves_the_rest(runtime, url):
+    device = runtime.device("o", "object", 16 * MIB, url)
+    model = bytearray(random.Random(2).randbytes(9 * MIB))
+    device.write(0, model)
+    for offset, nbytes in ((5, 100), (4 * MIB - 50, 100), (3 * MIB, 4 * MIB)):
+        model[offset:offset + nbytes] = random.Random(offset).randbytes(nbytes)
+        device.write(offset, memoryview(model)[offset:offset + nbytes])
+    out = bytearray(9 * MIB)
+    device.read(0, out)
+    assert out == model
+
+
+def test_as_tasks(runtime, url):
+    staging, device, pool = runtime.device("staging", "ram", 4 * MIB), runtime.device("o", "object", 16 * MIB, url), runtime.pool("o", "bdev")
+    buffer, back = staging.lease(100_000), staging.lease(100_000)
+    staging.write(buffer, os.urandom(100_000))
+    block = pool.call(bdev.ALLOCATE_BLOCKS, 100_000, 100_000).values[0]
+    assert pool.call(bdev.WRITE, block, staging._base + buffer, 100_000) == (0, (100_000, 0, 0, 0))
+    assert pool.call(bdev.READ, block, staging._base + back, 100_000).code == 0 == pool.call(bdev.SYNC).code
+    assert staging.view(back, 100_000) == staging.view(buffer, 100_000)
+    code, (number, *_) = pool.call(bdev.READ, 8 * MIB, staging._base + back, 100_000)
+    assert code == bdev.IO_FAILED and number > 0
+    assert device.facts["io_depth"] == 32
+
+
+def test_leases_are_those_of_other_devices(runtime):
+    churn(runtime.device("o", "object", 8 * MIB, f"memory://churn{random.random()}"), operations=2000, seed=5)
+
+
+@lacks("s3fs", "moto")
+def test_a_service_that_goes_is_an_error_with_its_sentence(runtime, s3):
+    process, url = s3
+    device = runtime.device("o", "object", 16 * MIB, url)
+    device.write(0, b"x" * 5000)
+    device._bucket._timeout_s = 2
+    process.kill()
+    process.wait()
+    with pytest.raises(OSError, match="s3://wrp/some/place") as raised:
+        device.write(0, b"y" * 5000)
+    assert raised.value.errno and raised.value.strerror
+
+
+@lacks("s3fs", "moto")
+def test_a_bucket_that_is_not_there_is_named(runtime, s3):
+    with pytest.raises(StoreError, match="s3://none/here can't be (made|read).*check the URL, its credentials and the network"):
+        runtime.device("o", "object", 16 * MIB, "s3://none/here")
+
+
+def test_what_is_wrong_is_a_sentence(runtime, tmp_path, monkeypatch):
+    with pytest.raises(StoreError, match=f"file://{tmp_path}/x: there is no device of wrp"):
+        objects.opened(f"file://{tmp_path}/x")
+    (tmp_path / "x").mkdir()
+    for text, error, sentence in (("[", StoreError, "is no header of a device"), ('{"format": 9}', StoreVersion, "is of format 9, this wrp reads 1")):
+        (tmp_path / "x" / "header").write_text(text)
+        with pytest.raises(error, match=sentence):
+            runtime.device(f"o{len(text)}", "object", MIB, f"file://{tmp_path}/x")
+    with pytest.raises(UsageError, match="fsspec can't use it|needs the package"):
+        runtime.device("o", "object", MIB, "nowhere://x")
+    with pytest.raises(UsageError, match="has no URL: 'x'"):
+        runtime.device("p", "object", MIB, "x")
+    monkeypatch.setitem(sys.modules, "fsspec", None)
+    for scheme, package in (("s3", "s3fs"), ("gs", "gcsfs"), ("memory", "fsspec")):
+        with pytest.raises(UsageError, match=f"needs the package {package}, which isn't installed here: pip install {package}"):
+            objects.Bucket(f"{scheme}://x/y")

@@ -1,0 +1,214 @@
+"""A device in a bucket: objects of one size below a URL, through fsspec (s3:// by s3fs, gs:// by gcsfs, file:// and memory:// by itself). Leasing is device.py's.
+
+    URL/header          JSON: format, bytes of an object, capacity
+    URL/00000007        bytes 7 * object_nbytes on of the device, as far as they were written
+
+A write has put all of its objects when it returns. One that it changes in part is read and put again, whole: a service puts an object wholly or not.
+"""
+
+import asyncio
+import ctypes
+import errno
+import json
+from contextlib import contextmanager, nullcontext
+
+from wrp.comm.lock import Token
+from wrp.errors import StoreError, StoreVersion, UsageError
+from wrp.runtime.devices.held import HeldDevice
+
+OBJECT_NBYTES = 4 << 20
+TOKENS = 64                     # who changes a part of an object holds the token of its number
+TIMEOUT_S = 300.0
+_FORMAT = 1
+_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
+
+
+class Bucket:
+    """The objects below a URL. Local; any thread. Raises UsageError when a package is missing, OSError with a sentence for what the service says."""
+
+    def __init__(self, url, timeout_s=TIMEOUT_S):
+        self.url, self._timeout_s = str(url).rstrip("/"), timeout_s
+        scheme = self.url.partition("://")[0]
+        package = _PACKAGES.get(scheme, "fsspec")
+        try:
+            import fsspec
+            from fsspec.asyn import sync
+            self._fs, self._root = fsspec.core.url_to_fs(self.url, use_listings_cache=False) if scheme in _PACKAGES else fsspec.core.url_to_fs(self.url)
+        except ImportError as error:
+            raise UsageError(f"{self.url}: a device at {scheme}:// needs the package {package}, which isn't installed here: pip install {package}") from error
+        except Exception as error:
+            raise UsageError(f"{self.url}: fsspec can't use it: {error}") from error
+        self._sync = sync
+        self.header = None
+
+    # the whole
+
+    def make(self, capacity):
+        """Know the header, and write it where there is none or the device has become larger. StoreError."""
+        with self._said("can't be made"):
+            found = self._header()
+            wanted = found or {"format": _FORMAT, "object_nbytes": OBJECT_NBYTES, "capacity": capacity}
+            if found is None or found["capacity"] < capacity:
+                wanted = {**wanted, "capacity": capacity}
+                self._put("header", json.dumps(wanted).encode())
+        self.header = wanted
+
+    def find(self):
+        """True when there is a device, whose header is known then. StoreError."""
+        with self._said("can't be read"):
+            self.header = self._header()
+        return self.header is not None
+
+    @contextmanager
+    def _said(self, what):
+        try:
+            yield
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            raise StoreError(f"{self.url} {what}: {error.strerror or error}; check the URL, its credentials and the network") from error
+
+    def _header(self):
+        try:
+            header = json.loads(self._get("header"))
+        except FileNotFoundError:
+            return None
+        except ValueError as error:
+            raise StoreError(f"{self.url}/header is no header of a device ({error}): choose another URL") from error
+        if not isinstance(header, dict) or header.get("format") != _FORMAT:
+            raise StoreVersion(f"{self.url} is of format {header.get('format') if isinstance(header, dict) else header!r}, this wrp reads {_FORMAT}")
+        return header
+
+    def remove(self):
+        """Take all of it away. OSError."""
+        self._each([("rm", (self._root, True), {})])
+
+    # bytes
+
+    def read(self, offset, view):
+        """Fill a memoryview of bytes; OSError where they were never written, or the service fails."""
+        parts = list(self._parts(offset, len(view)))
+        found = self._each([("cat_file", (self._path(number),), {"start": begin, "end": end}) for number, begin, end, _ in parts])
+        for (number, begin, end, at), data in zip(parts, found):
+            if len(data) != end - begin:
+                raise OSError(errno.EIO, f"object {number} ends before byte {end}", self.url)
+            view[at:at + end - begin] = data
+
+    def write(self, offset, view, token=lambda number: nullcontext()):
+        """Put all of a memoryview. token : gives the context manager in which a part of an object may be changed"""
+        whole = []
+        for number, begin, end, at in self._parts(offset, len(view)):
+            data = view[at:at + end - begin]
+            if end - begin == self.header["object_nbytes"]:
+                whole.append(("pipe_file", (self._path(number), bytes(data)), {}))
+            else:
+                with token(number):
+                    self._patch(number, begin, data)
+        self._each(whole)
+
+    def _patch(self, number, begin, data):
+        try:
+            old = self._get(f"{number:08}")
+        except FileNotFoundError:
+            old = b""
+        new = bytearray(max(len(old), begin + len(data)))
+        new[:len(old)] = old
+        new[begin:begin + len(data)] = data
+        self._put(f"{number:08}", bytes(new))
+
+    def _parts(self, offset, nbytes):
+        """(object, begin and end in it, place among the bytes) of a run."""
+        size, at = self.header["object_nbytes"], 0
+        while at < nbytes:
+            number, begin = divmod(offset + at, size)
+            end = min(size, begin + nbytes - at)
+            yield number, begin, end, at
+            at += end - begin
+
+    def _path(self, number):
+        return f"{self._root}/{number:08}"
+
+    # calls of the service
+
+    def _get(self, name):
+        return self._each([("cat_file", (f"{self._root}/{name}",), {})])[0]
+
+    def _put(self, name, data):
+        if not getattr(self._fs, "async_impl", False):
+            self._each([("makedirs", (self._root, True), {})])
+        self._each([("pipe_file", (f"{self._root}/{name}", data), {})])
+
+    def _each(self, calls):
+        """Results of calls (method, arguments, named ones), several at once where the file system can."""
+        try:
+            if not getattr(self._fs, "async_impl", False):
+                return [getattr(self._fs, method)(*arguments, **more) for method, arguments, more in calls]
+
+            async def gathered():
+                return await asyncio.gather(*(getattr(self._fs, "_" + method)(*arguments, **more) for method, arguments, more in calls))
+            return self._sync(self._fs.loop, gathered, timeout=self._timeout_s)
+        except FileNotFoundError as error:
+            raise FileNotFoundError(errno.ENOENT, str(error) or "no such object", self.url) from error
+        except (TimeoutError, asyncio.TimeoutError) as error:
+            raise OSError(errno.ETIMEDOUT, f"it hasn't answered for {self._timeout_s:g} s", self.url) from error
+        except Exception as error:
+            raise OSError(getattr(error, "errno", None) or errno.EIO, f"{type(error).__name__}: {error}", self.url) from error
+
+    def close(self):
+        """Connections are fsspec's."""
+
+
+class ObjectDevice(HeldDevice):
+    """bucket : the Bucket of who has made it, on that process; the first rank of a node does that. No process of another node writes below the URL."""
+
+    kind = "object"
+    align = 4096
+    first, unit = OBJECT_NBYTES, 64 << 20
+
+    def __init__(self, node, pool, name, url, bucket=None):
+        super().__init__(node, pool, name)
+        self.path = url
+        self._bucket = bucket or opened(url, node.timeout_s)
+        at, _ = node.segment.find(f"bdev.{name}.tokens")
+        self._tokens = [Token(node.address + at + 64 * number, f"an object of device {name!r}") for number in range(TOKENS)]
+        self._timeout_s = node.timeout_s
+        self._hold(self._bucket.close)
+
+    def write(self, offset, data):
+        """Put all of `data` (bytes-like, contiguous): the service has it when it returns. OSError, with what the service says."""
+        view = memoryview(data).cast("B") if len(data) else memoryview(b"")
+        self._check_range(offset, len(view))
+        self._bucket.write(offset, view, lambda number: self._tokens[number % TOKENS].held(timeout_s=self._timeout_s))
+
+    def read(self, offset, out):
+        """Fill `out` (writable bytes-like, contiguous); OSError where nobody has written, or with what the service says."""
+        view = memoryview(out).cast("B") if len(out) else memoryview(bytearray())
+        self._check_range(offset, len(view))
+        self._bucket.read(offset, view)
+
+    def move(self, writes, offset, address, nbytes):
+        """Copy from or to memory at an address; any thread."""
+        view = memoryview((ctypes.c_char * nbytes).from_address(address)).cast("B")
+        self.write(offset, view) if writes else self.read(offset, view)
+
+    def _back(self, offset, nbytes):
+        """A bucket has room until it says otherwise."""
+
+
+def make_bucket(node, name, asked):
+    """The Bucket of a Spec on the process that makes the device. Raises StoreError, UsageError."""
+    if asked.path.startswith("memory://") and node.ranks.size > 1:
+        raise UsageError(f"device {name!r}: what {asked.path} holds one process sees, and this node has {node.ranks.size} ranks")
+    at, _ = node.segment.place(f"bdev.{name}.tokens", 64 * TOKENS)
+    node.segment.reserve(at, 64 * TOKENS)
+    bucket = Bucket(asked.path, node.timeout_s)
+    bucket.make(asked.capacity // ObjectDevice.align * ObjectDevice.align)
+    return bucket
+
+
+def opened(url, timeout_s=TIMEOUT_S):
+    """The Bucket of a device that is there. StoreError when it isn't."""
+    bucket = Bucket(url, timeout_s)
+    if not bucket.find():
+        raise StoreError(f"{url}: there is no device of wrp (no object {url}/header)")
+    return bucket
