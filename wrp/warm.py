@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 
 from wrp.cae.hdf5 import filters
-from wrp.comm import cached, passing, ways
+from wrp.comm import cached, notes, passing, ways
 from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.bench import cli as bench
@@ -109,7 +109,7 @@ def _use_runtime(runtime, folder):
 def _compile_mail(node):
     """What a postman calls; there is none on one node."""
     for kernel in (ways.way_post, ways.way_look, ways.way_drop, ways.way_due, ways.way_owes, ways.way_lags, ways.way_waits, ways.ways_send, ways.ways_come,
-                   quick.turns, quick.pause, quick.rows_format, quick.sent_end, quick.turn_of_other, do_here, run_inline):
+                   quick.turns, quick.pause, quick.rows_format, quick.sent_end, quick.turn_of_other, quick.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, do_here, run_inline):
         kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
     offset = served_new(node.address, node.address + node.layout.free, node.layout.lane(0), 0, 0, admin.MONITOR, 0, 0, 0, 0, 0, 0, 0)
     quick.post_finish(node.address, node.address + node.layout.free, offset, 0, 0, 0, 0, 0)         # its worker frees the record

@@ -23,7 +23,7 @@ warm.main()
 CHECK = """
 from wrp import warm
 from wrp.cae.hdf5 import filters
-from wrp.comm import cached, ways
+from wrp.comm import cached, notes, ways
 from wrp.runtime import asking, batch, inline, pythonworker, requests, tasks, worker
 from wrp.runtime.meeting import rooms
 from wrp.runtime.postman import quick, serving
@@ -32,7 +32,7 @@ for kernel in (tasks.task_submit, tasks.task_wait, asking.ask, asking.await_task
                batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve, ways.ways_send, ways.ways_come,
                ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive, serving.served_new, quick.post_finish, quick.turns, quick.pause, quick.sent_end,
                filters._join8, filters._join4, filters._join2,
-               quick.turn_of_other, inline.run_inline, inline.do_here, cached._take, cached._clear):
+               quick.turn_of_other, quick.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, inline.run_inline, inline.do_here, cached._take, cached._clear):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """
 

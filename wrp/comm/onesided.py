@@ -21,7 +21,7 @@ _INT, _WORD = ir.IntType(32), ir.IntType(64)
 REFUSED = -1            # instead of a request: MPI has found that the target has died
 
 
-def _caller(arguments):
+def c_caller(arguments):
     """An intrinsic ``call(address, ...)`` of a C function that takes so many words and returns an int."""
     @intrinsic
     def call(typingctx, address, given):
@@ -33,7 +33,7 @@ def _caller(arguments):
     return call
 
 
-_call3, _call5, _call9 = map(_caller, (3, 5, 9))
+_call3, _call5, _call9 = map(c_caller, (3, 5, 9))
 
 
 @kernel

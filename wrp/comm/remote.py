@@ -30,11 +30,12 @@ class RemoteWindow:
     knocker : called with a node now and then while an operation on it lasts, so that it polls
     shipments : Shipments, where those who poll serve them
     calls : for one thread's puts from kernels, see `onesided`; None without several nodes, or where that isn't possible
+    comm : communicator of mpi4py over all ranks, for messages with tags of their own; None without several nodes
     """
 
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
-        self.node, self.knocker, self.shipments, self.calls = ranks.node, None, None, None
+        self.node, self.knocker, self.shipments, self.calls, self.comm = ranks.node, None, None, None, None
         self._kept, self._flusher, self._making = [], None, threading.Lock()
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
@@ -42,12 +43,17 @@ class RemoteWindow:
         self._nodes = {fact[0]: (rank, *fact[1:]) for rank, fact in enumerate(facts) if fact}
         if len(self._nodes) > 1:
             from mpi4py import MPI
-            self._byte, self._comm, self._error = MPI.BYTE, ranks.comm.Dup(), MPI.Exception
+            self._byte, self.comm, self._error = MPI.BYTE, ranks.comm.Dup(), MPI.Exception
             # asks for messages of this process alone: others may have died; not on COMM_SELF, for which MPICH moves nothing
-            self._probe = partial(self._comm.Iprobe, self._comm.rank)
-            self._window = MPI.Win.Create(segment.buffer if leads else None, 1, comm=self._comm)
+            self._probe = partial(self.comm.Iprobe, self.comm.rank)
+            self._window = MPI.Win.Create(segment.buffer if leads else None, 1, comm=self.comm)
             self._window.Lock_all()
-            self.calls = calls_of(self._window, self._comm)
+            self.calls = calls_of(self._window, self.comm)
+
+    @property
+    def nodes(self):
+        """How many there are."""
+        return len(self._nodes)
 
     def host(self, node):
         """Name of a node's host."""
@@ -151,7 +157,7 @@ class RemoteWindow:
             self._flusher.close()
         window.Unlock_all()
         window.Free()
-        self._comm.Free()
+        self.comm.Free()
 
     def _own(self, offset, nbytes):
         return np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)

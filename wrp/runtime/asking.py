@@ -1,7 +1,8 @@
 """Asking: a task from its submission to its results, and waits in which the caller does another's work itself. Makes no pools.
 
 A *driver* is two words in memory of the process: the address of a kernel that makes one turn for its postman and gives 0 when
-another thread is at it, and of what it works on; a third one is the address of the postman's lane. 0 instead of a driver's address:
+another thread is at it, and of what it works on; a third one is the address of the postman's lane, a fourth that of a kernel that tells other nodes of a
+participant of a meeting (see `meeting.rooms`) and gives 1, else 0. 0 instead of a driver's address:
 somebody else does the work.
 
 A *doer*, words of the process too, does the task itself where it can: the address of a kernel that does, and gives 1 then, and what that one needs (see
@@ -16,8 +17,8 @@ from wrp.runtime import lanes, tasks
 from wrp.runtime.calling import call_handler
 
 # Byte offsets in a driver
-TURN, OF, LANE = 0, 8, 16
-DRIVER_WORDS = 3
+TURN, OF, LANE, TELL = 0, 8, 16, 24
+DRIVER_WORDS = 4
 # and in a doer. SHORTS: which methods are short, a word of bits for each pool
 DO, CONTEXT, SHORTS = 0, 8, 16
 FRUITLESS = 8               # turns before others may have the core: a switch, even to nobody, takes as long as two of them
@@ -36,9 +37,9 @@ def way_of(pool, driver):
 
 
 @kernel
-def drive(driver):
-    """One turn: 0 when nothing was done, or another thread is at it."""
-    return call_handler(atomics.load(driver + TURN), atomics.load(driver + OF), 0, 0, 0)
+def drive(driver, is_light):
+    """One turn: 0 when nothing was done, or another thread is at it. `is_light`, 1: a look for what meetings wait for, no more."""
+    return call_handler(atomics.load(driver + TURN), atomics.load(driver + OF), is_light, 0, 0)
 
 
 @kernel
@@ -64,7 +65,7 @@ def await_task(task, driver, spin_ns, slice_us):
         return tasks.task_wait(task, spin_ns, slice_us)
     until, fruitless = atomics.now_ns() + spin_ns, 0
     while atomics.load(task + tasks.STATE) != tasks.DONE:
-        fruitless = 0 if drive(driver) != 0 else fruitless + 1
+        fruitless = 0 if drive(driver, 0) != 0 else fruitless + 1
         if atomics.now_ns() >= until:
             break
         if fruitless == FRUITLESS:

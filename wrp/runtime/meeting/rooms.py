@@ -10,6 +10,7 @@ from wrp.comm import atomics
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.runtime import asking, lanes, tasks
+from wrp.runtime.calling import call_handler
 
 MOST = 256                      # participants of a room
 BARRIER, SUM, MIN, MAX, GATHER = range(5)
@@ -18,7 +19,7 @@ COME, GONE = 0, 1               # what other nodes are told
 
 _ROOMS = 256
 _NEAR = 8                       # rooms where a round is looked for first, from a place that its name says
-_PAUSES, _YIELDS = 16, 200
+_PAUSES, _YIELDS, _LIGHT = 16, 200, 4
 _GRACE_NS = 1_000_000_000
 
 # Byte offsets in the table: the token, how many rooms are taken that aren't near the place of their name, the rooms
@@ -105,8 +106,8 @@ def wait(ask, spin_ns):
 def _spin(room, driver, until):
     while not atomics.load(room + _DONE):
         if driver:
-            for _ in range(asking.FRUITLESS):
-                if asking.drive(driver):
+            for number in range(asking.FRUITLESS):
+                if asking.drive(driver, 1 if number % _LIGHT else 0):
                     break
         else:
             for _ in range(_PAUSES):
@@ -124,6 +125,9 @@ def tell(ask, what):
     way = atomics.load(ask + 8 * WAY)
     if way == 0:
         return False
+    driver = atomics.load(way + asking.DRIVER)
+    if driver and what == COME and call_handler(atomics.load(driver + asking.TELL), atomics.load(driver + asking.OF), ask, 0, 0) == 1:
+        return True
     base, free, lane = atomics.load(way + asking.BASE), atomics.load(way + asking.FREE), atomics.load(way + asking.TO)
     offset = tasks.task_new(base, free, tasks.ABANDONED, atomics.load(way + asking.POOL), what, tasks.ARGUMENTS, atomics.load(ask + 8 * KEY), atomics.load(ask + 8 * NUMBER),
                             atomics.load(ask + 8 * WHICH), atomics.load(ask + 8 * PARTICIPANT) << 32 | atomics.load(ask + 8 * PARTICIPANTS),
@@ -131,7 +135,7 @@ def tell(ask, what):
     if offset < 0:
         return False
     # who has come and drives needs nobody else
-    if lanes.lane_push_quiet(lane, offset) if what == COME and atomics.load(way + asking.DRIVER) else lanes.lane_push(lane, offset):
+    if lanes.lane_push_quiet(lane, offset) if what == COME and driver else lanes.lane_push(lane, offset):
         return True
     tasks.task_free(base, free, offset)
     return False

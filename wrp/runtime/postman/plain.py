@@ -18,11 +18,11 @@ _HOLDER = 0x7FFFFFFF        # in place of a thread's id: whichever thread has th
 class Plain:
     """The memory of one postman's kernel. `is_quick`: False where MPI can't be called from kernels; then nothing is plain.
 
-    mail : Mailboxes; busy_ns, longest_ns: how long it polls, and naps at most
+    mail : Mailboxes; notes : Notes; busy_ns, longest_ns: how long it polls, and naps at most
     """
 
-    def __init__(self, node, lane_offset, mail, busy_ns, longest_ns):
-        self._base, self._names, self._mail = node.address, mail.names, mail
+    def __init__(self, node, lane_offset, mail, notes, busy_ns, longest_ns):
+        self._notes, self._base, self._names, self._mail = notes, node.address, mail.names, mail
         self.holder = os.getpid() << 32 | _HOLDER
         self._words = np.zeros(quick.WORDS, np.int64)
         self._nodes = np.zeros((node.count, quick.NODE_WORDS), np.int64)
@@ -38,11 +38,12 @@ class Plain:
                             (quick.HEARD_KNOCKS, mail.heard.ctypes.data), (quick.NODE, node.number), (quick.WAY_COUNT, mail.count),
                             (quick.RANKS, len(mail.heard)), (quick.BUSY, busy_ns), (quick.LONGEST, longest_ns),
                             (quick.ACTIVE_AT, atomics.now_ns()), (quick.FOR_PYTHON, -1), (quick.SLOW, not self.is_quick), (quick.HELD, 1),
-                            (quick.HOLDER, self.holder)):
+                            (quick.HOLDER, self.holder), (quick.NOTES, notes.address)):
             self._words[place // 8] = word
         self._driver = np.zeros(asking.DRIVER_WORDS, np.int64)
         if self.is_quick:
-            self._driver[:] = address_of(quick.turn_of_other, "the kernel of turns"), self.address, node.address + lane_offset
+            self._driver[:] = (address_of(quick.turn_of_other, "the kernel of turns"), self.address, node.address + lane_offset,
+                               address_of(quick.tell_of_other, "the kernel of news"))
         quick.rows_format(self.address)
 
     def turn(self, is_calm):
@@ -84,6 +85,10 @@ class Plain:
         found = np.flatnonzero(self._come).tolist()
         self._come[:] = 0
         return [self._names[number] for number in found]
+
+    def note(self):
+        """A note for Python, a list of words, or None; once."""
+        return self._notes.take() if self._swapped(quick.NOTE_LEFT, 0) else None
 
     def finished(self):
         """Offsets of the records of Python's tasks that are done, the first one first; once."""

@@ -1,6 +1,7 @@
 """Post: what a runtime over several nodes has of the others: the window over their segments, and on its first rank the postman."""
 
 from wrp.comm.mailbox import Knocker, Mailboxes
+from wrp.comm.notes import Notes
 from wrp.comm.remote import RemoteWindow
 from wrp.comm.shipments import Shipments
 from wrp.runtime.postman.postman import Postman
@@ -20,7 +21,7 @@ class Post:
         self.postman = None
         if ranks.local_rank == 0:
             mail = Mailboxes(self.window, node.segment, offsets, ranks.size, config.get("networking.mailbox_depth"))
-            self.postman = Postman(node, self.window, mail, config, modules)
+            self.postman = Postman(node, self.window, mail, Notes(self.window), config, modules)
             node.driver = self.postman.driver
         ranks.barrier("the mailboxes of all nodes are open")
 

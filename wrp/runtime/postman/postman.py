@@ -29,10 +29,10 @@ _log = logging.getLogger("wrp.runtime")
 
 
 class Postman:
-    """A callable for the thread of a lane. `mail`: Mailboxes, `modules`: class of a user's module by its pool's slot."""
+    """A callable for the thread of a lane. `mail`: Mailboxes, `notes`: Notes, `modules`: class of a user's module by its pool's slot."""
 
-    def __init__(self, node, window, mail, config, modules):
-        self._node, self._window, self._mail, self._modules = node, window, mail, modules
+    def __init__(self, node, window, mail, notes, config, modules):
+        self._node, self._window, self._mail, self._notes, self._modules = node, window, mail, notes, modules
         self._shipments = window.shipments
         lane_offset = node.layout.lane(node.layout.postman)
         self._base, self._free, self._lane = node.address, node.address + node.layout.free, node.address + lane_offset
@@ -41,7 +41,7 @@ class Postman:
         self._neighborhood = config.get("networking.neighborhood_size")
         naps = (1000 * config.get(f"networking.{key}") for key in ("busy_wait", "longest_nap"))
         self._net_timeout_s = config.get("networking.net_timeout")
-        self._plain = Plain(node, lane_offset, mail, *naps)
+        self._plain = Plain(node, lane_offset, mail, notes, *naps)
         self._serving = Serving(node, lane_offset, self._plain.finished if self._plain.is_quick else None)
         self._far = Far(mail, self._plain, window.host, self._net_timeout_s)
         self._joins = Joins(node.number, self.run)
@@ -80,7 +80,8 @@ class Postman:
         lanes.lane_wake(self._lane)
 
     def close(self):
-        """Let go of the segment. Local."""
+        """Let go of the segment, when no other node sends any more. Local."""
+        self._notes.close()
         self._words.release()
         self._mail.close()
 
@@ -93,6 +94,11 @@ class Postman:
             self._far.ring(self._rings.popleft())
         for node, box in come:
             worked |= self._read(node, box)
+        note = self._plain.note()
+        if note is not None:
+            worked = True
+            self._far.hear(note[1])
+            self._meets.take(note)
         self._look_early()
         self._meets.turn()
         worked |= self._joins.turn()

@@ -9,8 +9,9 @@ below 0, those of Python above.
 from wrp.comm import atomics, onesided
 from wrp.comm.jit import kernel
 from wrp.comm.mailbox import REPLIES, TASKS
+from wrp.comm.notes import note_drop, note_look, note_post, notes_are_over, notes_have_room
 from wrp.comm.ways import WAY_NBYTES, way_comes, way_drop, way_has_room, way_look, way_post, ways_send
-from wrp.runtime import lanes, pools, tasks
+from wrp.runtime import asking, lanes, pools, tasks
 from wrp.runtime.calling import call_handler
 from wrp.runtime.inline import is_short
 from wrp.runtime.meeting import rooms
@@ -37,7 +38,8 @@ HELD, WANTED, PENDING, DRIVEN_AT = (8 * n for n in range(32, 36))
 # whose short tasks may be run here (RUN 0: nobody's): address of the kernel that does, of the worker's context, number of its lane, and which are short, see `inline`
 RUN, CONTEXT, RUN_LANE, SHORTS = (8 * n for n in range(36, 40))
 HOLDER = 8 * 40         # the word of who makes turns, as holder of tokens
-WORDS = 41
+NOTES, NOTE_LEFT = 8 * 41, 8 * 42       # address of the notes by which nodes tell of participants of meetings, 0: by letters; 1: the next one is for Python
+WORDS = 43
 
 # of a node
 HEARD, FLYING, LOST = 0, 8, 16          # when it was heard of (ns), plain tasks that it has, 1: it is silent
@@ -101,12 +103,16 @@ def pause(quick):
 
 
 @kernel
-def turn_of_other(quick, _1, _2, _3):
+def turn_of_other(quick, is_light, _2, _3):
     """A turn of a thread of this process that waits for what comes from another node: 0 when nothing was done, or somebody else is at it."""
     if atomics.load(quick + HELD) != 0 or atomics.load(quick + WANTED) != 0 or atomics.swap(quick + HELD, 0, 1) != 0:
         return 0
     bits = 0
-    if atomics.load(quick + PENDING) == 0:
+    if atomics.load(quick + PENDING) == 0 and is_light and atomics.load(quick + NOTES):
+        bits = _read_notes(quick, 1)
+        if bits & PYTHON:
+            atomics.store(quick + PENDING, 1)
+    elif atomics.load(quick + PENDING) == 0:
         now = atomics.now_ns()
         bits = _turn(quick, now)
         atomics.store(quick + DRIVEN_AT, now)
@@ -136,6 +142,7 @@ def _turn(quick, now):
         ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))       # on its way before MPI is called for others
     if _listen(quick, now):
         bits |= WORKED | PYTHON             # somebody waits for bytes, and may have asked that they be sent
+    bits |= _read_notes(quick, _AT_ONCE)
     for number in range(atomics.load(quick + WAY_COUNT)):
         if way_comes(atomics.load(quick + WAYS) + number * WAY_NBYTES):
             bits |= _read(quick, number, now)
@@ -159,8 +166,30 @@ def _listen(quick, now):
                 knocked = True
         if knocked:
             atomics.store(quick + KNOCKED_AT, now)
-    onesided.progress(atomics.load(quick + CALLS), _BURST if now - atomics.load(quick + KNOCKED_AT) < _KNOCK_NS else 1)
+    hurries = now - atomics.load(quick + KNOCKED_AT) < _KNOCK_NS
+    if hurries or atomics.load(quick + NOTES) == 0:         # else the look for a note is enough
+        onesided.progress(atomics.load(quick + CALLS), _BURST if hurries else 1)
     return knocked
+
+
+@kernel
+def _read_notes(quick, most):
+    """Take what other nodes tell of participants of meetings: bits."""
+    notes, bits = atomics.load(quick + NOTES), 0
+    for _ in range(most if notes else 0):
+        note = note_look(notes)
+        if note == 0:
+            if notes_are_over(notes):
+                atomics.store(quick + NOTES, 0)         # by letters then
+            break
+        other = _node(quick, atomics.load(note + 8))
+        if atomics.load(other + LOST) or not _met(quick, note):
+            atomics.store(quick + NOTE_LEFT, 1)
+            return bits | PYTHON
+        atomics.store(other + HEARD, atomics.now_ns())
+        note_drop(notes)
+        bits = WORKED
+    return bits
 
 
 # rows
@@ -228,20 +257,45 @@ def _take(quick, offset):
 @kernel
 def _announced(quick, offset):
     """Tell all other nodes of a participant of a meeting, see `rooms.tell`; False when that isn't possible now."""
-    task, letter, ways = atomics.load(quick + BASE) + offset, atomics.load(quick + LETTER), atomics.load(quick + WAY_COUNT)
-    for node in range(ways // 2 + 1):
-        if node != atomics.load(quick + NODE) and (atomics.load(_node(quick, node) + LOST) or not way_has_room(_way(quick, node, TASKS))):
-            return False
-    high, low = pools.pool_key(pools.pool_entry(atomics.load(quick + TABLE), atomics.load(task + tasks.POOL)))
+    task = atomics.load(quick + BASE) + offset
     who, args = atomics.load(task + tasks.ARGS + 24), task + tasks.ARGS
-    for place, word in enumerate((MEET, 0, high, low, atomics.load(task + tasks.METHOD), atomics.load(args), atomics.load(args + 8), atomics.load(args + 16),
-                                  who >> 32, who & 0xFFFFFFFF, atomics.load(args + 32), atomics.load(args + 40))):
-        atomics.store(letter + 8 * place, word)
-    for node in range(ways // 2 + 1):
-        if node != atomics.load(quick + NODE):
-            way_post(_way(quick, node, TASKS), letter, 4 + rooms.NEWS_WORDS)
+    if not _spread(quick, atomics.load(task + tasks.POOL), (atomics.load(task + tasks.METHOD), atomics.load(args), atomics.load(args + 8), atomics.load(args + 16),
+                                                            who >> 32, who & 0xFFFFFFFF, atomics.load(args + 32), atomics.load(args + 40))):
+        return False
     lanes.lane_done(atomics.load(quick + LANE))
     tasks.task_finish(atomics.load(quick + BASE), atomics.load(quick + FREE), offset, 0)
+    return True
+
+
+@kernel
+def tell_of_other(quick, ask, _2, _3):
+    """Tell all other nodes of the participant that asks with the words at `ask` (see `rooms`), who makes turns then: 1; 0 when that isn't possible now."""
+    if atomics.load(quick + HELD) != 0 or atomics.load(quick + WANTED) != 0 or atomics.swap(quick + HELD, 0, 1) != 0:
+        return 0
+    told = _spread(quick, atomics.load(atomics.load(ask + 8 * rooms.WAY) + asking.POOL),
+                   (rooms.COME, atomics.load(ask + 8 * rooms.KEY), atomics.load(ask + 8 * rooms.NUMBER), atomics.load(ask + 8 * rooms.WHICH),
+                    atomics.load(ask + 8 * rooms.PARTICIPANT), atomics.load(ask + 8 * rooms.PARTICIPANTS), atomics.load(ask + 8 * rooms.VALUE),
+                    atomics.load(ask + 8 * rooms.TIMEOUT)))
+    atomics.store(quick + HELD, 0)
+    return 1 if told else 0
+
+
+@kernel
+def _spread(quick, pool, news):
+    """Send news of a participant to all other nodes, in a note or a letter each; False when that isn't possible now."""
+    notes, letter, own, last = atomics.load(quick + NOTES), atomics.load(quick + LETTER), atomics.load(quick + NODE), atomics.load(quick + WAY_COUNT) // 2
+    noted = notes != 0 and notes_have_room(notes, last)
+    for node in range(last + 1):
+        if node != own and (atomics.load(_node(quick, node) + LOST) or not (noted or way_has_room(_way(quick, node, TASKS)))):
+            return False
+    high, low = pools.pool_key(pools.pool_entry(atomics.load(quick + TABLE), pool))
+    for place, word in enumerate((MEET, own, high, low)):
+        atomics.store(letter + 8 * place, word)
+    for place, word in enumerate(news):
+        atomics.store(letter + 32 + 8 * place, word)
+    for node in range(last + 1):
+        if node != own and not (noted and note_post(notes, node, letter)):
+            way_post(_way(quick, node, TASKS), letter, 4 + rooms.NEWS_WORDS)
     return True
 
 
