@@ -193,13 +193,13 @@ class PoolTable:
         place = atomics.load(row + 8)
         return place >> 32, place & 0xFFFFFFFF
 
-    def version(self, number, container):
-        """How often this node knows the container to have been moved."""
-        row = self._row(number, container)
-        return 0 if row is None else atomics.load(row + 16)
+    def expect_move(self, number, container, place):
+        """The version of the next move of a container that is at `place` on this node; there is room to note it then. Raises WrpError without."""
+        self.set_moved(number, container, place, 0)
+        return atomics.load(self._row(number, container) + 16) + 1
 
     def set_moved(self, number, container, place, version):
-        """The container is at `place`, (node, slot there), unless a newer move is known. Raises WrpError without room."""
+        """The container is at `place`, (node, slot there), unless a newer move is known; of version 0: it never moved. Raises WrpError without room."""
         with self._token.held("the pool table (for a container that was moved)", self._timeout_s):
             row, count = self._row(number, container), atomics.load(self.address + _ROWS)
             if row is not None and atomics.load(row + 16) >= version:
@@ -212,8 +212,9 @@ class PoolTable:
             for offset, word in ((0, number << 32 | container), (16, version), (8, place[0] << 32 | place[1])):
                 atomics.store(row + offset, word)
             atomics.store(self.address + _ROWS, count + new)            # last: who looks takes no token
-            flags = self.entry(number) + _FLAGS
-            atomics.store(flags, atomics.load(flags) | _MOVED)
+            if version:
+                flags = self.entry(number) + _FLAGS
+                atomics.store(flags, atomics.load(flags) | _MOVED)
 
     def _row(self, number, container):
         """Address of what is known of a container's moves, or None."""

@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -179,7 +180,7 @@ def test_conf(capsys, tmp_path):
     assert cli.main(["conf", "check", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"path": str(path), "keys_set": ["runtime.queue_depth"]}
     assert cli.main(["conf", "show", "--origin", "--conf", str(path)]) == 0
-    assert f"64             {path}:2" in capsys.readouterr().out
+    assert re.search(rf"^runtime.queue_depth +64 +{path}:2$", capsys.readouterr().out, re.M)
     assert cli.main(["conf", "show", "--origin", "--json", "--conf", str(path)]) == 0
     assert json.loads(capsys.readouterr().out)["runtime.queue_depth"] == {"value": 64, "origin": f"{path}:2"}
     assert cli.main(["conf", "show", "--json", "--conf", str(path)]) == 0

@@ -57,18 +57,20 @@ def main(ranks):
                     assert reply.code == 0, reply
                     values.append(reply.values[0])
             def revive():
-                time.sleep(2.5)
+                time.sleep(4)
                 os.kill(pids[1], signal.SIGCONT)
-            for work in (call, revive):
-                threading.Thread(target=work, daemon=True).start()
+            caller, reviver = threading.Thread(target=call, daemon=True), threading.Thread(target=revive, daemon=True)
+            caller.start()
+            reviver.start()
             try:
                 pool.migrate(0, 1)
                 print("moved", flush=True)
             except WrpError as error:
                 print("stays:", error, flush=True)
-            time.sleep(2.5)
+            reviver.join()
+            time.sleep(1)
             over.set()
-            time.sleep(0.5)
+            caller.join()
             total = pool.call(10, 0, query="direct_id:0").values[0]
             assert sorted(values) == list(range(1, total + 1)) and total > 10, (total, values[-5:])
             pool.migrate(0, 0), pool.migrate(0, 1), pool.migrate(0, 0)
@@ -82,7 +84,7 @@ sys.exit(run(main))
 
 def run(method, when, tmp_path):
     conf = tmp_path / "c.yaml"
-    conf.write_text("runtime: {timeout_s: 25, segment_capacity: 32m}\nnetworking: {net_timeout: 1}\n")
+    conf.write_text("runtime: {timeout_s: 25, segment_capacity: 32m}\nnetworking: {net_timeout: 3}\n")
     code = _SCRIPT.replace("METHOD", f"(codes.{method}, {when!r})").replace("STOPS", "1")
     done = run_python(code, 2, env={"WRP_RANKS_PER_NODE": "1", "WRP_RUNTIME_CONF": str(conf), "WRP_TIMEOUT_S": "25"})
     assert done.returncode == 0, done.stdout + done.stderr

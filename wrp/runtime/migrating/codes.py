@@ -10,7 +10,7 @@ MEANINGS = {NOT_MOVABLE: "its module has no `save` and `load`",
             PERIODIC: "it has a periodic task, which never ends: cancel it first",
             SAVE_FAILED: "its `save` raised, or gave no bytes: see the messages of its worker",
             LOAD_FAILED: "its class or its `load` raised on that node: see the messages of the worker there",
-            NO_ROOM: "that node has no room for another container, or for the bytes on their way",
+            NO_ROOM: "its node, or that one, has no room to note another container that moves, or for the bytes on their way: see their messages",
             OCCUPIED: "that node is just taking another container in: try again",
             BROKEN: "the bytes didn't get there: see whether that node answers"}
 

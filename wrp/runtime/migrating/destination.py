@@ -77,9 +77,10 @@ class Arriving:
         now = self._of(ticket)
         if now is None or now.slot is None:
             return Coded(BROKEN)
+        # first what may fail: then nothing has happened, and the source is told so
+        self._node.table.set_moved(now.pool._slot.number, now.number, (self._node.number, now.slot), now.version)
         self._loop.made[now.slot] = Made(now.pool, now.number, self._loop.made[slot].params)
         self._loop.containers[now.slot] = now.container
-        self._node.table.set_moved(now.pool._slot.number, now.number, (self._node.number, now.slot), now.version)
         self._now, self._committed = None, ticket
         return Coded(0)
 

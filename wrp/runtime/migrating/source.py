@@ -14,7 +14,7 @@ import numpy as np
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime import tasks
 from wrp.runtime.future import NET_TIMEOUT
-from wrp.runtime.migrating.codes import (ABORT, BEGIN, BROKEN, BUSY, COMMIT, LOAD, NO_SUCH_NODE, NOT_MOVABLE, PERIODIC, PIECE, ROUTE, SAVE_FAILED,
+from wrp.runtime.migrating.codes import (ABORT, BEGIN, BROKEN, BUSY, COMMIT, LOAD, NO_ROOM, NO_SUCH_NODE, NOT_MOVABLE, PERIODIC, PIECE, ROUTE, SAVE_FAILED,
                                          Coded)
 from wrp.runtime.migrating.places import Gone, Plugged, far
 from wrp.runtime.waiting.coroutines import Cancelled, in_thread, sleep
@@ -66,7 +66,11 @@ class Leaving:
         except Exception:
             _log.exception("container %d of pool %r can't be saved", self._made.number, self._pool.name)
             return SAVE_FAILED
-        self._version = self._node.table.version(self._pool._slot.number, self._made.number) + 1
+        try:
+            self._version = self._node.table.expect_move(self._pool._slot.number, self._made.number, (self._node.number, self._slot))
+        except WrpError as error:
+            _log.warning("container %d of pool %r stays: %s", self._made.number, self._pool.name, error)
+            return NO_ROOM
         code, (offset, room, ticket) = await self._ask(BEGIN, self._made.number, len(state), self._version)
         if code:
             return BROKEN if code in _UNKNOWN else code
@@ -120,8 +124,12 @@ class Leaving:
                 await self._ask(ABORT, ticket)
                 return BROKEN
             await sleep(_AGAIN_S)
-        self._node.table.set_moved(self._pool._slot.number, self._made.number, (self._to, 0), self._version)
-        return 0
+        while True:
+            try:
+                self._node.table.set_moved(self._pool._slot.number, self._made.number, (self._to, 0), self._version)
+                return 0
+            except WrpError:                # somebody has the table for long: without the route nobody may be let through
+                _log.warning("container %d of pool %r has moved, and its node can't note it yet", self._made.number, self._pool.name)
 
     async def _tell_others(self):
         """Who doesn't hear of it goes on asking here, and its tasks go after the container."""
