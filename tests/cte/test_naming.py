@@ -1,9 +1,10 @@
 """Names of tags: several for one, renamed ones, folders of them. Model, crashes and several ranks: test_model.py, proof/renaming.py, test_naming_mpi.py."""
 
+import numpy as np
 import pytest
 
 from wrp.cte.client import Client
-from wrp.cte.naming.table import by_own, linked, names_of, own_of, renamed, unnamed
+from wrp.cte.naming.table import by_own, entry_of, linked, names_of, own_of, renamed, table_of, unnamed
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, UsageError
 
 
@@ -14,7 +15,8 @@ def reopened(open_store, store):
 
 def test_the_table_says_what_a_dictionary_would():
     table = renamed({}, [("a", "b"), ("c", "d")], 5)
-    assert own_of(table, "b") == "a" and own_of(table, "x") == "x" and own_of(table, "a").said == "a" != str(own_of(table, "a"))
+    assert own_of(table, "b") == "a" and own_of(table, "x") == "x" and own_of(table, "a") != "a"
+    assert table_of(entry_of(*item).partition("\0")[2] for item in table.items()) == table
     table = linked(table, "e", "a")
     assert names_of(table, by_own(table), "a") == ["b", "e"] and names_of(table, by_own(table), "new") == ["new"]
     table = unnamed(renamed(table, [("b", "a")], 6), ["e"], 7)
@@ -42,6 +44,7 @@ def test_a_tag_has_all_its_names(open_store, ram):
     assert store.tags() == ["u", "w"] and store.info("w", "a").stamp == generation
     with pytest.raises(NoSuchBlob, match="'x' in tag 'w'"):
         store.get("w", "x")
+    assert store.get(np.array(["w"])[0], "b") == b"b!"
     store.put("t", "a", b"another")
     store = reopened(open_store, store)
     assert store.get("w", "a") == b"a" * 100_000 and store.get("t", "a") == b"another" and store.aliases("u") == ["u", "w"]

@@ -12,8 +12,8 @@ HIDDEN = MARK                   # own name of the tag whose blobs, all empty, ar
 
 
 def own_of(table, name):
-    """The own name of the tag that has, or would have, this name, as an Own; one that is an Own stays it."""
-    return Own(table.get(name, name), name) if type(name) is str and MARK not in name else name
+    """The own name of the tag that has, or would have, this name; one that is an Own stays it, and so does what is no text."""
+    return table.get(name, name) if isinstance(name, str) and type(name) is not Own else name
 
 
 def fresh(name, stamp):
@@ -25,7 +25,7 @@ def by_own(table):
     """{own name: its names, the one it was made with first}, of the own names that the table has something about."""
     found = {}
     for name, own in table.items():
-        found.setdefault(own, []).append(name)
+        found.setdefault(str(own), []).append(name)
     for own, named in found.items():
         named.sort(key=names.natural)
         if MARK not in own and own not in table:
@@ -35,7 +35,7 @@ def by_own(table):
 
 def names_of(table, inverse, own):
     """The names of the tag with an own name; `inverse`: `by_own` of the table."""
-    return inverse.get(own) or ([own] if MARK not in own and own not in table else [])
+    return inverse.get(own) or ([str(own)] if MARK not in own and own not in table else [])
 
 
 def below(folder, name):
@@ -72,8 +72,8 @@ def entry_of(name, own):
 
 
 def table_of(entries):
-    """The table of the entries' own blob names."""
-    return {name: own for name, _, own in (entry.partition(MARK) for entry in entries)}
+    """The table of the entries' own blob names; its own names are Owns, each said by its name."""
+    return {name: Own(own, name) for name, _, own in (entry.partition(MARK) for entry in entries)}
 
 
 def settled(records):
