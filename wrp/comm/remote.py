@@ -77,8 +77,7 @@ class RemoteWindow:
             for offset, out in pieces:
                 out[:] = self._own(offset, out.nbytes)
             return
-        requests = [self.start_get(node, offset, out) for offset, out in pieces]
-        self._wait(requests[::-1], node, "get", timeout_s)
+        self._wait(self._start_gets(node, pieces)[::-1], node, "get", timeout_s)
 
     def get_checked(self, node, ranges, timeout_s=None):
         """As `get_many`: the crc32 of each range, taken as soon as it is here, while others are on their way. `timeout_s`: for each."""
@@ -86,7 +85,8 @@ class RemoteWindow:
         if node == self.node:
             self.get_many(node, ranges)
             return [crc32(out) for _, out in ranges]
-        requests = [[self.start_get(node, offset, out) for offset, out in reversed(each)] for each in pieces]
+        started = iter(self._start_gets(node, [piece for each in pieces for piece in each]))
+        requests = [[next(started) for _ in each][::-1] for each in pieces]
         try:
             return checked([(partial(self._wait, each, node, "get", timeout_s), out) for each, (_, out) in zip(requests, ranges)])
         except BaseException:
@@ -110,9 +110,22 @@ class RemoteWindow:
 
     def start_get(self, node, offset, out):
         """A request; `out` (array of uint8) is filled when `is_done` says so. The caller has checked the range."""
-        if self.shipments is not None and out.nbytes >= _SHIPPED:
-            return self._start(self.shipments.ask, node, offset, out)
-        return self._start(self._got, node, offset, out)
+        return self._start_gets(node, [(offset, out)])[0]
+
+    def _start_gets(self, node, pieces):
+        """A request for each; all that is to be sent is asked for together."""
+        long = [] if self.shipments is None else [each for each in pieces if each[1].nbytes >= _SHIPPED]
+        asked = iter(self._asked(node, long) if long else ())
+        return [next(asked) if long and out.nbytes >= _SHIPPED else self._start(self._got, node, offset, out) for offset, out in pieces]
+
+    def _asked(self, node, pieces):
+        try:
+            asked = self.shipments.ask(self._nodes[node][0], pieces)
+        except self._error:
+            return [_Never()] * len(pieces)
+        if self.knocker is not None:
+            self.knocker(node)
+        return asked
 
     def start_put(self, node, offset, data):
         """A request; `data` (array of uint8) may change again when `is_done` says so, and comes to the node soon."""

@@ -11,7 +11,7 @@ import time
 import numpy as np
 
 _ASK, _TAGS = 1, 30_000         # tag of a question; tags of answers begin above it
-_WORDS = 3                      # of a question: offset, bytes, tag of the answer
+_WORDS = 3                      # of a question for each range: offset, bytes, tag of the answer
 _AWAITED_S = 1.0                # so long what is on its way is looked at often; whoever waits longer knocks, and who has given up doesn't
 _AWAITED_S = 1.0                # so long a shipment is looked at often; after that whoever still waits for it knocks, and who has given up doesn't
 
@@ -29,18 +29,20 @@ class Shipments:
         self._numbers, self._lock = itertools.count(), threading.Lock()
         self._questions, self._under_way, self._dead = [], [], set()
 
-    def ask(self, rank, offset, array):
-        """Have the first rank of a node send the bytes from `offset` on: a request that is done when `array` (uint8) is filled. The caller has checked the
-        range, and knocks. Nothing touches the array but `Test()`: what comes from the same machine is copied there, by the thread that calls it."""
+    def ask(self, rank, ranges):
+        """Have the first rank of a node send bytes: `ranges` of (offset, array of uint8), for each of which there is a request that is done when its array is filled.
+        The caller has checked the ranges, and knocks. Nothing touches an array but its `Test()`: what comes from the same machine is copied there, by the thread
+        that calls it."""
         with self._lock:
-            tag = _ASK + 1 + next(self._numbers) % _TAGS
-        question = np.array([offset, array.nbytes, tag], np.int64)
-        return _Asked(self._comm, [array, self._byte], rank, tag, self._comm.Isend(question, rank, _ASK), question)
+            tags = [_ASK + 1 + next(self._numbers) % _TAGS for _ in ranges]
+        question = np.array([(offset, array.nbytes, tag) for (offset, array), tag in zip(ranges, tags)], np.int64)
+        sent = self._comm.Isend(question, rank, _ASK)
+        return [_Asked(self._comm, [array, self._byte], rank, tag, (question, sent if tag == tags[0] else None)) for (_, array), tag in zip(ranges, tags)]
 
     def serve(self):
         """Begin to send what was asked for since."""
         while (rank := self._has_come()) is not None:
-            question = np.empty(_WORDS, np.int64)
+            question = np.empty((self._status.Get_count(self._byte) // (8 * _WORDS), _WORDS), np.int64)
             try:
                 self._questions.append((self._comm.Irecv(question, rank, _ASK), rank, question))
             except self._error:             # who asked has died
@@ -66,7 +68,7 @@ class Shipments:
         self._comm.Free()
 
     def _has_come(self):
-        """The rank whose question is here, None: nobody's."""
+        """The rank whose question is here, what it is like in the status; None: nobody's."""
         try:
             if not self._dead:
                 return self._status.Get_source() if self._comm.Iprobe(tag=_ASK, status=self._status) else None
@@ -85,9 +87,9 @@ class Shipments:
         try:
             if not received.Test():
                 return False
-            offset, nbytes, tag = question.tolist()
-            data = np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)
-            self._under_way.append((self._comm.Isend([data, self._byte], rank, tag), data, time.monotonic() + _AWAITED_S))
+            for offset, nbytes, tag in question.tolist():
+                data = np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)
+                self._under_way.append((self._comm.Isend([data, self._byte], rank, tag), data, time.monotonic() + _AWAITED_S))
         except self._error:                 # who asked has died
             self._dead.add(rank)
         return True
@@ -103,13 +105,13 @@ class _Asked:
     """As a request of MPI. The array is given to MPI when the answer has begun to come: not by the thread of somebody else who calls MPI, and not after
     whoever waits has given up."""
 
-    def __init__(self, comm, place, rank, tag, sent, question):
+    def __init__(self, comm, place, rank, tag, asked):
         self._comm, self._place, self._rank, self._tag = comm, place, rank, tag
-        self._sent, self._question, self._received = sent, question, None
+        self._asked, self._received = asked, None           # (question, its request for one of those that it is about)
 
     def Test(self):
         if self._received is None:
             if not self._comm.Iprobe(self._rank, self._tag):
                 return False
             self._received = self._comm.Irecv(self._place, self._rank, self._tag)
-        return self._received.Test() and self._sent.Test()
+        return self._received.Test() and (self._asked[1] is None or self._asked[1].Test())
