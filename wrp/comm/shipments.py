@@ -13,7 +13,6 @@ import numpy as np
 _ASK, _TAGS = 1, 30_000         # tag of a question; tags of answers begin above it
 _WORDS = 3                      # of a question for each range: offset, bytes, tag of the answer
 _AWAITED_S = 1.0                # so long what is on its way is looked at often; whoever waits longer knocks, and who has given up doesn't
-_AWAITED_S = 1.0                # so long a shipment is looked at often; after that whoever still waits for it knocks, and who has given up doesn't
 
 
 class Shipments:
