@@ -21,12 +21,12 @@ _PATIENCE = 1000                # tests of a receive that was called off
 
 # Byte offsets of the words: addresses of MPI's functions, its handles, and where things lie
 _ISEND, _IRECV, _TEST, _CANCEL, _BYTE, _COMM, _SOURCE, _IN, _OUT, _ROOM, _RANKS = (8 * number for number in range(11))
-# counts of notes sent and taken, HERE 1: the next one is there, BROKEN 1: MPI has refused something
-_SENT, _TAKEN, _HERE, _BROKEN, _FLAG, _STATUS = (8 * number for number in range(11, 17))
+# counts: notes sent, those of them that have left, taken, receives posted; HERE 1: the next one is there, BROKEN 1: MPI has refused something
+_SENT, _LEFT, _TAKEN, _POSTED, _HERE, _BROKEN, _FLAG, _STATUS = (8 * number for number in range(11, 19))
 _NOTES_WORDS = 40               # the last ones: room for a status
 _FUNCTIONS = ("MPI_Isend", "MPI_Irecv", "MPI_Test", "MPI_Cancel")
 # and of a place for a note
-_NBYTES, _REQUEST, _BUSY = 8 * WORDS, 8 * WORDS, 8 * WORDS + 8
+_NBYTES, _REQUEST = 8 * WORDS, 8 * WORDS
 _PLACE_WORDS = 16
 
 _call1, _call3, _call7 = map(c_caller, (1, 3, 7))
@@ -38,13 +38,12 @@ def note_post(notes, node, letter):
     """Send WORDS words from the address `letter` on to a node's first rank; False when there is no room now, or MPI refuses it."""
     if not notes_have_room(notes, 1):
         return False
-    place = _out(notes, 0)
+    place = _out(notes, atomics.load(notes + _SENT))
     atomics.copy(place, letter, _NBYTES)
     rank = atomics.load(atomics.load(notes + _RANKS) + 8 * node)
     if _call7(atomics.load(notes + _ISEND), (place, _NBYTES, atomics.load(notes + _BYTE), rank, _TAG, atomics.load(notes + _COMM), place + _REQUEST)) != 0:
         atomics.store(notes + _BROKEN, 1)
         return False
-    atomics.store(place + _BUSY, 1)
     atomics.store(notes + _SENT, atomics.load(notes + _SENT) + 1)
     return True
 
@@ -54,12 +53,9 @@ def notes_have_room(notes, count):
     """True when so many can be sent now."""
     if atomics.load(notes + _BROKEN) or count > atomics.load(notes + _ROOM):
         return False
-    for number in range(count):
-        place = _out(notes, number)
-        if atomics.load(place + _BUSY):
-            if not _is_done(notes, place):
-                return False
-            atomics.store(place + _BUSY, 0)
+    while atomics.load(notes + _SENT) + count - atomics.load(notes + _LEFT) > atomics.load(notes + _ROOM):
+        if not _has_left(notes):
+            return False
     return True
 
 
@@ -72,9 +68,14 @@ def notes_are_over(notes):
 @kernel
 def note_look(notes):
     """Address of the oldest note that has come, 0 when there is none; MPI moves what others ask of this process meanwhile. It stays until `note_drop`."""
-    place = _in(notes)
+    place = _in(notes, atomics.load(notes + _TAKEN))
     if atomics.load(notes + _HERE) == 0:
-        if atomics.load(notes + _BROKEN) or not _is_done(notes, place):
+        if atomics.load(notes + _POSTED) == atomics.load(notes + _TAKEN):
+            _await_one(notes)
+        if atomics.load(notes + _BROKEN):
+            return 0
+        if not _is_done(notes, place):
+            _tidy(notes)
             return 0
         atomics.store(notes + _HERE, 1)
     return place
@@ -84,12 +85,31 @@ def note_look(notes):
 def note_drop(notes):
     """Done with the note that `note_look` gave."""
     atomics.store(notes + _HERE, 0)
-    _await_one(notes, _in(notes))
     atomics.store(notes + _TAKEN, atomics.load(notes + _TAKEN) + 1)
 
 
 @kernel
-def _await_one(notes, place):
+def _tidy(notes):
+    """What would hold up who sends or has got a note is done where nobody has anything to do."""
+    if atomics.load(notes + _POSTED) < atomics.load(notes + _TAKEN) + _TAKING:
+        _await_one(notes)
+    if atomics.load(notes + _LEFT) < atomics.load(notes + _SENT):
+        _has_left(notes)
+
+
+@kernel
+def _has_left(notes):
+    """True when the place of the oldest note that was sent is free now."""
+    left = _is_done(notes, _out(notes, atomics.load(notes + _LEFT)))
+    if left:
+        atomics.store(notes + _LEFT, atomics.load(notes + _LEFT) + 1)
+    return left
+
+
+@kernel
+def _await_one(notes):
+    place = _in(notes, atomics.load(notes + _POSTED))
+    atomics.store(notes + _POSTED, atomics.load(notes + _POSTED) + 1)
     code = _call7(atomics.load(notes + _IRECV), (place, _NBYTES, atomics.load(notes + _BYTE), atomics.load(notes + _SOURCE), _TAG, atomics.load(notes + _COMM),
                                                  place + _REQUEST))
     if code != 0:
@@ -105,19 +125,19 @@ def _is_done(notes, place):
 
 
 @kernel
-def _in(notes):
-    return atomics.load(notes + _IN) + atomics.load(notes + _TAKEN) % _TAKING * 8 * _PLACE_WORDS
+def _in(notes, number):
+    return atomics.load(notes + _IN) + number % _TAKING * 8 * _PLACE_WORDS
 
 
 @kernel
-def _out(notes, ahead):
-    return atomics.load(notes + _OUT) + (atomics.load(notes + _SENT) + ahead) % atomics.load(notes + _ROOM) * 8 * _PLACE_WORDS
+def _out(notes, number):
+    return atomics.load(notes + _OUT) + number % atomics.load(notes + _ROOM) * 8 * _PLACE_WORDS
 
 
 @kernel
 def _begin(notes):
-    for number in range(_TAKING):
-        _await_one(notes, atomics.load(notes + _IN) + number * 8 * _PLACE_WORDS)
+    for _ in range(_TAKING):
+        _await_one(notes)
 
 
 @kernel
@@ -125,10 +145,8 @@ def _end(notes):
     """Call the receives off; False when one of them isn't over."""
     if atomics.load(notes + _BROKEN):
         return False
-    for number in range(_TAKING):
-        place = atomics.load(notes + _IN) + (atomics.load(notes + _TAKEN) + number) % _TAKING * 8 * _PLACE_WORDS
-        if number == 0 and atomics.load(notes + _HERE):
-            continue
+    for number in range(atomics.load(notes + _TAKEN) + atomics.load(notes + _HERE), atomics.load(notes + _POSTED)):
+        place = _in(notes, number)
         if _call1(atomics.load(notes + _CANCEL), (place + _REQUEST,)) != 0:
             return False
         for turn in range(_PATIENCE):
