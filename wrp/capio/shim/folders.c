@@ -224,3 +224,6 @@ HOOK int renameat2(int from_fd, const char *from, int to_fd, const char *to, uns
 {
     return renaming(from_fd, from, to_fd, to) ? -1 : REAL(renameat2)(from_fd, from, to_fd, to, flags);
 }
+
+/* In the child of a fork: another thread may have had the lock. */
+void capio_folders_forked(void) { lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; }

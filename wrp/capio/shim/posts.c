@@ -2,10 +2,10 @@
    down before it makes it. The kernel tells the server of the file itself, and the server looks into the rings before it listens to that. */
 #include "shim.h"
 #include <pthread.h>
-#include <stdlib.h>
+#include <signal.h>
 
 #define FOLDERS 8
-static char *folders[FOLDERS];          /* where the server has said that the kernel tells it of new files */
+static char folders[FOLDERS][PATH_MAX]; /* where the server has said that the kernel tells it of new files */
 static unsigned last;
 static struct capio_ring *ring;
 static int has_asked;
@@ -17,7 +17,7 @@ static int is_watched(const char *full)
 {
     size_t n = folder_nbytes(full);
     for (int i = 0; i < FOLDERS; i++)
-        if (folders[i] && strncmp(folders[i], full, n) == 0 && folders[i][n] == 0)
+        if (strncmp(folders[i], full, n) == 0 && folders[i][n] == 0)
             return 1;
     return 0;
 }
@@ -28,9 +28,9 @@ void capio_folder_is_watched(const char *full)
     if (pthread_mutex_trylock(&lock))
         return;                         /* a signal handler's call, perhaps, inside of ours */
     if (!is_watched(full)) {
-        char **at = &folders[last++ % FOLDERS];
-        free(*at);
-        *at = strndup(full, folder_nbytes(full));
+        char *at = folders[last++ % FOLDERS];
+        memcpy(at, full, folder_nbytes(full));
+        at[folder_nbytes(full)] = 0;
     }
     pthread_mutex_unlock(&lock);
 }
@@ -60,8 +60,13 @@ int capio_may_post(const char *full)
 int64_t capio_post(const char *full)
 {
     int64_t turn = -1;
-    if (!ring || pthread_mutex_trylock(&lock))
-        return -1;                      /* a child that a signal handler has forked since it was asked */
+    sigset_t all, mask;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, &mask);            /* a child of a handler's has no ring */
+    if (!ring || pthread_mutex_trylock(&lock)) {
+        pthread_sigmask(SIG_SETMASK, &mask, NULL);
+        return -1;                      /* one that was forked since it was asked */
+    }
     uint64_t head = ring->head;
     if (head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < CAPIO_POSTS) {
         struct capio_post *post = &ring->posts[head % CAPIO_POSTS];
@@ -72,6 +77,7 @@ int64_t capio_post(const char *full)
         turn = (int64_t)head;
     }
     pthread_mutex_unlock(&lock);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
     return turn;
 }
 
@@ -79,10 +85,11 @@ int64_t capio_post(const char *full)
    be another post's by now. A child that a signal handler has forked since then has no ring: it is its parent's to say. */
 void capio_posted(int64_t turn, int is_made)
 {
-    if (!ring)
+    struct capio_ring *in = ring;
+    if (!in)
         return;
     uint32_t unknown = (uint32_t)turn << 2 | CAPIO_UNTOLD;
-    __atomic_compare_exchange_n(&ring->posts[turn % CAPIO_POSTS].outcome, &unknown, unknown | (is_made ? CAPIO_MADE : CAPIO_NOTHING), 0,
+    __atomic_compare_exchange_n(&in->posts[turn % CAPIO_POSTS].outcome, &unknown, unknown | (is_made ? CAPIO_MADE : CAPIO_NOTHING), 0,
                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 

@@ -38,6 +38,8 @@ static void adopt(void)
 static void forked(void)
 {
     capio_posts_forked();
+    capio_stdio_forked();
+    capio_folders_forked();
     capio_forked();
 }
 

@@ -95,6 +95,10 @@ void capio_posted(int64_t turn, int is_made);
 void capio_folder_is_watched(const char *full);
 void capio_posts_forked(void);
 
+/* stdio.c, folders.c: in the child of a fork */
+void capio_stdio_forked(void);
+void capio_folders_forked(void);
+
 /* depot.c */
 int capio_in_depot(int dirfd, const char *path, char *there);
 int capio_of_depot(const char *path, char full[PATH_MAX]);

@@ -133,3 +133,6 @@ void capio_stdin(void)
             stdin = stream;
     }
 }
+
+/* In the child of a fork: another thread may have had the lock. */
+void capio_stdio_forked(void) { lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER; }

@@ -17,6 +17,7 @@
 #define NAPS_NS 20000000                /* after that the server is asked */
 
 struct capio_fd capio_fds[CAPIO_FDS];
+static char paths[CAPIO_FDS][PATH_MAX]; /* not malloc's, which a signal handler that opens a file may have interrupted; memory only where it is used */
 static struct capio_table *table;
 static struct capio_slot nobody;        /* stands for slot -1, when the server has none left: naps, then asks */
 
@@ -139,7 +140,7 @@ int capio_watch(int fd, int kind, int slot, const char *path)
         at = capio_slot(slot = -1);     /* without the table the server is asked */
     if (kind != FOLDER && slot != CAPIO_UNKNOWN && (!at || (kind == WRITING && slot < 0)))
         return 0;
-    capio_fds[fd] = (struct capio_fd){.slot = slot, .generation = at ? at->generation : 0, .path = path ? strdup(path) : NULL};
+    capio_fds[fd] = (struct capio_fd){.slot = slot, .generation = at ? at->generation : 0, .path = path ? strcpy(paths[fd], path) : NULL};
     __atomic_store_n(&capio_fds[fd].kind, (unsigned char)kind, __ATOMIC_RELEASE);
     return 1;
 }
@@ -161,7 +162,6 @@ void capio_forget(int fd)
         return;
     report(of);
     of->kind = NOTHING;
-    free(of->path);
     of->path = NULL;
 }
 

@@ -80,16 +80,26 @@ static int high(int fd)
     return moved;
 }
 
-/* A connection that has said who we are, or -1. Waits a little for a server that is just starting. */
+/* Signals wait while the connections are in somebody's hands: a handler may open files too, and fork, and its child go on in what was interrupted. */
+static void hold(sigset_t *before)
+{
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, before);
+}
+
+static void let_go(const sigset_t *before) { pthread_sigmask(SIG_SETMASK, before, NULL); }
+
+/* A connection that has said who we are, or -1. Waits a little for a server that is just starting, and lets in the signals of `mask` then. */
 /* Only a process that has never met a server waits for one: one that has gone doesn't come back. */
-static int fresh(int patient)
+static int fresh(const sigset_t *mask)
 {
     static int knows;
     struct sockaddr_un to;
     char record[sizeof(struct capio_request) + 2 * NAME_MAX];
     const char *app = env("CAPIO_APP_NAME", "default_app"), *flow = env("CAPIO_WORKFLOW_NAME", "CAPIO");
-    int64_t naps = patient && !knows ? (int64_t)(atof(env("CAPIO_SERVER_WAIT_S", "10")) * 100) : 0;
-    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
+    int64_t naps = mask && !knows ? (int64_t)(atof(env("CAPIO_SERVER_WAIT_S", "10")) * 100) : 0;
+    int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0), own = getpid();
 
     if (fd < 0)
         return -1;
@@ -97,10 +107,16 @@ static int fresh(int patient)
     while (connect(fd, (struct sockaddr *)&to, sizeof to) < 0) {
         if (naps-- <= 0 || (errno != ENOENT && errno != ECONNREFUSED && errno != EINTR && errno != EAGAIN)) {
             REAL(close)(fd);
-            knows |= patient;
+            knows |= mask != NULL;
             return -1;
         }
+        let_go(mask);
         nanosleep(&(struct timespec){0, 10000000}, NULL);
+        hold(&(sigset_t){0});
+        if (getpid() != own) {          /* a child that a signal handler has forked: the socket is its parent's too */
+            REAL(close)(fd);
+            return fresh(mask);
+        }
     }
     knows = 1;
     fd = high(fd);
@@ -116,7 +132,7 @@ static int fresh(int patient)
     return fd;
 }
 
-static int take(ino_t *inode, int patient)
+static int take(ino_t *inode, const sigset_t *mask)
 {
     struct stat found;
     pthread_mutex_lock(&lock);
@@ -130,7 +146,7 @@ static int take(ino_t *inode, int patient)
         }
     }
     pthread_mutex_unlock(&lock);
-    int fd = fresh(patient);
+    int fd = fresh(mask);
     if (fd >= 0)
         *inode = fstat(fd, &found) == 0 ? found.st_ino : 0;
     return fd;
@@ -200,17 +216,36 @@ static ssize_t receive_soon(int fd, struct msghdr *message)
     return errno = EAGAIN, -1;
 }
 
-/* Receive; signals are blocked since before the question was sent and let in here only, so that none comes unseen in between. */
+/* Receive; signals are blocked since before the question was sent and let in here only, so that none comes unseen in between. ECHILD: this is a child that
+   a handler has forked, and the answer its parent's. */
 static ssize_t receive(int fd, struct msghdr *message, const sigset_t *mask)
 {
     struct pollfd look = {.fd = fd, .events = POLLIN};
     ssize_t n = receive_soon(fd, message);
     if (n >= 0 || errno != EAGAIN)
         return n;
+    int own = getpid();
     while (ppoll(&look, 1, NULL, mask) < 0)
-        if (errno != EINTR || capio_wants_interruption())
+        if (errno == EINTR && getpid() != own)
+            return errno = ECHILD, -1;
+        else if (errno != EINTR || capio_wants_interruption())
             return -1;
     return recvmsg(fd, message, 0);
+}
+
+/* A connection that this question has gone into, or -1. */
+static int posted(ino_t *inode, int op, int flags, int64_t a, const char *path, const char *path2, const sigset_t *mask)
+{
+    for (int tries = 0; tries <= POOL + 1; tries++) {
+        int fd = take(inode, mask);
+        if (fd < 0)
+            return -1;
+        if (post(fd, op, flags, a, 0, path, path2) >= 0)
+            return fd;
+        REAL(close)(fd);                /* of a server that has ended, perhaps: try a fresh one */
+        is_lost = 1;
+    }
+    return -1;
 }
 
 /* Ask and wait for the answer: 0; or -1 with errno, where the server's sentence has been printed. */
@@ -218,39 +253,39 @@ int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2,
 {
     ino_t inode;
     struct capio_reply head;
-    sigset_t all, mask;
-    int fd, kept = errno;
+    sigset_t mask;
+    int fd, why, kept = errno;
+    ssize_t n;
 
     answer->error = answer->what = 0;
     answer->slot = -1;
     answer->text[0] = 0;
-    for (int tries = 0; ; tries++) {
-        if ((fd = take(&inode, 1)) < 0)
-            return no_server(path);
-        sigfillset(&all);
-        pthread_sigmask(SIG_BLOCK, &all, &mask);
-        if (post(fd, op, flags, a, 0, path, path2) >= 0)
-            break;
-        pthread_sigmask(SIG_SETMASK, &mask, NULL);
-        REAL(close)(fd);                /* of a server that has ended, perhaps: try a fresh one */
-        is_lost = 1;
-        if (tries > POOL)
-            return no_server(path);
-    }
     struct iovec parts[2] = {{&head, sizeof head}, {answer->text, sizeof answer->text - 1}};
     struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
-    ssize_t n = receive(fd, &message, &mask);
-    int why = errno;
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    if (n < (ssize_t)sizeof head || head.magic != CAPIO_MAGIC) {
+    hold(&mask);
+    do {
+        if ((fd = posted(&inode, op, flags, a, path, path2, &mask)) < 0) {
+            let_go(&mask);
+            return no_server(path);
+        }
+        n = receive(fd, &message, &mask);
+        why = errno;
+        if (n < 0)
+            REAL(close)(fd);
+    } while (n < 0 && why == ECHILD);
+    int is_answer = n >= (ssize_t)sizeof head && head.magic == CAPIO_MAGIC;
+    if (is_answer)
+        give(fd, inode);
+    else if (n >= 0)
         REAL(close)(fd);
+    let_go(&mask);
+    if (!is_answer) {
         if (n < 0 && why == EINTR)
             return errno = EINTR, -1;
         is_lost = 1;
         capio_say(path, "the CAPIO server has ended while this program waited for its answer");
         return errno = EIO, -1;
     }
-    give(fd, inode);
     answer->text[n - sizeof head] = 0;
     answer->error = head.error;
     answer->what = head.what;
@@ -265,13 +300,17 @@ int capio_ask(int op, int flags, int64_t a, const char *path, const char *path2,
 int capio_is_served(void)
 {
     ino_t inode;
-    int kept = errno, fd = is_lost ? -1 : take(&inode, 0);
+    sigset_t mask;
+    int kept = errno;
+    hold(&mask);
+    int fd = is_lost ? -1 : take(&inode, NULL);
     struct pollfd look = {.fd = fd, .events = 0};
     int is_served = fd >= 0 && poll(&look, 1, 0) == 0;
     if (is_served)
         give(fd, inode);
     else if (fd >= 0)
         REAL(close)(fd), is_lost = 1;
+    let_go(&mask);
     errno = kept;
     return is_served;
 }
@@ -279,13 +318,17 @@ int capio_is_served(void)
 void capio_tell(int op, int flags, int64_t a, int64_t b, const char *path, const char *path2)
 {
     ino_t inode;
-    int kept = errno, fd = take(&inode, 0);
+    sigset_t mask;
+    int kept = errno;
+    hold(&mask);
+    int fd = take(&inode, NULL);
     if (fd >= 0) {
         if (post(fd, op, flags, a, b, path, path2) >= 0)
             give(fd, inode);
         else
             REAL(close)(fd);
     }
+    let_go(&mask);
     errno = kept;
 }
 
@@ -295,7 +338,7 @@ void capio_hello(void)
     struct stat found;
     int kept = errno;
     pid = getpid();
-    int fd = fresh(0);
+    int fd = fresh(NULL);
     if (fd >= 0)
         give(fd, fstat(fd, &found) == 0 ? found.st_ino : 0);
     errno = kept;
@@ -305,8 +348,10 @@ void capio_hello(void)
 void capio_forked(void)
 {
     struct stat found;
+    sigset_t mask;
     int old[POOL], n = 0;
 
+    hold(&mask);
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     while (pooled) {
         int fd = pool[--pooled].fd;
@@ -318,4 +363,5 @@ void capio_forked(void)
     capio_hello();
     while (n)
         REAL(close)(old[--n]);
+    let_go(&mask);
 }
