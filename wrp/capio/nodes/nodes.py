@@ -44,9 +44,11 @@ class Nodes:
     def __init__(self, links, server):
         self.links, self._server, self._desk, self.node = links, server, server.desk, links.node
         self.folder, self._listed, self._people, self._fetched = server.capio_dir, {}, {}, {}
-        self._untold = {}               # {path: bytes} of copies here that have grown since the rules were told
+        self._untold = {}               # {path: (bytes, key of the sending)} of copies here that have grown since the rules were told
         self._sender, self._receiver = Sender(links, self._is_unread), Receiver(links, self._has_come)
+        self._receiver.place = self._place
         self._followed, self._launched = [], {}
+        self._sendings, self._over = {}, set()          # node 0: {(path, node): (home, number) of what is sent}, and those of files that are gone
         self._collecting, self._numbers = {}, itertools.count(1)
         self._desk.nodes, self.is_shared, self._late = self, links.is_shared, {}
         self.housing = housing.Housing(links, self._desk, self._sender, self._receiver, self._path, self._name)
@@ -98,7 +100,12 @@ class Nodes:
                 for file in self._desk.machine.files():
                     if os.path.dirname(file.path) == event.path and file.is_born:
                         self._entry(event.node, file.path, file.home, file.is_directory)
+        elif isinstance(event, events.Removed):
+            self._ends_sendings(event.path)
         elif isinstance(event, events.Renamed):
+            self._ends_sendings(event.path)
+            for known in [known for known in self._sendings if known[0] == event.source]:
+                self._sendings[event.path, known[1]] = self._sendings.pop(known)
             self.links.tell_all("renamed", self._name(event.source), self._name(event.path))
             self._renamed(0, event.at, self._name(event.source), self._name(event.path))
         if isinstance(event, (events.Created, events.Renamed)):
@@ -135,7 +142,12 @@ class Nodes:
         self._desk.watch.follow(path)
         self._followed.append(path)
         try:
-            self.housing.sends(path, node, self._sender.begin(path, self._name(path), node, may_change))
+            number = self._sender.begin(path, self._name(path), node, may_change)
+            self.housing.sends(path, node, number)
+            if self.node:
+                self.links.send(0, "sends", self._name(path), node, number)
+            else:
+                self._sends(0, None, self._name(path), node, number)
         except OSError as error:
             self._unread(self.node, time.monotonic(), path, node, error)
             return
@@ -145,15 +157,24 @@ class Nodes:
     def catch_up(self, path):
         """Somebody here begins to wait: the rules hear how much of the copy has come while nobody did."""
         if path in self._untold:
-            self._tell(events.Arrived(path, self.node, self._untold.pop(path), at=time.monotonic()))
+            found, key = self._untold.pop(path)
+            self._tell(events.Arrived(path, self.node, found, at=time.monotonic()), key)
 
-    def _tell(self, event):
-        """An event whose node is said in it already."""
+    def _tell(self, event, key=None):
+        """An event whose node is said in it already; `key`: of the sending that it is about, of which nobody hears once its file is gone."""
         if self.node:
             kind, fields = events.to_record(event)
-            self.links.send(0, "event", [kind, dict(fields, path=self._name(event.path))])
-        else:
+            self.links.send(0, "event", [kind, dict(fields, path=self._name(event.path))], key)
+        elif key is None or tuple(key) not in self._over:
             self._desk.tell(event)
+
+    def _sends(self, node, at, name, to, number):
+        """Node 0: a file is sent to a node."""
+        self._sendings[self._path(name), to] = node, number
+
+    def _ends_sendings(self, path):
+        for known in [known for known in self._sendings if known[0] == path]:
+            self._over.add(self._sendings.pop(known))
 
     def grown(self):
         """Some file of this node has more bytes."""
@@ -189,7 +210,9 @@ class Nodes:
             node, (what, *more) = self.links.inbox.popleft()
             _TAKE[what](self, node, at, *more)
 
-    def _event(self, node, at, record):
+    def _event(self, node, at, record, key=None):
+        if key is not None and tuple(key) in self._over:
+            return
         event = names.unpacked(record, self.folder, at)
         if isinstance(event, events.StepStarted):
             self._launched.setdefault(node, []).append(event.step)
@@ -281,24 +304,26 @@ class Nodes:
                 self._receiver.make_folder(folder)
             if not path.endswith("/"):
                 self._desk.is_copy(path)
-                if self._desk.depot is not None:
-                    self._desk.depot.make(path, self._desk.workflow.look(path))
                 self._receiver.begin(path, key, mode, is_streamed)
                 if key is not None:
                     self.housing.begins(path)
         except OSError as error:
             self._lose(path, key, is_streamed, f"it can't be written there: {error.strerror}")
 
+    def _place(self, path):
+        if self._desk.depot is not None:
+            self._desk.depot.make(path, self._desk.workflow.look(path))
+
     def _lose(self, path, key, is_streamed, why):
         if key is not None:
             self._receiver.refuse(key, is_streamed)         # it comes all the same
-        self._tell(events.CopyLost(path, self.node, why, at=time.monotonic()))
+        self._tell(events.CopyLost(path, self.node, why, at=time.monotonic()), key)
 
     def _came_here(self, node, at, copy, found):
         if not self._receiver.is_current(copy):
             return
         if isinstance(found, OSError):
-            self._tell(events.CopyLost(copy.path, self.node, f"it can't be written there: {found.strerror}", at=at))
+            self._tell(events.CopyLost(copy.path, self.node, f"it can't be written there: {found.strerror}", at=at), copy.key)
             return
         if not copy.is_whole and self._desk.workflow.look(copy.path).mode != NO_UPDATE:
             return                      # what has come may change until the file is complete
@@ -307,7 +332,7 @@ class Nodes:
             self.housing.has_come(copy.path)
         else:
             self._desk.table.bump(copy.path)
-        self._untold[copy.path] = found
+        self._untold[copy.path] = found, copy.key
         if copy.is_whole or not found or self._desk.is_asked(copy.path):        # that it begins, and that it ends, is always told
             self.catch_up(copy.path)
 
@@ -317,13 +342,16 @@ class Nodes:
     def _renamed(self, node, at, source, name):
         if source:
             self._sender.renamed(self._path(source), self._path(name), name)
-            self._receiver.renamed(self._path(source), self._path(name))
+            if self._receiver.renamed(self._path(source), self._path(name)) and self._desk.depot is not None:
+                self._desk.depot.renamed(self._path(source), self._path(name), False)
             if self._path(source) in self._untold:
                 self._untold[self._path(name)] = self._untold.pop(self._path(source))
             self.housing.renamed(self._path(source), self._path(name))
 
     def forget(self, path):
-        """A copy is gone from here; True when it was one."""
+        """A copy is gone from here; True when it was one. A name that is there again is a later copy's."""
+        if os.path.lexists(path):
+            return self._receiver.has(path)
         self.housing.forget(path)
         self._untold.pop(path, None)
         return self._receiver.forget(path)
@@ -401,7 +429,7 @@ class Nodes:
         self._receiver.close()
 
 
-_TAKE = {"event": Nodes._event, "confirmed": Nodes._confirmed, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
+_TAKE = {"event": Nodes._event, "sends": Nodes._sends, "confirmed": Nodes._confirmed, "Go": Nodes._go, "Refuse": Nodes._refuse, "Committed": Nodes._committed, "fetch": Nodes._fetch_here,
          "begin": Nodes._begin, "entry": Nodes._entry_here, "folder": Nodes._folder_here, "came": Nodes._came_here, "unread": Nodes._unread,
          "renamed": Nodes._renamed, "tell": Nodes._say, "told": Nodes._told,
          **{what: lambda nodes, node, at, *more, take=take: take(nodes.housing, node, *more) for what, take in housing.TAKE.items()},

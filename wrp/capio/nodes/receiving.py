@@ -3,9 +3,11 @@
 import os
 import queue
 import threading
+from contextlib import suppress
 from dataclasses import dataclass
 
 from wrp.capio.nodes.streaming import Incoming
+from wrp.capio.server import depot
 
 
 @dataclass
@@ -23,10 +25,11 @@ class Copy:
 
 
 class Receiver:
-    """Writes copies. `arrived(copy, nbytes)` is told in the threads; everything else is of the server's thread."""
+    """Writes copies. `arrived(copy, nbytes)` is told in the threads; everything else is of the server's thread. `place(path)`, if it isn't None, makes a file
+    that isn't to lie where its name is, before it is opened."""
 
     def __init__(self, links, arrived):
-        self._links, self._arrived = links, arrived
+        self._links, self._arrived, self.place = links, arrived, None
         self._by_path, self._queue = {}, queue.SimpleQueue()
         self._streamed, self._known, self._is_closing = {}, threading.Condition(), False
         links.on_piece = self._take
@@ -71,6 +74,11 @@ class Receiver:
     def begin(self, path, key, mode, is_streamed=False):
         """A file is coming; without a `key` it is made empty, for its name alone. Raises OSError."""
         before = self._by_path.setdefault(path, Copy(path))
+        if key is not None and before.key not in (None, key):
+            with suppress(FileNotFoundError):
+                depot.unlink(path)          # who reads the file that had the name before goes on with that
+        if self.place is not None:
+            self.place(path)
         file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, mode | 0o200)
         if key is None:
             os.close(file)
@@ -148,11 +156,12 @@ class Receiver:
             self._arrived(copy, nbytes)
 
     def renamed(self, source, path):
-        """The file has another name where it was made."""
+        """The file has another name where it was made; True when there is a copy of it here."""
         copy = self._by_path.pop(source, None)
         if copy is not None:
             self._by_path[path], copy.path = copy, path
             os.replace(source, path)
+        return copy is not None
 
     def forget(self, path):
         """The name is gone here; True when it was a copy's."""

@@ -1,6 +1,7 @@
 """Files of one node into files of another by streams of TCP: out of one page cache into the other inside the kernel. A thread for each way between two nodes.
 
-A frame is a head and its bytes. A stream that breaks leaves no harm: whoever sends begins each file that isn't confirmed again, in pieces by MPI.
+A frame is a head and its bytes. A stream that breaks leaves no harm: whoever sends begins each file that isn't confirmed again, in pieces by MPI. One in which
+a file was cut is ended, and another one goes on.
 """
 
 import errno
@@ -18,6 +19,10 @@ _PIPE = 1 << 20
 _NAP_MS, _NAPS = 1, 20          # how often who sends looks by himself whether there is more, and how long he does after the last bytes
 
 
+class _Cut(Exception):
+    """A file has lost bytes of a frame whose head had gone."""
+
+
 class Outgoing:
     """Sends to one node what `sender.streamed(node)` gives. When that can't go on, `sender.falls_back(node)`."""
 
@@ -33,20 +38,31 @@ class Outgoing:
         os.eventfd_write(self._bell, 1)
 
     def _run(self):
-        sock = self._streams.connect(self.node)
-        with self._lock:
-            self._socket = sock
-        try:
-            if sock is not None:
+        is_cut = True
+        while is_cut and not self._is_ending and (sock := self._streams.connect(self.node)) is not None:
+            with self._lock:
+                self._socket = sock
+            self.ring()                 # there may be more than what was rung for since
+            try:
                 self._send_all(sock)
-        except OSError:
-            pass
-        with self._lock:
-            self._socket = None
-        if sock is not None:
-            sock.close()            # the other end drops what it has of a frame
+                is_cut = False
+            except _Cut:
+                is_cut = self._is_drained(sock)         # then another connection goes on
+            except OSError:
+                is_cut = False
+            with self._lock:
+                self._socket = None
+            sock.close()
         if not self._is_ending:
             self._sender.falls_back(self.node)
+
+    def _is_drained(self, sock):
+        """End the stream; True when the other end has taken all of it, and dropped what it has of a frame: what comes by the next one comes after that."""
+        try:
+            sock.shutdown(socket.SHUT_WR)
+            return not sock.recv(1)
+        except OSError:
+            return False
 
     def _send_all(self, sock):
         look = select.poll()
@@ -81,13 +97,13 @@ class Outgoing:
         return True
 
     def _frame(self, sock, sending, offset, nbytes):
-        """Send a part of a file; where to go on. OSError when it is cut meanwhile: the other end would tell of bytes that were never there."""
+        """Send a part of a file; where to go on. _Cut when it is cut meanwhile: the other end would tell of bytes that were never there."""
         sock.sendall(_HEAD.pack(sending.number, offset, nbytes), socket.MSG_MORE)
         upto = offset + nbytes
         while offset < upto:
             sent = os.sendfile(sock.fileno(), sending.file, offset, upto - offset)
             if not sent:
-                raise OSError(f"{sending.path} has lost bytes that were announced")
+                raise _Cut
             offset += sent
         return upto
 
