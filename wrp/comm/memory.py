@@ -11,6 +11,15 @@ def available():
     return max(0, min(found)) if found else None
 
 
+def total():
+    """Bytes (int) of the machine's memory; None where that can't be known."""
+    try:
+        fields = dict(line.split(":") for line in (_PROC / "meminfo").read_text().splitlines())
+        return int(fields["MemTotal"].split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return None
+
+
 def _of_machine():
     try:
         fields = dict(line.split(":") for line in (_PROC / "meminfo").read_text().splitlines())

@@ -121,6 +121,11 @@ class Segment:
         entry = _find_entry(self.address, hash64(name.encode()))
         return (atomics.load(entry + 8), atomics.load(entry + 16)) if entry else None
 
+    @property
+    def room(self):
+        """Bytes that no region has."""
+        return self.nbytes - atomics.load(self.address + _NEXT)
+
     def place(self, name, nbytes, align=64):
         """(offset, created) of the region `name`: the first caller's call makes it. Its bytes are zero and not reserved.
 

@@ -11,8 +11,8 @@ _OTHER, _FIRST = 5, 1 << 16     # the kind of other nodes' ram, whose places no 
 
 
 def extra_number(kind, place):
-    """Number of the `place`-th target that is neither the first ram nor a data file."""
-    return _KINDS.index(kind) << _SHIFT | place
+    """Number of the `place`-th target that is neither the first ram nor a data file. What is pinned is ram."""
+    return _KINDS.index("ram" if kind == "pinned" else kind) << _SHIFT | place
 
 
 def on_node(node):

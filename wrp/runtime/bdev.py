@@ -37,6 +37,7 @@ FACTS_NBYTES = 128
 IO_DEPTH, DIRECT_ALIGN, PERSISTENCE = 0, 8, 16          # DIRECT_ALIGN: of buffers, places and sizes past the page cache, 0: none goes there
 READ_MBPS, WRITE_MBPS, READ_US, WRITE_US, IOPS = 24, 32, 40, 48, 56
 USED = 64               # bytes leased by the processes of the node, see Device.remaining
+PINNED = 104            # 1: of kind ram, and locked
 UNDER_WAY, RECOVERED, LOST, OUT = 72, 80, 88, 96        # of kind safe: rows being written, chunks that came back or are lost, members out as bits
 VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
 

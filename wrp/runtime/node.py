@@ -79,7 +79,10 @@ def _room(config, shared):
     capacity = config.get("runtime.segment_capacity")
     if not capacity:
         limits = [free * part // 4 for free, part in ((memory.available(), 2), (shared, 3)) if free is not None]
-        wanted = sum(entry["capacity_limit"] + _SLACK for entry in config.get("storage") if entry["bdev_type"] == "ram")
+        wanted = sum(entry["capacity_limit"] + _SLACK for entry in config.get("storage") if entry["bdev_type"] in ("ram", "pinned"))
+        if any(not entry[key] for key, name in (("capacity", "compose"), ("capacity_limit", "storage")) for entry in config.get(name)
+               if entry["bdev_type"] in ("ram", "pinned")):
+            wanted += (memory.total() or _GUESS) * 9 // 10 if shared is None else min((memory.total() or _GUESS) * 9 // 10, shared)
         capacity = max(min(limits, default=_GUESS), wanted + config.get("targets.cache"))
     tables = _TABLES_NBYTES if shared is None else min(_TABLES_NBYTES, shared // 8)
     return capacity + capacity // _RAM_PAGES + tables + _SLACK

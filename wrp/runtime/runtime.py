@@ -130,6 +130,7 @@ class Runtime:
                 device.close()
             del self._pools[name]
             self._modules.pop(slot.number, None)
+            self._io.movers.pop(slot.number, None)
             for number in numbers:
                 self._handlers[number * METHODS:(number + 1) * METHODS] = 0
                 self._made.pop(number, None)
@@ -145,8 +146,8 @@ class Runtime:
     def device(self, name, kind, capacity, path=None, read_only=False, **more):
         """The Device of this name, with its bdev pool, made if the node has none. Collective over the node.
 
-        kind : "ram", "file" with the file's path, "object" with a URL, "safe" with an address of `devices.safe.layout`, "gpu" or "noop"
-        capacity : bytes, rounded down to the alignment of the kind
+        kind : "ram", "pinned" (locked), "file" with the file's path, "object" with a URL, "safe" with an address of `devices.safe.layout`, "gpu" or "noop"
+        capacity : bytes, rounded down to the alignment of the kind; 0 of ram and pinned: four fifths of the memory, as far as the segment has room
         more : fields of `devices.Spec`: depth, direct, alignment, persistence, metrics
         Raises OutOfSpace, UsageError, StoreError when the file can't be opened.
         """
@@ -185,7 +186,7 @@ class Runtime:
     def _device_pool(self, name, slot, kind):
         """The bytes of a device in memory may be moved by any jitted worker, where the node has more than one."""
         count = self._node.ranks.size
-        if kind != "ram" or count == 1:
+        if kind not in ("ram", "pinned") or count == 1:
             return Pool(self._node, slot, name)
         if self._placing is None:
             lane_addresses = [self._node.address + self._node.layout.lane(2 * worker) for worker in range(count)]

@@ -248,3 +248,19 @@ def test_what_remains_is_exact_after_churn_by_ranks(shared_folder, tmp_path):
         store._tiers.blocks.shrink()
         ranks.barrier("all pages are back")
         assert [target.remaining for target in store.targets()] == before
+
+
+def test_a_pinned_target_is_ram(opened):
+    store = opened(FAST, "{path: locked, bdev_type: pinned, capacity_limit: 4m, score: 0.2, perf_metrics: {write_bandwidth_mbps: 6000, read_bandwidth_mbps: 6000, write_latency_us: 0.5}}")
+    store.put("t", "b", b"x" * 70_000, score=0.5)
+    assert place(store, "b") == ["locked"] and store.get("t", "b") == b"x" * 70_000 == bytes(store.view("t", "b"))
+    assert next(target for target in store.targets() if target.name == "locked").kind == "pinned"
+
+
+def test_a_ram_of_capacity_0_takes_what_there_is_and_other_kinds_do_not(opened):
+    store = opened("{path: 'ram::all', capacity_limit: 0g}", memory=True)
+    assert store.targets()[0].capacity > 256 * MIB
+    store.put("t", "b", b"x" * MIB)
+    assert store.get("t", "b") == b"x" * MIB
+    with pytest.raises(ConfigError, match="capacity_limit is 0: it must be at least 4096"):
+        opened("{path: data, capacity_limit: 0}")

@@ -322,7 +322,7 @@ def test_a_gpu_that_is_not_there_is_refused_with_what_is_missing(runtime):
         runtime.device("g", "gpu", MIB)
 
 
-@pytest.mark.parametrize("wrong, sentence", [({"kind": "tape"}, "it must be one of ram, file, gpu, noop"), ({"kind": "file"}, "has no path"),
+@pytest.mark.parametrize("wrong, sentence", [({"kind": "tape"}, "it must be one of ram, pinned, file, gpu, noop, object, safe"), ({"kind": "file"}, "has no path"),
                                              ({"kind": "ram", "alignment": 3}, "power of two"), ({"kind": "ram", "persistence": "a day"}, "one of volatile"),
                                              ({"kind": "noop", "capacity": 100}, "has no capacity")])
 def test_what_no_device_can_be_is_refused(runtime, wrong, sentence):

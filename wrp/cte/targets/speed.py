@@ -13,6 +13,7 @@ from wrp.cte.folder.files import replace
 from wrp.runtime.devices import places
 
 _OF_MEMORY = (10_000.0, 10_000.0, 0.1)      # MB/s writing and reading, us; where it can't be measured
+_MEMORY = ("ram", "pinned", "noop")
 _OF_BUCKET = (100.0, 100.0, 20_000.0)       # before anything was written or read
 _OF_GPU = (8_000.0, 8_000.0, 10.0)          # over the bus, before anything has crossed it
 _MOST_MBPS, _LEAST_US = 5_000.0, 1.0        # of a file: a page cache must not look like memory
@@ -32,13 +33,13 @@ def with_speed(wanted, folder):
         found = _OF_GPU if wanted.kind == "gpu" else _of_memory()
     missing = {key: figure for key, figure in zip(("write_mbps", "read_mbps", "latency_us"), found) if not getattr(wanted, key)}
     # of memory every rank has one figure: it is never read or written by itself
-    measured = tuple(key for key in ("write_mbps", "read_mbps") if key in missing) if wanted.kind not in ("ram", "noop") else ()
+    measured = tuple(key for key in ("write_mbps", "read_mbps") if key in missing) if wanted.kind not in _MEMORY else ()
     return wanted._replace(**missing, measured=measured)
 
 
 def most_mbps(kind):
     """What a target of a kind can be taken to reach."""
-    return float("inf") if kind in ("ram", "noop", "gpu") else _MOST_MBPS
+    return float("inf") if kind in (*_MEMORY, "gpu") else _MOST_MBPS
 
 
 def _of_folder(folder):

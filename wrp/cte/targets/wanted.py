@@ -62,13 +62,14 @@ def _entries(config):
     return range(len(entries)), entries
 
 
-def wanted_of(config, in_folder, default_ram, default_file):
+def wanted_of(config, in_folder, default_ram, default_file, largest_ram):
     """The Wanted of each node, the first ram first. Raises ConfigError.
 
     in_folder : False when nothing is to be written to files that last
-    default_ram, default_file : functions that say how many bytes such a target has where none is configured
+    default_ram, default_file : functions that say how many bytes such a target has where none is configured; largest_ram : the same for a capacity of 0
     """
     found = [wanted for wanted in map(_of_entry, *_entries(config)) if in_folder or not wanted.is_durable]
+    found = [wanted if wanted.capacity else wanted._replace(capacity=largest_ram()) for wanted in found]
     rams = [wanted for wanted in found if wanted.kind == "ram"]
     rams = rams or [Wanted("ram", "ram", default_ram())]
     others = [wanted for wanted in found if wanted.kind != "ram"]
@@ -120,6 +121,8 @@ def _of_entry(number, entry):
     level = LEVELS.index(entry["persistence_level"] or ("long_term" if kind in LASTING else "volatile"))
     if level == LONG_TERM and kind not in LASTING:
         raise ConfigError(f"storage[{number}]: {kind} is never long_term: what it holds is gone after the job")
+    if entry["capacity_limit"] < 4096 and (entry["capacity_limit"] or kind not in ("ram", "pinned")):
+        raise ConfigError(f"storage[{number}]: capacity_limit is {entry['capacity_limit']}: it must be at least 4096; 0, four fifths of the memory, is for ram")
     place = _place_of(f"storage[{number}]", entry, level)
     if kind == "file" and level != LONG_TERM and place is None:
         raise ConfigError(f"storage[{number}]: a file that is {LEVELS[level]} is no part of the store's folder: give it an absolute path, not {path!r}")

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 _MEBI, _GIBI = 1 << 20, 1 << 30
 _LARGEST = 1 << 62
-_KINDS = ("", "ram", "file", "noop", "gpu", "hbm", "object", "s3", "gcs", "safe")
+_KINDS = ("", "ram", "pinned", "file", "noop", "gpu", "hbm", "object", "s3", "gcs", "safe")
 
 
 @dataclass(frozen=True)
@@ -72,11 +72,11 @@ _COMPOSE = (
         "physical:N and direct_id:N one, range:FIRST:COUNT some"),
     Key("compose[].shards", "int", 1, "containers of the pool on each node, each served by one worker", 1, 64),
     Key("compose[].restart", "bool", False, "wrp-runtime restart makes the pool again, whatever its configuration"),
-    Key("compose[].bdev_type", "text", "", "kind of a bdev: ram, file, noop (no bytes), gpu (or hbm), object (or s3, gcs) or safe; ram, file or object from the pool's name when absent",
+    Key("compose[].bdev_type", "text", "", "kind of a bdev: ram, pinned (locked), file, noop (no bytes), gpu (or hbm), object (or s3, gcs) or safe; ram, file or object from the pool's name when absent",
         choices=_KINDS),
     Key("compose[].members", "any", None, "of a safe bdev: paths of its files, or ram::NAME, the parity last"),
     Key("compose[].max_failures", "int", 1, "of a safe bdev: how many of its members may be lost", 1, 32),
-    Key("compose[].capacity", "size", _GIBI, "bytes of a bdev", 4096, _LARGEST),
+    Key("compose[].capacity", "size", _GIBI, "bytes of a bdev; 0 of ram and pinned: four fifths of the memory, as far as shared memory goes", 0, _LARGEST),
     Key("compose[].io_depth", "int", 32, "reads and writes of a file that are under way at once, at most (threads; of a node at most 128)", 1),
     Key("compose[].alignment", "size", 4096, "with direct_io: what buffers, places and sizes are multiples of, in bytes", 1),
     Key("compose[].direct_io", "bool", False, "read and write a file past the page cache where buffer, place and size are aligned and the file "
@@ -96,7 +96,7 @@ _STORE = (
         choices=_KINDS),
     Key("storage[].members", "any", None, "of a safe target: what the names of its members begin with, absolute paths, the parity last"),
     Key("storage[].max_failures", "int", 1, "of a safe target: how many of its members may be lost", 1, 32),
-    Key("storage[].capacity_limit", "size", _GIBI, "most bytes of this target on a node, e.g. 512MB, 4g", 4096, _LARGEST),
+    Key("storage[].capacity_limit", "size", _GIBI, "most bytes of this target on a node, e.g. 512MB, 4g; 0 of ram: four fifths of the memory, as far as shared memory goes", 0, _LARGEST),
     Key("storage[].score", "number", -1.0, "0 to 1: blobs of a lower score go there last; log(write MB/s + 1) / log(1001) when absent", 0, 1),
     Key("storage[].persistence_level", "text", "", "how long the data lasts; of files long_term when absent, of others volatile; a file that is less is "
         "scratch space of the job", choices=("", "volatile", "temporary", "long_term")),

@@ -1,6 +1,6 @@
 """A device in memory: a region of the node's segment."""
 
-from wrp.comm import atomics
+from wrp.comm import atomics, memory
 from wrp.comm.sizes import format_size
 from wrp.runtime import bdev
 from wrp.runtime.devices.device import Device
@@ -62,6 +62,12 @@ class RamDevice(Device):
             self._node.segment.reserve(self._base + start, end - start)
             self._mapped[page:upto] = b"\1" * (upto - page)
             page = upto
+
+
+def share_of_memory(free):
+    """Bytes of a device of capacity 0: four fifths of the machine's memory, as far as `free` bytes go (None: all the way)."""
+    limits = [limit for limit in (memory.total() and memory.total() * 4 // 5, free) if limit is not None]
+    return max(0, min(limits, default=0)) // PAGE * PAGE
 
 
 def _address(view):

@@ -8,8 +8,8 @@ from wrp.runtime import bdev
 from wrp.runtime.config.kinds import is_url, kind_of
 from wrp.runtime.devices.safe.layout import address, parsed
 
-NUMBERS = {"ram": bdev.RAM, "file": bdev.FILE, "gpu": bdev.GPU, "noop": bdev.NOOP, "object": bdev.OBJECT, "safe": bdev.SAFE}
-KINDS = {number: kind for kind, number in NUMBERS.items()}
+NUMBERS = {"ram": bdev.RAM, "pinned": bdev.RAM, "file": bdev.FILE, "gpu": bdev.GPU, "noop": bdev.NOOP, "object": bdev.OBJECT, "safe": bdev.SAFE}
+KINDS = {number: kind for kind, number in NUMBERS.items() if kind != "pinned"}
 LEVELS = ("volatile", "temporary", "long_term")     # of persistence, by their numbers
 METRICS = {"read_bandwidth_mbps": (bdev.READ_MBPS, 100), "write_bandwidth_mbps": (bdev.WRITE_MBPS, 80),
            "read_latency_us": (bdev.READ_US, 1000), "write_latency_us": (bdev.WRITE_US, 1200), "iops": (bdev.IOPS, 1000)}
@@ -51,14 +51,15 @@ class Spec:
         align = max(self.alignment, _DIRECT_LEAST) if self.direct and self.kind == "file" else 0
         for word, value in ((bdev.IO_DEPTH, self.depth), (bdev.DIRECT_ALIGN, align), (bdev.PERSISTENCE, LEVELS.index(self.persistence))):
             atomics.store(address + word, value)
+        atomics.store(address + bdev.PINNED, self.kind == "pinned")
         for name, (word, default) in METRICS.items():
             atomics.store(address + word, int(self.metrics.get(name, default)))
 
 
 def noted(address):
-    """{name: value} of the words at an address: io_depth, direct alignment, persistence, and what is said of its speed."""
+    """{name: value} of the words at an address: io_depth, direct alignment, persistence, whether it is pinned, and what is said of its speed."""
     found = {"io_depth": atomics.load(address + bdev.IO_DEPTH), "direct_alignment": atomics.load(address + bdev.DIRECT_ALIGN),
-             "persistence_level": LEVELS[atomics.load(address + bdev.PERSISTENCE)]}
+             "pinned": bool(atomics.load(address + bdev.PINNED)), "persistence_level": LEVELS[atomics.load(address + bdev.PERSISTENCE)]}
     return {**found, "perf_metrics": {name: atomics.load(address + word) for name, (word, _) in METRICS.items()}}
 
 

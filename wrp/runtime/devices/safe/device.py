@@ -163,6 +163,9 @@ def make_array(node, name, asked, counters):
     paths, failures = parsed(asked.path)
     at, _ = node.segment.place(_region(name, "board"), boards.NBYTES)
     node.segment.reserve(at, boards.NBYTES)
+    node.segment.buffer[at:at + boards.NBYTES] = bytes(boards.NBYTES)       # an earlier device may have had the name
+    for word in range(4):
+        atomics.store(counters + 8 * word, 0)
     board = boards.Board(node.address + at, counters, node.timeout_s)
     return mending.opened(paths, failures, asked.capacity // SafeDevice.align * SafeDevice.align, opener(node.segment, name, asked.capacity, asked.path), board,
                           asked.persistence == "long_term")
