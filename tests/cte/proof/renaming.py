@@ -12,6 +12,7 @@ import sys
 if __name__ == "__main__":
     sys.path.insert(0, os.path.join(os.path.dirname(__file__), "..", ".."))
 
+from cte.proof import workload
 from cte.proof.calls import Calls
 from cte.proof.children import Child, succeeded
 from cte.proof.script import main, until
@@ -84,7 +85,7 @@ class Renamings:
     """A folder with a store, one workload after the other. Makes forks: its process runs no thread."""
 
     def __init__(self, root):
-        self._store = os.path.join(root, "store")
+        self._store, self._config = os.path.join(root, "store"), workload.Configured(root).of(0)     # with journals that are written anew often
         self.kills = 0
 
     def calls(self, seed):
@@ -113,13 +114,13 @@ class Renamings:
 
     def _work(self, seed, calls, tell):
         with calls:
-            store = Store.open(self._store)
+            store = Store.open(self._store, config=self._config)
             for number, call in enumerate(calls_of(seed)):
                 run(store, *call, number)
                 tell(f"end {number}")
                 if number == len(NAMES) + 3:
                     store.close()
-                    store = Store.open(self._store)
+                    store = Store.open(self._store, config=self._config)
             store.close()
         tell(f"calls {calls.count}")
 
@@ -127,7 +128,7 @@ class Renamings:
         if not os.path.isdir(self._store):
             return
         for _ in range(2):                      # the opening itself tidies up: the next one sees the same
-            with Store.open(self._store) as store:
+            with Store.open(self._store, config=self._config) as store:
                 found = content_of(store)
                 assert found in states, f"{what}: {json.dumps(found)} is none of {json.dumps(states)}"
 
