@@ -3,6 +3,7 @@
 A module of a user is a class. `methods` maps method numbers (10 and up) to the names of its methods, plain ones or `async def`,
 which take up to six integers and return None, an integer or a tuple of up to four. `Class(pool_name, **params)` makes the
 container of a pool on one rank of each node, one for each shard; `started(pool)`, where there is one, gets its Pool; `close()` ends it.
+`save()`, bytes or an array, and `load(bytes)`, where there are such, let a container go to another node (see `migrating`).
 Static methods, where there are such: `route(method, args)` says which containers a task goes to (PoolQuery or text), `aggregate(method,
 replies)` gives code and values of several Replies, `combine(method, rows)` the arguments of tasks that become one. One thread
 runs all of a rank's containers: a plain method that waits for a pool of the same rank waits for itself, until its deadline; one that awaits lets others run.
