@@ -87,9 +87,10 @@ def _calls(store, large, kept, small, out):
 
 def _summary(taken):
     median = {name: statistics.median(seconds) for name, seconds in taken.items()}
-    return {"seconds": {name: round(seconds, 7) for name, seconds in median.items()}, "get_of_mpi": round(median["mpi get"] / median["get"], 3),
-            "kept_of_get": round(median["get"] / median["get, kept"], 3),
-            "many_of_single": round(median["small, one by one"] / median["small, many at once"], 1)}
+    found = {"get, mpi's time / ours": (median["mpi get"] / median["get"], 0.8),
+             f"{MANY} small gets, one by one / at once": (median["small, one by one"] / median["small, many at once"], 10)}
+    return {"compared": {name: {"value": round(value, 3), "bar": f">= {bar}", "met": value >= bar} for name, (value, bar) in found.items()},
+            "seconds": {name: round(seconds, 7) for name, seconds in median.items()}, "kept_of_get": round(median["get"] / median["get, kept"], 3)}
 
 
 def main(ranks):

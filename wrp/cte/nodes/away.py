@@ -57,14 +57,23 @@ class _Box:
                     self._letter = [self.waiting.popleft() for _ in range(min(_EXTENTS, len(self.waiting)))]
                     self._number += 1
                 try:
-                    self._asking.ask(self._node, "take_back", self._ident, self._number, self._letter)
+                    question = self._asking.begin(self._node, "take_back", self._ident, self._number, self._letter)
+                except WrpError as error:       # it hasn't left: there is no room for it now
+                    self._wait(error)
+                    return
+                try:
+                    question.answer()
                 except WaitTimeout as error:
-                    self._silent_since = time.monotonic()
-                    _log.warning("node %d isn't told that %d places of its targets are free before it answers again: %s", self._node, len(self._letter), error)
+                    self._wait(error)
                     return
                 except WrpError as error:
                     _log.error("node %d can't take %d places of its targets back: %s", self._node, len(self._letter), error)
                 self._letter = []
+
+    def _wait(self, error):
+        """The letter goes once more after a while."""
+        self._silent_since = time.monotonic()
+        _log.warning("node %d isn't told that %d places of its targets are free before it answers again: %s", self._node, len(self._letter), error)
 
     def _may_answer(self):
         """False for a node that was silent, and still is or was so a moment ago."""
