@@ -1,12 +1,15 @@
 """Random small workflows with real processes: what readers see is what was written, nobody hangs, whoever is killed."""
 
+import tempfile
+
 import pytest
 
+from capio import flows
 from capio.flows import flow
 from capio.playing import Play, leftovers
 from capio.rules.model import Model
 from capio.served import needs_compiler
-from wrp.capio.commands import doctor
+from wrp.capio.commands import doctor, storage
 
 pytestmark = needs_compiler
 
@@ -33,5 +36,15 @@ def test_killed_processes(tmp_path, seed):
 @pytest.mark.parametrize("seed", range(200, 202))
 def test_a_killed_server(tmp_path, seed):
     play = Play(tmp_path / "play", flow(seed, can_fail=False), server=True, within_s=0.4)
+    play.check()
+    assert not leftovers(play)
+
+
+@pytest.mark.skipif(storage.is_in_memory(tempfile.gettempdir()), reason="the folder of tests is in memory")
+@pytest.mark.parametrize("seed, kills", [(300, {}), (400, {"kills": 2, "within_s": 0.4}), (500, {"server": True, "within_s": 0.4})])
+def test_files_that_lie_in_memory(tmp_path, monkeypatch, seed, kills):
+    plain = flows._document
+    monkeypatch.setattr(flows, "_document", lambda *given: plain(*given) | {"storage": {"memory": ["*"]}})
+    play = Play(tmp_path / "play", flow(seed, can_fail=False), **kills)
     play.check()
     assert not leftovers(play)
