@@ -74,3 +74,15 @@ def test_another_rank_wakes_no_worker(runtime, tmp_path):
             assert atomics.load(lane + lanes.WAKEUPS) - before < 20
     node.barrier("all have written")
     del buffer
+
+
+def test_only_what_this_node_may_do_is_done_here(runtime):
+    ranks = runtime.ranks
+    for name, module, params in (("admin", "admin", {}), ("ram::far", "bdev", {"capacity": 1 << 20})):
+        pool = runtime.pool(name, module, **params)
+        ways = [pool.towards(f"physical:{node}") for node in range(ranks.nodes)]
+        # a bdev's tasks may be any rank's of its node, admin's those of the process that has its worker
+        assert [way._doer != 0 for way in ways] == [node == ranks.node and (module == "bdev" or ranks.local_rank == 0) for node in range(ranks.nodes)]
+        method = admin.MONITOR if module == "admin" else bdev.GET_STATS
+        assert [way.call(method).code for way in ways] == [0] * ranks.nodes
+    ranks.barrier("all have been everywhere")

@@ -57,8 +57,8 @@ class Pool:
 
     def _prepare(self):
         """See who does the tasks, and whether calls can be made by one kernel, and for what."""
-        if not self._is_attached and not is_far(self.number) and (self._slot.kind == pools.BDEV_KIND or self._lane == self._node.own_lane):
-            self._doer = self._node.doer
+        is_here = not self._is_attached and not is_far(self.number) and (self._slot.kind == pools.BDEV_KIND or self._lane == self._node.own_lane)
+        self._doer = self._node.doer if is_here else 0          # also of a copy that goes elsewhere now
         self._is_plain = not (self._is_attached or self._asks or self._join)
         if self._is_plain:
             self._words = way_of(self, self._driver)
