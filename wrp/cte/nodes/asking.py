@@ -4,6 +4,8 @@ A question lies in this node's memory; its task says where, and the home fetches
 question of the same channel; whoever asked fetches it. So nobody writes into the memory of another node.
 """
 
+from itertools import count
+
 from wrp.cte.nodes.home import ASK, HERE, MORE
 from wrp.cte.nodes.wire import PORTION, encode, value_of
 from wrp.errors import WaitTimeout, WrpError
@@ -19,7 +21,7 @@ class Asking:
     def __init__(self, ranks, pool, mail):
         self._ranks, self._mail, self._pool = ranks, mail, pool
         self._pools = [pool.towards(PoolQuery.direct_id(node)) for node in range(ranks.nodes)]
-        self._idle, self._channels = [], 0
+        self._idle, self._numbers = [], count(1)
 
     def ask(self, node, call, *args):
         """The value of `call` (see Answering) at a home on another node; raises what it raised there. Local.
@@ -58,9 +60,8 @@ class Asking:
         try:
             channel = self._idle.pop()
         except IndexError:
-            self._channels += 1
-            # the node, its rank, and which one: no other channel of the job has this number
-            channel = _Channel(self._mail, self._ranks.node << 48 | self._ranks.local_rank << 24 | self._channels)
+            # the node, its rank, and which one, told in one step: no other channel of the job has this number, whatever threads want one at once
+            channel = _Channel(self._mail, self._ranks.node << 48 | self._ranks.local_rank << 24 | next(self._numbers))
         channel.make_room(nbytes)
         return channel
 
