@@ -82,7 +82,7 @@ def nbytes_of(attached):
 @pytest.mark.parametrize("ranks", [0, pytest.param(2, marks=needs_mpirun)])
 def test_pools_come_and_go(start, asked, capsys, ranks):
     start("composing", ranks)
-    for _ in range(3):
+    for _ in range(2):
         code, rows = compose(capsys, asked, "--name", "composing")
         assert code == 0 and [row["made"] for row in rows] == [True] * 3 and [row["kept"] for row in rows] == [True, True, False]
         with attach("composing", 10) as attached:
