@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import tempfile
 import time
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from capio.served import LIMIT_S, Flow, document, needs_compiler
-from wrp.capio import language
+from wrp.capio import language, wire
+from wrp.capio.client import Client
 from wrp.capio.commands import storage
 from wrp.capio.server import depot, keeping, place
 from wrp.comm import names
@@ -152,6 +154,41 @@ def test_what_somebody_writes_at_the_end_stays_in_memory_until_they_are_done(flo
 
 
 @_ON_DISK
+def test_files_of_which_the_kernel_lost_count_are_found(flow):
+    """Its queue overflows while the server is stopped, and files are made then, which are closed later."""
+    names = ("m1", "mkept")
+    flow.hold("writer")
+    with Client(flow.name, "writer") as client:
+        there = [client.ask(wire.Request(wire.WRITE, flags=os.O_CREAT | os.O_WRONLY, path=str(flow.dir / name))).text for name in names]
+        flow.server.send_signal(signal.SIGSTOP)
+        try:
+            for number in range(1 + int(Path("/proc/sys/fs/inotify/max_queued_events").read_text())):
+                os.close(os.open(flow.dir / f"other{number % 2}", os.O_CREAT | os.O_WRONLY))
+            files = [open(path, "x") for path in there]
+            for name, path in zip(names, there):
+                os.symlink(path, flow.dir / name)
+        finally:
+            flow.server.send_signal(signal.SIGCONT)
+        flow.status()
+        for name, file in zip(names, files):
+            with file:
+                file.write(name)
+        assert flow.run("reader", ["python3", "-c", f"print(open('{flow.dir}/m1').read())"], via="python")[1] == b"m1\n"
+    flow.release("writer")
+    assert flow.end() == 0 and not place.folder(flow.name).exists()
+    assert (flow.dir / "mkept").read_text() == "mkept" and not (flow.dir / "mkept").is_symlink() and not (flow.dir / "m1").exists()
+
+
+@_ON_DISK
+@needs_compiler
+def test_a_link_that_begins_as_those_of_the_depot_do_is_shown_as_it_is(flow):
+    """Whatever the program looked at before."""
+    assert flow.run("writer", "cd $CAPIO_DIR; echo m > m1; ln -s / short; readlink m1; readlink short; find . -type l")[1] == b"/\n./short\n"
+    code = "import os\nos.chdir(os.environ['CAPIO_DIR'])\nfor name in ('m1', 'short'):\n try: print(os.readlink(name))\n except OSError: print('no link')"
+    assert flow.run("writer", ["python3", "-c", code])[1] == b"no link\n/\n"
+
+
+@_ON_DISK
 @needs_compiler
 def test_a_link_that_an_unseen_program_takes_away_is_told_of(flow):
     assert flow.run("writer", "echo m > $CAPIO_DIR/m1")[0] == 0
@@ -236,7 +273,7 @@ def test_a_name_that_changes_before_the_server_looks_is_followed(own, tmp_path):
     made.seen(str(tmp_path / "m1"))
     assert made.path_of(there) == str(tmp_path / "m1")     # what was closed before the rename is told by the name that it had
     made.renamed(str(tmp_path / "m1"), str(tmp_path / "m2"), False)
-    assert made.path_of(there) == str(tmp_path / "m2") and made.paths() == [str(tmp_path / "m2")]
+    assert made.path_of(there) == str(tmp_path / "m2") and made.paths(tmp_path) == [str(tmp_path / "m2")]
 
 
 def test_names_that_are_exchanged_keep_their_files(own, tmp_path):
@@ -259,6 +296,20 @@ def test_a_file_goes_with_its_last_name(own, tmp_path):
         os.unlink(tmp_path / name)
         made.gone(str(tmp_path / name))
         assert os.path.exists(there) == is_left
+
+
+def test_a_name_that_is_made_again_before_the_server_looks_keeps_its_new_file(own, tmp_path):
+    made, make = own
+    first = make("m1")
+    os.unlink(tmp_path / "m1")
+    second = make("m1")
+    made.seen(str(tmp_path / "m1"))
+    made.gone(str(tmp_path / "m1"))
+    made.seen(str(tmp_path / "m1"))
+    assert os.path.exists(second) and made.path_of(second) == str(tmp_path / "m1") and not made.path_of(first)
+    os.unlink(tmp_path / "m1")
+    made.gone(str(tmp_path / "m1"))
+    assert not os.path.exists(second)
 
 
 def test_only_links_to_a_depot_are_followed(tmp_path):

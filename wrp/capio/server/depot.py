@@ -34,7 +34,8 @@ class Depot:
             made.symlink_to(hidden)
         self._prefix, self.folder = f"{made}/", os.path.realpath(made)
         self._numbers = itertools.count(time.time_ns())         # what a killed server has left may still lie there
-        self._by_path, self._by_number, self._promised = {}, {}, {}        # promised: {path: [number]} of files that somebody is about to make
+        self._by_path, self._by_number = {}, {}         # {path: number}, {number: [path]}, the newest name last
+        self._promised = {}                             # {path: [number]} of files that somebody is about to make
         for path in links_below(capio_dir, made):
             os.unlink(path) if not os.path.exists(path) else self.seen(path)
 
@@ -64,11 +65,33 @@ class Depot:
             number = next((number for number in promised if os.path.lexists(self._prefix + number)), promised[0])
         else:
             return
-        self._by_path[path], self._by_number[number] = number, path
+        self._forget(path)
+        self._note(path, number)
         if number in promised:
-            promised.remove(number)
+            self.not_made(path, number)
+
+    def not_made(self, path, number=None):
+        """A promised file isn't to come any more: `number`, or the one that was promised first."""
+        promised = self._promised.get(path)
+        if promised:
+            promised.remove(promised[0] if number is None else number)
             if not promised:
                 del self._promised[path]
+
+    def _note(self, path, number):
+        self._by_path[path] = number
+        self._by_number.setdefault(number, []).append(path)
+
+    def _forget(self, path):
+        """(the number that a name stood for, whether another one does still); (None, False) of an unknown one."""
+        number = self._by_path.pop(path, None)
+        if number is None:
+            return None, False
+        names = self._by_number[number]
+        names.remove(path)
+        if not names:
+            del self._by_number[number]
+        return number, bool(names)
 
     def translated(self, seen):
         """What the kernel has seen of a file here is told by its name in CAPIO_DIR; None where it has none."""
@@ -79,7 +102,8 @@ class Depot:
 
     def path_of(self, there):
         """The path in CAPIO_DIR of a file here, ""."""
-        return self._by_number.get(there.rpartition("/")[2], "")
+        names = self._by_number.get(there.rpartition("/")[2])
+        return names[-1] if names else ""
 
     def renamed(self, source, path, is_directory):
         """Names follow a rename; the file that had the new one is gone."""
@@ -98,31 +122,28 @@ class Depot:
             return True                 # the second half
         if others is None or others != there:
             return False
-        self._by_path[source], self._by_number[others] = others, source
-        del self._by_path[path]
+        self._forget(source)
+        self._forget(path)
+        self._note(source, others)
         if own is not None:
-            self._by_path[path], self._by_number[own] = own, path
+            self._note(path, own)
         return True
 
     def _renamed(self, source, path):
-        number = self._by_path.pop(source, None)
-        if number is not None:
-            self._by_path[path], self._by_number[number] = number, path
-        else:
+        number, _ = self._forget(source)
+        if number is None:
             self.seen(path)
+        else:
+            self._note(path, number)
 
     def gone(self, path):
-        """A name is gone: its file with it, unless it has another name."""
-        number = self._by_path.pop(path, None)
-        if number is None:
+        """A name is gone: its file with it, unless it has another name, or somebody has made just this one again."""
+        if lies_at(path) == self._prefix + self._by_path.get(path, ""):
             return
-        other = next((known for known, at in self._by_path.items() if at == number), None)
-        if other is not None:
-            self._by_number[number] = other
-            return
-        self._by_number.pop(number, None)
-        with suppress(OSError):
-            os.unlink(self._prefix + number)
+        number, has_others = self._forget(path)
+        if number is not None and not has_others:
+            with suppress(OSError):
+                os.unlink(self._prefix + number)
 
     def below(self, path):
         """The names of files here that are this path or lie below it."""
@@ -132,11 +153,12 @@ class Depot:
         """Forget names that were taken out of CAPIO_DIR; returns them."""
         found = self.below(path)
         for known in found:
-            self._by_number.pop(self._by_path.pop(known), None)
+            self._forget(known)
         return found
 
-    def paths(self):
-        return list(self._by_path)
+    def paths(self, capio_dir):
+        """All names of files here, also those that nobody has told of."""
+        return links_below(capio_dir, self._prefix[:-1])
 
 
 def lies_at(path):

@@ -231,6 +231,8 @@ class Desk:
 
     def opened(self, connection, request, at):
         writer = self.writers.waiting(request.path, connection.pid)
+        if request.a and self.depot is not None:
+            self.depot.not_made(request.path)
         if writer is None and request.a:
             writer = self.writers.withdraw(request.path, connection.pid)
         if writer is None:
@@ -352,7 +354,7 @@ class Desk:
 
     def settle(self):
         """At the end: files that stay, and lie in the depot, are put where their names are."""
-        for path in self.depot.paths() if self.depot is not None else ():
+        for path in self.depot.paths(self.workflow.capio_dir) if self.depot is not None else ():
             try:
                 keeping.settle(path)
             except OSError as error:

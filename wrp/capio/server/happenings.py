@@ -46,6 +46,7 @@ class Happenings:
             _TAKE[one.what](self, one, at)
         elif one.what == watch.DELETE:
             self._desk.nodes.forget(one.path)
+            self._gone(one.path)
 
     def _take_all(self, made, at):
         for one in made.values():
@@ -72,6 +73,10 @@ class Happenings:
     def _left(self, path):
         for known in self._desk.depot.left(path) if self._desk.depot is not None else ():
             self._desk.do(actions.Note(f"{known} was moved out of CAPIO_DIR by a program whose calls aren't seen: that is a link, and what it leads to goes with the run"))
+
+    def _gone(self, path):
+        if self._desk.depot is not None:
+            self._desk.depot.gone(path)
 
     def _forget(self, path, is_directory=True):
         self._desk.forget(path, is_directory)
@@ -168,8 +173,7 @@ class Happenings:
 
     def _removed(self, one, at):
         self._desk.forget(one.path)
-        if self._desk.depot is not None:
-            self._desk.depot.gone(one.path)
+        self._gone(one.path)
         self._desk.tell(events.Removed(one.path, at=at))
 
     def _modified(self, one, at):
@@ -178,6 +182,9 @@ class Happenings:
     def _overflow(self, one, at):
         """The kernel's queue was full: look at everything that is open or expected."""
         desk = self._desk
+        if desk.depot is not None:
+            for path in desk.depot.paths(desk.workflow.capio_dir):
+                desk.depot.seen(path)
         for path in desk.writers.expected():
             if os.path.exists(path):
                 desk.writers.made(path)

@@ -40,7 +40,7 @@ class Watch:
                              "or end programs that watch files")
         self._buffer, self._look = bytearray(_ROOM), select.poll()
         self._look.register(self._fd, select.POLLIN)
-        self.root, self._paths, self._numbers, self._files = str(root), {}, {}, {}
+        self.root, self._paths, self._numbers, self._files, self._beside = str(root), {}, {}, {}, None
         self.add_tree(self.root)
 
     def fileno(self):
@@ -62,7 +62,8 @@ class Watch:
                 self.add_tree(entry.path, tell)
 
     def add_closes(self, path):
-        """Tell what is closed after writing in a directory that isn't of the tree."""
+        """Tell what is closed after writing in a directory that isn't of the tree; in one at most."""
+        self._beside = path
         self._add(path, CLOSE_WRITE | _ONLY_DIRECTORY)
 
     def _add(self, path, mask):
@@ -80,7 +81,7 @@ class Watch:
         found = []
         self.add_tree(self.root, found)
         for folder in list(self._numbers):
-            if folder != self.root:
+            if folder not in (self.root, self._beside):
                 self.add_tree(folder, found)
         return sorted({seen.path for seen in found})
 

@@ -31,7 +31,7 @@ int capio_in_depot(int dirfd, const char *path, char *there)
     char found[PATH_MAX];
     int kept = errno;
     ssize_t n = capio_enabled ? REAL(readlinkat)(dirfd, path, found, sizeof found - 1) : -1;
-    int is_so = n > 0 && is_known() && strncmp(found, links, links_nbytes) == 0;
+    int is_so = n > 0 && is_known() && (size_t)n > links_nbytes && memcmp(found, links, links_nbytes) == 0;
     errno = kept;
     if (is_so && there) {
         found[n] = 0;
