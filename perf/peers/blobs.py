@@ -47,10 +47,10 @@ def run(peer, seconds, sizes):
 
 
 def _client(call, peer, seconds, sizes, more):
-    """What client.py prints. Its home is a folder that goes away: some peers write there."""
+    """What client.py prints. Its home, where it runs, is a folder that goes away: some peers write there."""
     with tempfile.TemporaryDirectory() as home:
         done = subprocess.run([*call, _CLIENT, peer, str(seconds), *map(str, sizes)], text=True, stdout=subprocess.PIPE,
-                              stderr=subprocess.STDOUT, timeout=120 + 8 * seconds * len(sizes), env={**os.environ, "HOME": home, **more})
+                              stderr=subprocess.STDOUT, timeout=120 + 8 * seconds * len(sizes), env={**os.environ, "HOME": home, **more}, cwd=home)
     said = [line for line in done.stdout.splitlines() if line.startswith("RESULT ")]
     if not said:
         raise ValueError(f"{peer} ended with {done.returncode} and said {done.stdout[-400:]!r}")
