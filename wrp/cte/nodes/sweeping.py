@@ -56,7 +56,7 @@ class Sweeping:
                     break
                 try:
                     self._bring(home, numbers, refused)
-                except WrpError as error:
+                except Exception as error:
                     first = first or error
         if first is not None:
             raise first
@@ -68,16 +68,19 @@ class Sweeping:
             refused.update(self._renewed(home, list(numbers)))
         except WaitTimeout:
             raise
-        except WrpError as error:
+        except Exception:
             if len(numbers) == 1:
                 raise
-            first = error
+            first = None            # by themselves all of them may go
             for name, number in numbers.items():
                 try:
                     self._bring(home, {name: number}, refused)
-                except WrpError as why:
-                    first = why
-            raise first from None
+                except WaitTimeout:
+                    raise
+                except Exception as why:
+                    first = first or why
+            if first is not None:
+                raise first from None
         with self._noting:
             for name, number in numbers.items():
                 if self._owed.get((home, name)) == number:      # else it has changed since
@@ -102,11 +105,13 @@ class Sweeping:
                 self._tell(said and f"{len(refused)} blobs are on fewer nodes than targets.replicas says, such as {said}")
             except WrpError as error:
                 self._tell(f"{len(self)} blobs aren't with their keepers yet: {error}")
+            except Exception as error:      # a fault: the thread goes on, since nobody else brings what is owed
+                self._tell(f"{len(self)} blobs aren't with their keepers yet: {error!r}", error)
 
-    def _tell(self, sentence):
-        """Into the log, once."""
+    def _tell(self, sentence, fault=None):
+        """Into the log, once; of a fault where it was, too."""
         if sentence and sentence != self._told:
-            _log.warning("%s", sentence)
+            _log.warning("%s", sentence, exc_info=fault)
         self._told = sentence
 
     def stop(self):
