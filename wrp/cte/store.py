@@ -101,7 +101,7 @@ class Store(Writing, Editing, Reading, Listing):
     def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
         """Another target of every node; its TargetInfo. Collective.
 
-        kind : "ram", "file" (`name` is an absolute path, which its file's name begins with), "noop" or "gpu"
+        kind : "ram", "pinned", "file" (`name` is an absolute path, which its file's name begins with), "noop" or "gpu"
         capacity : bytes on each node; score : 0 to 1, -1: by its speed
         persistence : "volatile" or, the default of a file, "temporary": it is there as long as the store is open; of a file "long_term": for good, as if it
                       stood in the configuration of this job; a later job reads what lies there, and puts new bytes there if its configuration says so

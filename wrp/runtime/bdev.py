@@ -11,9 +11,10 @@ from wrp.runtime.tasks import ARGS, CLIENT, COLLECTED, METHOD, POOL, task_value
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import MOVING, park
 
-ALLOCATE_BLOCKS, FREE_BLOCKS, WRITE, READ, GET_STATS, SYNC = 10, 11, 12, 13, 14, 18
+ALLOCATE_BLOCKS, FREE_BLOCKS, WRITE, READ, GET_STATS, UPDATE, SET_LIFESPAN, FLUSH_ALLOC_LOG, SYNC = 10, 11, 12, 13, 14, 15, 16, 17, 18
 ADD_BDEV, REMOVE_BDEV, RECOVER_BDEV, BUILD_PARITY = 21, 22, 23, 24      # of a device of kind safe
-METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: "Write", READ: "Read", GET_STATS: "GetStats", SYNC: "Sync",
+METHODS = {ALLOCATE_BLOCKS: "AllocateBlocks", FREE_BLOCKS: "FreeBlocks", WRITE: "Write", READ: "Read", GET_STATS: "GetStats", UPDATE: "Update",
+           SET_LIFESPAN: "SetLifespan", FLUSH_ALLOC_LOG: "FlushAllocLog", SYNC: "Sync",
            ADD_BDEV: "AddBdev", REMOVE_BDEV: "RemoveBdev", RECOVER_BDEV: "RecoverBdev", BUILD_PARITY: "BuildParity"}
 
 FILE, RAM, GPU, NOOP = 0, 1, 2, 4               # as the reference numbers them; its 2 is the memory of a gpu
@@ -21,12 +22,12 @@ OBJECT, SAFE = 5, 7     # its 5 is s3
 
 # Return codes
 NO_SPACE = 1            # AllocateBlocks: no run of that length is free
-OUT_OF_BOUNDS = 1       # Write, Read: outside the device or the segment
+OUT_OF_BOUNDS = 1       # Write, Read: outside the device or the segment; SetLifespan: less than no days
 NOT_TAKEN = 2           # FreeBlocks: some bytes are free already, lie outside, or an attached process hasn't leased them
 TABLE_FULL = 3          # FreeBlocks: the table of free runs has no room for another; AllocateBlocks: an attached process has too many
 NOT_MADE = 5            # any: making the pool's device failed, or isn't done yet
 IO_FAILED = 4           # Write, Read, Sync: the first result is the errno, 0 when the file was too short
-REFUSED = 6             # AddBdev, RemoveBdev, RecoverBdev, BuildParity: the log of the process that serves the pool says why
+REFUSED = 6             # AddBdev, RemoveBdev, RecoverBdev, BuildParity: the log of the process that serves the pool says why; Update: always
 UNKNOWN_METHOD = -1
 
 # Words of a pool's parameters, byte offsets
@@ -38,6 +39,7 @@ IO_DEPTH, DIRECT_ALIGN, PERSISTENCE = 0, 8, 16          # DIRECT_ALIGN: of buffe
 READ_MBPS, WRITE_MBPS, READ_US, WRITE_US, IOPS = 24, 32, 40, 48, 56
 USED = 64               # bytes leased by the processes of the node, see Device.remaining
 PINNED = 104            # 1: of kind ram, and locked
+LIFESPAN = 112          # days that the device is expected to live on, -1: nobody has said
 UNDER_WAY, RECOVERED, LOST, OUT = 72, 80, 88, 96        # of kind safe: rows being written, chunks that came back or are lost, members out as bits
 VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
 
@@ -79,7 +81,20 @@ def bdev_run(context, task, params, step):
         task_value(task, 2, atomics.load(params + WRITTEN))
         task_value(task, 3, atomics.load(params + READ_BYTES))
         return 0
-    return UNKNOWN_METHOD
+    return _minor(params, base, method, a0)
+
+
+@kernel
+def _minor(params, base, method, days):
+    """What the reference's devices are told besides, as far as there is something to do here."""
+    if method == SET_LIFESPAN:
+        if days < 0:
+            return OUT_OF_BOUNDS
+        atomics.store(base + atomics.load(params + EXTENTS) - FACTS_NBYTES + LIFESPAN, days)
+        return 0
+    if method == FLUSH_ALLOC_LOG:
+        return 0                # no device logs what it allocates: whose space it is stands in the journal of its store
+    return REFUSED if method == UPDATE else UNKNOWN_METHOD      # the memory of a gpu is found by its handle, no pointer is needed
 
 
 @kernel

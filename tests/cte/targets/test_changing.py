@@ -36,12 +36,12 @@ def settled(store):
         assert target.capacity - target.remaining == named.get(target.number, 0), (target, named)
 
 
-@pytest.mark.parametrize("memory", [True, False])
-def test_a_ram_comes_takes_bytes_and_goes(open_store, memory):
+@pytest.mark.parametrize("memory, kind", [(True, "ram"), (False, "ram"), (True, "pinned"), (False, "pinned")])
+def test_a_ram_comes_takes_bytes_and_goes(open_store, memory, kind):
     store = open_store(ram="4m", memory=memory)
     before = names(store)
-    info = store.add_target("more", "ram", 2 * MIB, score=0.5)
-    assert (info.name, info.kind, info.capacity, info.remaining, info.score, info.persistence) == ("more", "ram", 2 * MIB, 2 * MIB, 0.5, "volatile")
+    info = store.add_target("more", kind, 2 * MIB, score=0.5)
+    assert (info.name, info.kind, info.capacity, info.remaining, info.score, info.persistence) == ("more", kind, 2 * MIB, 2 * MIB, 0.5, "volatile")
     data = {str(number): os.urandom(4096 * number) for number in range(1, 6)}
     for blob, each in data.items():
         store.put("t", blob, each)
@@ -52,7 +52,7 @@ def test_a_ram_comes_takes_bytes_and_goes(open_store, memory):
     assert {blob: store.get("t", blob) for blob in store.list("t")} == data
     with pytest.raises(UsageError, match="not 'more'"):
         store.move("t", "1", "more")
-    assert store.add_target("more", "ram", MIB).remaining == MIB and store.move("t", "1", "more") and store.get("t", "1") == data["1"]
+    assert store.add_target("more", kind, MIB).remaining == MIB and store.move("t", "1", "more") and store.get("t", "1") == data["1"]
     settled(store)
 
 
@@ -132,7 +132,10 @@ def test_noop_is_not_removed_while_it_was_given_bytes(open_store):
 
 
 ADDED = [
-    (("x", "tape", MIB), "kind 'tape', which is none of ram, file, noop, gpu"),
+    (("x", "tape", MIB), "kind 'tape', which is none of ram, pinned, file, noop, gpu"),
+    (("x", "safe", MIB), "of kind safe, which an open store doesn't take: put it under `storage`"),
+    (("s3://x/y", "object", MIB), "of kind object, which an open store doesn't take: put it under `storage`"),
+    (("x", "pinned", MIB, 1.0, "long_term"), "only files last"),
     (("scratch", "file", MIB), "give a file an absolute path"),
     (("", "ram", MIB), "has no place"),
     (("x", "ram", 100), "give it at least 4096"),

@@ -40,6 +40,19 @@ def test_devices_methods_and_host(runtime):
     assert asked(runtime, "get_host_info")[0]["hostname"] == os.uname().nodename
 
 
+@pytest.mark.parametrize("kind", ["ram", "file", "noop"])
+def test_what_a_device_is_told_besides(runtime, tmp_path, kind):
+    device = runtime.device("told", kind, 4 << 20, str(tmp_path / "told"))
+    pool = runtime.pool("told", "bdev")
+
+    def days():
+        return next(iter(asked(runtime, "bdev_stats")[0].values()))["lifespan_days"]
+    assert days() == -1 and pool.call(bdev.SET_LIFESPAN, 700).code == 0 and days() == 700
+    assert pool.call(bdev.SET_LIFESPAN, -5).code == bdev.OUT_OF_BOUNDS and days() == 700
+    assert pool.call(bdev.FLUSH_ALLOC_LOG).code == 0 and pool.call(bdev.UPDATE, 4096).code == bdev.REFUSED
+    assert pool.call(19).code == bdev.UNKNOWN_METHOD and device.remaining == device.capacity
+
+
 def test_samples_of_the_machine_are_numbered(runtime):
     until = time.monotonic() + 20
     while len(asked(runtime, "system_stats")[0]) < 2:

@@ -33,7 +33,7 @@ class Client(More):
     def register_target(self, target_name, bdev_type, total_size, target_query="local", bdev_id=None, pool_query="dynamic"):
         """Add a target for as long as the store is open, as Store.add_target; one that is there is no change. Collective.
 
-        bdev_type : "ram", "noop", "gpu", or "file": scratch space, whose name is an absolute path
+        bdev_type : "ram", "pinned", "noop", "gpu", or "file": scratch space, whose name is an absolute path
         """
         found = next((target for target in self.store.targets() if target.name == target_name), None)
         if found is None:

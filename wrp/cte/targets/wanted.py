@@ -11,7 +11,7 @@ from wrp.runtime.devices import address, paths_of
 
 LEVELS = ("volatile", "temporary", "long_term")
 ONLY = "only "                  # before a level: targets of just this one
-KINDS = ("ram", "file", "noop", "gpu")
+KINDS = ("ram", "pinned", "file", "noop", "gpu")      # of targets that can be added to an open store
 LASTING = ("file", "object", "safe")      # kinds that can outlast the job
 
 
@@ -81,6 +81,8 @@ def wanted_of(config, in_folder, default_ram, default_file, largest_ram):
 def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
     """The Wanted of a target that is added to an open store. UsageError for what can only be there from the beginning, or nowhere."""
     what = f"target {name!r}"
+    if kind in LASTING and kind not in KINDS:
+        raise UsageError(f"{what} is of kind {kind}, which an open store doesn't take: put it under `storage` in the configuration, and open the store again")
     if kind not in KINDS:
         raise UsageError(f"{what} is of kind {kind!r}, which is none of {', '.join(KINDS)}")
     level = LEVELS.index(persistence) if persistence in LEVELS else VOLATILE + (kind == "file")

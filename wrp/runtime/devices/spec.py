@@ -52,14 +52,16 @@ class Spec:
         for word, value in ((bdev.IO_DEPTH, self.depth), (bdev.DIRECT_ALIGN, align), (bdev.PERSISTENCE, LEVELS.index(self.persistence))):
             atomics.store(address + word, value)
         atomics.store(address + bdev.PINNED, self.kind == "pinned")
+        atomics.store(address + bdev.LIFESPAN, -1)
         for name, (word, default) in METRICS.items():
             atomics.store(address + word, int(self.metrics.get(name, default)))
 
 
 def noted(address):
-    """{name: value} of the words at an address: io_depth, direct alignment, persistence, whether it is pinned, and what is said of its speed."""
+    """{name: value} of the words at an address: io_depth, direct alignment, persistence, whether it is pinned, how many days it is expected to live on (-1: nobody has said), and what is said of its speed."""
     found = {"io_depth": atomics.load(address + bdev.IO_DEPTH), "direct_alignment": atomics.load(address + bdev.DIRECT_ALIGN),
-             "pinned": bool(atomics.load(address + bdev.PINNED)), "persistence_level": LEVELS[atomics.load(address + bdev.PERSISTENCE)]}
+             "pinned": bool(atomics.load(address + bdev.PINNED)), "persistence_level": LEVELS[atomics.load(address + bdev.PERSISTENCE)],
+             "lifespan_days": atomics.load(address + bdev.LIFESPAN)}
     return {**found, "perf_metrics": {name: atomics.load(address + word) for name, (word, _) in METRICS.items()}}
 
 
