@@ -102,6 +102,21 @@ def test_folders_of_tags(open_store):
     assert store.tags() == ["kept", "other/9", "run/9/a", "runs"]
 
 
+def test_a_folder_that_goes_leaves_no_name_of_its_tags(open_store):
+    store = open_store()
+    store.put("f/a", "x", b"1")
+    store.alias("f/a", "f/b")
+    store.put("g", "x", b"1")
+    store.rename_tag("g", "f/c")
+    store.destroy("f", recursive=True)
+    assert store.tags() == []
+    for turn in range(2):
+        for tag in ("f/a", "f/b", "f/c", "g"):
+            store.put(tag, "x", tag.encode())
+        assert {tag: store.get(tag, "x").decode() for tag in store.tags()} == {tag: tag for tag in ("f/a", "f/b", "f/c", "g")}
+        store = reopened(open_store, store)
+
+
 def test_a_name_without_room_in_the_catalog_never_was(open_store, monkeypatch):
     store = open_store()
     store.put("t", "b", b"x")

@@ -68,6 +68,46 @@ def test_of_those_who_want_a_name_one_gets_it(place):
             ranks.barrier("all have looked")
 
 
+def test_a_tag_that_is_destroyed_while_it_gets_a_name_shares_nothing(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        for turn in range(8):
+            if ranks.rank == 0:
+                store.put(f"t{turn}", "x", b"old")
+            ranks.barrier("it is there")
+            try:
+                if ranks.rank == 0:
+                    store.alias(f"t{turn}", f"u{turn}")
+                elif ranks.rank == 1:
+                    store.destroy(f"t{turn}")
+            except NoSuchTag:
+                pass                    # it was destroyed before it got the name
+            ranks.barrier("both are done")
+            if ranks.rank == 0:
+                kept = store.exists(f"u{turn}")
+                assert kept == (ranks.size == 1 or f"u{turn}" in store.tags())
+                store.put(f"t{turn}", "x", b"new")
+                assert not kept or ranks.size == 1 or store.get(f"u{turn}", "x") == b"old"
+                store.put(f"u{turn}", "x", b"other")
+                assert store.get(f"t{turn}", "x") == (b"new" if ranks.size > 1 else b"other")
+            ranks.barrier("compared")
+
+
+def test_a_flush_of_who_destroys_a_tag_makes_it_last(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder, ranks) as store:
+        for number in range(6):
+            store.put("t", f"{ranks.rank}/{number}", b"x")
+        store.flush_all()
+        if ranks.rank == ranks.size - 1:
+            store.destroy("t")
+            store.flush()
+        ranks.barrier("destroyed and flushed")
+        here = getattr(store, "_here", store)
+        assert not here._changes.owed and store.tags() == []
+        ranks.barrier("all have looked")
+
+
 def test_who_makes_a_tag_and_who_takes_its_name_lose_nothing(place):
     ranks = world()
     with Store.open(place, ranks) as store:

@@ -64,7 +64,7 @@ class Naming:
         gone, table = self._in_folder(folder), self._names.table()
         owns = {table.get(name, name) for name in gone}
         last = sorted(own for own in owns if not set(self._names.names(own)) - set(gone))
-        if self._is_alone and len(last) == len(owns):
+        if self._is_alone and len(last) == len(owns) and owns.isdisjoint(table.values()):
             return last                     # they go at one moment, and by one frame of the journal, without it
         self._make(unnamed(table, gone, time.time_ns()), lost=last)
         return last

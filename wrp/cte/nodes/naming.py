@@ -14,6 +14,17 @@ class NodesNaming(Naming):
     _is_alone = False
     net = None
 
+    def destroy(self, tag):
+        """Take a name away, and the tag on all nodes where it has no other: [its own name, what each node's `destroy` gave], lest it gets one meanwhile. None
+        where it has others. NoSuchTag, also where no node knew it."""
+        own = self._names.own(tag)
+        if len(self._names.names(own)) > 1:
+            return self.drop(tag) and None
+        stamps = self.net.everywhere("destroy", str(own))
+        if not any(stamps):
+            raise names.no_tag(tag)
+        return [str(own), stamps]
+
     def _tags(self):
         return {own for part in self.net.everywhere("tags", ".*") for own in part}
 

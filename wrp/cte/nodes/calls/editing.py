@@ -1,10 +1,7 @@
 """Calls that change what there is under which name, at the home of each name. What takes several calls is in nodes/edits.py."""
 
-from contextlib import suppress
-
 from wrp.cte import names
 from wrp.cte.nodes.calls.base import NodesCalls
-from wrp.errors import NoSuchTag
 
 
 class NodesEditing(NodesCalls):
@@ -29,19 +26,22 @@ class NodesEditing(NodesCalls):
         """As Store.destroy; each node's part of a tag goes at one moment. With `recursive` the names go at one moment on each node, and are gone for good when
         it returns."""
         self._writable()
-        own = self._own(names.checked("tag", tag))
+        names.checked("tag", tag)
         if recursive:
             for gone in self._routes.change_at(0, "naming", "drop_below", tag):
-                with suppress(NoSuchTag):
-                    self._destroy(gone)
-        elif len(self._names.names(own)) < 2 or not self._routes.change_at(0, "naming", "drop", tag):
-            self._destroy(own)
+                self._routes.changed_at |= self._routes.net.others
+                stamps = self._routes.net.everywhere("destroy", gone)
+                if any(stamps):
+                    self._destroyed(gone, stamps)
+        else:
+            # on its own node it is the first rank that takes the tag out, unless node 0 is that
+            self._routes.changed_at |= self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())
+            gone = self._routes.change_at(0, "naming", "destroy", tag)
+            if gone is not None:
+                self._destroyed(*gone)
 
-    def _destroy(self, tag):
-        self._routes.changed_at |= self._routes.net.others
-        stamps = self._routes.net.everywhere("destroy", tag)
-        if not any(stamps):
-            raise names.no_tag(tag)
+    def _destroyed(self, tag, stamps):
+        """What is left to do for a tag that all nodes have destroyed; stamps: what each gave."""
         # clocks of nodes differ: who makes the tag again must not be older in the journals than this
         self._routes.change_at(self._routes.home(tag), "seen", max(stamps))
         kept = self._routes.net.everywhere("kept", tag) if self._routes.keepers is not None else []
