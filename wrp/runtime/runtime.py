@@ -159,6 +159,10 @@ class Runtime:
             raise UsageError(f"device {name!r} is there and is of kind {device.kind}, not {kind}")
         return device
 
+    def device_of(self, pool_id):
+        """The open Device of the bdev pool with this id (major, minor), or None."""
+        return next((device for name, device in self._devices.items() if self._pools[name]._slot.id == pool_id), None)
+
     def monitor(self, query, pool_query="local", timeout_s=None):
         """{container: msgpack bytes} of what nodes say of themselves, see `wrp.runtime.monitor`. Collective over the node at the first call, which makes
         the pool `monitor`; then local. Raises UsageError, WaitTimeout, WrpError."""

@@ -8,6 +8,7 @@ from wrp.cte.targets.placing import Wish
 from wrp.cte.targets.speed import most_mbps
 from wrp.errors import ConfigError, UsageError
 from wrp.runtime.devices import address, paths_of
+from wrp.runtime.pools import parse_id
 
 LEVELS = ("volatile", "temporary", "long_term")
 ONLY = "only "                  # before a level: targets of just this one
@@ -27,7 +28,8 @@ def wish_of(score, persistence):
 class Wanted(NamedTuple):
     """One target of every node. place: the absolute path that a file's name begins with, the address of a safe device, the URL of a bucket's; None: the store's folder.
 
-    capacity: bytes; score: -1 for automatic; bandwidths in MB/s and latency in us: 0 for measured; measured: which of the bandwidths nobody has declared
+    capacity: bytes; score: -1 for automatic; bandwidths in MB/s and latency in us: 0 for measured; measured: which of the bandwidths nobody has declared;
+    pool: (major, minor) of the pool whose device it is, None: it has one of its own, of that capacity
     """
 
     name: str
@@ -40,6 +42,7 @@ class Wanted(NamedTuple):
     read_mbps: float = 0.0
     latency_us: float = 0.0
     measured: tuple = ()
+    pool: tuple = None
 
     def adjusted(self, write_mbps, read_mbps):
         """With bandwidths that were measured half as they were, half as these are found (0: not)."""
@@ -70,9 +73,9 @@ def wanted_of(config, in_folder, default_ram, default_file, largest_ram):
     """
     found = [wanted for wanted in map(_of_entry, *_entries(config)) if in_folder or not wanted.is_durable]
     found = [wanted if wanted.capacity else wanted._replace(capacity=largest_ram()) for wanted in found]
-    rams = [wanted for wanted in found if wanted.kind == "ram"]
+    rams = [wanted for wanted in found if wanted.kind == "ram" and wanted.pool is None]
     rams = rams or [Wanted("ram", "ram", default_ram())]
-    others = [wanted for wanted in found if wanted.kind != "ram"]
+    others = [wanted for wanted in found if wanted.kind != "ram" or wanted.pool is not None]
     if in_folder and not any(wanted.is_durable for wanted in others):
         others.append(Wanted("data", "file", default_file(), persistence=LONG_TERM))
     return tuple(wanted._replace(capacity=wanted.capacity // 4096 * 4096) for wanted in (*rams, *others))
@@ -118,9 +121,22 @@ def _place_of(where, entry, level):
     return found
 
 
+def _pool_of(where, entry):
+    """The id of the pool that it is bound to, or None."""
+    if entry["existing_pool_module"] and not entry["existing_pool_id"]:
+        raise ConfigError(f"{where}: existing_pool_module without existing_pool_id: say which pool it is")
+    try:
+        return parse_id(entry["existing_pool_id"])
+    except ConfigError as error:
+        raise ConfigError(f"{where}: existing_pool_id: {error}") from error
+
+
 def _of_entry(number, entry):
-    kind, path = entry["bdev_type"], entry["path"]
-    level = LEVELS.index(entry["persistence_level"] or ("long_term" if kind in LASTING else "volatile"))
+    kind, path, pool = entry["bdev_type"], entry["path"], _pool_of(f"storage[{number}]", entry)
+    usual = "volatile" if kind not in LASTING else "long_term" if pool is None else "temporary"
+    level = LEVELS.index(entry["persistence_level"] or usual)
+    if pool is not None and (level == LONG_TERM or kind not in KINDS):
+        raise ConfigError(f"storage[{number}]: the device of an existing pool is never long_term, nor safe or object, as a target: a later job finds only the store's own files again")
     if level == LONG_TERM and kind not in LASTING:
         raise ConfigError(f"storage[{number}]: {kind} is never long_term: what it holds is gone after the job")
     if entry["capacity_limit"] < 4096 and (entry["capacity_limit"] or kind not in ("ram", "pinned")):
@@ -130,4 +146,4 @@ def _of_entry(number, entry):
         raise ConfigError(f"storage[{number}]: a file that is {LEVELS[level]} is no part of the store's folder: give it an absolute path, not {path!r}")
     speed = {key: entry[f"perf_metrics.{name}"] for key, name in (("write_mbps", "write_bandwidth_mbps"), ("read_mbps", "read_bandwidth_mbps"),
                                                                   ("latency_us", "write_latency_us"))}
-    return Wanted(path, kind, entry["capacity_limit"], place, entry["score"], level, **speed)
+    return Wanted(path, kind, entry["capacity_limit"], place, entry["score"], level, pool=pool, **speed)

@@ -6,6 +6,7 @@ from contextlib import suppress
 
 from wrp.cte.targetnumbers import extra_number, is_durable
 from wrp.cte.tiers.roster import Roster, metrics_of
+from wrp.errors import UsageError
 
 _log = logging.getLogger("wrp.cte")
 
@@ -63,7 +64,9 @@ class Coming(Roster):
             self._wanted, self._devices = ({other: each for other, each in table.items() if other != number} for table in (self._wanted, self._devices))
 
     def leave(self, number):
-        """A target takes no new bytes from this process."""
+        """A target takes no new bytes from this process. UsageError for one whose space isn't the store's alone: when it is empty nobody can tell."""
+        if self._wanted[number].pool is not None:
+            raise UsageError(f"target {self.said(number)!r} is the device of a pool that others may use: take it out of `storage` in the configuration, and open the store again")
         self._leaving.add(number)
         self._changed()
 

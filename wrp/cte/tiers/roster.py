@@ -12,7 +12,7 @@ from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, kind_of, node_of
 from wrp.cte.targets import Placing, TargetInfo
 from wrp.cte.targets.wanted import LEVELS
-from wrp.errors import StoreError, UsageError
+from wrp.errors import ConfigError, StoreError, UsageError
 from wrp.runtime.devices import places
 
 _LEAST_FILE = 4096              # a store on a full disk opens too: what it holds can be read and destroyed
@@ -23,6 +23,9 @@ class Roster:
 
     def _add(self, number, wanted, token):
         """A target that doesn't outlast the job. Scratch files have no name once every rank has them open: nothing is left of them."""
+        if wanted.pool is not None:
+            self._take_in(number, self._bound(wanted), wanted)
+            return
         path = self._scratch_path(number, wanted, token) if wanted.kind == "file" else None
         device = self._runtime.device("ram" if number == RAM else f"{wanted.kind}{number}", wanted.kind, wanted.capacity, path,
                                       persistence=LEVELS[wanted.persistence], metrics=metrics_of(wanted))
@@ -31,6 +34,15 @@ class Roster:
             self._runtime.ranks.on_node.barrier("every rank has the scratch file open")
             if self._runtime.ranks.local_rank == 0:
                 os.unlink(path)
+
+    def _bound(self, wanted):
+        """The device of a pool that somebody else has made. Raises ConfigError."""
+        device, pool_id = self._runtime.device_of(wanted.pool), "{}.{}".format(*wanted.pool)
+        if device is None:
+            raise ConfigError(f"target {wanted.name!r} has the existing_pool_id {pool_id}, and no bdev has that id on this node: put one with this pool_id under `compose`")
+        if device.kind != wanted.kind:
+            raise ConfigError(f"target {wanted.name!r} is of bdev_type {wanted.kind}, and pool {pool_id}, {device.name!r}, is of {device.kind}")
+        return device
 
     def _take_in(self, number, device, wanted):
         """There is this target now. Other threads may be looking through what there was."""

@@ -105,6 +105,8 @@ _STORE = (
     _compatible("storage[].perf_metrics.read_latency_us", "number", 0, "microseconds until a read begins", 0),
     Key("storage[].perf_metrics.write_latency_us", "number", 0, "microseconds until a write has happened; measured when absent", 0),
     _compatible("storage[].perf_metrics.iops", "number", 0, "operations per second", 0),
+    Key("storage[].existing_pool_id", "text", "", "MAJOR.MINOR of a pool of compose: the target is the device of that one, and shares its space with whoever else uses it"),
+    Key("storage[].existing_pool_module", "text", "", "module of that pool, always bdev", choices=("", "bdev", "chimaera_bdev", "clio_bdev")),
     _compatible("storage[].devices", "any", None, "devices of the target"),
     Key("dpe.dpe_type", "text", "max_bw", "placement of new data: max_bw, round_robin, random, or cost (bandwidth, latency, free space and score)",
         choices=("max_bw", "round_robin", "random", "cost")),
