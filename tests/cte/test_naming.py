@@ -81,6 +81,21 @@ def test_what_is_refused_changes_nothing(open_store, number):
     assert [store.get(tag, "b") for tag in store.tags()] == [b"d/x", b"d/y", b"e/y", b"t"]
 
 
+@pytest.mark.parametrize("is_renamed", [False, True])
+def test_what_the_store_makes_of_names_is_no_name(open_store, is_renamed):
+    store = open_store()
+    store.put("t", "b", b"1")
+    if is_renamed:
+        store.rename_tag("t", "u")
+        store.put("t", "b", b"2")
+    for name in ["\uffff", "\uffff\uffff", *(own for own in map(store.own_name, store.tags()) if "\uffff" in own)]:
+        assert not store.exists(name) and not store.exists(name, "b")
+        for call in (store.list, store.infos, store.aliases, store.destroy, store.tag_size, store.tag_stamp, lambda name: store.get(name, "b"), lambda name: store.view(name, "b")):
+            with pytest.raises((NoSuchTag, UsageError)):
+                call(name)
+    assert store.get("t", "b") == (b"2" if is_renamed else b"1")
+
+
 def test_folders_of_tags(open_store):
     store = open_store()
     for tag in ("run", "run/10/a", "run/9/a", "run/9/b/c", "runs", "other/9"):

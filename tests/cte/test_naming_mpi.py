@@ -52,6 +52,24 @@ def test_every_rank_sees_every_name(place):
             ranks.barrier("all have looked")
 
 
+def test_what_the_store_makes_of_names_is_no_name(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        if ranks.rank == 0:
+            store.put("t", "b", b"1")
+            store.rename_tag("t", "u")
+            store.put("t", "b", b"2")
+        ranks.barrier("all is put")
+        for name in ("\uffff", store.own_name("t")):
+            assert not store.exists(name) and not store.exists(name, "b")
+            for call in (store.list, store.infos, lambda name: store.get(name, "b")):
+                with pytest.raises((NoSuchTag, UsageError)):
+                    call(name)
+            with pytest.raises(UsageError):
+                store.put(name, "b", b"3")
+        ranks.barrier("all have looked")
+
+
 def test_of_those_who_want_a_name_one_gets_it(place):
     ranks = world()
     with Store.open(place, ranks) as store:

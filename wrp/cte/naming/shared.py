@@ -23,7 +23,7 @@ class TagNames:
         if self._word.value != self._seen:
             self._renew()
         table = self._known[0]
-        return own_of(table, name) if table else name
+        return own_of(table, name) if table or type(name) is not str or MARK in name else name
 
     def _renew(self):
         if self._word.value != self._seen:

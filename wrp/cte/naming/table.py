@@ -12,8 +12,13 @@ HIDDEN = MARK                   # own name of the tag whose blobs, all empty, ar
 
 
 def own_of(table, name):
-    """The own name of the tag that has, or would have, this name; one that is an Own stays it, and so does what is no text."""
-    return table.get(name, name) if isinstance(name, str) and type(name) is not Own else name
+    """The own name of the tag that has, or would have, this name; one that is an Own stays it, and so does what is no text.
+
+    What only the store makes, own names as plain text among it, is no name: it leads to no tag.
+    """
+    if not isinstance(name, str) or type(name) is Own:
+        return name
+    return table.get(name, name) if MARK not in name else Own(MARK + name, name)
 
 
 def fresh(name, stamp):
