@@ -221,9 +221,12 @@ class Batch:
                 ranks.share_of(lambda: self._write_down(records, removals), f"writing {self._label} down")
         # from here on the batch has happened: what follows only shows it
         self._forget()
-        with ranks.agreed(f"publishing {self._label}"):
-            if ranks.local_rank == 0:
-                self._publish(records, removals)
+        try:
+            with ranks.agreed(f"publishing {self._label}"):
+                if ranks.local_rank == 0:
+                    self._publish(records, removals)
+        finally:
+            self._published(gathered[ranks.rank], removals)
 
     @contextmanager
     def _unless_uncertain(self):
@@ -327,6 +330,9 @@ class Batch:
                 freed += _space_of(catalog.remove(name), True)
                 catalog.seen_stamp(stamp)
         self._free(freed)
+
+    def _published(self, share, removals):
+        """Every node has published, or has said why not; `share`: what this rank handed over."""
 
     def _free(self, extents):
         """Give the space of what was replaced back, that in files not while a flush may be about to write there what its record has promised."""

@@ -249,6 +249,38 @@ def test_what_changes_often_is_brought_once_and_as_it_is_then(opened):
         ranks.barrier("over")
 
 
+def test_what_a_batch_changed_is_owed_by_whoever_changed_it(opened):
+    """Not by the first rank of a blob's home: who has put a blob, or has replaced its tag, knows that copies are older."""
+    ranks = world()
+    with opened(None, conf(period_ms=60_000)) as store:
+        blobs = [homed(node, ranks.nodes, ranks.size + 1) for node in range(ranks.nodes)]
+        mine, last = [found[ranks.rank] for found in blobs], [found[-1] for found in blobs]
+        with store.batch("one") as batch:
+            for blob in mine:
+                batch.put("t", blob, data(ranks.rank, 1000))
+            for blob in last if ranks.rank == 0 else ():
+                batch.put("t", blob, b"before")
+        assert store.statistics().owed == len(mine) + (len(last) if ranks.rank == 0 else 0)
+        ranks.barrier("all have looked")
+        store.replicate()
+        assert store.statistics().owed == 0
+        for home, blob in enumerate(mine):
+            assert all(store._net.at(keeper, "copy", full_name("t", blob))[1] == data(ranks.rank, 1000) for keeper in store._routes.keepers.of(home))
+        ranks.barrier("all are with their keepers")
+        with store.batch("two") as batch:
+            if ranks.rank == ranks.size - 1:
+                batch.replace("t")
+            for blob in mine:
+                batch.put("t", blob, data(ranks.size + ranks.rank, 1000))
+        sweeping = store._routes.keepers.sweeping
+        assert all(sweeping.owes(home, full_name("t", blob)) == (ranks.rank == ranks.size - 1) for home, blob in enumerate(last))
+        store.replicate()
+        assert store.statistics().owed == 0
+        assert ranks.rank < ranks.size - 1 or not any(store._net.at(keeper, "copy", full_name("t", blob))
+                                                      for home, blob in enumerate(last) for keeper in store._routes.keepers.of(home))
+        assert_copies_are_right(store, ranks)
+
+
 def test_a_copy_of_another_generation_never_stands_for_damaged_bytes(opened):
     ranks = world()
     with opened(None, conf(period_ms=60_000)) as store:

@@ -38,8 +38,26 @@ class NodesBatch(Batch):
 
     def _publish(self, records, removals):
         super()._publish(records, removals)
-        if self._keepers is not None:
-            changed = [record.name for record in records if record.kind == BLOB] + [name for name, _ in removals if "\0" in name]
-            ours = [name for name in changed if home_of(*name.split("\0"), self._net.nodes) == self._net.node]
-            self._keepers.changed(self._net.node, ours)
+        if self._keepers is not None and self._keepers.sweeping is None:
+            self._keepers.renew(self._net.node, self._by_home(_blobs(records, removals)).get(self._net.node, []))
         self._net.send_away()
+
+    def _published(self, share, removals):
+        """With sweeps each rank owes what it has put, and what went away of the tags that it has replaced or removed: it knows that copies are older meanwhile."""
+        if self._keepers is not None and self._keepers.sweeping is not None:
+            records, replaced, removed, _ = share
+            gone = [(name, stamp) for name, stamp in removals if name.partition("\0")[0] in replaced | removed]
+            for home, names in self._by_home(_blobs(records, gone)).items():
+                self._keepers.changed(home, names)
+
+    def _by_home(self, names):
+        """{home: full names}."""
+        homes = {}
+        for name in names:
+            homes.setdefault(home_of(*name.split("\0"), self._net.nodes), []).append(name)
+        return homes
+
+
+def _blobs(records, removals):
+    """Full names of the blobs among these changes."""
+    return [record.name for record in records if record.kind == BLOB] + [name for name, _ in removals if "\0" in name]
