@@ -6,7 +6,7 @@ import pytest
 from runtime.devices.test_objects import lacks, loop, s3  # noqa: F401 (fixtures)
 
 from wrp.cte import Store
-from wrp.errors import ConfigError, StoreError
+from wrp.errors import ConfigError, Corrupt, StoreError
 from wrp.runtime.config import load
 
 MIB = 1 << 20
@@ -45,6 +45,27 @@ def test_objects_are_files_of_fsspec(folder, config, tmp_path):
     next((tmp_path / "bucket").iterdir()).rename(tmp_path / "elsewhere")
     with pytest.raises(StoreError, match="data file file://.*place-.*-0 isn't there, and blobs of the tags 't' have bytes in it"):
         Store.open(folder, config=config(f"file://{tmp_path}/bucket/place"))
+
+
+def test_objects_go_with_their_blobs_and_are_missed_where_a_blob_has_them(folder, config, tmp_path):
+    conf = config(f"file://{tmp_path}/bucket/place")
+
+    def objects():
+        return [path for path in next((tmp_path / "bucket").iterdir()).iterdir() if path.name.isdigit()]
+    with Store.open(folder, config=conf) as store:
+        for number in range(8):
+            store.put("t", str(number), bytes([number]) * 3 * MIB)
+        store.flush()
+        before = objects()
+        for number in range(1, 8):
+            store.delete("t", str(number))
+    assert set(objects()) < set(before)
+    with Store.open(folder, config=conf, write=False) as store:
+        assert store.get("t", "0") == bytes(3 * MIB) and store.list("t") == ["0"]
+    for path in objects():
+        path.unlink()
+    with Store.open(folder, config=conf, write=False) as store, pytest.raises(Corrupt, match="has no bytes"):
+        store.get("t", "0")
 
 
 @lacks("s3fs", "moto")

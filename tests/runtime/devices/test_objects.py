@@ -144,6 +144,40 @@ def test_a_part_of_an_object_leaves_the_rest(runtime, url):
     assert out == model
 
 
+def there(url):
+    """Numbers of the objects of a device."""
+    fs, root = fsspec.core.url_to_fs(url, use_listings_cache=False)
+    return sorted(int(path[-8:]) for path in fs.find(root) if path[-8:].isdigit())
+
+
+def test_objects_that_hold_nothing_go_with_their_lease(runtime, url):
+    device, size = runtime.device("o", "object", 128 * MIB, url), objects.OBJECT_NBYTES
+    offsets = [device.lease(size) for _ in range(12)]
+    for offset in offsets:
+        device.write(offset, bytes([offset // size]) * size)
+    assert there(url) == [offset // size for offset in offsets]
+    for offset in offsets[1:]:
+        device.give_back(offset, size)
+    assert offsets[0] // size in there(url) and len(there(url)) < 12
+    device.close()
+    assert there(url) == [offsets[0] // size]
+    again = objects.opened(url)
+    out = bytearray(size)
+    again.read(offsets[0], memoryview(out))
+    assert out == bytes([offsets[0] // size]) * size
+    with pytest.raises(OSError):
+        again.read(offsets[5], memoryview(out))
+
+
+def test_a_service_that_deletes_nothing_keeps_nobody(runtime, tmp_path, caplog):
+    device = runtime.device("o", "object", 64 * MIB, f"file://{tmp_path}/place")
+    offset = device.lease(MIB)
+    (tmp_path / "place" / f"{offset // objects.OBJECT_NBYTES:08}").mkdir()          # no file, so it can't be removed as one
+    device.give_back(offset, MIB)
+    device.close()
+    assert "leaves the objects in its bucket that hold nothing" in caplog.text
+
+
 def test_as_tasks(runtime, url):
     staging, device, pool = runtime.device("staging", "ram", 4 * MIB), runtime.device("o", "object", 16 * MIB, url), runtime.pool("o", "bdev")
     buffer, back = staging.lease(100_000), staging.lease(100_000)

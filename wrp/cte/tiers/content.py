@@ -55,7 +55,12 @@ class Content:
             view[:] = carried
             return
         if places.kind_of(self._folder.data_path(target - 1)) != "file":
-            self._device_to_read(target).read(offset, view)
+            try:
+                self._device_to_read(target).read(offset, view)
+            except OSError as error:
+                if error.errno in (errno.ENOENT, errno.ENODATA):
+                    raise Corrupt(f"{self._folder.data_path(target - 1)} has no bytes {offset} to {offset + nbytes}: {error.strerror or error}") from error
+                raise
             self.pace.read(target, nbytes, time.perf_counter_ns() - start)
             return
         descriptor = self._reader(target)

@@ -173,8 +173,12 @@ class Device:
             elif not done:
                 raise self._double(offset, size)
             elif self._leases.whole > _WHOLE_KEPT:
-                self._free_run(*self._leases.pop_whole())
+                self._return(*self._leases.pop_whole())
         atomics.add(self._used, -size)
+
+    def _return(self, offset, nbytes):
+        """Give a run back of which this process has every byte, and uses none."""
+        self._free_run(offset, nbytes)
 
     def _free_run(self, offset, nbytes):
         """Give a run back to the node."""

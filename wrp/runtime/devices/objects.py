@@ -10,6 +10,7 @@ import asyncio
 import ctypes
 import errno
 import json
+import logging
 from contextlib import contextmanager, nullcontext
 
 from wrp.comm.lock import Token
@@ -20,6 +21,8 @@ OBJECT_NBYTES = 4 << 20
 TOKENS = 64                     # who changes a part of an object holds the token of its number
 TIMEOUT_S = 300.0
 _FORMAT = 1
+_log = logging.getLogger("wrp.runtime")
+_BEYOND = ("InvalidRange", "not satisfiable")       # of an answer: a range behind the end of an object
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
@@ -91,7 +94,7 @@ class Bucket:
         found = self._each([("cat_file", (self._path(number),), {"start": begin, "end": end}) for number, begin, end, _ in parts])
         for (number, begin, end, at), data in zip(parts, found):
             if len(data) != end - begin:
-                raise OSError(errno.EIO, f"object {number} ends before byte {end}", self.url)
+                raise OSError(errno.ENODATA, f"object {number} ends before byte {end}", self.url)
             view[at:at + end - begin] = data
 
     def write(self, offset, view, token=lambda number: nullcontext()):
@@ -105,6 +108,12 @@ class Bucket:
                 with token(number):
                     self._patch(number, begin, data)
         self._each(whole)
+
+    def drop(self, offset, nbytes):
+        """Take the objects away that lie wholly in a run; those that were never written aren't missed."""
+        size, end = self.header["object_nbytes"], offset + nbytes
+        last = -(-end // size) if end == self.header["capacity"] else end // size
+        self._each([("rm_file", (self._path(number),), {}) for number in range(-(-offset // size), last)], may_lack=True)
 
     def _patch(self, number, begin, data):
         try:
@@ -138,21 +147,36 @@ class Bucket:
             self._each([("makedirs", (self._root, True), {})])
         self._each([("pipe_file", (f"{self._root}/{name}", data), {})])
 
-    def _each(self, calls):
-        """Results of calls (method, arguments, named ones), several at once where the file system can."""
+    def _each(self, calls, may_lack=False):
+        """Results of calls (method, arguments, named ones), several at once where the file system can. may_lack : objects that aren't there are no error"""
+        async def one(method, arguments, more):
+            try:
+                return await getattr(self._fs, "_" + method)(*arguments, **more)
+            except FileNotFoundError:
+                if not may_lack:
+                    raise
         try:
             if not getattr(self._fs, "async_impl", False):
-                return [getattr(self._fs, method)(*arguments, **more) for method, arguments, more in calls]
+                return [self._now(may_lack, getattr(self._fs, method), *arguments, **more) for method, arguments, more in calls]
 
             async def gathered():
-                return await asyncio.gather(*(getattr(self._fs, "_" + method)(*arguments, **more) for method, arguments, more in calls))
+                return await asyncio.gather(*(one(*call) for call in calls))
             return self._sync(self._fs.loop, gathered, timeout=self._timeout_s)
         except FileNotFoundError as error:
             raise FileNotFoundError(errno.ENOENT, str(error) or "no such object", self.url) from error
         except (TimeoutError, asyncio.TimeoutError) as error:
             raise OSError(errno.ETIMEDOUT, f"it hasn't answered for {self._timeout_s:g} s", self.url) from error
         except Exception as error:
-            raise OSError(getattr(error, "errno", None) or errno.EIO, f"{type(error).__name__}: {error}", self.url) from error
+            lacks = any(text in str(error) for text in _BEYOND)
+            raise OSError(errno.ENODATA if lacks else getattr(error, "errno", None) or errno.EIO, f"{type(error).__name__}: {error}", self.url) from error
+
+    @staticmethod
+    def _now(may_lack, method, *arguments, **more):
+        try:
+            return method(*arguments, **more)
+        except FileNotFoundError:
+            if not may_lack:
+                raise
 
     def close(self):
         """Connections are fsspec's."""
@@ -171,7 +195,7 @@ class ObjectDevice(HeldDevice):
         self._bucket = bucket or opened(url, node.timeout_s)
         at, _ = node.segment.find(f"bdev.{name}.tokens")
         self._tokens = [Token(node.address + at + 64 * number, f"an object of device {name!r}") for number in range(TOKENS)]
-        self._timeout_s = node.timeout_s
+        self._timeout_s, self._drops = node.timeout_s, True
         self._hold(self._bucket.close)
 
     def write(self, offset, data):
@@ -190,6 +214,30 @@ class ObjectDevice(HeldDevice):
         """Copy from or to memory at an address; any thread."""
         view = memoryview((ctypes.c_char * nbytes).from_address(address)).cast("B")
         self.write(offset, view) if writes else self.read(offset, view)
+
+    def _return(self, offset, nbytes):
+        self._drop(offset, nbytes)
+        super()._return(offset, nbytes)
+
+    def _drain(self):
+        pairs = self._leases.drain()
+        begin = end = 0                 # objects may lie in neighbours of several leases
+        for offset, nbytes in [*pairs, (self.capacity + 1, 0)]:
+            if offset != end:
+                self._drop(begin, end - begin)
+                begin = offset
+            end = offset + nbytes
+        for offset, nbytes in pairs:
+            self._free_run(offset, nbytes)
+
+    def _drop(self, offset, nbytes):
+        # before somebody else can lease it; a service that fails isn't waited for again at each run
+        if self._drops and nbytes:
+            try:
+                self._bucket.drop(offset, nbytes)
+            except OSError as error:
+                self._drops = False
+                _log.warning("device %r leaves the objects in its bucket that hold nothing: %s", self.name, error)
 
     def _back(self, offset, nbytes):
         """A bucket has room until it says otherwise."""
