@@ -45,6 +45,10 @@ class Net:
         """A Question to another node."""
         return self._asking.begin(node, call, *args)
 
+    def is_there(self, node):
+        """False for another node that is silent; one that is known to be so costs no wait."""
+        return self._asking.is_there(node)
+
     def answers(self, questions, without=()):
         """The values of questions under way, all of which are waited for; raises the first error of any. None in place of errors of the kinds `without`."""
         found, first = [], None

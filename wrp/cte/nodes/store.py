@@ -33,7 +33,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         answers = Answering(self._here, parts, self._flush_here).table()
         if parts.copies is not None:
             answers.update({**parts.copies.table(), **Originals(parts, self._here._moves).table()})
-        naming = NodesNaming(parts)
+        self._naming = naming = NodesNaming(parts)
         answers.update({"naming": naming.run, "take_names": naming.take})
         self._net = Net(parts, answers, naming)
         self._routes = Routes(self._net, Keepers(self._net, parts, parts.config.get("targets.replicas")) if parts.copies is not None else None)
@@ -149,6 +149,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
             parts.close()
 
     def _stop(self):
+        self._naming.stop()
         keepers = self._routes.keepers
         if keepers is not None and keepers.sweeping is not None:
             keepers.sweeping.stop()
