@@ -276,6 +276,8 @@ class Batch:
                 if record.kind == TAG:
                     tag_names.check_held(record.name)
         for own in sorted(removed):
+            if own in tag_names.sources or own in tag_names.sources.values():
+                raise UsageError(f"tag {names.said(own)!r} is a checkpoint or the source of one: destroy it by itself, not in a batch")
             if len(found := tag_names.names(own)) > 1:
                 raise UsageError(f"tag {found[0]!r} is also named {found[1]!r}: destroy its names one by one, and the tag goes with the last")
 

@@ -16,10 +16,24 @@ class Calls:
     _changes = _edits = _flush = _moves = _direct = _organizing = _periodic = None
 
     def _record(self, tag, blob):
+        """The record of a blob; of one that a checkpoint tag hasn't got, of the nearest of its sources that has."""
         record = self._catalog.find(full_name(tag, blob))
         if record is not None and record.kind == BLOB:
             return record
+        if blob is not None and (record := self._of_sources(tag, blob)) is not None:
+            return record
         raise self._absent(tag, blob)
+
+    def _of_sources(self, tag, blob):
+        """The record of the nearest of a checkpoint tag's sources that has the blob, or None."""
+        return next(filter(None, (self._catalog.find(full_name(source, blob)) for source in self._sources(tag))), None)
+
+    def _sources(self, tag):
+        """Own names of a tag's source, of the source's source, and so on; none of a tag that is no checkpoint."""
+        found, sources = [], self._names.sources
+        while (tag := sources.get(tag)) is not None:
+            found.append(tag)
+        return found
 
     def _absent(self, tag, blob):
         """The error of a blob that wasn't there a moment ago; another rank may have put it since."""

@@ -4,7 +4,7 @@ from wrp.cte import names
 from wrp.cte.calls.base import Calls
 from wrp.cte.records import full_name
 from wrp.cte.telemetry import Op
-from wrp.errors import UsageError
+from wrp.errors import UsageError, WrpError
 
 
 class Editing(Calls):
@@ -65,24 +65,46 @@ class Editing(Calls):
 
         Durable when it returns, as far as the tag is. So are the next two.
         """
-        self._writable()
-        self._naming.run("link", names.checked("tag", tag), names.checked("tag", name))
+        self._name("link", names.checked("tag", tag), names.checked("tag", name))
 
     def rename_tag(self, tag, new_tag):
         """Give a tag another name; what is in it stays where it is, and what it is. Changed when that is taken."""
-        self._writable()
-        self._naming.run("move", names.checked("tag", tag), names.checked("tag", new_tag), False)
+        self._name("move", names.checked("tag", tag), names.checked("tag", new_tag), False)
 
     def rename_folder(self, folder, new_folder):
         """Let all tags in a folder, and the tag of its own name where there is one, be in another folder, all at once. Changed when a name there is taken."""
-        self._writable()
-        self._naming.run("move", names.checked("folder", folder), names.checked("folder", new_folder), True)
+        self._name("move", names.checked("folder", folder), names.checked("folder", new_folder), True)
 
     def snapshot(self, tag, new_tag):
         """Store all blobs of a tag, as they are at one moment, in a new tag as well. Changed when that is there."""
         self._writable()
+        self._refuse_checkpoint(tag)
         if not self._edits.snapshot(self._own(tag), self._own(names.checked("tag", new_tag))):
             raise names.no_tag(tag)
+
+    def _refuse_checkpoint(self, tag):
+        if self._own(tag) in self._names.sources:
+            raise UsageError(f"tag {tag!r} is a checkpoint, part of which is in its source: a snapshot would be of two tags; take one of the source")
+
+    def checkpoint(self, tag, source):
+        """Make a tag that shows the blobs of another one, its source, wherever it hasn't got one itself. Changed when the tag is there; NoSuchTag.
+
+        No bytes are copied: reads and lists of the tag look at the source, as that is then. A put into the tag stays there; the first change of a part of a
+        blob copies it. What the tag has itself, `delete` takes out, and the source's is seen again. `info` gives generation 0 of what is the source's.
+        The source can't be destroyed as long as the tag is there. Durable as far as the tag is.
+        """
+        self._writable()
+        self._name("checkpoint", names.checked("tag", tag), names.checked("tag", source))
+        try:
+            self.create(tag)
+        except WrpError:
+            self._name("forget", [str(self._own(tag))])
+            raise
+
+    def _name(self, *args):
+        """A change of names, see Naming.run."""
+        self._writable()
+        self._naming.run(*args)
 
     # how blobs are kept
 
@@ -93,6 +115,8 @@ class Editing(Calls):
             self._writable()
             if not 0 <= score <= 1:
                 raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+            if self._names.sources:
+                self._bring(tag, blob)
             if not self._edits.score(full_name(tag, blob), score):
                 raise self._absent(tag, blob)
             return float(score)

@@ -1,6 +1,6 @@
 """BlobInfo and Child: what a store says of a blob, and of what is in a folder of tags."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from wrp.cte.names import natural
@@ -37,6 +37,12 @@ def info_of(record):
     from wrp.cte.framing import codec_name
 
     return BlobInfo(record.raw, record.checksum, record.score, record.stamp, tiers, record.size, codec_name(record.codec), *times)
+
+
+def info_in(tag, record):
+    """The BlobInfo of a blob as a tag has it: of generation 0 where it is its source's."""
+    about = info_of(record)
+    return about if record.tag == tag else replace(about, stamp=0)
 
 
 class Child(NamedTuple):

@@ -2,7 +2,7 @@
 
 from wrp.cte import names
 from wrp.cte.calls.base import Calls
-from wrp.cte.calls.info import children_of, info_of
+from wrp.cte.calls.info import children_of, info_in
 from wrp.cte.modelling import modelled_get, modelled_put
 from wrp.cte.records import BLOB, TAG, full_name
 from wrp.cte.targets.wanted import wish_of
@@ -18,10 +18,17 @@ class Listing(Calls):
         tag = self._own(tag)
         if not self._catalog.has(tag):
             raise names.no_tag(tag)
-        return sorted((blob for blob in self._catalog.names(tag) if blob.startswith(prefix)), key=names.natural)
+        return sorted((blob for blob in self._names_in(tag) if blob.startswith(prefix)), key=names.natural)
+
+    def _names_in(self, tag):
+        found = self._catalog.names(tag)
+        return set(found).union(*map(self._catalog.names, self._sources(tag))) if self._names.sources else found
 
     def exists(self, tag, blob=None):
-        return self._catalog.find(full_name(self._own(tag), blob)) is not None
+        tag = self._own(tag)
+        if self._catalog.find(full_name(tag, blob)) is not None:
+            return True
+        return blob is not None and self._of_sources(tag, blob) is not None
 
     def size(self, tag, blob):
         """Bytes of a blob."""
@@ -37,19 +44,21 @@ class Listing(Calls):
         if sums is None:
             raise names.no_tag(tag)
         self._noted.note(Op.GET_TAG_SIZE, tag)
-        return sums[1]
+        return sums[1] if tag not in self._names.sources else sum(about.size for about in self.infos(tag).values())
 
     def info(self, tag, blob):
         tag = self._own(tag)
         self._noted.note(Op.GET_BLOB_INFO, tag, blob)
-        return info_of(self._record(tag, blob))
+        return info_in(tag, self._record(tag, blob))
 
     def infos(self, tag):
         """{blob: BlobInfo} of a tag, in natural order; one look at the catalog."""
         tag = self._own(tag)
-        found = sorted(self._of_tag(tag), key=lambda record: names.natural(record.blob))
+        found = {record.blob: record for record in self._of_tag(tag)}
+        for source in self._sources(tag):
+            found = {**{record.blob: record for record in self._catalog.scan(kind=BLOB, tag=source)}, **found}
         self._noted.note(Op.GET_CONTAINED_BLOBS, tag)
-        return {record.blob: info_of(record) for record in found}
+        return {blob: info_in(tag, found[blob]) for blob in sorted(found, key=names.natural)}
 
     def tag_stamp(self, tag):
         """When a tag was made: ns since 1970, of no other tag of the store, the same for every job. NoSuchTag when it isn't there."""
@@ -87,7 +96,7 @@ class Listing(Calls):
         blob_matches = names.matcher("blob", blob_pattern)
         found = []
         for tag in self.tags(tag_pattern):
-            matching = sorted(filter(blob_matches, self._catalog.names(self._own(tag))), key=names.natural)
+            matching = sorted(filter(blob_matches, self._names_in(self._own(tag))), key=names.natural)
             found += [(tag, blob) for blob in matching]
             if limit and len(found) >= limit:
                 return found[:limit]

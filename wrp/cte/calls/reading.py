@@ -4,7 +4,7 @@ import time
 
 from wrp.cte import names, pieces
 from wrp.cte.calls.base import READS, Calls, busy
-from wrp.cte.calls.info import info_of
+from wrp.cte.calls.info import info_in
 from wrp.cte.records import full_name
 from wrp.errors import Corrupt, RangeError, UsageError, WaitTimeout
 
@@ -100,12 +100,12 @@ class Reading(Calls):
         """Wait until the blob is there: its BlobInfo. WaitTimeout after `timeout_s` seconds (default: WRP_TIMEOUT_S)."""
         timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
-        while (record := self._catalog.find(full_name(self._own(tag), blob))) is None:
+        while (record := self._catalog.find(full_name(own := self._own(tag), blob)) or self._of_sources(own, blob)) is None:
             if time.monotonic() >= deadline:
                 raise WaitTimeout(f"waited {timeout_s:g} s for blob {blob!r} of tag {tag!r}, which nobody has put")
             time.sleep(nap)
             nap = min(2 * nap, _LONGEST_NAP_S)
-        return info_of(record)
+        return info_in(own, record)
 
 
 def target_of(record, offset, size, out):

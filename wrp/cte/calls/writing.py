@@ -1,5 +1,7 @@
 """Calls that put bytes: whole blobs, ranges, many at once, at the end, in place."""
 
+from contextlib import suppress
+
 from wrp.cte import names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.calls.base import READS, Calls, busy
@@ -9,7 +11,7 @@ from wrp.cte.reservation import Reservation
 from wrp.cte.splicing import patch
 from wrp.cte.targets import Wish
 from wrp.cte.targets.wanted import wish_of
-from wrp.errors import UsageError
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag, UsageError
 
 
 class Writing(Calls):
@@ -30,6 +32,8 @@ class Writing(Calls):
         tag = self._own(tag)
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        if offset is not None and self._names.sources:
+            self._bring(tag, blob)
         if min_persistence != "volatile":
             self._check_persistence(min_persistence, offset, compression)
         elif compression is not None or self._parts.framing is not None:
@@ -44,6 +48,16 @@ class Writing(Calls):
         elif not self._changes.modify(tag, blob, view, offset, score, if_generation):
             self._modify_framed(tag, blob, view, offset, score, None, if_generation)
         return None
+
+    def _bring(self, tag, blob):
+        """A checkpoint tag has a blob of its source for itself, since a part of it is to change."""
+        names.checked("tag", tag), names.checked("blob", blob)
+        if tag not in self._names.sources:
+            return
+        with suppress(NoSuchBlob, NoSuchTag, Changed):
+            about = self.info(tag, blob)
+            if not about.stamp:
+                self.put(tag, blob, self.get(tag, blob), score=about.score, if_generation=0)
 
     def _check_persistence(self, level, offset, compression):
         wish_of(1.0, level)
@@ -120,6 +134,8 @@ class Writing(Calls):
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
         parts = segments_of(blob, segments, score)
+        if self._names.sources:
+            self._bring(tag, blob)
         if self._parts.framing is not None or not self._changes.modify_many(tag, blob, parts, score, if_generation):
             def edited(whole):
                 whole.extend(bytes(max(0, max(offset + len(data) for offset, data in parts) - len(whole))))
@@ -132,6 +148,8 @@ class Writing(Calls):
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
+        if self._names.sources:
+            self._bring(tag, blob)
         if self._parts.framing is not None or not self._changes.modify(tag, blob, view, None, 1.0):
             self._modify_framed(tag, blob, view, None, 1.0, None)
 
@@ -141,6 +159,8 @@ class Writing(Calls):
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
         tag = self._own(tag)
+        if self._names.sources:
+            self._bring(tag, blob)
         self._record(tag, blob)
         if not self._changes.cut(tag, blob, nbytes):
             def edited(whole):

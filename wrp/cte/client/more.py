@@ -41,6 +41,11 @@ class More:
         self.store.snapshot(self._directory.name_of(tag_id), new_name)
         return self._directory.id_of(new_name)
 
+    def checkpoint_tag(self, tag_id, new_name):
+        """Make a tag that shows the blobs of this one, its source, wherever it hasn't got one itself: its id."""
+        self.store.checkpoint(new_name, self._directory.name_of(tag_id))
+        return self._directory.id_of(new_name)
+
     def get_blob_generation(self, tag_id, blob_name):
         """A number that grows with every change of the blob; 0: it isn't there."""
         tag = self._directory.name_of(tag_id)

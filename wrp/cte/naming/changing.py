@@ -7,7 +7,7 @@ import time
 
 from wrp.cte import names
 from wrp.cte.names import HIDDEN, said
-from wrp.cte.naming.table import below, by_own, entry_of, linked, names_of, renamed, unnamed
+from wrp.cte.naming.table import below, by_own, entry_of, linked, names_of, renamed, sourced, unnamed, unsourced
 from wrp.cte.records import BLOB, TAG, Record, to_plain
 from wrp.errors import Changed, OutOfSpace, UsageError, WrpError
 
@@ -20,7 +20,7 @@ class Naming:
         self._names = parts.names
 
     def run(self, call, *args):
-        """Do `link`, `move`, `drop` or `drop_below`."""
+        """Do `link`, `move`, `checkpoint`, `forget`, `drop` or `drop_below`."""
         with self.held():
             return getattr(self, call)(*args)
 
@@ -51,10 +51,26 @@ class Naming:
         table = self._names.table()
         self._make(renamed(table, list(zip(old, new)), time.time_ns()), present=[table.get(name, name) for name in old])
 
+    def checkpoint(self, tag, source):
+        """A tag that is to be made has a source. Changed when the name is taken; NoSuchTag without the source."""
+        own, source = self._names.own(tag), str(self._known(source))
+        self._check_free([own], [tag])
+        self._make(sourced(self._names.table(), str(own), source), present=[source])
+
+    def forget(self, gone):
+        """Tags with these own names, which are to go, have no source any more. Changed when one is the source of a tag that stays."""
+        table, gone = self._names.table(), set(map(str, gone))
+        for tag, source in self._names.sources.items():
+            if source in gone and tag not in gone and self._knows(tag):
+                raise Changed(f"tag {said(source)!r} is the source of checkpoint tag {said(tag)!r}: destroy that first")
+        if (wanted := unsourced(table, gone)) != table:
+            self._make(wanted)
+
     def drop(self, tag):
         """Take a name from a tag that has others: True. False where it has no other: nothing has happened. NoSuchTag."""
         own = self._known(tag)
         if len(self._names.names(own)) < 2:
+            self.forget([own])
             return False
         self._make(unnamed(self._names.table(), [tag], time.time_ns()))
         return True
@@ -64,6 +80,8 @@ class Naming:
         gone, table = self._in_folder(folder), self._names.table()
         owns = {table.get(name, name) for name in gone}
         last = sorted(own for own in owns if not set(self._names.names(own)) - set(gone))
+        self.forget(last)
+        table = self._names.table()
         if self._is_alone and len(last) == len(owns) and owns.isdisjoint(table.values()):
             return last                     # they go at one moment, and by one frame of the journal, without it
         self._make(unnamed(table, gone, time.time_ns()), lost=last)

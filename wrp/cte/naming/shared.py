@@ -7,12 +7,17 @@ word that grows with every change, so names that nobody has changed cost little 
 import ctypes
 
 from wrp.cte.names import HIDDEN, MARK, Own, said
-from wrp.cte.naming.table import by_own, names_of, own_of, table_of
+from wrp.cte.naming.table import by_own, names_of, own_of, sources_of, table_of
 from wrp.errors import Changed
 
 
 class TagNames:
-    """The table as one rank sees it: always the newest that its node has. Any thread."""
+    """The table as one rank sees it: always the newest that its node has. Any thread.
+
+    sources : {own name of a checkpoint tag: own name of its source}, as of the last look; nobody changes it
+    """
+
+    sources = {}
 
     def __init__(self, catalog):
         self._catalog, self._word = catalog, catalog.names_word
@@ -35,6 +40,7 @@ class TagNames:
         seen = self._word.value
         if seen != self._seen:
             table = table_of(self._catalog.names_held(HIDDEN))
+            self.sources = sources_of(table)
             self._known, self._seen = (table, by_own(table)), seen
         return self._known[0]
 
@@ -70,7 +76,7 @@ class TagNames:
 
 
 class SameNames(TagNames):
-    """For a store under another one, which is given own names and shows them."""
+    """For a store under another one, which is given own names and shows them, and looks at sources itself."""
 
     def own(self, name):
         return Own(name) if type(name) is str and MARK in name else name

@@ -3,6 +3,8 @@
 A tag has one *own* name for ever: records, journals and homes know it by that. A table {name: own name} has the names that stand for another own name; every
 name that isn't in it is an own name. So an alias is one entry, and a renamed tag is two: the new name, and for the old one a *fresh* own name, of no tag yet,
 which a tag gets that is made under the old name.
+
+A *source* is an entry, too: that of a checkpoint tag, with a mark before its own name and before the source's, which no name has.
 """
 
 from wrp.cte import names
@@ -30,6 +32,8 @@ def by_own(table):
     """{own name: its names, the one it was made with first}, of the own names that the table has something about."""
     found = {}
     for name, own in table.items():
+        if name[0] == MARK:
+            continue
         found.setdefault(str(own), []).append(name)
     for own, named in found.items():
         named.sort(key=names.natural)
@@ -66,6 +70,21 @@ def unnamed(table, gone, stamp):
     return tidy({**table, **{name: fresh(name, stamp) for name in gone}})
 
 
+def sourced(table, tag, source):
+    """A tag, by its own name, has another one as its source."""
+    return {**table, MARK + tag: MARK + source}
+
+
+def unsourced(table, gone):
+    """Tags with these own names have no source, and are no source."""
+    return {name: own for name, own in table.items() if name[0] != MARK or name[1:] not in gone and own[1:] not in gone}
+
+
+def sources_of(table):
+    """{own name of a checkpoint tag: own name of its source}."""
+    return {name[1:]: Own(own[1:]) for name, own in table.items() if name[0] == MARK}
+
+
 def tidy(table):
     return {name: own for name, own in table.items() if own != name}
 
@@ -78,7 +97,15 @@ def entry_of(name, own):
 
 def table_of(entries):
     """The table of the entries' own blob names; its own names are Owns, each said by its name."""
-    return {name: Own(own, name) for name, _, own in (entry.partition(MARK) for entry in entries)}
+    return dict(map(_item_of, entries))
+
+
+def _item_of(entry):
+    if entry[0] == MARK:
+        tag, _, source = entry[1:].partition(MARK + MARK)
+        return MARK + tag, MARK + source
+    name, _, own = entry.partition(MARK)
+    return name, Own(own, name)
 
 
 def settled(records):
@@ -92,6 +119,6 @@ def settled(records):
     kept = {name: record for name, record in records.items() if record.tag not in lost}
     tags = {record.tag for record in kept.values()}
     for name, own in table.items():
-        if own not in tags and name not in tags:
+        if name[1:] not in tags if name[0] == MARK else own not in tags and name not in tags:
             del kept[entry_of(name, own)]
     return kept

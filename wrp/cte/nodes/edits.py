@@ -21,6 +21,8 @@ class NodesEdits:
             try:
                 before = store.info(tag, blob)
                 data = store.get(tag, blob)
+                if not before.stamp:
+                    raise NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r} itself, but in its source")
             except (NoSuchBlob, NoSuchTag):
                 if made:
                     store.delete_still(new_tag, new_blob, made)

@@ -34,6 +34,7 @@ class NodesNaming(Naming):
         own = self._names.own(tag)
         if len(self._names.names(own)) > 1:
             return self.drop(tag) and None
+        self.forget([own])
         stamps = self.net.everywhere("destroy", str(own))
         if not any(stamps):
             raise names.no_tag(tag)

@@ -84,12 +84,15 @@ class NodesEditing(NodesCalls):
     def snapshot(self, tag, new_tag):
         """As Store.snapshot: the blobs are those of one moment; the new tag fills while they are copied."""
         self._writable()
+        self._refuse_checkpoint(tag)
         self._edits.snapshot(self._own(tag), self._own(names.checked("tag", new_tag)))
 
     def score(self, tag, blob, score=None):
         """As Store.score."""
         tag = self._own(tag)
         if score is None:
-            return self._routes.look("score", tag, blob, None)
+            return self._seen("score", tag, blob, None)
         self._writable()
+        if self._names.sources:
+            self._bring(tag, blob)
         return self._routes.change("score", tag, blob, score)

@@ -15,12 +15,18 @@ class NodesListing(NodesCalls):
 
     def list(self, tag, prefix=""):
         """As Store.list, over all nodes."""
-        return sorted((blob for part in self._routes.of_tag("list", self._own(tag), prefix) for blob in part), key=names.natural)
+        tag = self._own(tag)
+        found = {blob for part in self._routes.of_tag("list", tag, prefix) for blob in part}
+        for source in self._sources(tag):
+            found.update(self.list(source, prefix))
+        return sorted(found, key=names.natural)
 
     def exists(self, tag, blob=None):
         """As Store.exists."""
         tag = self._own(tag)
-        return self._routes.knows(tag) if blob is None else self._routes.net.at(self._routes.home(tag, blob), "exists", tag, blob)
+        if blob is None:
+            return self._routes.knows(tag)
+        return any(self._routes.net.at(self._routes.home(own, blob), "exists", own, blob) for own in [tag, *self._sources(tag)])
 
     def size(self, tag, blob):
         """As Store.size."""
@@ -28,15 +34,22 @@ class NodesListing(NodesCalls):
 
     def tag_size(self, tag):
         """As Store.tag_size, over all nodes."""
-        return sum(self._routes.of_tag("sums", self._own(tag)))
+        tag = self._own(tag)
+        if tag in self._names.sources:
+            return sum(about.size for about in self.infos(tag).values())
+        return sum(self._routes.of_tag("sums", tag))
 
     def info(self, tag, blob):
         """As Store.info."""
-        return _info(self._routes.look("info", self._own(tag), blob))
+        tag = self._own(tag)
+        return self._through(lambda own: replace(_info(self._routes.look("info", own, blob)), **({} if own is tag else {"stamp": 0})), tag)
 
     def infos(self, tag):
         """As Store.infos, over all nodes."""
-        found = {blob: _info(fields) for part in self._routes.of_tag("infos", self._own(tag)) for blob, *fields in part}
+        tag = self._own(tag)
+        found = {blob: _info(fields) for part in self._routes.of_tag("infos", tag) for blob, *fields in part}
+        for source in self._sources(tag)[:1]:
+            found = {**{blob: replace(about, stamp=0) for blob, about in self.infos(source).items()}, **found}
         return {blob: found[blob] for blob in sorted(found, key=names.natural)}
 
     def tag_stamp(self, tag):
@@ -53,7 +66,7 @@ class NodesListing(NodesCalls):
 
     def extents(self, tag, blob):
         """As Store.extents: on the blob's home, whose ram is target 0."""
-        return [tuple(extent) for extent in self._routes.look("extents", self._own(tag), blob)]
+        return [tuple(extent) for extent in self._seen("extents", self._own(tag), blob)]
 
     def tags(self, pattern=".*"):
         """As Store.tags, over all nodes."""
@@ -67,8 +80,10 @@ class NodesListing(NodesCalls):
     def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
         """As Store.blobs, over all nodes."""
         matches = names.matcher("tag", tag_pattern)
-        names.matcher("blob", blob_pattern)
-        if self._names.table():
+        blob_matches = names.matcher("blob", blob_pattern)
+        if self._names.table() and self._names.sources:
+            found = [(tag, blob) for tag in self.tags(tag_pattern) for blob in self.list(tag) if blob_matches(blob)]
+        elif self._names.table():
             parts = self._routes.net.everywhere("blobs", ".*", blob_pattern, 0)
             found = [(tag, blob) for part in parts for own, blob in part for tag in self._names.shown([own], matches)]
         else:
@@ -83,7 +98,7 @@ class NodesListing(NodesCalls):
 
     def modelled_get(self, tag, blob, offset=0, size=None):
         """As Store.modelled_get: at the blob's home."""
-        return _modelled(self._routes.look("modelled_get", self._own(tag), blob, offset, size))
+        return _modelled(self._seen("modelled_get", self._own(tag), blob, offset, size))
 
     # observing
 

@@ -2,6 +2,7 @@
 
 import time
 import warnings
+from contextlib import suppress
 
 from wrp.cte import names, pieces
 from wrp.cte.calls.base import READS, busy
@@ -28,6 +29,11 @@ class NodesReading(NodesCalls):
             if self._routes.keepers is None:
                 raise
             return self._get_otherwise(error, tag, blob, offset, size, out)
+        except (NoSuchBlob, NoSuchTag):
+            for source in self._sources(tag):
+                with suppress(NoSuchBlob, NoSuchTag):
+                    return self.get(source, blob, offset, size, out)
+            raise
 
     def _get_otherwise(self, error, tag, blob, offset, size, out):
         """The same from a keeper, which has what was put last by a call that has returned, or, without a home that answers, by the last sweep; MaybeOlder is warned of then.
@@ -117,7 +123,7 @@ class NodesReading(NodesCalls):
         """As Store.get_segments."""
         tag, ranges = self._own(tag), [(offset, size) for offset, size in ranges]
         try:
-            return self._get_segments(tag, blob, ranges)
+            return self._through(lambda own: self._get_segments(own, blob, ranges), tag)
         except (Corrupt, WaitTimeout):
             if self._routes.keepers is None:
                 raise
@@ -143,13 +149,19 @@ class NodesReading(NodesCalls):
     def get_many(self, tag, blobs, out=None):
         """As Store.get_many; one question for each home."""
         tag = self._own(tag)
+        if out is None and tag in self._names.sources:
+            return [self.get(tag, blob) for blob in blobs]
         if out is None:
             return get_many(self, self._routes, self._cache, tag, blobs, None)
         rows = pieces.rows_of(out)
         if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
             raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
         names.all_checked("blob", blobs)
-        get_many(self, self._routes, self._cache, tag, blobs, rows)
+        if tag not in self._names.sources:
+            get_many(self, self._routes, self._cache, tag, blobs, rows)
+            return None
+        for blob, row in zip(blobs, rows):
+            self.get(tag, blob, out=row)
         return None
 
     def view(self, tag, blob):

@@ -23,6 +23,8 @@ class NodesWriting(NodesCalls):
             self._check_persistence(min_persistence, offset, compression)
         names.checked("tag", tag), names.checked("blob", blob)
         tag = self._own(tag)
+        if offset is not None and self._names.sources:
+            self._bring(tag, blob)
         home = self._routes.home(tag, blob)
         try:
             outcome = self._put_at(home, tag, blob, data, offset, score, compression, if_generation, min_persistence)
@@ -72,6 +74,8 @@ class NodesWriting(NodesCalls):
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
         tag, parts = self._own(tag), segments_of(blob, segments, score)
+        if self._names.sources:
+            self._bring(tag, blob)
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
             self._here.put_segments(tag, blob, parts, score, if_generation)
@@ -85,6 +89,8 @@ class NodesWriting(NodesCalls):
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
         tag = self._own(tag)
+        if self._names.sources:
+            self._bring(tag, blob)
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
             self._here.append(tag, blob, data)
@@ -95,7 +101,10 @@ class NodesWriting(NodesCalls):
     def truncate(self, tag, blob, nbytes):
         """As Store.truncate."""
         self._writable()
-        self._routes.change("truncate", self._own(tag), blob, nbytes)
+        tag = self._own(tag)
+        if self._names.sources:
+            self._bring(tag, blob)
+        self._routes.change("truncate", tag, blob, nbytes)
 
     def reserve(self, tag, blob, nbytes, score=1.0):
         """As Store.reserve; the bytes of a blob with another home, or with replicas, are copied at the commit."""
