@@ -139,6 +139,9 @@ def test_of_a_client(open_store):
     generation = client.get_blob_generation(then, "a")
     client.put_blob_if(then, "a", generation, b"2")
     assert client.store.get("then", "a") == b"2" and client.store.get("t", "a") == b"1"
+    for word in (b"first", b"second"):
+        client.store.put("t", "text", word)
+        assert [found.tag for found in client.semantic_search(word.decode())] == ["t", "then"]
 
 
 @pytest.mark.parametrize("key, seed", [(None, 1), (None, 2), (Key(bytes(range(32)), "the test"), 3)])

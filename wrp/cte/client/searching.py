@@ -82,7 +82,7 @@ class Searching:
 
     def _words(self, tag, blob, stamp):
         known = self._known.get((tag, blob))
-        if known is None or known.stamp != stamp:
+        if known is None or known.stamp != stamp or not stamp:              # 0: what is seen through a checkpoint tag
             try:
                 found = words_of(self._store.get(tag, blob))
             except NoSuchBlob:
