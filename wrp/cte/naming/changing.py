@@ -67,7 +67,7 @@ class Naming:
             self._make(wanted)
 
     def drop(self, tag):
-        """Take a name from a tag that has others: True. False where it has no other: nothing has happened. NoSuchTag."""
+        """Take a name from a tag that has others: True. False where it has no other: only its source is forgotten. NoSuchTag."""
         own = self._known(tag)
         if len(self._names.names(own)) < 2:
             self.forget([own])
