@@ -18,7 +18,25 @@ from wrp.errors import WaitTimeout
 ranks = world()
 def data(number):
     return bytes([number]) * (1 + 900 * number)
+def stands(pid):     # all its threads are stopped
+    try:
+        stats = [open(f"/proc/{pid}/task/{thread}/stat").read() for thread in os.listdir(f"/proc/{pid}/task")]
+    except FileNotFoundError:       # a thread has ended meanwhile
+        return False
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+def stop(pid):
+    os.kill(pid, signal.SIGSTOP)
+    wait(lambda: stands(pid))
+def wait(until):
+    while not until():
+        time.sleep(0.005)
+def counted(store):  # numbers of the nodes that this rank asks something, from now on
+    asking, asked = store._net._asking, []
+    send = asking.send
+    asking.send = lambda node, *args: asked.append(node) or send(node, *args)
+    return asked
 """
+_PATIENT = {"WRP_TIMEOUT_S": "100"}         # what waits for that, in place of networking.net_timeout, outlasts its job's limit
 
 
 def job(ranks, split, code, env=None, timeout_s=60):
@@ -112,20 +130,18 @@ def test_a_node_that_stands_still_is_named_within_the_limit(tmp_path):
     store.put("t", blob, b"x" * 100)
     pids = ranks.gather(os.getpid(), "pids")
     if ranks.rank == 0:
-        os.kill(pids[1], signal.SIGSTOP)
-        began = time.monotonic()
+        stop(pids[1])
         for call in (lambda: store.get("t", blob), lambda: store.put("t", blob, b"y"), lambda: store.blobs(".*")):
             try:
                 call()
                 print("no error")
             except WaitTimeout as error:
                 print("said:", error)
-        assert time.monotonic() - began < 10
         os.kill(pids[1], signal.SIGCONT)
         print("again:", len(store.get("t", blob)), flush=True)
     ranks.barrier("over")
     store.close()
-    """, {"WRP_RUNTIME_CONF": str(conf)})
+    """, {"WRP_RUNTIME_CONF": str(conf), **_PATIENT})
     assert done.returncode == 0, done.stderr
     assert done.stdout.count("said: rank 0 waited for node 1 on") == 3 and "again:" in done.stdout, done.stdout + done.stderr
 
@@ -147,15 +163,14 @@ def test_a_silent_node_gets_its_space_back_when_it_answers_again(tmp_path):
         for blob in blobs:
             store.put("t", blob, os.urandom(10 << 20))
         assert [left(node) < 7 << 20 for node in range(3)] == [True] * 3
-        os.kill(pids[1], signal.SIGSTOP)
-        time.sleep(0.1)
+        stop(pids[1])
         for blob in blobs:
             store.delete("t", blob)
         assert left(2) > 15 << 20
-        began = time.monotonic()
+        asked = counted(store)
         for _ in range(200):
             store.put("t", blobs[0], b"x")
-        assert time.monotonic() - began < 5
+        assert asked.count(1) < 100                 # not with each put
         os.kill(pids[1], signal.SIGCONT)
         while left(1) < 15 << 20:
             time.sleep(0.1)
@@ -192,8 +207,7 @@ def test_a_flush_fails_while_a_node_that_owes_is_silent_and_keeps_what_is_owed(t
     pids = ranks.gather(os.getpid(), "pids")
     if ranks.rank == 0:
         store.put("t", blob, b"owed")
-        os.kill(pids[1], signal.SIGSTOP)
-        time.sleep(0.1)
+        stop(pids[1])
         for _ in range(2):
             try:
                 store.flush()
@@ -230,8 +244,7 @@ def test_what_is_on_two_nodes_is_read_without_a_silent_home(tmp_path):
         store.delete("t", gone)
     ranks.barrier("changed")
     if ranks.rank == 0:
-        os.kill(pids[1], signal.SIGSTOP)
-        time.sleep(0.1)
+        stop(pids[1])
         assert store.get("t", small) == data(1) and store.get("t", large, 3, 10) == (b"before" + data(200))[3:13]
         assert bytes(store.view("t", large)) == b"before" + data(200) and store.get_many("t", [small, small]) == [data(1)] * 2
         for call in (lambda: store.get("t", gone), lambda: store.put("t", small, b"y"), lambda: store.delete("t", small)):
@@ -267,11 +280,10 @@ def test_without_a_silent_home_a_copy_is_what_the_last_sweep_brought_and_says_so
         store.put("t", blob, data(100))
     ranks.barrier("put")
     if ranks.rank == 0:
-        os.kill(pids[1], signal.SIGSTOP)
-        time.sleep(0.1)
+        stop(pids[1])
     said = []
     if ranks.rank != 1:
-        time.sleep(0.3)
+        wait(lambda: stands(pids[1]))
         with warnings.catch_warnings(record=True) as warned:
             warnings.simplefilter("always")
             try:
@@ -280,23 +292,24 @@ def test_without_a_silent_home_a_copy_is_what_the_last_sweep_brought_and_says_so
                 said.append("newer")
         said.append([str(each.message).split(":")[0] for each in warned if each.category is MaybeOlder])
         print("rank", ranks.rank, said, flush=True)
+    if ranks.rank == 2:
+        open({str(tmp_path / "looked")!r}, "w").close()
     if ranks.rank == 0:
         store.put("t", kept, b"owed")
         store.put("t", kept, data(3))
-        began = time.monotonic()
         try:
             store.replicate()
         except WaitTimeout:
-            print("owed", store.statistics().owed, time.monotonic() - began < 10, flush=True)
-        time.sleep(1)
+            print("owed", store.statistics().owed, flush=True)
+        wait(lambda: os.path.exists({str(tmp_path / "looked")!r}))
         os.kill(pids[1], signal.SIGCONT)
         store.replicate()
         print("then", store.statistics().owed, store._net.at(1, "copy", f"t\\0{{kept}}")[1] == data(3), store.get("t", blob) == data(100), flush=True)
     ranks.barrier("over")
     store.close()
-    """, {"WRP_RUNTIME_CONF": str(conf)})
+    """, {"WRP_RUNTIME_CONF": str(conf), **_PATIENT})
     assert done.returncode == 0, done.stderr
-    for line in ("rank 2 ['newer', []]", "owed 1 True", "then 0 True True"):
+    for line in ("rank 2 ['newer', []]", "owed 1", "then 0 True True"):
         assert line in done.stdout, done.stdout + done.stderr
     assert "rank 0 [b'first', [\"blob '" in done.stdout and "is read from a copy, since its home, node 1, is silent" in done.stdout, done.stdout
 
@@ -318,18 +331,16 @@ def test_a_node_that_stood_still_serves_nothing_old_from_its_cache(tmp_path):
             assert store.get("t", blob) == data(50) and store.statistics().cache.hits == turn
     ranks.barrier("kept")
     if ranks.rank == 0:
-        os.kill(pids[1], signal.SIGSTOP)
-        time.sleep(0.1)
-        began = time.monotonic()
+        stop(pids[1])
+        asked = counted(store)
         store.put("t", blob, data(51))
-        print("put", time.monotonic() - began < 0.5, flush=True)
+        print("put asks", asked, flush=True)
         os.kill(pids[1], signal.SIGCONT)
     else:
         while (found := store.get("t", blob)) == data(50):
             pass
         assert found == data(51) and store.get("t", blob) == data(51)
-        os.kill(pids[0], signal.SIGSTOP)
-        time.sleep(0.1)
+        stop(pids[0])
         try:
             store.get("t", blob)
         except WaitTimeout:
@@ -338,7 +349,7 @@ def test_a_node_that_stood_still_serves_nothing_old_from_its_cache(tmp_path):
     ranks.barrier("over")
     store.close()
     """, {"WRP_RUNTIME_CONF": str(conf)})
-    assert done.returncode == 0 and "put True" in done.stdout and "kept, but maybe old" in done.stdout, done.stdout + done.stderr
+    assert done.returncode == 0 and "put asks []" in done.stdout and "kept, but maybe old" in done.stdout, done.stdout + done.stderr
 
 
 @needs_mpirun
