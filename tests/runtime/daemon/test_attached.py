@@ -1,5 +1,6 @@
 """Processes that attach to a daemon, use it and leave."""
 
+import gc
 import os
 import subprocess
 import sys
@@ -178,6 +179,38 @@ with attach(sys.argv[1], 10) as attached:
 def test_a_plain_script_attaches_without_mpi(daemon):
     done = subprocess.run([sys.executable, "-c", _SCRIPT, daemon.name], env=job_environment(), capture_output=True, text=True, timeout=40)
     assert (done.returncode, done.stdout) == (0, "b'plain' 0\n"), done.stderr
+
+
+_LEAVING = """
+import atexit, sys, threading
+atexit.register(lambda: print(attached.segment.buffer is not None, flush=True))       # registered first, called last
+from wrp.runtime import bdev
+from wrp.runtime.daemon import attach
+attached, calling = attach(sys.argv[1], 10), threading.Barrier(3)
+pool = attached.pool("ram::composed")
+def call():
+    pool.call(bdev.GET_STATS)
+    calling.wait()
+    while True:
+        pool.call(bdev.GET_STATS)
+for _ in range(2):
+    threading.Thread(target=call, daemon=True).start()
+calling.wait()
+"""
+
+
+def test_the_memory_stays_under_threads_that_call_when_the_interpreter_ends(daemon):
+    for _ in range(3):
+        done = subprocess.run([sys.executable, "-c", _LEAVING, daemon.name], env=job_environment(), capture_output=True, text=True, timeout=40)
+        assert (done.returncode, done.stdout) == (0, "True\n"), done.stderr
+
+
+def test_collected_ones_leave_and_let_go_of_the_memory(daemon):
+    attached = attach(daemon.name, 10)
+    segment, ending = attached.segment, attached._ending
+    del attached
+    gc.collect()
+    assert segment.buffer is None and not ending.alive
 
 
 def test_closed_one_refuses(daemon):

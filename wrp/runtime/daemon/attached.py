@@ -51,7 +51,10 @@ class Attached:
         base = self.segment.address
         offsets = [self._clients.record(self._slot, number) for number in range(clients.RECORDS)]
         self._records, self._abandoned = deque(offsets), deque()
-        self._ending = weakref.finalize(self, _leave, self.segment, self.about, self._clients.slot(self._slot), self._word)
+        # at the interpreter's end other threads may still be in kernels: the memory stays mapped under them, and goes with the process
+        self._unmapping = weakref.finalize(self, self.segment.close)
+        self._unmapping.atexit = False
+        self._ending = weakref.finalize(self, _leave, self.about, self._clients.slot(self._slot), self._word)      # made last, called first
         self.address = base
         _all.add(self)
 
@@ -196,6 +199,7 @@ class Attached:
                     device._closing()
             self.is_open = False
             self._ending()
+            self._unmapping()
 
     def __enter__(self):
         return self
@@ -204,18 +208,18 @@ class Attached:
         self.close()
 
 
-def _leave(segment, about, slot, word):
-    """Tell the daemon that this process has done, and let go of the memory. Local, cheap."""
+def _leave(about, slot, word):
+    """Tell the daemon that this process has done. Local, cheap."""
     if atomics.load(slot + clients.OWNER) == word and processes.identity() == word:
         atomics.store(slot + clients.LEFT, 1)
         about.ring()
-    segment.close()
 
 
 def _in_child():
     for attached in list(_all):
         attached.is_open = False
         attached._ending.detach()
+        attached._unmapping.detach()
 
 
 os.register_at_fork(after_in_child=_in_child)
