@@ -3,6 +3,7 @@
 import logging
 import time
 
+from wrp.comm.checksum import crc32
 from wrp.errors import WrpError
 from wrp.runtime.migrating.codes import ABORT, BEGIN, BROKEN, COMMIT, LOAD, LOAD_FAILED, NO_ROOM, OCCUPIED, PIECE, ROUTE, Coded
 from wrp.runtime.migrating.places import Made
@@ -17,7 +18,7 @@ class Arriving:
 
     def __init__(self, loop, node):
         self._loop, self._node = loop, node
-        self._now, self._tickets, self._committed = None, 0, 0
+        self._now, self._tickets, self._committed = None, 0, {}     # the last: ticket that a container, (pool, number), came with last
         self._methods = {BEGIN: self._begin, PIECE: self._piece, LOAD: self._load, COMMIT: self._commit, ABORT: self._abort, ROUTE: self._route}
 
     async def serve(self, slot, method, args):
@@ -37,11 +38,14 @@ class Arriving:
         self._now = _Coming(self._tickets, self._loop.made[slot].pool, number, nbytes, version, offset)
         return Coded(0, (offset, ROOM, self._tickets))
 
-    async def _piece(self, slot, ticket, start, nbytes):
+    async def _piece(self, slot, ticket, start, nbytes, checksum):
         now = self._of(ticket)
         if now is None or start != len(now.data) or nbytes > ROOM:
             return Coded(BROKEN)
-        now.data += self._node.segment.buffer[now.offset:now.offset + nbytes]
+        piece = bytes(self._node.segment.buffer[now.offset:now.offset + nbytes])
+        if crc32(piece) != checksum:            # a late put of a source that has given up came into the same room
+            return Coded(BROKEN)
+        now.data += piece
         return Coded(0)
 
     async def _load(self, slot, ticket):
@@ -71,9 +75,10 @@ class Arriving:
         before = next((slot for slot, made in self._loop.made.items() if made.number == now.number and made.pool._slot.number == now.pool._slot.number), None)
         return self._node.table.add_guest(now.pool._slot, self._loop.lane_number) if before is None else before
 
-    async def _commit(self, slot, ticket):
-        if ticket == self._committed:
-            return Coded(0)                 # asked again
+    async def _commit(self, slot, ticket, number):
+        which = self._loop.made[slot].pool._slot.number, number
+        if ticket <= self._committed.get(which, 0):
+            return Coded(0)                 # asked again; meanwhile others may have come, and it may have gone on and come back
         now = self._of(ticket)
         if now is None or now.slot is None:
             return Coded(BROKEN)
@@ -81,7 +86,7 @@ class Arriving:
         self._node.table.set_moved(now.pool._slot.number, now.number, (self._node.number, now.slot), now.version)
         self._loop.made[now.slot] = Made(now.pool, now.number, self._loop.made[slot].params)
         self._loop.containers[now.slot] = now.container
-        self._now, self._committed = None, ticket
+        self._now, self._committed[which] = None, ticket
         return Coded(0)
 
     async def _abort(self, slot, ticket):

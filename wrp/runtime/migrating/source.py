@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from wrp.comm.checksum import crc32
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime import tasks
 from wrp.runtime.future import NET_TIMEOUT
@@ -101,7 +102,7 @@ class Leaving:
             for start in range(0, len(state), room):
                 piece = np.frombuffer(state, np.uint8, min(room, len(state) - start), start)
                 await in_thread(self._window.put, self._to, offset, piece)
-                code, _ = await self._ask(PIECE, ticket, start, len(piece))
+                code, _ = await self._ask(PIECE, ticket, start, len(piece), crc32(piece))
                 if code:
                     return code
         except WaitTimeout as error:
@@ -111,19 +112,19 @@ class Leaving:
 
     async def _committed(self, ticket):
         """Have the other node take over: 0, or a code when it certainly hasn't."""
-        while True:
+        code = None
+        while code is None or code in _UNKNOWN:
             try:
-                code, _ = await self._ask(COMMIT, ticket)
-            except Cancelled:
-                continue                    # now it has to be known
-            except WrpError:
-                code = NET_TIMEOUT          # no room for the question
-            if code == 0:
-                break
-            if code not in _UNKNOWN:
-                await self._ask(ABORT, ticket)
-                return BROKEN
-            await sleep(_AGAIN_S)
+                if code is not None:
+                    await sleep(_AGAIN_S)
+                code, _ = await self._ask(COMMIT, ticket, self._made.number)
+            except Cancelled:               # now it has to be known
+                code = None
+            except WrpError:                # no room for the question
+                code = NET_TIMEOUT
+        if code:
+            await self._ask(ABORT, ticket)
+            return BROKEN
         while True:
             try:
                 self._node.table.set_moved(self._pool._slot.number, self._made.number, (self._to, 0), self._version)
