@@ -212,7 +212,12 @@ class Batch:
 
     def _conclude_together(self, gathered, hold):
         ranks, records = self._parts.ranks, {}
-        plans = ranks.gather_of(lambda: (ranks.rank or hold(), self._planned(gathered, records))[1], f"committing {self._label}")
+
+        def planned():
+            if ranks.rank == 0:
+                hold()
+            return self._planned(gathered, records)
+        plans = ranks.gather_of(planned, f"committing {self._label}")
         removals = sorted(set().union(*(names for names, _, _ in plans)))
         tags = {name: times for _, _, known in plans for name, times in known.items()}
         records, removals = _stamped(records, removals, plans[0][1], tags)

@@ -16,13 +16,13 @@ def spliced(tiers, old, segments, score=1.0):
     end = max([size, *(offset + len(data) for offset, data in segments)])
     extents, fresh = [], []
     try:
-        for part in _parts(old.extents if old else (), size, end, _merged(segments)):
-            if len(part) == 2:
-                made = pieces.write(tiers, _written(tiers, old, segments, *part), wish=Wish(old.score if old else score))
+        for kept, low, high in _parts(old.extents if old else (), size, end, _merged(segments)):
+            if kept is None:
+                made = pieces.write(tiers, _written(tiers, old, segments, low, high), wish=Wish(old.score if old else score))
                 fresh += made
                 extents += made
             else:
-                extents.append(part)
+                extents.append(kept)
     except BaseException:
         tiers.give_back(fresh)
         raise
@@ -52,7 +52,7 @@ def _merged(segments):
 
 
 def _parts(before, size, end, covered):
-    """The blob's extents that stay, and (low, high) where it is written anew, in the order of its bytes."""
+    """(extent that stays, or None where it is written anew, first byte, byte behind the last), in the order of the blob's bytes."""
     begins, ends = covered
     run, position = None, 0
     for extent in before:
@@ -62,14 +62,14 @@ def _parts(before, size, end, covered):
             run = (run[0] if run else position, after)
         else:
             if run:
-                yield run
+                yield None, *run
             run = None
-            yield extent
+            yield extent, position, after
         position = after
     if end > size:
         run = (run[0] if run else size, end)
     if run:
-        yield run
+        yield None, *run
 
 
 def _written(tiers, old, segments, low, high):

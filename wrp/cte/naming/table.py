@@ -10,8 +10,6 @@ A *source* is an entry, too: that of a checkpoint tag, with a mark before its ow
 from wrp.cte import names
 from wrp.cte.names import HIDDEN, MARK, Own
 
-HIDDEN = MARK                   # own name of the tag whose blobs, all empty, are the entries of the table
-
 
 def own_of(table, name):
     """The own name of the tag that has, or would have, this name; one that is an Own stays it, and so does what is no text.
