@@ -6,6 +6,8 @@ import importlib.util
 import json
 import os
 import random
+import resource
+import signal
 import socket
 import subprocess
 import sys
@@ -193,6 +195,55 @@ def test_as_tasks(runtime, url):
 
 def test_leases_are_those_of_other_devices(runtime):
     churn(runtime.device("o", "object", 8 * MIB, f"memory://churn{random.random()}"), operations=2000, seed=5)
+
+
+@contextlib.contextmanager
+def files_end_at(nbytes):
+    """A write behind that is an error: EFBIG."""
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, limits[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+
+
+def test_a_file_is_put_wholly_or_not(runtime, tmp_path):
+    device, old = runtime.device("o", "object", 16 * MIB, f"file://{tmp_path}/place"), os.urandom(8 * MIB)
+    device.write(0, old)
+    for offset, nbytes in ((5, 100), (0, 4 * MIB)):         # a part of an object, and one
+        with files_end_at(2 * MIB), pytest.raises(OSError, match="File too large"):
+            device.write(offset, bytes(nbytes))
+    out = bytearray(8 * MIB)
+    device.read(0, out)
+    assert out == old
+    assert sorted(path.name for path in (tmp_path / "place").iterdir()) == ["00000000", "00000001", "header"]
+
+
+# what is over a limit of a file's size kills, in the middle of a write
+_DIES = """
+import resource, signal, sys
+from wrp.runtime.devices import objects
+bucket = objects.opened(sys.argv[1])
+signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+resource.setrlimit(resource.RLIMIT_FSIZE, (2 << 20, 2 << 20))
+bucket.write(5, memoryview(bytes(int(sys.argv[2]))))
+"""
+
+
+@pytest.mark.parametrize("nbytes", [100, 6 * MIB])
+def test_a_killed_writer_tears_no_file(tmp_path, nbytes):
+    bucket, old = objects.Bucket(f"file://{tmp_path}/place"), os.urandom(8 * MIB)
+    bucket.make(16 * MIB)
+    bucket.write(0, memoryview(old))
+    assert subprocess.run([sys.executable, "-c", _DIES, bucket.url, str(nbytes)], timeout=50).returncode == -signal.SIGXFSZ
+    out = bytearray(8 * MIB)
+    bucket.read(0, memoryview(out))
+    assert out == old
+    assert len(list((tmp_path / "place").glob("*.part"))) == 1
+    bucket.make(16 * MIB)
+    assert sorted(path.name for path in (tmp_path / "place").iterdir()) == ["00000000", "00000001", "header"]
 
 
 @lacks("s3fs", "moto")

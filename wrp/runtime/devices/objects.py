@@ -3,7 +3,8 @@
     URL/header          JSON: format, bytes of an object, capacity
     URL/00000007        bytes 7 * object_nbytes on of the device, as far as they were written
 
-A write has put all of its objects when it returns. One that it changes in part is read and put again, whole: a service puts an object wholly or not.
+A write has put all of its objects when it returns. One that it changes in part is read and put again, whole: a service puts an object wholly or not,
+and so does file://, where a file `00000007.*.part` is renamed when it has all the bytes.
 """
 
 import asyncio
@@ -11,7 +12,10 @@ import ctypes
 import errno
 import json
 import logging
-from contextlib import contextmanager, nullcontext
+import os
+from contextlib import contextmanager, nullcontext, suppress
+from pathlib import Path
+from threading import get_native_id
 
 from wrp.comm.lock import Token
 from wrp.errors import StoreError, StoreVersion, UsageError
@@ -23,6 +27,7 @@ TIMEOUT_S = 300.0
 _FORMAT = 1
 _log = logging.getLogger("wrp.runtime")
 _BEYOND = ("InvalidRange", "not satisfiable")       # of an answer: a range behind the end of an object
+_PART = ".part"                                     # ends the name of a file that isn't an object yet
 _PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
@@ -36,19 +41,22 @@ class Bucket:
         try:
             import fsspec
             from fsspec.asyn import sync
+            from fsspec.implementations.local import LocalFileSystem
             self._fs, self._root = fsspec.core.url_to_fs(self.url, use_listings_cache=False) if scheme in _PACKAGES else fsspec.core.url_to_fs(self.url)
         except ImportError as error:
             raise UsageError(f"{self.url}: a device at {scheme}:// needs the package {package}, which isn't installed here: pip install {package}") from error
         except Exception as error:
             raise UsageError(f"{self.url}: fsspec can't use it: {error}") from error
-        self._sync = sync
+        self._sync, self._in_files = sync, isinstance(self._fs, LocalFileSystem)
         self.header = None
 
     # the whole
 
     def make(self, capacity):
-        """Know the header, and write it where there is none or the device has become larger. StoreError."""
+        """Know the header, and write it where there is none or the device has become larger. Nobody writes meanwhile. StoreError."""
         with self._said("can't be made"):
+            for left in Path(self._root).glob(f"*{_PART}") if self._in_files else ():
+                left.unlink(missing_ok=True)        # of a writer that was killed
             found = self._header()
             wanted = found or {"format": _FORMAT, "object_nbytes": OBJECT_NBYTES, "capacity": capacity}
             if found is None or found["capacity"] < capacity:
@@ -157,7 +165,7 @@ class Bucket:
                     raise
         try:
             if not getattr(self._fs, "async_impl", False):
-                return [self._now(may_lack, getattr(self._fs, method), *arguments, **more) for method, arguments, more in calls]
+                return [self._now(may_lack, self._call(method), *arguments, **more) for method, arguments, more in calls]
 
             async def gathered():
                 return await asyncio.gather(*(one(*call) for call in calls))
@@ -178,8 +186,25 @@ class Bucket:
             if not may_lack:
                 raise
 
+    def _call(self, method):
+        # fsspec empties a file and writes into it
+        return _put_file if method == "pipe_file" and self._in_files else getattr(self._fs, method)
+
     def close(self):
         """Connections are fsspec's."""
+
+
+def _put_file(path, data):
+    """Have a file hold `data`, or what it held before."""
+    part = f"{path}.{os.getpid()}.{get_native_id()}{_PART}"
+    try:
+        with open(part, "wb") as file:
+            file.write(data)
+        os.replace(part, path)
+    except BaseException:
+        with suppress(OSError):
+            os.unlink(part)
+        raise
 
 
 class ObjectDevice(HeldDevice):
