@@ -8,6 +8,7 @@ import logging
 import time
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from threading import Lock
 
 import numpy as np
 
@@ -38,6 +39,8 @@ class Array:
         self.syncs, self.may_write = syncs, may_write
         self.doubtful = frozenset()         # rows of a set that was left in the middle of them, of who may only read
         self._opener, self._seen = opener, board.version
+        self._turns = board.turns()
+        self._retired, self._changing = [], Lock()
 
     @property
     def failures(self):
@@ -52,6 +55,12 @@ class Array:
 
     def refresh(self):
         """Know what others have changed since the last look."""
+        if self.board.version == self._seen and self.may_write:
+            return
+        with self._changing:
+            self._refresh()
+
+    def _refresh(self):
         seen = self.board.version
         if seen != self._seen or not self.may_write and self._newest_generation() != self.label.generation:
             found = [label for position, member in enumerate(self.members) if self._is_in(position) for label in [read_label(member)] if label is not None]
@@ -69,20 +78,50 @@ class Array:
                 newest = max(newest, labels.generation(member) if member is not None else 0)
         return newest
 
+    def begin(self, turns, seen):
+        """The members were opened when the board had these turns and this version."""
+        self._turns, self._seen = turns, seen
+
     def take(self, label):
-        """Go on with another label: open the members that it names more."""
-        for position in range(len(self.members), len(label.paths)):
-            try:
-                self.members.append(self._opener(position, label.paths[position]))
-            except OSError:
-                self.members.append(None)
+        """Go on with another label: open the members that it names more, and those for which another file stands in by now."""
+        turns = self.board.turns()          # before the files are opened: a later one is seen next time
+        for position, path in enumerate(label.paths):
+            if position == len(self.members):
+                self.members.append(self._tried(position, path))
+            elif self._has_moved(position, path, turns):
+                self._put_in(position, self._tried(position, path))
+        self._turns = turns
         self.label, self.groups = label, Groups(label.groups)
 
+    def _has_moved(self, position, path, turns):
+        member = self.members[position]
+        if turns[position] != self._turns[position] or member is not None and member.path != path:
+            return True
+        return not self.may_write and (member is None or not member.is_there)       # nobody tells it of turns
+
+    def _tried(self, position, path):
+        try:
+            return self._opener(position, path)
+        except OSError:
+            return None
+
     def replace(self, position, member):
-        """Another file stands at a position."""
-        if self.members[position] is not None:
-            self.members[position].close()
+        """Another file stands at a position, for all processes once the version changes. With the labels' token held."""
+        with self._changing:
+            self._put_in(position, member)
+            self.board.turn(position)
+            self._turns = self.board.turns()
+
+    def _put_in(self, position, member):
+        # other threads may be about to use the old one: its descriptor stays until the end
+        self._retired.append(self.members[position])
         self.members[position] = member
+
+    def _now(self, position):
+        """The member that stands at a position now, after a look at the board said that it is used; None where it isn't there."""
+        if self.may_write:
+            self.refresh()
+        return self.members[position]
 
     def _is_in(self, position):
         return not self.board.out >> position & 1
@@ -93,6 +132,7 @@ class Array:
     def lose(self, position, error, must=True):
         """A member doesn't answer: from now on it counts as gone. StoreError when too many are, unless it needn't be said (`must`)."""
         with self.board.labels():
+            self.refresh()
             if not self.is_written(position):
                 return
             if not self._is_in(position):           # it was being rebuilt
@@ -167,7 +207,7 @@ class Array:
 
     def _read_chunks(self, position, row, views):
         """Fill views with chunks of one member, from a row on: which of them are good."""
-        if not self._is_in(position) or self.members[position] is None:
+        if not self._is_in(position) or self._now(position) is None:
             return [False] * len(views)
         try:
             entries = self.entries(position, row, len(views))
@@ -197,7 +237,7 @@ class Array:
         """({position: entries} of the members that are in, [whether nobody has written the row]) of rows of one zone."""
         found = {}
         for position in self.columns(group):
-            if self._is_in(position) and self.members[position] is not None:
+            if self._is_in(position) and self._now(position) is not None:
                 try:
                     found[position] = self.entries(position, row, count)
                 except OSError as error:
@@ -376,7 +416,7 @@ class Array:
         for position in positions:
             if self.is_written(position):
                 try:
-                    if self.members[position] is None:
+                    if self._now(position) is None:
                         raise OSError(2, "it isn't there for this process")
                     action(position)
                 except OSError as error:
@@ -404,7 +444,7 @@ class Array:
         self.board.synced(seqs)
 
     def close(self):
-        for member in self.members:
+        for member in (*self.members, *self._retired):
             if member is not None:
                 member.close()
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from wrp.comm import atomics
 from wrp.comm.lock import DeadHolder, Token
-from wrp.runtime.devices.safe.layout import SLOTS
+from wrp.runtime.devices.safe.layout import MOST, SLOTS
 
 _SLOT = 128                     # of each slot: a token, the number of its last write, that of the last one that a sync waited for
 _SEQ, _SYNCED = 64, 72
@@ -17,7 +17,8 @@ _VERSION, _OUT, _JOINING, _BROKEN, _USERS = (_SET + 64 + 8 * number for number i
 _SPEAKING = _SET + 128          # a token
 TEXT = _SET + 192               # what goes with a task: a path, or the sentence of a refusal
 TEXT_NBYTES = 4096
-NBYTES = TEXT + TEXT_NBYTES
+_TURNS = TEXT + TEXT_NBYTES     # a word of each position: how often another file came to stand there
+NBYTES = _TURNS + 8 * MOST
 
 UNDER_WAY, RECOVERED, LOST, _OUT_TOO = 0, 8, 16, 24      # counters, byte offsets; the last are bits, see `set`
 
@@ -48,10 +49,18 @@ class Board:
 
     def set(self, out, joining=0):
         """Who isn't read, and who of them is written. With the labels' token held."""
+        # first: who sees one of the others sees that labels and files have changed
+        atomics.add(self._address + _VERSION, 1)
         atomics.store(self._address + _JOINING, joining)
         atomics.store(self._address + _OUT, out)
         atomics.store(self._counters + _OUT_TOO, out)
-        atomics.add(self._address + _VERSION, 1)
+
+    def turn(self, position):
+        """Another file stands at a position. With the labels' token held, before `set`."""
+        atomics.add(self._address + _TURNS + 8 * position, 1)
+
+    def turns(self):
+        return [atomics.load(self._address + _TURNS + 8 * position) for position in range(MOST)]
 
     def break_off(self):
         """No more writes: rows may lie between two of them."""
@@ -80,6 +89,7 @@ class Board:
             self._set.acquire(timeout_s=self._timeout_s)
         except DeadHolder:          # labels are written in two steps, and either of them may be missing
             _take_over(self._set.address, self._timeout_s)
+            atomics.add(self._address + _VERSION, 1)
         try:
             yield
         finally:

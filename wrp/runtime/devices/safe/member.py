@@ -63,6 +63,14 @@ class FileMember:
     def nbytes(self):
         return os.fstat(self._descriptor).st_size
 
+    @property
+    def is_there(self):
+        """False where another file, or none, stands at its path by now."""
+        try:
+            return os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
+        except OSError:
+            return False
+
     def close(self):
         if self._descriptor >= 0:
             os.close(self._descriptor)

@@ -97,9 +97,11 @@ def _continued(members, newest, out, board, open_member, capacity, paths, syncs)
 
 def joined(paths, open_member, board, syncs):
     """The Array of a set that another process of the node has open."""
+    turns, seen = board.turns(), board.version         # what changes while the files are opened is seen at the first use
     members = [_tried(open_member, position, path) for position, path in enumerate(paths)]
     newest = max((label for label in map(read_label, members) if label is not None), key=lambda label: (label.generation, label.active))
     array = Array(members, newest, board, lambda position, path: open_member(position, path, False), syncs)
+    array.begin(turns, seen)
     array.take(newest)
     return array
 
@@ -124,10 +126,10 @@ def alone(paths, open_member):
 
 def closed(array):
     """Let the labels say that nothing is left in the middle. Once on a node, when nobody writes any more."""
-    array.refresh()
     if not array.board.is_broken:
         try:
             with array.board.labels():
+                array.refresh()
                 array.write_labels(array.label.next(boot=""), array.board.out, 0)
         except StoreError as error:         # the next opening looks at what was left
             _log.warning("%s", error)
@@ -326,6 +328,7 @@ def recover(array, position, open_member, path=None):
     with array.board.labels():
         if not array.board.joining & bit:
             raise StoreError(f"safe device: member {path} failed while it was recovered")
+        array.refresh()
         array.members[position].sync()
         out = array.board.out & ~bit
         array.write_labels(array.label.next(out=positions_of(out)), out, array.board.joining & ~bit)

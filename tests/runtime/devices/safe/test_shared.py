@@ -1,0 +1,70 @@
+"""Several Arrays on one board, as processes of a node have them: each knows what another has changed before it reads or writes."""
+
+import os
+import random
+
+import pytest
+from runtime.devices.safe.sets import CAPACITY, Set
+
+from wrp.runtime.devices.safe import mending
+from wrp.runtime.devices.safe.board import Board
+from wrp.runtime.devices.safe.layout import CHUNK
+
+
+@pytest.fixture
+def shared(tmp_path):
+    """(Set of three data members and two of parity, the Array that has made it, another one)."""
+    made, board = Set(tmp_path, 3, 2), Board.private()
+    array = mending.opened(made.paths, 2, CAPACITY, made.member, board, False)
+    made.put(array, 0, random.Random(3).randbytes(9 * CHUNK))
+    other = mending.joined(made.paths, made.member, board, False)
+    yield made, array, other
+    mending.closed(array)
+    other.close()
+    array.close()
+
+
+@pytest.mark.parametrize("path", [None, "elsewhere"])
+def test_a_recovered_member_is_the_same_file_for_all(shared, path):
+    made, array, other = shared
+    path = path and str(made.folder / path)
+    outside = mending.alone(made.paths, made.member)
+    made.fail(0)
+    made.put(array, 0, b"1" * 3 * CHUNK)
+    made.works(0)
+    os.unlink(made.paths[0])
+    late = mending.joined(made.paths, made.member, array.board, False)       # it has no member 0
+    mending.recover(array, 0, made.member, path)
+    for number, each in enumerate((other, late, array)):
+        made.put(each, number * CHUNK // 2, bytes([65 + number]) * 4 * CHUNK)
+        for reader in (array, other, late, outside):
+            made.check(reader)
+    assert array.board.out == 0 and mending.look(array)[1:] == (0, 0, 0)
+    late.close()
+    outside.close()
+
+
+def test_two_that_lose_members_write_one_label_after_the_other(shared):
+    made, array, other = shared
+    made.fail(1)
+    made.put(array, 0, b"a" * 3 * CHUNK)
+    made.fail(0)
+    made.put(other, 0, b"b" * 3 * CHUNK)
+    assert array.board.out == 0b11
+    for position in (0, 1):
+        made.works(position)
+    array.refresh()
+    assert (array.label.generation, array.label.out) == (other.label.generation, (0, 1))
+    again = mending.alone(made.paths, made.member)
+    assert again.board.out == 0b11
+    made.check(again)
+    again.close()
+
+
+def test_a_member_that_was_added_stays_when_another_is_lost(shared):
+    made, array, other = shared
+    mending.added(array, str(made.folder / "m5"), 9 * CHUNK, made.member)
+    made.fail(0)
+    made.put(other, 0, b"b" * 3 * CHUNK)
+    assert other.label.paths[-1] == str(made.folder / "m5") and mending.read_label(array.members[1]).groups == other.label.groups
+    made.works(0)
