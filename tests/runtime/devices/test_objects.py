@@ -18,6 +18,7 @@ import urllib.request
 import pytest
 from stress.churn import churn
 
+from wrp.comm import atomics
 from wrp.errors import StoreError, StoreVersion, UsageError
 from wrp.runtime import bdev
 from wrp.runtime.devices import objects
@@ -244,6 +245,23 @@ def test_a_killed_writer_tears_no_file(tmp_path, nbytes):
     assert len(list((tmp_path / "place").glob("*.part"))) == 1
     bucket.make(16 * MIB)
     assert sorted(path.name for path in (tmp_path / "place").iterdir()) == ["00000000", "00000001", "header"]
+
+
+def test_a_killed_writer_bars_no_objects(runtime, tmp_path):
+    device = runtime.device("o", "object", 16 * MIB, f"file://{tmp_path}/place")
+    model = bytearray(os.urandom(8 * MIB))
+    device.write(0, model)
+    dead = subprocess.Popen([sys.executable, "-c", _DIES, device.path, "100"])
+    assert dead.wait(50) == -signal.SIGXFSZ
+    # the words of a job of one aren't shared with another process: as it would have left them
+    for token in device._tokens[:2]:
+        atomics.store(token.address, dead.pid << 32 | dead.pid)
+    for offset, data in ((50, b"a" * 10), (7, b"b"), (4 * MIB - 10, b"c" * 20)):
+        device.write(offset, data)
+        model[offset:offset + len(data)] = data
+    out = bytearray(8 * MIB)
+    device.read(0, out)
+    assert out == model and not any(token.holder for token in device._tokens)
 
 
 @lacks("s3fs", "moto")

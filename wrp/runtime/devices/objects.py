@@ -17,6 +17,7 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import get_native_id
 
+from wrp.comm.heir import inherited
 from wrp.comm.lock import Token
 from wrp.errors import StoreError, StoreVersion, UsageError
 from wrp.runtime.devices.held import HeldDevice
@@ -227,13 +228,17 @@ class ObjectDevice(HeldDevice):
         """Put all of `data` (bytes-like, contiguous): the service has it when it returns. OSError, with what the service says."""
         view = memoryview(data).cast("B") if len(data) else memoryview(b"")
         self._check_range(offset, len(view))
-        self._bucket.write(offset, view, lambda number: self._tokens[number % TOKENS].held(timeout_s=self._timeout_s))
+        self._bucket.write(offset, view, self._alone)
 
     def read(self, offset, out):
         """Fill `out` (writable bytes-like, contiguous); OSError where nobody has written, or with what the service says."""
         view = memoryview(out).cast("B") if len(out) else memoryview(bytearray())
         self._check_range(offset, len(view))
         self._bucket.read(offset, view)
+
+    def _alone(self, number):
+        # a holder that died left the object as it was or as it was to be
+        return inherited(self._tokens[number % TOKENS], self._timeout_s)
 
     def move(self, writes, offset, address, nbytes):
         """Copy from or to memory at an address; any thread."""
