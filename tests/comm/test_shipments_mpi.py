@@ -104,6 +104,50 @@ def test_who_has_given_up_gets_nothing_and_keeps_nobody_busy(remote, monkeypatch
     assert not out.any()
 
 
+def test_what_nobody_waited_for_is_not_taken_for_what_is_asked_later(segment, remote, monkeypatch):
+    """Tags come again after two: the third question would have that of the first, whose answer was sent and never fetched."""
+    ranks, ships = world(), remote.shipments
+    monkeypatch.setattr(shipments, "_TAGS", 2)
+    place, _ = segment.place("parts", 3 * _LONG)
+    place = ranks.share(place, "where they lie")
+    if ranks.leaders:
+        segment.reserve(place, 3 * _LONG)
+        np.frombuffer(segment.buffer, np.uint8, 3 * _LONG, place).reshape(3, _LONG)[:] = [[1], [2], [3]]
+    ranks.barrier("the bytes are there")
+    out = np.zeros(_LONG, np.uint8)
+    if ranks.rank == 0:
+        with pytest.raises(WaitTimeout, match="for a get on node 1"):
+            remote.get(1, place, bytearray(_LONG), timeout_s=0.2)
+    ranks.barrier("nobody waits any more")
+    if ranks.leaders and ranks.node == 1:
+        while not ships._under_way:
+            ships.serve()
+    ranks.barrier("it was sent")
+    for number in (2, 3):
+        asked = remote.start_get(1, place + (number - 1) * _LONG, out) if ranks.rank == 0 else None
+        waits = True
+        while any(ranks.gather(waits, "who waits")):
+            if ranks.leaders:
+                ships.serve()
+                ships.turn()
+            remote.progress()
+            waits = asked is not None and not remote.is_done(asked)
+        assert ranks.rank != 0 or (out == number).all()
+    while not all(ranks.gather(ships.is_idle, "who has done")):        # what was sent has been taken
+        remote.progress()
+
+
+def test_too_much_that_never_comes_is_said(remote, monkeypatch):
+    if world().rank == 0:
+        monkeypatch.setattr(shipments, "_TAGS", 2)
+        for _ in range(2):
+            with pytest.raises(WaitTimeout, match="for a get on node 1"):
+                remote.get(1, 0, bytearray(_LONG), timeout_s=0.1)
+        with pytest.raises(WaitTimeout, match="2 ranges that nodes were asked for have never come"):
+            remote.get(1, 0, bytearray(_LONG), timeout_s=0.1)
+    world().barrier("nothing came")
+
+
 def test_nobody_serves(remote):
     ranks = world()
     if ranks.rank == 0:

@@ -90,7 +90,7 @@ class RemoteWindow:
         try:
             return checked([(partial(self._wait, each, node, "get", timeout_s), out) for each, (_, out) in zip(requests, ranges)])
         except BaseException:
-            self._kept += [request for each in requests for request in each]
+            self._keep([request for each in requests for request in each])
             raise
 
     def put(self, node, offset, data, timeout_s=None):
@@ -214,12 +214,15 @@ class RemoteWindow:
                 knock_at = now + _KNOCK_S
                 self.knocker(node)
             if now >= started + timeout_s:
-                self._kept += requests
+                self._keep(requests)
                 raise self._late(node, verb, now - started)
             if now >= started + _NAPS_AFTER_S:
                 naps.pause()
             else:
                 os.sched_yield()
+
+    def _keep(self, requests):
+        self._kept += requests if self.shipments is None else self.shipments.forsake(requests)
 
     def _is_last_done(self, requests):
         try:

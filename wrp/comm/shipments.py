@@ -10,6 +10,8 @@ import time
 
 import numpy as np
 
+from wrp.errors import WaitTimeout
+
 _ASK, _TAGS = 1, 30_000         # tag of a question; tags of answers begin above it
 _WORDS = 3                      # of a question for each range: offset, bytes, tag of the answer
 _AWAITED_S = 1.0                # so long what is on its way is looked at often; whoever waits longer knocks, and who has given up doesn't
@@ -18,7 +20,7 @@ _AWAITED_S = 1.0                # so long what is on its way is looked at often;
 class Shipments:
     """Over `ranks`, all ranks of a job; making and `free` are collective. `segment`: of this node.
 
-    ask : of any rank and thread; `serve` and `turn`: of one thread of a node's first rank, which calls MPI often
+    ask, forsake : of any rank and thread; `serve` and `turn`: of one thread of a node's first rank, which calls MPI often
     """
 
     def __init__(self, ranks, segment):
@@ -27,16 +29,24 @@ class Shipments:
         self._comm, self._segment = ranks.comm.Dup(), segment
         self._numbers, self._lock = itertools.count(), threading.Lock()
         self._questions, self._under_way, self._dead = [], [], set()
+        self._open, self._forsaken = set(), []      # (rank, tag) of what was asked and hasn't come; what nobody waits for of that
 
     def ask(self, rank, ranges):
         """Have the first rank of a node send bytes: `ranges` of (offset, array of uint8), for each of which there is a request that is done when its array is filled.
         The caller has checked the ranges, and knocks. Nothing touches an array but its `Test()`: what comes from the same machine is copied there, by the thread
-        that calls it."""
-        with self._lock:
-            tags = [_ASK + 1 + next(self._numbers) % _TAGS for _ in ranges]
+        that calls it. Raises WaitTimeout when too much that was asked of that rank has never come."""
+        self._take_forsaken()
+        tags = self._tags(rank, len(ranges))
         question = np.array([(offset, array.nbytes, tag) for (offset, array), tag in zip(ranges, tags)], np.int64)
         sent = self._comm.Isend(question, rank, _ASK)
-        return [_Asked(self._comm, [array, self._byte], rank, tag, (question, sent if tag == tags[0] else None)) for (_, array), tag in zip(ranges, tags)]
+        return [_Asked(self._comm, [array, self._byte], rank, tag, (question, sent if tag == tags[0] else None), self._open)
+                for (_, array), tag in zip(ranges, tags)]
+
+    def forsake(self, requests):
+        """Nobody waits for these any more: what comes for one of `ask` goes nowhere. Returns the others."""
+        with self._lock:
+            self._forsaken += [each for each in requests if isinstance(each, _Asked) and each.forsake()]
+        return [each for each in requests if not isinstance(each, _Asked)]
 
     def serve(self):
         """Begin to send what was asked for since."""
@@ -50,6 +60,7 @@ class Shipments:
 
     def turn(self):
         """True while somebody waits for what is on its way: then MPI is to be called often."""
+        self._take_forsaken()
         if not self._under_way:
             return False
         self._under_way = [each for each in self._under_way if not self._is_over(each[0])]
@@ -59,12 +70,29 @@ class Shipments:
     def is_idle(self):
         """True when nothing is on its way: MPI looks at no memory of this node for it any more."""
         self.turn()
-        return not (self._questions or self._under_way)
+        return not (self._questions or self._under_way or self._forsaken)
 
     def free(self):
         """When every rank `is_idle`, and nobody waits. Collective."""
         self._segment = None
         self._comm.Free()
+
+    def _tags(self, rank, count):
+        """Such that no answer of this rank may still come with: it would be taken for another's."""
+        with self._lock:
+            numbers = (_ASK + 1 + number % _TAGS for number in itertools.islice(self._numbers, _TAGS))
+            tags = list(itertools.islice((tag for tag in numbers if (rank, tag) not in self._open), count))
+            if len(tags) < count:
+                raise WaitTimeout(f"{len(self._open)} ranges that nodes were asked for have never come, so that rank {rank} can't be asked for {count} more: "
+                                  "see that it lives, and that it polls")
+            self._open.update((rank, tag) for tag in tags)
+            return tags
+
+    def _take_forsaken(self):
+        """Let come what has been sent to who had given up: until then its sender keeps the bytes, and its tag is of no use."""
+        if self._forsaken:
+            with self._lock:
+                self._forsaken = [each for each in self._forsaken if not self._is_over(each)]
 
     def _has_come(self):
         """The rank whose question is here, what it is like in the status; None: nobody's."""
@@ -104,13 +132,25 @@ class _Asked:
     """As a request of MPI. The array is given to MPI when the answer has begun to come: not by the thread of somebody else who calls MPI, and not after
     whoever waits has given up."""
 
-    def __init__(self, comm, place, rank, tag, asked):
+    def __init__(self, comm, place, rank, tag, asked, unanswered):
         self._comm, self._place, self._rank, self._tag = comm, place, rank, tag
         self._asked, self._received = asked, None           # (question, its request for one of those that it is about)
+        self._unanswered, self._is_forsaken = unanswered, False
 
     def Test(self):
         if self._received is None:
             if not self._comm.Iprobe(self._rank, self._tag):
                 return False
             self._received = self._comm.Irecv(self._place, self._rank, self._tag)
-        return self._received.Test() and (self._asked[1] is None or self._asked[1].Test())
+        if not self._received.Test() or not (self._asked[1] is None or self._asked[1].Test()):
+            return False
+        self._unanswered.discard((self._rank, self._tag))
+        return True
+
+    def forsake(self):
+        """Whoever waited has given up: the answer comes to memory of its own. False when that was said before."""
+        before, self._is_forsaken = self._is_forsaken, True
+        if self._received is None and not before:
+            array, byte = self._place
+            self._place = [np.empty(array.nbytes, np.uint8), byte]
+        return not before
