@@ -115,6 +115,21 @@ def test_all_ranks_together_fill_a_device(shared):
     node.barrier("the device is full")
 
 
+def test_no_rank_keeps_a_removed_device_s_file_open(shared):
+    runtime, folder = shared
+    path = os.path.join(folder, f"g{runtime.ranks.node}")
+
+    def opened():
+        links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+        return sum(os.readlink(link) == path for link in links if os.path.lexists(link))
+
+    for _ in range(2):
+        runtime.device("g", "file", MIB, path)
+        assert opened() > 0
+        runtime.remove("g")
+        assert opened() == 0
+
+
 def test_flush_and_monitor_see_all_lanes(shared):
     runtime, _ = shared
     node = runtime.ranks.on_node

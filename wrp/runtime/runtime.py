@@ -136,8 +136,9 @@ class Runtime:
                 self._made.pop(number, None)
                 getattr(self._containers.pop(number, None), "close", lambda: None)()
         node.ranks.barrier(f"nobody has pool {name!r} any more")
-        if node.ranks.rank == 0 and device is not None:
-            removing.release_memory(node, slot)
+        if device is not None:
+            if node.ranks.rank == 0:
+                removing.release_memory(node, slot)
             for place in (slot.number, bdev.DIRECT + slot.number):
                 descriptor, self._fds[place] = int(self._fds[place]), -1
                 if descriptor >= 0:
