@@ -8,13 +8,33 @@ import numpy as np
 import pytest
 
 from wrp.comm import atomics
+from wrp.comm.jit import kernel
 from wrp.errors import WaitTimeout
-from wrp.runtime import admin, bdev, lanes
+from wrp.runtime import admin, bdev, lanes, modules
 from wrp.runtime.meter.reading import Meter
 from wrp.runtime.waiting import context as own
 
 MIB = 1 << 20
 ROUNDS = 50
+
+
+@kernel
+def _stay(context, task, state, step):
+    """Keep the worker until word 1 of the state is set; word 0: it has come to this task."""
+    atomics.store(state, 1)
+    while atomics.load(state + 8) == 0:
+        atomics.nap(100)
+    return 0
+
+
+class Stays:
+    kernels = {0: _stay}
+
+    def __init__(self, pool_name):
+        pass
+
+
+modules.register("stays", Stays)
 
 
 @pytest.fixture(params=["ram", "file"])
@@ -114,6 +134,35 @@ def test_flush_and_the_end_wait_for_those_who_move_bytes(runtime):
     assert not worker.stop(0.1)
     context[own.LENT] = 0
     assert worker.stop(20)
+
+
+def test_who_moves_bytes_waits_for_no_worker_that_is_busy(runtime):
+    context, meter, stays = runtime._io._context, Meter(runtime.node), runtime.pool("stays", "stays")
+    target, staging, state = runtime.device("target", "ram", 64 * MIB), runtime.device("staging", "ram", 64 * MIB), atomics.load(stays._slot.params)
+    place, buffer = target.lease(64 * MIB), np.frombuffer(staging.view(staging.lease(64 * MIB), 64 * MIB), np.uint8).ctypes.data - runtime.node.address
+    state, before, until, replies, came = runtime.node.address + state, meter.workers()[0].tasks, time.monotonic() + 25, [], False
+    while not came and time.monotonic() < until:            # until the worker got its work while the bytes were moved
+        atomics.store(state, 0)
+        atomics.store(state + 8, 0)
+        mover = threading.Thread(target=lambda: replies.append(target._pool.call(bdev.WRITE, place, buffer, 64 * MIB)))
+        mover.start()
+        while context[own.LENT] == 0 and mover.is_alive():
+            pass
+        busy = stays.submit(0)
+        while atomics.load(state) == 0 and time.monotonic() < until:
+            time.sleep(0.0001)
+        came = mover.is_alive() and context[own.LENT] == 1
+        mover.join(20)
+        alive, noted = mover.is_alive(), context[own.LENT]
+        atomics.store(state + 8, 1)
+        assert not alive and busy.wait(20).code == 0
+    assert came and noted == 1
+    assert runtime.pool("admin", "admin").submit(admin.FLUSH).wait(20).code == 0
+    assert context[own.LENT] == 0 and meter.workers()[0].unfinished == 0
+    assert replies == [(0, (64 * MIB, 0, 0, 0))] * len(replies)
+    name = ".".join(map(str, target._pool.id))
+    assert meter.latencies()[name, bdev.WRITE].count == len(replies)
+    assert meter.workers()[0].tasks - before == 2 * len(replies) + 1
 
 
 def test_one_that_died_inside_ends_the_worker(runtime, caplog):

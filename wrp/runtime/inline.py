@@ -18,6 +18,10 @@ from wrp.runtime.stepping import start
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.parking import first_due
 
+# Byte offsets in a note of a task that was done while the worker was at work
+_READY, _POOL, _METHOD, _OFFSET, _TOOK, _BEGIN, _END = (8 * number for number in range(7))
+_TRIES = 64             # others than the worker hold a lane for less
+
 
 def doer_of(context, shorts):
     """The words of a doer with this worker's context, an array that lives as long as somebody uses it; None where kernels aren't compiled. `shorts`: address
@@ -91,12 +95,12 @@ def _divide_here(context, offset, lane, params):
 
 @kernel
 def _move_here(context, offset, params):
-    """Move the bytes of a read or write; the worker of this context counts it as its own, and runs others meanwhile."""
+    """Move the bytes of a read or write; the worker of this context counts it as its own, and runs others meanwhile, for as long as there are any."""
     base, lane = atomics.load(context + own.BASE), atomics.load(context + own.LANE)
     task, meter = base + offset, atomics.load(context + own.METER)
     if not bdev.bdev_suits(context, task, params) or not lanes.lane_try(lane, atomics.load(context + own.PID)):
         return 0
-    if not _is_at_rest(lane):
+    if not _is_at_rest(lane) or atomics.load(context + own.LENT) == own.LENT_MOST:
         lanes.lane_give(lane)
         return 0
     block.count(lane, lanes.TAKEN)
@@ -104,17 +108,65 @@ def _move_here(context, offset, params):
     lanes.lane_give(lane)
     begin = _begin(meter)
     done = bdev.bdev_move(context, task, params)
-    if lanes.lane_hold(lane, atomics.load(context + own.PID)):      # else who has it is dead, and the worker ends
+    if _try_for_long(lane, atomics.load(context + own.PID)):
         if done:
             _count(meter, lane, task, offset, 0, begin)
         else:
             lanes.lane_done(lane)           # it isn't: it begins anew
         atomics.store(context + own.LENT, atomics.load(context + own.LENT) - 1)
         lanes.lane_give(lane)
+    else:
+        _note(context, task, offset, done, begin)
     if not done:
         return 0
     tasks.task_finish(base, atomics.load(context + own.FREE), offset, 0)
     return 1
+
+
+@kernel
+def _try_for_long(lane, pid):
+    for _ in range(_TRIES):
+        if lanes.lane_try(lane, pid):
+            return True
+        atomics.pause()
+    return False
+
+
+@kernel
+def _note(context, task, offset, done, begin):
+    """Leave it to the worker, which is at work, to count this task when it comes to it. There is room: each of those that are lent has one note."""
+    lane, number = atomics.load(context + own.LANE), atomics.add(context + own.NOTED, 1)
+    note, now = context + own.NOTES + number % own.LENT_MOST * own.NOTE_NBYTES, atomics.now_ns()
+    took = now - atomics.load(task + tasks.BORN) if done else -1
+    if done:
+        atomics.store(task + tasks.TOOK, took)
+    atomics.store(note + _POOL, atomics.load(task + tasks.POOL))
+    atomics.store(note + _METHOD, atomics.load(task + tasks.METHOD))
+    atomics.store(note + _OFFSET, offset)
+    atomics.store(note + _TOOK, took)
+    atomics.store(note + _BEGIN, begin)
+    atomics.store(note + _END, now)
+    atomics.store(note + _READY, 1)
+    atomics.store(lane + lanes.NEWS, 1)
+    lanes.lane_wake(lane)
+
+
+@kernel
+def count_noted(context):
+    """Count what others have done meanwhile. For who holds the lane."""
+    lane, meter = atomics.load(context + own.LANE), atomics.load(context + own.METER)
+    while True:
+        note = context + own.NOTES + atomics.load(context + own.COUNTED) % own.LENT_MOST * own.NOTE_NBYTES
+        if atomics.load(note + _READY) == 0:
+            break
+        took = atomics.load(note + _TOOK)
+        if took >= 0:
+            block.meter_late(meter, atomics.load(note + _POOL), atomics.load(note + _METHOD), atomics.load(note + _OFFSET), took,
+                             atomics.load(note + _BEGIN), atomics.load(note + _END))
+        lanes.lane_done(lane)
+        atomics.store(note + _READY, 0)
+        block.count(context, own.COUNTED)
+        atomics.store(context + own.LENT, atomics.load(context + own.LENT) - 1)
 
 
 @kernel

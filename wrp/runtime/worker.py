@@ -9,6 +9,7 @@ from wrp.comm.jit import kernel
 from wrp.comm.lock import is_alive
 from wrp.errors import WrpError
 from wrp.runtime import lanes, records
+from wrp.runtime.inline import count_noted
 from wrp.runtime.lanes import lane_give, lane_hold, lane_poll, lane_rest, lane_stop
 from wrp.runtime.meter import block
 from wrp.runtime.stepping import end_all, go_on, start, time_over
@@ -31,7 +32,8 @@ def worker_loop(context, spin_ns):
         return _HELD
     while True:
         if atomics.load(lane + lanes.NEWS):
-            atomics.store(lane + lanes.NEWS, 0)
+            atomics.exchange(lane + lanes.NEWS, 0)          # what others left before they said so is seen from here on
+            count_noted(context)
         if atomics.load(context + own.WANTS_RECORDS):
             atomics.store(context + own.WANTS_RECORDS, 0)
             lane_give(lane)

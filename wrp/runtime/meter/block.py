@@ -49,6 +49,15 @@ def meter_done(meter, task, offset, code, begin):
 
 
 @kernel
+def meter_late(meter, pool, method, offset, took, begin, end):
+    """Count a task that was finished at `end`, while the worker ran others: its record may be another's by now."""
+    count(meter, TASKS)
+    histogram_add(meter + HISTOGRAMS, pool, method, took)
+    if begin:
+        _slice(meter, begin, end, pool, method, offset << 1 | 1)
+
+
+@kernel
 def meter_begin(meter, born):
     """When a step begins (ns), 0 while nothing is traced. The clock isn't read for it where it follows another one, that is when that ended, or where
     the worker was looking for a task that has just been handed over, at `born` (ns; 0: not so)."""

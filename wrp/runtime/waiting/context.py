@@ -31,9 +31,12 @@ REQUESTS = 160      # address of the queue of this process's I/O threads, 0: non
 IN_FLIGHT = 168     # requests that they have of this worker
 SLOW_UNTIL = 176    # ns of the monotonic clock: until then writes to files are theirs, because one has made this worker wait
 PID = 184           # this process
-LENT = 200          # tasks that threads of this process do themselves: who waits for its bytes moves them
+LENT = 200          # tasks that threads of this process do themselves, until they are counted: who waits for its bytes moves them
+NOTED, COUNTED = 208, 216       # notes of such tasks ever written, and counted, see `wrp.runtime.inline`
 FDS = 192           # address of this process's file descriptors, see `wrp.runtime.bdev`
-_WORDS = 32
+NOTES = 256         # the notes, LENT_MOST of them
+LENT_MOST, NOTE_NBYTES = 64, 64
+_WORDS = (NOTES + LENT_MOST * NOTE_NBYTES) // 8
 
 METHODS = 64        # methods of a module with jitted handlers: 0 to 63
 
