@@ -1,20 +1,26 @@
 """Several Arrays on one board, as processes of a node have them: each knows what another has changed before it reads or writes."""
 
+import mmap
 import os
 import random
+import signal
 
+import numpy as np
 import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
 from wrp.runtime.devices.safe import mending
-from wrp.runtime.devices.safe.board import Board
-from wrp.runtime.devices.safe.layout import CHUNK
+from wrp.runtime.devices.safe.board import NBYTES, Board
+from wrp.runtime.devices.safe.layout import CHUNK, entry_place
+from wrp.runtime.devices.safe.member import FileMember
 
 
 @pytest.fixture
 def shared(tmp_path):
     """(Set of three data members and two of parity, the Array that has made it, another one)."""
-    made, board = Set(tmp_path, 3, 2), Board.private()
+    made, memory = Set(tmp_path, 3, 2), mmap.mmap(-1, NBYTES + 64)
+    address = np.frombuffer(memory, np.uint8).ctypes.data
+    board = Board(address, address + NBYTES, 60.0)
     array = mending.opened(made.paths, 2, CAPACITY, made.member, board, False)
     made.put(array, 0, random.Random(3).randbytes(9 * CHUNK))
     other = mending.joined(made.paths, made.member, board, False)
@@ -68,3 +74,55 @@ def test_a_member_that_was_added_stays_when_another_is_lost(shared):
     made.put(other, 0, b"b" * 3 * CHUNK)
     assert other.label.paths[-1] == str(made.folder / "m5") and mending.read_label(array.members[1]).groups == other.label.groups
     made.works(0)
+
+
+class _Stopped(BaseException):
+    """As Ctrl-C: no Exception."""
+
+
+@pytest.mark.parametrize("upto", [5, 6, 7, 8, 9])
+def test_a_write_that_an_error_stops_is_done_or_undone_before_the_next(shared, monkeypatch, upto):
+    made, array, other = shared
+    before, number, write = bytes(made.model[:3 * CHUNK]), 0, FileMember.write
+
+    def stopping(member, place, *pieces):
+        nonlocal number
+        number += 1
+        if number == upto:
+            raise _Stopped
+        write(member, place, *pieces)
+    monkeypatch.setattr(FileMember, "write", stopping)
+    with pytest.raises(_Stopped):
+        array.write(100, memoryview(b"n" * CHUNK))          # two chunks and both of parity: four records come first
+    monkeypatch.undo()
+    made.model[100:100 + CHUNK] = b"n" * CHUNK
+    assert not array.board.is_under_way and bytes(made.model[:3 * CHUNK]) != before
+    assert mending.look(other)[1:] == (0, 0, 0)
+    for position in (0, 1):
+        made.fail(position)
+    made.check(other)
+    for position in (0, 1):
+        made.works(position)
+
+
+def test_a_writer_that_died_beside_a_member_that_is_out_is_repaired_before_that_comes_back(shared):
+    made, array, other = shared
+    made.fail(1)
+    made.put(array, 0, b"1" * 3 * CHUNK)
+    made.works(1)
+    child = os.fork()
+    if not child:
+        killing = FileMember.write
+
+        def write(member, place, *pieces):
+            killing(member, place, *pieces)
+            if member.path == made.paths[0] and place == entry_place(0):
+                os.kill(os.getpid(), signal.SIGKILL)
+        FileMember.write = write
+        other.write(10, memoryview(b"2" * 2 * CHUNK))
+        os._exit(0)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+    made.model[10:10 + 2 * CHUNK] = b"2" * 2 * CHUNK
+    mending.recover(array, 1, made.member)
+    made.check(array)
+    assert mending.look(array)[1:] == (0, 0, 0)

@@ -63,7 +63,7 @@ class Array:
     def _refresh(self):
         seen = self.board.version
         if seen != self._seen or not self.may_write and self._newest_generation() != self.label.generation:
-            found = [label for position, member in enumerate(self.members) if self._is_in(position) for label in [read_label(member)] if label is not None]
+            found = [label for position, member in enumerate(self.members) if self.is_in(position) for label in [read_label(member)] if label is not None]
             self.take(max(found, key=lambda label: (label.generation, label.active), default=self.label))
             self._seen = seen
             if not self.may_write:
@@ -123,7 +123,7 @@ class Array:
             self.refresh()
         return self.members[position]
 
-    def _is_in(self, position):
+    def is_in(self, position):
         return not self.board.out >> position & 1
 
     def is_written(self, position):
@@ -135,7 +135,7 @@ class Array:
             self.refresh()
             if not self.is_written(position):
                 return
-            if not self._is_in(position):           # it was being rebuilt
+            if not self.is_in(position):           # it was being rebuilt
                 self.board.set(self.board.out, self.board.joining & ~(1 << position))
                 return
             out = self.board.out | 1 << position
@@ -172,12 +172,16 @@ class Array:
     @contextmanager
     def zone(self, row):
         """Be the only one who changes rows of a zone; the slot's number."""
-        from wrp.runtime.devices.safe.mending import replay
-
         slot = slot_of(row)
-        with self.board.zone(slot, lambda slot: replay(self, slot)):
+        with self.board.zone(slot, self._replay):
             self.refresh()
             yield slot
+
+    def _replay(self, slot):
+        from wrp.runtime.devices.safe.mending import replay
+
+        self.refresh()          # the writer may have known of members that were added
+        replay(self, slot)
 
     # reading
 
@@ -207,7 +211,7 @@ class Array:
 
     def _read_chunks(self, position, row, views):
         """Fill views with chunks of one member, from a row on: which of them are good."""
-        if not self._is_in(position) or self._now(position) is None:
+        if not self.is_in(position) or self._now(position) is None:
             return [False] * len(views)
         try:
             entries = self.entries(position, row, len(views))
@@ -237,7 +241,7 @@ class Array:
         """({position: entries} of the members that are in, [whether nobody has written the row]) of rows of one zone."""
         found = {}
         for position in self.columns(group):
-            if self._is_in(position) and self._now(position) is not None:
+            if self.is_in(position) and self._now(position) is not None:
                 try:
                     found[position] = self.entries(position, row, count)
                 except OSError as error:
@@ -266,7 +270,7 @@ class Array:
     def _again(self, position, row):
         """As `chunk`: somebody was writing it. Who doesn't see the board waits for that a moment."""
         found = self.chunk(position, row)
-        for _ in range(0 if self.may_write or not self._is_in(position) else _TRIES):
+        for _ in range(0 if self.may_write or not self.is_in(position) else _TRIES):
             if found is not None:
                 break
             time.sleep(_TRY_S)
@@ -313,19 +317,33 @@ class Array:
             rows = fresh.index(False) if False in fresh else len(fresh)
             if whole and rows:
                 nbytes = rows * group.row_nbytes
-                with self._under_way(rows):
+                with self._under_way(slot, rows):
                     self._write_fresh(slot, group, row, data[:nbytes])
             else:
                 rows = 1
-                with self._under_way(1):
+                with self._under_way(slot, 1):
                     self._write_row(slot, group, row, start, data[:nbytes])
             data, row, start = data[nbytes:], row + rows, 0
 
     @contextmanager
-    def _under_way(self, rows):
+    def _under_way(self, slot, rows):
+        """A write that an error ends, Ctrl-C too, is brought to its end or undone before others get the zone; where that fails the next opening does it."""
+        before = self.board.last(slot)
         self.board.count(boards.UNDER_WAY, rows)
-        yield
-        self.board.count(boards.UNDER_WAY, -rows)       # not after an error: they are what the next opening looks at
+        try:
+            yield
+        except BaseException:
+            if self.board.is_broken:
+                raise
+            if self.board.last(slot) != before:         # else it has written nothing
+                try:
+                    self._replay(slot)
+                except BaseException:
+                    self.board.break_off()
+                    raise
+            self.board.count(boards.UNDER_WAY, -rows)
+            raise
+        self.board.count(boards.UNDER_WAY, -rows)
 
     def _write_fresh(self, slot, group, row, data):
         """Whole rows that nobody has written: no bytes of others are in them."""
@@ -336,14 +354,14 @@ class Array:
         multiply(factors(width, self.failures), sources, parity)
         columns = self.columns(group)
         note = record.Record(self.board.next(slot), row, record.FRESH, (1 << rows) - 1, mask(columns))
-        self._each(columns, lambda position: record.write(self.members[position], slot, note))
+        self.each(columns, lambda position: record.write(self.members[position], slot, note))
 
         def put(position):
             column = columns.index(position)
             chunks = [data[(number * width + column) * CHUNK:][:CHUNK] for number in range(rows)] if column < width else [memoryview(part) for part in parity[column - width]]
             self.members[position].write(chunk_place(row), *chunks)
             self.members[position].write(entry_place(row), entry_of(note.seq, *map(checksum, chunks)))
-        self._each(columns, put)
+        self.each(columns, put)
 
     def _write_row(self, slot, group, row, start, data):
         """A part of a row, or one that holds something."""
@@ -375,11 +393,11 @@ class Array:
                 self.members[position].write(chunk_place(row) + begin, memoryview(new[column])[begin:end])
             self.members[position].write(entry_place(row), entry_of(seq, crcs.get(column, 0)))
 
-        self._each(touched, note)
+        self.each(touched, note)
         if self.syncs and not is_fresh and any(self.board.is_synced(slot, int(entry["seq"][0])) for entry in entries.values() if entry["seq"][0]):
             # a sync has promised bytes of this row: they must not depend on the order in which storage takes what follows
-            self._each(touched, lambda position: self.members[position].sync())
-        self._each(touched, put)
+            self.each(touched, lambda position: self.members[position].sync())
+        self.each(touched, put)
 
     def _patched(self, group, row, pieces, is_fresh):
         """({column: whole chunk as it is to be}, {column: (begin, end) of what changes in it}) of the columns that pieces and the parity touch."""
@@ -411,7 +429,7 @@ class Array:
         self.members[position].write(chunk_place(row), memoryview(chunk))
         self.members[position].write(entry_place(row), entry_of(seq, checksum(chunk)))
 
-    def _each(self, positions, action):
+    def each(self, positions, action):
         """Do something with each member that is written. Those that fail go out; StoreError when too many do."""
         for position in positions:
             if self.is_written(position):
@@ -440,7 +458,7 @@ class Array:
         """What was written is on storage when it returns."""
         self.refresh()
         seqs = self.board.seqs()
-        self._each(range(len(self.members)), lambda position: self.members[position].sync())
+        self.each(range(len(self.members)), lambda position: self.members[position].sync())
         self.board.synced(seqs)
 
     def close(self):

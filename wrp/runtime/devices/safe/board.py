@@ -47,6 +47,8 @@ class Board:
     joining = property(lambda self: atomics.load(self._address + _JOINING))
     is_broken = property(lambda self: atomics.load(self._address + _BROKEN) != 0)
 
+    is_under_way = property(lambda self: atomics.load(self._counters + UNDER_WAY) != 0)
+
     def set(self, out, joining=0):
         """Who isn't read, and who of them is written. With the labels' token held."""
         # first: who sees one of the others sees that labels and files have changed
@@ -71,16 +73,26 @@ class Board:
 
     @contextmanager
     def zone(self, slot, after_death):
-        """Hold a slot's token. `after_death(slot)` is called first where its last holder died inside."""
+        """Hold a slot's token. `after_death(slot)` is called first where its last holder died inside; nobody writes any more if it fails."""
+        died = False
         try:
             self._tokens[slot].acquire(timeout_s=self._timeout_s)
         except DeadHolder:
             _take_over(self._tokens[slot].address, self._timeout_s)
-            after_death(slot)
+            died = True
         try:
+            if died:
+                self._called(after_death, slot)
             yield
         finally:
             self._tokens[slot].release()
+
+    def _called(self, after_death, slot):
+        try:
+            after_death(slot)
+        except BaseException:
+            self.break_off()
+            raise
 
     @contextmanager
     def labels(self):
@@ -99,6 +111,10 @@ class Board:
         """The number of a new write; its low 32 bits aren't 0."""
         seq = atomics.add(self._address + slot * _SLOT + _SEQ, 1) + 1
         return seq if seq & 0xFFFFFFFF else self.next(slot)
+
+    def last(self, slot):
+        """The number of the last write."""
+        return atomics.load(self._address + slot * _SLOT + _SEQ)
 
     def begin(self, slot, seq):
         """Numbers of a slot go on behind this one, and all up to it count as synced."""

@@ -3,13 +3,13 @@
 import logging
 import os
 import uuid
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
 
-from wrp.errors import StoreError
+from wrp.errors import Corrupt, StoreError
 from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.devices.safe import label as labels
 from wrp.runtime.devices.safe import layout, record
@@ -126,7 +126,7 @@ def alone(paths, open_member):
 
 def closed(array):
     """Let the labels say that nothing is left in the middle. Once on a node, when nobody writes any more."""
-    if not array.board.is_broken:
+    if not array.board.is_broken and not array.board.is_under_way:
         try:
             with array.board.labels():
                 array.refresh()
@@ -214,23 +214,40 @@ def replay(array, slot):
     last = max((kept[0] for kept in found.values()), key=lambda each: each.seq, default=None)
     if last is None:
         return
-    touched = [position for position in positions_of(last.touched) if array.is_written(position) and array.members[position] is not None]
+    there = [position for position in positions_of(last.touched) if array.members[position] is not None]
+    touched = [position for position in there if array.is_in(position)]
     if last.kind == record.FRESH:
         for row in positions_of(last.rows):
             _undo_half(array, last.row + row, touched)
     elif all(position in found and found[position][0].seq == last.seq for position in touched):
-        for position in touched:
+        def redo(position):
             note, data = found[position]
             array.members[position].write(chunk_place(note.row) + note.start, data)
             array.members[position].write(entry_place(note.row), entry_of(note.seq, note.entry_crc))
+        array.each(touched, redo)
+    for position in there:
+        if not array.is_in(position):
+            for row in positions_of(last.rows):
+                array.each((position,), lambda position: _join_again(array, position, last.row + row))
 
 
 def _undo_half(array, row, touched):
     """Let a row that was fresh be fresh again, unless every member has its chunk."""
-    entries = {position: array.entries(position, row, 1) for position in touched}
+    entries = {}
+    array.each(touched, lambda position: entries.update({position: array.entries(position, row, 1)}))
     if not all(entry["seq"][0] for entry in entries.values()):
-        for position in touched:
-            array.members[position].write(entry_place(row), bytes(layout.ENTRY))
+        array.each(touched, lambda position: array.members[position].write(entry_place(row), bytes(layout.ENTRY)))
+
+
+def _join_again(array, position, row):
+    """Let a member that joins have what the others have of a row, which its writer has left in the middle. OSError."""
+    group = array.groups.of_row(row)
+    array.members[position].write(entry_place(row), bytes(layout.ENTRY))
+    known, (is_fresh,) = array.known(group, row, 1)
+    if not is_fresh and position in array.columns(group):
+        column = array.columns(group).index(position)
+        with suppress(Corrupt):
+            array.put(position, row, max(int(entry["seq"][0]) for entry in known.values()), array.rebuilt(group, row, (column,))[column])
 
 
 def _unfinished(array, slot):
