@@ -30,14 +30,14 @@ class Count:
 modules.register("count", Count)
 
 def losing():
-    whole, bytes_lost, words_lost = destination.Arriving.serve, [1], [1, 1]
+    whole, bytes_lost, words_lost = destination.Arriving.serve, [1], set()
     async def serve(self, slot, asked, args):
         if asked == codes.PIECE and bytes_lost:
             bytes_lost.pop()
             self._node.segment.buffer[self._now.offset] ^= 1
         coded = await whole(self, slot, asked, args)
-        if asked == codes.COMMIT and words_lost:
-            words_lost.pop()
+        if asked == codes.COMMIT and args[0] not in words_lost:
+            words_lost.add(args[0])
             return Coded(tasks.CANCELLED)       # it was done, and nobody can tell by this
         return coded
     destination.Arriving.serve = serve
