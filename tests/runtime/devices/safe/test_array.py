@@ -182,6 +182,36 @@ def test_members_that_fail_go_out_and_the_last_that_may_not_is_an_error(four):
         four.check(array)
 
 
+@pytest.mark.parametrize("error", [OSError(28, "No space left on device"), OSError(5, "Input/output error")])
+def test_a_recovery_that_fails_can_be_tried_again(four, monkeypatch, error):
+    def failing(fd, offset, nbytes):
+        raise error
+
+    rest = four.without((3,))
+    with rest.opened() as array:
+        with monkeypatch.context() as patch, pytest.raises((OSError, OutOfSpace)):
+            patch.setattr(os, "posix_fallocate", failing)
+            mending.recover(array, 3, rest.member)
+        assert array.board.joining == 0 and mending.positions_of(array.board.out) == (3,)
+        rest.put(array, 0, b"meanwhile" * 50_000)
+        assert mending.recover(array, 3, rest.member) > 0
+        assert array.board.out == 0 and mending.look(array)[1:] == (0, 0, 0)
+        rest.check(array)
+
+
+def test_a_row_that_is_lost_doesn_t_keep_the_others_from_recovery(four):
+    with four.opened() as array:
+        four.put(array, 0, bytes(range(256)) * 2048)        # rows 0 and 1
+    rest = four.without((3,))
+    for position in (0, 4):
+        rest.flip(position, chunk_place(0) + 5)
+    with rest.opened() as array:
+        assert mending.recover(array, 3, rest.member) > 0 and array.board.out == 0
+        rest.check(array, begin=4 * CHUNK)
+        with pytest.raises(Corrupt, match="3 of the 6 chunks of row 0"):
+            array.read(3 * CHUNK, memoryview(bytearray(10)))
+
+
 def test_a_member_comes_back_under_another_path(four, tmp_path):
     rest = four.without((0,))
     with rest.opened() as array:

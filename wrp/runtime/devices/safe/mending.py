@@ -323,7 +323,8 @@ def _as_it_lies(array, position, row):
 def recover(array, position, open_member, path=None):
     """Rebuild what a member has missed onto the file at its path, or at another one: how many chunks. Writes go on meanwhile.
 
-    Raises StoreError when the member is in, or the file holds other bytes.
+    Chunks of rows of which too much is damaged stay unreadable. Raises StoreError when the member is in, or the file holds other bytes; after an error
+    the member is out as before.
     """
     bit = 1 << position
     with array.board.labels():
@@ -338,10 +339,31 @@ def recover(array, position, open_member, path=None):
         array.replace(position, _taken(array, position, path, open_member))
         paths = (*array.label.paths[:position], path, *array.label.paths[position + 1:])
         array.write_labels(array.label.next(paths=paths), array.board.out, array.board.joining | bit)
-    count = 0
-    for group, first in _zones(array):
-        with array.zone(first):
-            count += _rebuilt_zone(array, group, first, position)
+    try:
+        count = 0
+        for group, first in _zones(array):
+            with array.zone(first):
+                count += _rebuilt_zone(array, group, first, position)
+        _let_in(array, position, path)
+    except BaseException:
+        _leave_out(array, position)
+        raise
+    array.board.count(boards.RECOVERED, count)
+    return count
+
+
+def _leave_out(array, position):
+    """A member that couldn't be recovered is out as before, in the labels too, of which some may have said already that it is in."""
+    with array.board.labels():
+        array.refresh()
+        out = array.board.out
+        if out >> position & 1 and not array.board.is_broken:
+            array.write_labels(array.label.next().next(out=positions_of(out)), out, array.board.joining & ~(1 << position))
+
+
+def _let_in(array, position, path):
+    """A member that has all it missed counts as one of the others."""
+    bit = 1 << position
     with array.board.labels():
         if not array.board.joining & bit:
             raise StoreError(f"safe device: member {path} failed while it was recovered")
@@ -349,8 +371,6 @@ def recover(array, position, open_member, path=None):
         array.members[position].sync()
         out = array.board.out & ~bit
         array.write_labels(array.label.next(out=positions_of(out)), out, array.board.joining & ~bit)
-    array.board.count(boards.RECOVERED, count)
-    return count
 
 
 def _taken(array, position, path, open_member):
@@ -385,8 +405,12 @@ def _rebuilt_zone(array, group, first, position):
             continue
         member.back(chunk_place(row), CHUNK)
         seq = max(int(entries["seq"][number]) for entries in known.values())
-        array.put(position, row, seq, array.rebuilt(group, row, (column,))[column])
-        count += 1
+        try:
+            array.put(position, row, seq, array.rebuilt(group, row, (column,))[column])
+            count += 1
+        except Corrupt as error:
+            _log.warning("%s", error)
+            member.write(entry_place(row), bytes(layout.ENTRY))
     return count
 
 
