@@ -5,6 +5,7 @@ import random
 
 import pytest
 
+from wrp.comm import reserve
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime import bdev
@@ -129,6 +130,15 @@ def test_memory_is_gone_with_the_job(members, configured):
         device = runtime.device("mixed", "safe", 4 * MIB, places)
         assert shown(device, offset, 2 * MIB) == data and device.stats["failed"] == ["ram::parity"]
         assert device.recover("ram::parity") > 0
+
+
+def test_a_look_at_memory_touches_no_page_that_was_not_reserved(members, configured):
+    with Runtime(Solo(), configured("runtime: {segment_capacity: 128m}")) as runtime:
+        device = runtime.device("mixed", "safe", 40 * MIB, address([members[0], "ram::copy"], 1))       # more than one page of entries
+        at, nbytes = runtime.node.segment.find("bdev.mixed.ram::copy")
+        missing = reserve._missing(runtime.node.segment.address + at, nbytes)
+        assert device.build_parity()[1:] == (0, 0, 0)
+        assert reserve._missing(runtime.node.segment.address + at, nbytes) == missing > 0
 
 
 def test_a_configuration_makes_one(configured, members):

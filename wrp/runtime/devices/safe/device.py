@@ -11,7 +11,7 @@ from wrp.runtime.devices.held import HeldDevice
 from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.devices.safe import mending
 from wrp.runtime.devices.safe.array import positions_of
-from wrp.runtime.devices.safe.layout import ZONE, Groups, member_nbytes, parsed
+from wrp.runtime.devices.safe.layout import BLOCK_ROWS, PAGE, ZONE, Groups, entry_place, member_nbytes, parsed, rows_in
 from wrp.runtime.devices.safe.member import RAM, FileMember, RamMember
 
 _REGION_ALIGN = 4096
@@ -195,8 +195,12 @@ def opener(segment, name, capacity, path):
             nbytes = member_nbytes(-(-rows // ZONE) * ZONE)
             found = segment.place(region, nbytes, _REGION_ALIGN)
             found = found[0], nbytes
-            segment.reserve(found[0], member_nbytes(0))
         at, nbytes = found
+        if create:
+            # entries are read before anybody has written them: one page of each block
+            segment.reserve(at, member_nbytes(0))
+            for row in range(0, rows_in(nbytes), BLOCK_ROWS):
+                segment.reserve(at + entry_place(row), PAGE)
         return RamMember(member, segment.buffer[at:at + nbytes], lambda place, count: segment.reserve(at + place, count))
     return open_member
 
