@@ -47,7 +47,7 @@ def test_check_says_what_there_is_and_takes_nothing_in(jobs, capsys, tmp_path):
     assert capsys.readouterr().out == "transfer 1: file::data.bin: 1 dataset(s), 100 B\n"
     assert cli.main(["jobs.yaml", "--check", "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"transfers": [
-        {"number": 1, "src": "file::data.bin", "dst": "iowarp::t", "datasets": 1, "nbytes": 100}]}
+        {"number": 1, "src": "file::data.bin", "dst": "iowarp::t", "datasets": 1, "nbytes": 100}], "notes": []}
     assert not (tmp_path / "wrp-store").exists()
 
 

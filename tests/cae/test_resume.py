@@ -1,5 +1,7 @@
 """`wrp_cae_omni --resume` and `--check`: what a second run leaves out, and what it doesn't."""
 
+import json
+
 import pytest
 
 from wrp.cae import cli
@@ -67,6 +69,15 @@ def test_a_file_that_cannot_be_written_is_refused_before_the_work(stopped, capsy
     assert "none/done can't be written" in capsys.readouterr().err
     with Store.open("t", world()) as store:
         assert store.tags() == []
+
+
+def test_check_says_what_would_be_ignored(stopped, capsys):
+    (stopped / "jobs.yaml").write_text(_JOBS.replace("name: first", "name: first, dataset_fliter: {}"))
+    sentence = "transfer 1 (first): the key 'dataset_fliter' is not known and was ignored; did you mean 'dataset_filter'?"
+    assert cli.main(["jobs.yaml", "--check"]) == 0
+    assert capsys.readouterr().err == f"note: {sentence}\n"
+    assert cli.main(["jobs.yaml", "--check", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["notes"] == [sentence]
 
 
 def test_check_looks_and_takes_nothing_in(stopped, capsys):

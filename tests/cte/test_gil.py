@@ -57,6 +57,6 @@ def test_calls_that_take_long_let_others_run(counting, open_store):
             store.wait("t", "no", 0.02)
     calls = {"put": lambda: store.put("t", "b", data), "get into a buffer": lambda: store.get("t", "b", out=out), "get": lambda: store.get("t", "b"),
              "put_many": lambda: store.put_many("t", ["c", "d"], [data[:4 * MIB]] * 2), "flush": store.flush, "wait": waiting,
-             "compress": lambda: store.put("t", "z", data, compression="zlib"), "move": lambda: store.move("t", "b", "file")}
+             "compress": lambda: store.put("t", "z", data, compression="zlib"), "move": lambda: store.move("t", "b", "file") and store.move("t", "b", "ram")}
     silent = [name for name, call in calls.items() if not counting(call)]
     assert not silent

@@ -8,6 +8,7 @@ import pytest
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.folder import Folder
+from wrp.cte.folder.folder import FORMAT
 from wrp.errors import ConfigError, StoreError
 from wrp.runtime.config import load
 
@@ -54,10 +55,10 @@ def test_they_lie_there_and_are_found_without_the_configuration(opened, tmp_path
         if place:
             with opened("", write=False) as store:          # a reader moves nothing
                 assert found(store) == expected
-            assert journals(folder) and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == 5
+            assert journals(folder) and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == FORMAT
     with opened("") as store:
         assert found(store) == expected
-    assert sorted(os.listdir(tmp_path)) == ["conf.yaml", "store"] and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == 5
+    assert sorted(os.listdir(tmp_path)) == ["conf.yaml", "store"] and json.loads((tmp_path / "store" / "STORE").read_text())["format"] == FORMAT
 
 
 @pytest.mark.parametrize("step", ["write_snapshot", "_drop", "_leave_logs"])

@@ -57,15 +57,19 @@ def _command(args, wrong, ranks):
 
 def _check(job, as_json):
     """Look at every source as the job would, and say what it holds."""
-    found = []
+    found, notes = [], list(job.notes)
     for transfer in plan.order(job.transfers):
         survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
         datasets = sum(item.is_dataset for item in survey.items)
         found.append({"number": transfer.number, "src": transfer.src, "dst": transfer.dst, "datasets": datasets, "nbytes": survey.nbytes})
+        notes += ingest.notes_of(transfer, survey)
         if not as_json:
             _say(f"{transfer.label}: {transfer.src}: {datasets} dataset(s), {format_size(survey.nbytes)}")
     if as_json:
-        _say(json.dumps({"transfers": found}, indent=1))
+        _say(json.dumps({"transfers": found, "notes": notes}, indent=1))
+    else:
+        for note in notes:
+            print(f"note: {note}", file=sys.stderr)
 
 
 def _ingest(job, store, ranks, args):

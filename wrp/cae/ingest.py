@@ -56,6 +56,11 @@ def run(job, store, ranks, progress=None):
     return results
 
 
+def notes_of(transfer, survey):
+    """Sentences for the user on a transfer and what its source holds."""
+    return *transfer.notes, *remarks.of_values(transfer, url.parse(transfer.src)[0]), *survey.notes
+
+
 def _not_run(transfers):
     numbers = [str(transfer.number) for transfer in transfers]
     if not numbers:
@@ -70,7 +75,7 @@ def _transfer(transfer, store, ranks, progress):
     began = time.monotonic()
     progress.begin(transfer)
     survey = ranks.share_of(lambda: _surveyed(transfer, store), f"{transfer.label}: looking at {transfer.src}")
-    for note in (*transfer.notes, *remarks.of_values(transfer, url.parse(transfer.src)[0]), *survey.notes):
+    for note in notes_of(transfer, survey):
         progress.note(note)
 
     with store.batch(transfer.label) as batch:

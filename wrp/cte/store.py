@@ -98,6 +98,15 @@ class Store(Writing, Editing, Reading, Listing):
         """[TargetInfo] of the targets of this node: first ram, data files, others. What remains is exact, whoever has put or deleted."""
         return self._tiers.infos()
 
+    def recover(self, target, member, path=None):
+        """Rebuild a member of a safe target of this node that is out, from the others: how many chunks. Local; others go on meanwhile.
+
+        member : its number, from 0, or its file, as in TargetInfo.failed; path : where its new file is to be, None: where it was
+        Raises UsageError without such a target, StoreError when it isn't out or can't be rebuilt.
+        """
+        self._writable()
+        return self._tiers.safe(target).recover(member, path)
+
     def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
         """Another target of every node; its TargetInfo. Collective.
 

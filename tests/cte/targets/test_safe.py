@@ -7,7 +7,7 @@ import pytest
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.errors import ConfigError, OutOfSpace, StoreError
+from wrp.errors import ConfigError, OutOfSpace, StoreError, UsageError
 from wrp.runtime.config import load
 
 MIB = 1 << 20
@@ -55,6 +55,28 @@ def test_blobs_are_read_after_a_member_is_lost(tmp_path, folder, config):
     files(tmp_path, 0)[0].unlink()
     with pytest.raises(StoreError, match="2 of its members are missing or stale .* and 1 may be"):
         Store.open(folder, config=config())
+
+
+def test_a_lost_member_is_named_and_rebuilt_by_who_has_the_store(tmp_path, folder, config):
+    with Store.open(folder, config=config()) as store:
+        for blob, data in BLOBS.items():
+            store.put("t", blob, data)
+        store.flush()
+        assert store.targets()[1].failed == ()
+    lost = files(tmp_path, 1)[0]
+    lost.unlink()
+    with Store.open(folder, config=config()) as store:
+        assert store.targets()[1].failed == (str(lost),)
+        with pytest.raises(UsageError, match="no safe target 'keep' on this node: there are kept"):
+            store.recover("keep", 1)
+        assert store.recover("kept", str(lost)) > 0 and store.targets()[1].failed == ()
+        with pytest.raises(StoreError):
+            store.recover("kept", 1)                    # it isn't out
+    files(tmp_path, 2)[0].unlink()
+    with Store.open(folder, config=load(None, {}), write=False) as store:
+        assert all(store.get("t", blob) == data for blob, data in BLOBS.items())
+        with pytest.raises(UsageError):
+            store.recover("kept", 2)                    # by who only reads
 
 
 def test_it_is_full_when_it_says_so(folder, config, tmp_path):

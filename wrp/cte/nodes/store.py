@@ -47,6 +47,11 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         """As Store.targets: of this node."""
         return self._here.targets()
 
+    def recover(self, target, member, path=None):
+        """As Store.recover: of this node."""
+        self._writable()
+        return self._here.recover(target, member, path)
+
     def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
         """As Store.add_target: on every node."""
         self._writable()

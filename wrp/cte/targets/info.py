@@ -17,6 +17,7 @@ class TargetInfo:
     write_mbps, read_mbps (MB/s), latency_us: as declared, else as measured, and as this rank has found it since
     counts: what was written and read there, and how often
     trouble: why it takes no new bytes of this rank for now; "" when it does
+    failed: of a safe target the files of members that are out, see Store.recover
     """
 
     number: int
@@ -32,6 +33,7 @@ class TargetInfo:
     latency_us: float
     counts: Counts = Counts()
     trouble: str = ""
+    failed: tuple = ()
 
 
 def removable(targets, name):

@@ -129,7 +129,16 @@ class Roster:
         remaining = device.remaining + (self.blocks.unused if number == RAM else 0)
         speed = (target.score, device.capacity, remaining, LEVELS[target.persistence], target.write_mbps, target.read_mbps, target.latency_us) \
             if target else (0.0, device.capacity, 0, LEVELS[LONG_TERM], 0.0, 0.0, 0.0)
-        return TargetInfo(number, name, device.kind, path, *speed, counts.get(number) or TargetInfo.counts, self._lost.get(number, ""))
+        failed = tuple(device.stats["failed"]) if device.kind == "safe" else ()
+        return TargetInfo(number, name, device.kind, path, *speed, counts.get(number) or TargetInfo.counts, self._lost.get(number, ""), failed)
+
+    def safe(self, name):
+        """The device of the safe target of this name. UsageError."""
+        found = [info for info in self.infos() if info.kind == "safe"]
+        number = next((info.number for info in found if info.name == name), None)
+        if number is None:
+            raise UsageError(f"there is no safe target {name!r} on this node" + (f": there are {', '.join(info.name for info in found)}" if found else ""))
+        return self._devices[number]
 
     def cut(self, at, timeout_s):
         """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""
