@@ -34,7 +34,7 @@ class Stays:
         pass
 
 
-modules.register("stays", Stays)
+modules.register("keeps_its_worker", Stays)
 
 
 @pytest.fixture(params=["ram", "file"])
@@ -137,7 +137,7 @@ def test_flush_and_the_end_wait_for_those_who_move_bytes(runtime):
 
 
 def test_who_moves_bytes_waits_for_no_worker_that_is_busy(runtime):
-    context, meter, stays = runtime._io._context, Meter(runtime.node), runtime.pool("stays", "stays")
+    context, meter, stays = runtime._io._context, Meter(runtime.node), runtime.pool("stays", "keeps_its_worker")
     target, staging, state = runtime.device("target", "ram", 64 * MIB), runtime.device("staging", "ram", 64 * MIB), atomics.load(stays._slot.params)
     place, buffer = target.lease(64 * MIB), np.frombuffer(staging.view(staging.lease(64 * MIB), 64 * MIB), np.uint8).ctypes.data - runtime.node.address
     state, before, until, replies, came = runtime.node.address + state, meter.workers()[0].tasks, time.monotonic() + 25, [], False
