@@ -9,7 +9,7 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
-from wrp.cte.splicing import spliced
+from wrp.cte.splicing import others, spliced
 from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
 from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
@@ -92,7 +92,7 @@ class Changes:
                 if self._catalog.still(old):
                     raise
                 continue
-            fresh = [extent for extent in extents if extent not in set(kept)]
+            fresh = others(extents, kept)
             with self._given_back_on_error(fresh), self._catalog.changing(f"putting into blob {blob!r}"):
                 now = self._catalog.find(name)
                 if same(now, old):

@@ -26,8 +26,13 @@ def spliced(tiers, old, segments, score=1.0):
     except BaseException:
         tiers.give_back(fresh)
         raise
-    own = set(fresh)
-    return tuple(extents), tuple(extent for extent in extents if extent not in own)
+    return tuple(extents), tuple(others(extents, fresh))
+
+
+def others(extents, some):
+    """Those of the extents that aren't some of them, as objects: where a blob is replaced while it is read, its space may come again with the same bytes, and equal extents be two."""
+    known = set(map(id, some))
+    return [extent for extent in extents if id(extent) not in known]
 
 
 def patch(buffer, low, segments):
