@@ -1,13 +1,12 @@
 """Board: what the processes of a node that use one safe device tell each other, as words in the segment. Moves no bytes of the device."""
 
-import os
 from contextlib import contextmanager
-from threading import get_native_id
 
 import numpy as np
 
 from wrp.comm import atomics
-from wrp.comm.lock import DeadHolder, Token
+from wrp.comm.heir import inherited
+from wrp.comm.lock import Token
 from wrp.runtime.devices.safe.layout import MOST, SLOTS
 
 _SLOT = 128                     # of each slot: a token, the number of its last write, that of the last one that a sync waited for
@@ -74,18 +73,10 @@ class Board:
     @contextmanager
     def zone(self, slot, after_death):
         """Hold a slot's token. `after_death(slot)` is called first where its last holder died inside; nobody writes any more if it fails."""
-        died = False
-        try:
-            self._tokens[slot].acquire(timeout_s=self._timeout_s)
-        except DeadHolder:
-            _take_over(self._tokens[slot].address, self._timeout_s)
-            died = True
-        try:
+        with inherited(self._tokens[slot], self._timeout_s) as died:
             if died:
                 self._called(after_death, slot)
             yield
-        finally:
-            self._tokens[slot].release()
 
     def _called(self, after_death, slot):
         try:
@@ -97,15 +88,10 @@ class Board:
     @contextmanager
     def labels(self):
         """Hold the labels' token."""
-        try:
-            self._set.acquire(timeout_s=self._timeout_s)
-        except DeadHolder:          # labels are written in two steps, and either of them may be missing
-            _take_over(self._set.address, self._timeout_s)
-            atomics.add(self._address + _VERSION, 1)
-        try:
+        with inherited(self._set, self._timeout_s) as died:
+            if died:                # labels are written in two steps, and either of them may be missing
+                atomics.add(self._address + _VERSION, 1)
             yield
-        finally:
-            self._set.release()
 
     def next(self, slot):
         """The number of a new write; its low 32 bits aren't 0."""
@@ -144,19 +130,5 @@ class Board:
     @contextmanager
     def speaking(self):
         """Have the text for oneself."""
-        token = Token(self._address + _SPEAKING, "the text of a safe device")
-        try:
-            token.acquire(timeout_s=self._timeout_s)
-        except DeadHolder:
-            _take_over(token.address, self._timeout_s)
-        try:
+        with inherited(Token(self._address + _SPEAKING, "the text of a safe device"), self._timeout_s):
             yield
-        finally:
-            token.release()
-
-
-def _take_over(address, timeout_s):
-    """Have the token of a holder that died; somebody else may be quicker."""
-    holder, seen = os.getpid() << 32 | get_native_id(), atomics.load(address)
-    if not seen or atomics.swap(address, seen, holder) != seen:
-        Token(address, "a zone of a safe device").acquire(timeout_s=timeout_s)
