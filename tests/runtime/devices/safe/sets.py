@@ -4,12 +4,15 @@ import os
 import shutil
 from contextlib import contextmanager
 
-from wrp.runtime.devices.safe import mending
+from hypothesis import strategies as st
+
+from wrp.runtime.devices.safe import opening
 from wrp.runtime.devices.safe.board import Board
 from wrp.runtime.devices.safe.layout import CHUNK, ZONE
 from wrp.runtime.devices.safe.member import FileMember
 
 CAPACITY = 3 * ZONE * CHUNK
+OPERATIONS = st.lists(st.tuples(st.integers(0, CAPACITY - 1), st.sampled_from([1, 700, 4096, CHUNK, CHUNK + 1, 5 * CHUNK, 600_000]), st.integers(0, 2**32)), min_size=1, max_size=6)
 
 
 class Set:
@@ -22,10 +25,10 @@ class Set:
 
     @contextmanager
     def opened(self):
-        array = mending.opened(self.paths, self.parity, CAPACITY, self.member, self.board(), False)
+        array = opening.opened(self.paths, self.parity, CAPACITY, self.member, self.board(), False)
         try:
             yield array
-            mending.closed(array)
+            opening.closed(array)
         finally:
             array.close()
 

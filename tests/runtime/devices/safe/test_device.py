@@ -11,7 +11,7 @@ from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime import bdev
 from wrp.runtime.daemon import attach
 from wrp.runtime.devices.safe.layout import address
-from wrp.runtime.devices.safe.mending import Mended
+from wrp.runtime.devices.safe.recovery import Mended
 from wrp.runtime.runtime import Runtime
 
 MIB = 1 << 20

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
-from wrp.runtime.devices.safe import mending
+from wrp.runtime.devices.safe import opening, recovery, roster, widening
 from wrp.runtime.devices.safe.board import NBYTES, Board
 from wrp.runtime.devices.safe.layout import CHUNK, entry_place
 from wrp.runtime.devices.safe.member import FileMember
@@ -21,11 +21,11 @@ def shared(tmp_path):
     made, memory = Set(tmp_path, 3, 2), mmap.mmap(-1, NBYTES + 64)
     address = np.frombuffer(memory, np.uint8).ctypes.data
     board = Board(address, address + NBYTES, 60.0)
-    array = mending.opened(made.paths, 2, CAPACITY, made.member, board, False)
+    array = opening.opened(made.paths, 2, CAPACITY, made.member, board, False)
     made.put(array, 0, random.Random(3).randbytes(9 * CHUNK))
-    other = mending.joined(made.paths, made.member, board, False)
+    other = opening.joined(made.paths, made.member, board, False)
     yield made, array, other
-    mending.closed(array)
+    opening.closed(array)
     other.close()
     array.close()
 
@@ -34,18 +34,18 @@ def shared(tmp_path):
 def test_a_recovered_member_is_the_same_file_for_all(shared, path):
     made, array, other = shared
     path = path and str(made.folder / path)
-    outside = mending.alone(made.paths, made.member)
+    outside = opening.alone(made.paths, made.member)
     made.fail(0)
     made.put(array, 0, b"1" * 3 * CHUNK)
     made.works(0)
     os.unlink(made.paths[0])
-    late = mending.joined(made.paths, made.member, array.board, False)       # it has no member 0
-    mending.recover(array, 0, made.member, path)
+    late = opening.joined(made.paths, made.member, array.board, False)       # it has no member 0
+    recovery.recover(array, 0, made.member, path)
     for number, each in enumerate((other, late, array)):
         made.put(each, number * CHUNK // 2, bytes([65 + number]) * 4 * CHUNK)
         for reader in (array, other, late, outside):
             made.check(reader)
-    assert array.board.out == 0 and mending.look(array)[1:] == (0, 0, 0)
+    assert array.board.out == 0 and recovery.look(array)[1:] == (0, 0, 0)
     late.close()
     outside.close()
 
@@ -60,7 +60,7 @@ def test_two_that_lose_members_write_one_label_after_the_other(shared):
     made.works(1)
     array.refresh()
     assert (array.label.generation, array.label.out) == (other.label.generation, (0, 1))
-    again = mending.alone(made.paths, made.member)
+    again = opening.alone(made.paths, made.member)
     assert again.board.out == 0b11
     made.check(again)
     again.close()
@@ -68,9 +68,9 @@ def test_two_that_lose_members_write_one_label_after_the_other(shared):
 
 def test_a_member_that_was_added_stays_when_another_is_lost(shared):
     made, array, other = shared
-    mending.added(array, str(made.folder / "m5"), 9 * CHUNK, made.member)
+    widening.added(array, str(made.folder / "m5"), 9 * CHUNK, made.member)
     other.lose(0, OSError(5, "Input/output error"))          # in the middle of something: it hasn't looked since
-    assert other.label.paths[-1] == str(made.folder / "m5") and mending.read_label(array.members[1]).groups == other.label.groups
+    assert other.label.paths[-1] == str(made.folder / "m5") and roster.read_label(array.members[1]).groups == other.label.groups
 
 
 class _Stopped(BaseException):
@@ -94,7 +94,7 @@ def test_a_write_that_an_error_stops_is_done_or_undone_before_the_next(shared, m
     monkeypatch.undo()
     made.model[100:100 + CHUNK] = b"n" * CHUNK
     assert not array.board.is_under_way and bytes(made.model[:3 * CHUNK]) != before
-    assert mending.look(other)[1:] == (0, 0, 0)
+    assert recovery.look(other)[1:] == (0, 0, 0)
     for position in (0, 1):
         made.fail(position)
     made.check(other)
@@ -120,6 +120,6 @@ def test_a_writer_that_died_beside_a_member_that_is_out_is_repaired_before_that_
         os._exit(0)
     assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
     made.model[10:10 + 2 * CHUNK] = b"2" * 2 * CHUNK
-    mending.recover(array, 1, made.member)
+    recovery.recover(array, 1, made.member)
     made.check(array)
-    assert mending.look(array)[1:] == (0, 0, 0)
+    assert recovery.look(array)[1:] == (0, 0, 0)

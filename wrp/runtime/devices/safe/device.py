@@ -1,4 +1,4 @@
-"""SafeDevice: an Array with the leasing of devices, and the calls that change its members. Rows and members are array.py's and mending.py's."""
+"""SafeDevice: an Array with the leasing of devices, and the calls that change its members. Rows and members are array.py's and roster.py's."""
 
 import ctypes
 import errno
@@ -9,10 +9,10 @@ from wrp.errors import OutOfSpace, StoreError
 from wrp.runtime import bdev
 from wrp.runtime.devices.held import HeldDevice
 from wrp.runtime.devices.safe import board as boards
-from wrp.runtime.devices.safe import mending
-from wrp.runtime.devices.safe.array import positions_of
+from wrp.runtime.devices.safe import opening, recovery, widening
 from wrp.runtime.devices.safe.layout import BLOCK_ROWS, PAGE, ZONE, Groups, entry_place, member_nbytes, parsed, rows_in
 from wrp.runtime.devices.safe.member import RAM, FileMember, RamMember
+from wrp.runtime.devices.safe.roster import positions_of
 
 _REGION_ALIGN = 4096
 
@@ -34,7 +34,7 @@ class SafeDevice(HeldDevice):
         if array is None:
             at, _ = node.segment.find(_region(name, "board"))
             board = boards.Board(node.address + at, self._counters, node.timeout_s)
-            array = mending.joined(parsed(path)[0], opener(node.segment, name, self.capacity, path), board, self.facts["persistence_level"] == "long_term")
+            array = opening.joined(parsed(path)[0], opener(node.segment, name, self.capacity, path), board, self.facts["persistence_level"] == "long_term")
         self._array = array
         array.board.join()
         self._hold(array.close)
@@ -93,8 +93,8 @@ class SafeDevice(HeldDevice):
         self._change(bdev.REMOVE_BDEV, "", self._number(member))
 
     def build_parity(self, timeout_s=None):
-        """Read all rows, mend what is damaged, make parity anew where it doesn't fit: a mending.Mended."""
-        return mending.Mended(*self._change(bdev.BUILD_PARITY, "", 0, timeout_s))
+        """Read all rows, mend what is damaged, make parity anew where it doesn't fit: a recovery.Mended."""
+        return recovery.Mended(*self._change(bdev.BUILD_PARITY, "", 0, timeout_s))
 
     def _number(self, member):
         self._array.refresh()
@@ -136,17 +136,17 @@ class SafeDevice(HeldDevice):
     def _acted(self, method, text, address, number):
         array, open_member = self._array, opener(self._node.segment, self.name, self.capacity, self.path)
         if method == bdev.ADD_BDEV:
-            return (mending.added(array, text, number, open_member),)
+            return (widening.added(array, text, number, open_member),)
         if method == bdev.REMOVE_BDEV:
             # where what is free begins comes in the place of a text
-            return (mending.removed(array, address, number),)
+            return (widening.removed(array, address, number),)
         if method == bdev.RECOVER_BDEV:
-            return (mending.recover(array, number, open_member, text or None),)
-        return mending.look(array)
+            return (recovery.recover(array, number, open_member, text or None),)
+        return recovery.look(array)
 
     def close(self):
         if self.is_open and self._array.board.leave():
-            mending.closed(self._array)
+            opening.closed(self._array)
         super().close()
 
     close.__doc__ = HeldDevice.close.__doc__
@@ -167,7 +167,7 @@ def make_array(node, name, asked, counters):
     for word in range(4):
         atomics.store(counters + 8 * word, 0)
     board = boards.Board(node.address + at, counters, node.timeout_s)
-    return mending.opened(paths, failures, asked.capacity // SafeDevice.align * SafeDevice.align, opener(node.segment, name, asked.capacity, asked.path), board,
+    return opening.opened(paths, failures, asked.capacity // SafeDevice.align * SafeDevice.align, opener(node.segment, name, asked.capacity, asked.path), board,
                           asked.persistence == "long_term")
 
 
@@ -177,7 +177,7 @@ def reader(path):
         if member.startswith(RAM):
             raise OSError(errno.ENOENT, "memory of another process", member)
         return FileMember(member, read_only=True)
-    return mending.alone(parsed(path)[0], open_member)
+    return opening.alone(parsed(path)[0], open_member)
 
 
 def opener(segment, name, capacity, path):

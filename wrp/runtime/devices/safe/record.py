@@ -1,4 +1,4 @@
-"""Records: what a write is about to do to a row, in the slot of its zone on each member that it touches, before it does it. What follows from them is in mending.py.
+"""Records: what a write is about to do to a row, in the slot of its zone on each member that it touches, before it does it. What follows from them is in replaying.py.
 
 FRESH: rows that nobody has written before; if not all of it came to pass nothing has. REDO: with the bytes of this member; once all members have theirs it is done
 to the end whatever happens, so a row is never left between two writes.

@@ -1,0 +1,165 @@
+"""Making and opening a set: which members are its own, which of them may be read, and its closing. A process that shares it with others joins, one that only reads is alone."""
+
+import logging
+import uuid
+from dataclasses import replace
+
+from wrp.errors import StoreError
+from wrp.runtime.devices.safe import board as boards
+from wrp.runtime.devices.safe import label as labels
+from wrp.runtime.devices.safe.array import Array
+from wrp.runtime.devices.safe.layout import SLOTS
+from wrp.runtime.devices.safe.recovery import closed_on_error, look
+from wrp.runtime.devices.safe.replaying import records, replay, unfinished
+from wrp.runtime.devices.safe.roster import mask, positions_of, read_label
+
+_log = logging.getLogger("wrp.runtime")
+
+
+def opened(paths, failures, capacity, open_member, board, syncs):
+    """The Array of these members, made if all of them are blank. Once on a node, before anybody else has it.
+
+    open_member : (position, path, create) -> member, OSError
+    Raises StoreError when a file is no member of the set, or too many are missing.
+    """
+    members = [_tried(open_member, position, path) for position, path in enumerate(paths)]
+    with closed_on_error(members):
+        return _opened(members, paths, failures, capacity, open_member, board, syncs)
+
+
+def _opened(members, paths, failures, capacity, open_member, board, syncs):
+    found = [labels.read(member) if member is not None else None for member in members]
+    for path, member, label in zip(paths, members, found):
+        if member is not None and label is None and not labels.is_blank(member):
+            raise StoreError(f"safe device: {path} holds other bytes and no label of a member: give it another path")
+    if not any(found):
+        label = _made(members, paths, failures, capacity, open_member)
+        array = Array(members, label, board, lambda position, path: open_member(position, path, False), syncs)
+        with board.labels():
+            array.write_labels(replace(label, boot=_boot()), 0)
+        return array
+    newest = max(filter(None, found), key=lambda label: (label.generation, label.active))
+    _check_all(paths, failures, newest, found)
+    for position in range(len(members), len(newest.paths)):         # added later: the labels know them
+        members.append(_tried(open_member, position, newest.paths[position]))
+        found.append(labels.read(members[-1]) if members[-1] is not None else None)
+    out = mask(newest.out) | _away(newest, members, found)
+    if out.bit_count() > failures:
+        raise StoreError(f"safe device: {out.bit_count()} of its members are missing or stale ({', '.join(newest.paths[position] for position in positions_of(out))}), "
+                         f"and {failures} may be: bring them back")
+    return _continued(members, newest, out, board, open_member, capacity, paths, syncs)
+
+
+def _continued(members, newest, out, board, open_member, capacity, paths, syncs):
+    """The Array of a set that is there, mended as far as its last writer has left it in the middle."""
+    array = Array(members, newest, board, lambda position, path: open_member(position, path, False), syncs)
+    board.set(out)
+    label = newest.next(out=positions_of(out), boot=_boot(), capacity=max(newest.capacity, capacity), paths=(*paths, *newest.paths[len(paths):]))
+    with board.labels():
+        array.write_labels(label, out)
+    for slot in range(SLOTS):
+        if newest.boot:
+            replay(array, slot)
+        found = [kept[0].seq for kept in records(array, slot).values()]
+        board.begin(slot, max(found, default=0))
+    if newest.boot not in ("", _boot()):
+        # the machine itself went down: storage may have taken some writes and not others
+        _log.warning("safe device of %s: the machine went down while it was open: all rows are looked at", newest.paths[0])
+        look(array, remakes=True)
+    return array
+
+
+def joined(paths, open_member, board, syncs):
+    """The Array of a set that another process of the node has open."""
+    turns, seen = board.turns(), board.version         # what changes while the files are opened is seen at the first use
+    members = [_tried(open_member, position, path) for position, path in enumerate(paths)]
+    newest = max((label for label in map(read_label, members) if label is not None), key=lambda label: (label.generation, label.active))
+    array = Array(members, newest, board, lambda position, path: open_member(position, path, False), syncs)
+    array.begin(turns, seen)
+    array.take(newest)
+    return array
+
+
+def alone(paths, open_member):
+    """An Array to read from, for a process that doesn't share the board of those who may write. Raises StoreError."""
+    members = [_tried(open_member, position, path) for position, path in enumerate(paths)]
+    found = [labels.read(member) if member is not None else None for member in members]
+    newest = max(filter(None, found), key=lambda label: (label.generation, label.active), default=None)
+    if newest is None:
+        raise StoreError(f"safe device: none of its members is there: {', '.join(paths)}")
+    board = boards.Board.private()
+    array = Array(members, newest, board, lambda position, path: open_member(position, path, False), may_write=False)
+    array.take(newest)
+    found += [labels.read(member) if member is not None else None for member in array.members[len(found):]]
+    board.set(mask(newest.out) | _away(newest, array.members, found))
+    array._seen = board.version
+    if newest.boot:
+        array.doubtful = frozenset(row for slot in range(SLOTS) for row in unfinished(array, slot))
+    return array
+
+
+def closed(array):
+    """Let the labels say that nothing is left in the middle. Once on a node, when nobody writes any more."""
+    if not array.board.is_broken and not array.board.is_under_way:
+        try:
+            with array.board.labels():
+                array.refresh()
+                array.write_labels(array.label.next(boot=""), array.board.out, 0)
+        except StoreError as error:         # the next opening looks at what was left
+            _log.warning("%s", error)
+
+
+def _tried(open_member, position, path):
+    try:
+        return open_member(position, path, False)
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        return None
+
+
+def _made(members, paths, failures, capacity, open_member):
+    for position, path in enumerate(paths):
+        if members[position] is None:
+            try:
+                members[position] = open_member(position, path, True)
+            except OSError as error:
+                raise StoreError(f"member {path} of a safe device can't be made: {error.strerror or error}; check the path and its permissions") from error
+    data = len(paths) - failures
+    return labels.Label(uuid.uuid4().hex, 0, 0, False, tuple(paths), (), ((0, tuple(range(data))),),
+                        tuple(range(data, len(paths))), capacity, "")
+
+
+def _check_all(paths, failures, newest, found):
+    """StoreError for a member of another set, or one that stands elsewhere."""
+    sets = [label.set for label in found if label is not None]
+    usual = max(set(sets), key=sets.count)
+    for position, (path, label) in enumerate(zip(paths, found)):
+        if label is not None and label.set != usual:
+            raise StoreError(f"safe device: {path} is a member of another set than the others: bring back the one that was here, or remove it and recover the member")
+        if label is not None and label.position != position:
+            raise StoreError(f"safe device: {path} is member {label.position} of the set and stands in place {position}: name the members in their order")
+    if failures != len(newest.parity) or len(paths) - failures > len(newest.paths) - len(newest.parity):
+        raise StoreError(f"safe device: the set has {len(newest.paths) - len(newest.parity)} data members and outlives {len(newest.parity)}, not {len(paths) - failures} and {failures}: "
+                         f"give it the members and max_failures that it was made with")
+
+
+def _away(newest, members, found):
+    """Bits of members that are missing, blank, or were away while others were written."""
+    away = 0
+    for position, (member, label) in enumerate(zip(members, found)):
+        if member is None or label is None or newest.active and label.generation < newest.generation:
+            if position not in newest.out:
+                _log.warning("member %s of a safe device %s: what it holds is read from the others until it is recovered", newest.paths[position],
+                             "isn't there" if member is None else "is blank" if label is None else "is stale: others were written without it")
+            away |= 1 << position
+    return away
+
+
+def _boot():
+    """What names this run of the machine."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", encoding="ascii") as file:
+            return file.read().strip()
+    except OSError:
+        return "unknown"

@@ -1,0 +1,124 @@
+"""Rows: chunks of a set with their entries, read and checked, rebuilt from the others of their row, put back. Which bytes of the device they are is array.py's."""
+
+import time
+from contextlib import contextmanager, suppress
+
+import numpy as np
+
+from wrp.errors import Corrupt, StoreError
+from wrp.runtime.devices.safe import board as boards
+from wrp.runtime.devices.safe.entry import ENTRY, checksum, entry_of
+from wrp.runtime.devices.safe.galois import multiply, rebuilding
+from wrp.runtime.devices.safe.layout import CHUNK, chunk_place, entry_place, slot_of
+from wrp.runtime.devices.safe.replaying import replay
+from wrp.runtime.devices.safe.roster import Roster, positions_of
+
+_TRIES, _TRY_S = 5, 0.01
+
+
+class Rows(Roster):
+    """See array.Array."""
+
+    @contextmanager
+    def zone(self, row):
+        """Be the only one who changes rows of a zone; the slot's number."""
+        slot = slot_of(row)
+        with self.board.zone(slot, self._replay):
+            self.refresh()
+            yield slot
+
+    def _replay(self, slot):
+        self.refresh()          # the writer may have known of members that were added
+        replay(self, slot)
+
+    def chunks(self, position, row, views):
+        """Fill views with chunks of one member, from a row on: which of them are good."""
+        if not self.is_in(position) or self._now(position) is None:
+            return [False] * len(views)
+        try:
+            entries = self.entries(position, row, len(views))
+            self.members[position].read(chunk_place(row), views)
+        except OSError as error:
+            self.lose(position, error, must=False)
+            return [False] * len(views)
+        good = []
+        for entry, view in zip(entries.tolist(), views):
+            if entry[0] == 0 and entry[1]:
+                view[:] = bytes(len(view))
+            good.append(entry[1] != 0 and (entry[0] == 0 or entry[0] == checksum(view)))
+        return good
+
+    def entries(self, position, row, count):
+        """Entries of rows of one zone of a member: structured array. OSError."""
+        found = np.zeros(count, ENTRY)
+        self.members[position].read(entry_place(row), [memoryview(found.view(np.uint8))])
+        return found
+
+    def chunk(self, position, row):
+        """uint8 array of a chunk, None where it is damaged or gone, or nobody has written it."""
+        found = np.empty(CHUNK, np.uint8)
+        return found if self.chunks(position, row, [memoryview(found)])[0] else None
+
+    def known(self, group, row, count):
+        """({position: entries} of the members that are in, [whether nobody has written the row]) of rows of one zone."""
+        found = {}
+        for position in self.columns(group):
+            if self.is_in(position) and self._now(position) is not None:
+                try:
+                    found[position] = self.entries(position, row, count)
+                except OSError as error:
+                    self.lose(position, error, must=False)
+        if len(found) < len(group.members):
+            raise StoreError(f"safe device: only {len(found)} of its members answer, and it needs {len(group.members)}")
+        return found, [not any(entries["seq"][number] for entries in found.values()) for number in range(count)]
+
+    def mended(self, group, row, column):
+        """A chunk that couldn't be read, uint8 array, from the others of its row; it goes back to its member where that is in."""
+        with self.zone(row):
+            position = self.columns(group)[column]
+            found = self._again(position, row)
+            if found is not None:
+                return found
+            entries, (is_fresh,) = self.known(group, row, 1)
+            if is_fresh:
+                return np.zeros(CHUNK, np.uint8)
+            found = self.rebuilt(group, row, (column,))[column]
+            self.board.count(boards.RECOVERED)
+            if self.may_write and self.is_written(position) and self.members[position] is not None:
+                with suppress(OSError):
+                    self.put(position, row, max(int(entry["seq"][0]) for entry in entries.values()), found)
+            return found
+
+    def _again(self, position, row):
+        """As `chunk`: somebody was writing it. Who doesn't see the board waits for that a moment."""
+        found = self.chunk(position, row)
+        for _ in range(0 if self.may_write or not self.is_in(position) else _TRIES):
+            if found is not None:
+                break
+            time.sleep(_TRY_S)
+            found = self.chunk(position, row)
+        return found
+
+    def rebuilt(self, group, row, wanted):
+        """{column: uint8 array} of columns, from as many others as it takes. Corrupt."""
+        columns, width = self.columns(group), len(group.members)
+        if row in self.doubtful:
+            raise Corrupt(f"safe device: row {row} was being written when its writer died: open it for writing once")
+        sources, present = np.empty((1, width, CHUNK), np.uint8), []
+        for column, position in enumerate(columns):
+            found = None if column in wanted or len(present) == width else self.chunk(position, row)
+            if found is not None:
+                sources[0, len(present)] = found
+                present.append(column)
+        if len(present) < width:
+            self.board.count(boards.LOST)
+            raise Corrupt(f"safe device: {len(columns) - len(present)} of the {len(columns)} chunks of row {row} are damaged or gone, and {self.failures} may be "
+                          f"(members out: {', '.join(self.label.paths[position] for position in positions_of(self.board.out)) or 'none'})")
+        targets = np.empty((len(wanted), 1, CHUNK), np.uint8)
+        multiply(rebuilding(width, self.failures, tuple(present), tuple(wanted)), sources, targets)
+        return {column: targets[number, 0] for number, column in enumerate(wanted)}
+
+    def put(self, position, row, seq, chunk):
+        """Write a whole chunk and its entry, without a record. OSError."""
+        self.members[position].write(chunk_place(row), memoryview(chunk))
+        self.members[position].write(entry_place(row), entry_of(seq, checksum(chunk)))
