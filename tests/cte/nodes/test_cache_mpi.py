@@ -9,6 +9,7 @@ from cte.nodes.test_replicas_mpi import data, homed
 from cte.test_model_mpi import Expected, attempted
 from wrp.comm.extents import extents_free
 from wrp.comm.ranks import world
+from wrp.cte.homes import home_of
 from wrp.errors import NoSuchBlob, NoSuchTag, RangeError
 
 pytestmark = pytest.mark.mpi
@@ -73,6 +74,38 @@ def test_what_was_got_once_is_served_to_all_ranks_of_the_node(opened):
         if far and ranks.local_rank == 0:
             assert store.get("t", blobs[2]) == values[2]        # comes with the answer
             assert counted(store) == (0, 0)
+        assert_its_room_is_free(store, ranks, store._cache)
+
+
+def test_ranges_of_what_is_kept_come_from_there_by_one_question(opened):
+    ranks = world()
+    with opened(None, conf()) as store:
+        blob, value, ranges = homed(0, ranks.nodes)[0], data(1, 3_000_000), [(5, 7), (0, 0), (1_500_000, 1_400_000), (2_999_990, 10)]
+        wanted = [value[offset:offset + size] for offset, size in ranges]
+        packed = next(f"p{number}" for number in range(99) if home_of("t", f"p{number}", ranks.nodes) == 0)
+        if ranks.rank == 0:
+            store.put("t", blob, value)
+            store.put("t", packed, b"abc" * LONG, compression="zlib")
+        ranks.barrier("put")
+        far = ranks.node != 0
+        if far and ranks.local_rank == 0:
+            assert store.get_segments("t", blob, ranges) == wanted and counted(store) == (0, len(ranges))
+            assert store.get("t", blob) == value and len(store.get("t", packed)) == 3 * LONG and counted(store) == (0, 2)
+            asked, ask = [], store._net._asking.ask
+            store._net._asking.ask = lambda node, *question: asked.append((node, question[0])) or ask(node, *question)
+            assert store.get_segments("t", blob, ranges) == wanted and store.get_segments("t", packed, [(1, 3), (LONG, 3)]) == [b"bca", b"bca"]
+            assert asked == [(0, "look_segments")] * 2 and counted(store) == (len(ranges) + 2, 0)
+            with pytest.raises(RangeError):
+                store.get_segments("t", blob, [(0, 1), (2_999_999, 2)])
+        ranks.barrier("got")
+        if ranks.rank == 0:
+            store.put("t", blob, b"x", offset=6)
+            store.delete("t", packed)
+        ranks.barrier("changed")
+        assert store.get_segments("t", blob, ranges) == [value[5:6] + b"x" + value[7:12], *wanted[1:]]
+        with pytest.raises(NoSuchBlob):
+            store.get_segments("t", packed, [(0, 1)])
+        ranks.barrier("got again")
         assert_its_room_is_free(store, ranks, store._cache)
 
 

@@ -56,9 +56,12 @@ class Answering:
             start += nbytes
         self._here.put_segments(tag, blob, segments, score, generation)
 
-    def look_segments(self, tag, blob, ranges):
-        """[None, bytes of each range], where they are few, else [the fields of the record, None]."""
+    def look_segments(self, tag, blob, ranges, known=0):
+        """[None, bytes of each range], where they are few, else [the fields of the record, None]; [None, None] where the generation is the one `known`."""
         record = self._here._record(tag, blob)
+        if record.stamp == known:
+            self._parts.catalog.noted.read(tag, blob, min((offset for offset, _ in ranges), default=0), sum(max(0, size) for _, size in ranges))
+            return [None, None]
         if sum(max(0, size) for _, size in ranges) > PORTION:
             return [record, None]
         return [None, self._here.get_segments(tag, blob, ranges)]

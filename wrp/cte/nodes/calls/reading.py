@@ -80,8 +80,7 @@ class NodesReading(NodesCalls):
         elif target is not None and size > len(target):
             raise RangeError(f"{size} bytes of blob {blob!r} don't fit into the buffer of {len(target)}")
         for _ in range(READS):
-            kept = self._cache.find(tag, blob) if self._cache is not None else None
-            plain, data = self._looked(tag, blob, offset, size, kept)
+            kept, plain, data = self._looked("look", tag, blob, offset, size)
             if data is not None:
                 if target is None:
                     return data
@@ -94,10 +93,11 @@ class NodesReading(NodesCalls):
                 return len(place) if out is not None else bytes(place)
         raise busy(tag, blob)
 
-    def _looked(self, tag, blob, offset, size, kept):
-        """What Answering.look gives, with the generation that is kept."""
+    def _looked(self, call, tag, blob, *args):
+        """(Record of what this node keeps of a blob or None, what Answering.look or look_segments gives with the generation of that)."""
+        kept = self._cache.find(tag, blob) if self._cache is not None else None
         try:
-            return self._routes.look("look", tag, blob, offset, size, kept.stamp if kept is not None else 0)
+            return kept, *self._routes.look(call, tag, blob, *args, kept.stamp if kept is not None else 0)
         except (NoSuchBlob, NoSuchTag):
             if kept is not None:
                 self._cache.drop(kept)
@@ -135,14 +135,15 @@ class NodesReading(NodesCalls):
     def _get_segments(self, tag, blob, ranges):
         home = self._routes.home(tag, blob)
         for _ in range(READS):
-            plain, found = self._routes.look("look_segments", tag, blob, ranges)
+            kept, plain, found = self._looked("look_segments", tag, blob, ranges)
             if found is not None:
                 return found
-            record = record_of(plain)
-            found = [target_of(record, offset, size, None) for offset, size in ranges]
             if home == self._routes.node:
                 return self._here.get_segments(tag, blob, ranges)
-            if all(self._routes.net.read(home, record, offset, target) for (offset, _), target in zip(ranges, found)):
+            record = record_of(plain) if plain is not None else kept
+            found = [target_of(record, offset, size, None) for offset, size in ranges]
+            if all(self._cache.get(kept, offset, target) if plain is None else self._fetched(home, record, offset, target)
+                   for (offset, _), target in zip(ranges, found)):
                 return list(map(bytes, found))
         raise busy(tag, blob)
 
