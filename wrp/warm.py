@@ -9,7 +9,7 @@ import numpy as np
 from numba import types
 
 from wrp.cae.hdf5 import filters
-from wrp.comm import cached, notes, passing, ways
+from wrp.comm import cached, caches, notes, passing, ways
 from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.bench import cli as bench
@@ -71,6 +71,7 @@ def main():
             with Store.open(os.path.join(folder.path, "store"), Solo(), Config.default()) as store:
                 _use_store(store)
     _unshuffle()
+    caches.remove_unused()
 
 
 def _remove_left():

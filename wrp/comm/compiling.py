@@ -9,6 +9,8 @@ from numba import config
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, _CacheLocator
 from numba.core.runtime import rtsys
 
+from wrp.comm import caches
+
 _WAIT_S = 900.0             # longer than any kernel of wrp compiles on a machine with thirty times as many ranks as cores
 _NAP_S, _LONGEST_NAP_S = 0.01, 0.25     # who waits leaves the cores to the one that compiles
 
@@ -120,6 +122,7 @@ class SharedCache:
 
     def load_overload(self, sig, target_context):
         """The machine code for a signature, or None: then Numba compiles, and calls `save_overload` with the turn held."""
+        caches.mark(self._folder)
         found = self._load(sig, target_context)
         if found is None:
             self._turn.enter()

@@ -11,12 +11,11 @@ import platform
 import shutil
 import tempfile
 from functools import lru_cache
-from pathlib import Path
 
 import numba
 from numba import config
 
-from wrp.comm import sources
+from wrp.comm import caches, sources
 from wrp.comm.compiling import SharedCache
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
@@ -54,8 +53,7 @@ def cache_folder(module):
 @lru_cache(maxsize=None)
 def cache_root():
     """The folder of those folders: below WRP_CACHE_DIR or ~/.cache/wrp, else a private one that is lost. Each version of Numba and Python has its own."""
-    parent = os.environ.get("WRP_CACHE_DIR") or os.path.join(os.path.expanduser("~"), ".cache", "wrp")
-    folder = Path(parent) / f"kernels-{numba.__version__}-{platform.python_version()}-{platform.machine()}"
+    folder = caches.root() / f"kernels-{numba.__version__}-{platform.python_version()}-{platform.machine()}"
     return str(folder) if _is_usable(folder) else _private_folder()
 
 

@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from pathlib import Path
 
+from wrp.comm import caches
 from wrp.errors import StoreError
 
 NAME = "libcapio_posix.so"
@@ -32,7 +33,8 @@ def path():
     digest = hashlib.sha256(" ".join((platform.machine(), *platform.libc_ver(), *_OPTIONS)).encode())
     for source in sources():
         digest.update(source.read_bytes())
-    folder = Path(os.environ.get("WRP_CACHE_DIR") or Path.home() / ".cache" / "wrp") / f"capio-{digest.hexdigest()[:16]}"
+    folder = caches.root() / f"capio-{digest.hexdigest()[:16]}"
+    caches.mark(folder)
     if not (folder / NAME).exists():
         _compile(folder)
     return folder / NAME

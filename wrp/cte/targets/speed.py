@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 
+from wrp.comm import caches
 from wrp.cte.folder.files import replace
 from wrp.runtime.devices import places
 
@@ -60,7 +61,7 @@ def _of_memory():
 
 def _known(key, measured):
     """The figures under a key in the user's cache; what `measured()` gives where there are none yet."""
-    cache = os.path.join(os.environ.get("WRP_CACHE_DIR") or os.path.join(os.path.expanduser("~"), ".cache", "wrp"), "speeds.json")
+    cache = str(caches.root() / "speeds.json")
     known = _read(cache)
     if key not in known:
         known[key] = measured()
