@@ -157,3 +157,11 @@ def test_calls_of_chimaera_runtime_ext_are_documented():
 def test_wrp_cte_bench_options_are_documented():
     options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cte.bench.cli"))) - {"--help"}
     assert options and not [option for option in options if f"`{option}" not in text_of("benchmark.md")]
+
+
+def test_keys_and_sources_of_job_files_are_documented():
+    from wrp.cae import registry, remarks
+
+    text = text_of("job-files.md")
+    assert not [key for key in (*remarks.TRANSFER, *remarks.FILTER) if f"`{key}`" not in text]
+    assert not [protocol for protocol in registry.known() if f"`{protocol}:" not in text]

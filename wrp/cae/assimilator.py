@@ -30,18 +30,23 @@ class Item:
     """One byte stream that becomes `chunk_0`, `chunk_1`, … of `blob_nbytes` each (the last shorter) under `tag`."""
 
     tag: str
-    description: str
+    description: str                # "": none is put
     nbytes: int                     # of the stream; 0: the description is all there is
     blob_nbytes: int
     cost: int                       # bytes to read and decode, for balancing
     stream: Stream = None
     extras: tuple = ()              # further blobs of the tag: (name, bytes)
     is_dataset: bool = True         # False: it only belongs to others, as an image of their file
+    blob_name: str = ""             # of the only blob, which isn't called chunk_0 then
 
     @property
     def blobs(self):
         """How many chunks there are."""
         return -(-self.nbytes // self.blob_nbytes)
+
+    def name(self, blob):
+        """Of one chunk."""
+        return self.blob_name or f"chunk_{blob}"
 
     def extent(self, blob):
         """(start, nbytes) of one chunk in the stream."""
@@ -62,6 +67,7 @@ class Survey:
     notes: tuple = ()               # sentences for the user
     removed_tags: tuple = ()        # tags of an earlier survey that are gone now
     sources: tuple = ()             # a `source.Stamp` for each file, to notice a change while it is read
+    replaces: bool = True           # False: the tags keep the other blobs that they have
 
     @property
     def nbytes(self):

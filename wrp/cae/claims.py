@@ -1,8 +1,13 @@
-"""Which tags of a store belong to the HDF5 contexts in it, and that a transfer takes none of another context."""
+"""Which tags and blobs of a store belong to what was taken in before, and that a transfer takes none of another context."""
+
+import re
 
 from wrp.errors import JobFileError
 
 _LAYOUT = "layout"
+_DESCRIPTION = "description"
+_TAKEN_IN = re.compile(r"(binary|tensor|hdf5)<.*>", re.S)
+_OF_CONTEXTS = re.compile(rf"{_DESCRIPTION}|{_LAYOUT}|chunk_\d+")
 
 
 def of(store, context):
@@ -18,6 +23,9 @@ def check(survey, store):
     """JobFileError when a tag of the survey belongs to a context of another name: that file could not be given back. Local."""
     claimed = {survey.context: ()}
     for item in survey.items:
+        if _OF_CONTEXTS.fullmatch(item.blob_name) and _is_taken_in(store, item.tag):
+            raise JobFileError(f"the blob {item.blob_name!r} of the tag {item.tag!r} holds a source that was taken in; name another blob, or "
+                               f"remove that context first: wrp_cee destroy {item.tag!r}")
         if item.tag != survey.context and of(store, item.tag):
             raise JobFileError(f"the dataset tag {item.tag!r} is an HDF5 context in the store already; {_cure(item.tag)}")
         for context in above(item.tag):
@@ -25,6 +33,11 @@ def check(survey, store):
                 claimed[context] = of(store, context)
             if item.tag in claimed[context]:
                 raise JobFileError(f"the tag {item.tag!r} belongs to the HDF5 context {context!r} in the store; {_cure(context)}")
+
+
+def _is_taken_in(store, tag):
+    return (store.exists(tag, _DESCRIPTION) and store.size(tag, _DESCRIPTION) <= 4096
+            and _TAKEN_IN.fullmatch(store.get(tag, _DESCRIPTION).decode("utf-8", "replace")) is not None)
 
 
 def above(tag):

@@ -100,13 +100,15 @@ def _surveyed(transfer, store):
 
 def _describe(survey, store, batch):
     """The blobs that aren't chunks, and the end of whatever an earlier transfer left under these tags."""
-    tags = {item.tag for item in survey.items}
-    for tag in sorted(({*survey.removed_tags} | claims.of(store, survey.context)) - tags):
-        batch.remove(tag)
+    if survey.replaces:
+        tags = {item.tag for item in survey.items}
+        for tag in sorted(({*survey.removed_tags} | claims.of(store, survey.context)) - tags):
+            batch.remove(tag)
+        for tag in filter(store.exists, sorted(tags)):
+            batch.replace(tag)
     for item in survey.items:
-        if store.exists(item.tag):
-            batch.replace(item.tag)
-        batch.put(item.tag, _DESCRIPTION, item.description.encode("utf-8"))
+        if item.description:
+            batch.put(item.tag, _DESCRIPTION, item.description.encode("utf-8"))
         for name, data in item.extras:
             batch.put(item.tag, name, data)
 
@@ -150,7 +152,7 @@ def _taken(item, reader, first, stop, batch):
             yield count
         for blob in range(low + count, high):
             start, nbytes = item.extent(blob)
-            with batch.writing(item.tag, _chunk(blob), nbytes) as buffer:
+            with batch.writing(item.tag, item.name(blob), nbytes) as buffer:
                 reader.read_into(buffer, start)
             yield 1
 
@@ -159,11 +161,7 @@ def _from_cache(item, reader, low, high, batch):
     """How many blobs, from `low` on, needed no reading."""
     fd, offset = reader.whereabouts(item.extent(low)[0])
     sizes = [item.blob_nbytes] * (high - low - 1) + [item.extent(high - 1)[1]]
-    return batch.take(item.tag, list(map(_chunk, range(low, high))), sizes, fd, offset)
-
-
-def _chunk(blob):
-    return f"chunk_{blob}"
+    return batch.take(item.tag, list(map(item.name, range(low, high))), sizes, fd, offset)
 
 
 def _stamps(survey, share, ranks):

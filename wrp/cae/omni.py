@@ -8,7 +8,7 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 
-from wrp.cae import document, registry, remarks, url
+from wrp.cae import document, inline, registry, remarks, url
 from wrp.errors import JobFileError
 
 _REQUIRED = ("src", "dst", "format")
@@ -33,6 +33,7 @@ class Transfer:
     dst_token: str = ""
     include: tuple = ()
     exclude: tuple = ()
+    src_data: bytes = b""
     notes: tuple = field(default=(), compare=False)     # sentences on what of the job file has no effect
     folder: str = field(default="", compare=False)      # of the job file, where a relative source is looked for as well
 
@@ -67,24 +68,29 @@ def load(path):
 
 
 def check(transfers, where="the list of transfers"):
-    """Refuse (JobFileError) a source no assimilator takes, a destination that is no tag, and two transfers to one tag or
-    one below the datasets of another."""
+    """Refuse (JobFileError) a source no assimilator takes, a destination that is no tag, and two transfers to one tag (but of different
+    blobs, string::) or one below the datasets of another."""
     seen = {}
     for transfer in transfers:
         try:
-            registry.check(url.parse(transfer.src)[0])
+            protocol, _ = url.parse(transfer.src)
+            registry.check(protocol)
             tag = url.tag_of(transfer.dst)
+            if protocol == "string":
+                inline.name_of(transfer)
         except JobFileError as error:
             raise JobFileError(f"{where}: {transfer.label}: {error}") from None
-        first = seen.setdefault(tag.rstrip("/"), transfer)
-        if first is not transfer:
-            raise JobFileError(f"{where}: {transfer.label} and {first.label} both write {transfer.dst!r}, so one would "
-                               "replace the other; give each its own tag")
-    _check_below(seen, where)
+        here = seen.setdefault(tag.rstrip("/"), [])
+        for first in here:
+            if not (protocol == "string" == url.parse(first.src)[0] and first.src != transfer.src):
+                raise JobFileError(f"{where}: {transfer.label} and {first.label} both write {transfer.dst!r}, so one would "
+                                   "replace the other; give each its own tag")
+        here.append(transfer)
+    _check_below({tag: here[0] for tag, here in seen.items()}, where)
 
 
 def _check_below(taken, where):
-    """`taken`: {tag: transfer}. The tags below that of an HDF5 transfer are for its datasets."""
+    """`taken`: {tag: its first transfer}. The tags below that of an HDF5 transfer are for its datasets."""
     for tag, transfer in taken.items():
         above = (taken.get(tag[:at]) for at, letter in enumerate(tag) if letter == "/")
         for other in above:
@@ -112,6 +118,11 @@ def _transfer(number, entry, where, folder):
         known[key] = of_type(key, _or(entry.get(key), 0), int, "an integer")
         if not 0 <= known[key] < 2**63:
             raise JobFileError(f"Transfer {number}: '{key}' must be from 0 to 2^63-1, not {known[key]} ({where})")
+    data = of_type("src_data", _or(entry.get("src_data"), b""), (str, bytes), "a string or !!binary")
+    try:
+        known["src_data"] = inline.bytes_of(data)
+    except JobFileError as error:
+        raise JobFileError(f"Transfer {number}: {error} ({where})") from None
     known["name"] = str(of_type("name", _or(entry.get("name"), ""), (str, int, float), "a string"))
 
     patterns = of_type("dataset_filter", _or(entry.get("dataset_filter"), {}), dict, "a mapping")

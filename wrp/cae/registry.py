@@ -16,6 +16,7 @@ GROUP = "wrp.assimilators"
 _BUILT_IN = {
     "file": ("wrp.cae.binary", "Binary", "reinstall wrp"),
     "hdf5": ("wrp.cae.hdf5", "Hdf5", "install h5py (pip install h5py)"),
+    "string": ("wrp.cae.inline", "Inline", "reinstall wrp"),
 }
 
 

@@ -3,7 +3,7 @@
 import difflib
 
 TRANSFER = ("src", "dst", "format", "name", "description", "depends_on", "range_off", "range_size", "src_token", "dst_token",
-            "dataset_filter")
+            "dataset_filter", "src_data")
 FILTER = ("include_patterns", "exclude_patterns")
 TOP = ("transfers", "name", "version", "description")
 # what job files call the kinds of source: the protocol that takes it in
@@ -29,12 +29,14 @@ def of_values(transfer, protocol):
     """Sentences for values of a transfer that its kind of source doesn't use."""
     label, found = transfer.label, []
     given = [key for key in ("range_off", "range_size") if getattr(transfer, key)]
-    if given and protocol == "hdf5":
+    if given and protocol in ("hdf5", "string"):
         found.append(f"{label}: {' and '.join(given)} count for file:: sources only and were ignored")
     elif given == ["range_off"]:
         found.append(f"{label}: range_off counts only with a range_size above 0 and was ignored: the whole source is taken in")
-    if protocol == "file" and (transfer.include or transfer.exclude):
+    if protocol in ("file", "string") and (transfer.include or transfer.exclude):
         found.append(f"{label}: dataset_filter counts for hdf5:: sources only and was ignored")
+    if protocol in _PROTOCOLS and transfer.src_data:
+        found.append(f"{label}: src_data counts for string:: sources only and was ignored")
     return found + _of_format(transfer, protocol)
 
 

@@ -19,11 +19,11 @@ class Finished:
         self._path = path
 
     def remaining(self, job, store):
-        """The `omni.Job` less its transfers that are noted and whose tag is in the store. Local; UsageError."""
+        """The `omni.Job` less its transfers that are noted and whose tag, or one blob, is in the store. Local; UsageError."""
         self._append("")                # a file that can't be written is refused before the work
         lines = set(self._read().splitlines())
         done = {transfer.number for transfer in job.transfers
-                if _line(transfer) in lines and store.exists(url.tag_of(transfer.dst))}
+                if _line(transfer) in lines and _is_in(transfer, store)}
         needs = plan.dependencies(job.transfers)
         left = tuple(_freed(transfer, needs, done) for transfer in job.transfers if transfer.number not in done)
         return dataclasses.replace(job, transfers=left)
@@ -50,6 +50,11 @@ class Finished:
             return ""
         except (OSError, UnicodeDecodeError) as error:
             raise UsageError(f"{self._path} can't be read as the list of finished transfers: {error}") from None
+
+
+def _is_in(transfer, store):
+    protocol, name = url.parse(transfer.src)
+    return store.exists(url.tag_of(transfer.dst), name if protocol == "string" else None)
 
 
 def _line(transfer):

@@ -28,9 +28,14 @@ def tag_of(dst):
         raise JobFileError(f"destination {dst!r} has protocol {protocol!r}; only iowarp::tag can be written")
     if not tag.strip("/"):
         raise JobFileError(f"destination {dst!r} names no tag; write iowarp::tag")
-    if any(unicodedata.category(letter) in _CONTROL for letter in tag):
+    if has_control(tag):
         raise JobFileError(f"destination {dst!r} has a line break or another control character in its tag; leave it out")
     return tag
+
+
+def has_control(text):
+    """Whether there is a line break or another control character in it."""
+    return any(unicodedata.category(letter) in _CONTROL for letter in text)
 
 
 def split_selector(path):
@@ -65,7 +70,7 @@ def hints(src, folder=""):
 def beside(src, folder):
     """`src` as it is; or, when its relative path leads nowhere from here but does from `folder`, the URL from there."""
     protocol, path = parse(src)
-    if os.path.isabs(path) or _leads_somewhere(path):
+    if protocol == "string" or os.path.isabs(path) or _leads_somewhere(path):
         return src
     there = os.path.join(folder, path)
     return f"{protocol}::{there}" if _leads_somewhere(there) else src

@@ -17,22 +17,24 @@ DEFAULT_MAX_CONTEXT_SIZE = 256 << 20
 
 @dataclass(repr=False)
 class AssimilationCtx:
-    """One source to take in: the fields of a transfer in a job file. `range_off` counts only with `range_size` > 0."""
+    """One source to take in: the fields of a transfer in a job file. `range_off` counts only with `range_size` > 0, `src_data` for string:: sources."""
 
-    src: str
-    dst: str
-    format: str
+    src: str = ""
+    dst: str = ""
+    format: str = ""
     depends_on: str = ""
     range_off: int = 0
     range_size: int = 0
     src_token: str = ""
     dst_token: str = ""
+    src_data: str | bytes = ""
 
     def __repr__(self):
         return f"<AssimilationCtx src='{self.src}' dst='{self.dst}' format='{self.format}'>"
 
 
 _FIELDS = {field.name: field.type for field in fields(AssimilationCtx)}
+_WANTED = {str: "a string", int: "an integer of 0 or more"}
 
 
 class ContextInterface:
@@ -238,11 +240,12 @@ def fitting(sizes, max_nbytes, batch_size):
 
 def _transfer(number, ctx):
     """The transfer of a job file that says the same as an AssimilationCtx."""
+    from wrp.cae import inline
     from wrp.cae.omni import Transfer
 
     for name, kind in _FIELDS.items():
         value = getattr(ctx, name, None)
         if not isinstance(value, kind) or isinstance(value, bool) or kind is int and value < 0:
-            wanted = "a string" if kind is str else "an integer of 0 or more"
+            wanted = _WANTED.get(kind, "text or bytes")
             raise UsageError(f"context_bundle: {name} of item {number} must be {wanted}, not {value!r}")
-    return Transfer(number=number, **{name: getattr(ctx, name) for name in _FIELDS})
+    return Transfer(number=number, **{**{name: getattr(ctx, name) for name in _FIELDS}, "src_data": inline.bytes_of(ctx.src_data)})
