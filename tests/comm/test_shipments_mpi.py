@@ -32,23 +32,33 @@ def remote(segment):
     remote.close()          # what MPI may still touch stays
 
 
-def test_what_is_long_comes_as_it_lies_there(segment, remote):
+def _laid(segment, values):
+    """Each leader lays its array at one place of its node's segment: the place. Collective."""
     ranks = world()
-    place, _ = segment.place("long", 2 * _LONG)
+    place, _ = segment.place("laid", values.nbytes)
     place = ranks.share(place, "where it lies")
     if ranks.leaders:
-        segment.reserve(place, 2 * _LONG)
-        np.frombuffer(segment.buffer, np.int64, 2 * _LONG // 8, place)[:] = np.arange(2 * _LONG // 8) * (ranks.node + 1)
+        segment.reserve(place, values.nbytes)
+        np.frombuffer(segment.buffer, values.dtype, values.size, place)[:] = values
     ranks.barrier("the bytes are there")
-    other, outs = (ranks.node + 1) % ranks.nodes, [np.zeros(_LONG // 8, np.int64) for _ in range(2)]
-    asked = [remote.start_get(other, place + number * _LONG + 8, out.view(np.uint8)[:-8]) for number, out in enumerate(outs)]
-    waits = True
-    while any(ranks.gather(waits, "who waits")):            # each leader serves meanwhile
-        if ranks.leaders:
+    return place
+
+
+def _serve_while(remote, waits):
+    """Each leader serves until nobody waits any more. Collective."""
+    while any(world().gather(waits(), "who waits")):
+        if world().leaders:
             remote.shipments.serve()
             remote.shipments.turn()
         remote.progress()
-        waits = not all([remote.is_done(each) for each in asked])
+
+
+def test_what_is_long_comes_as_it_lies_there(segment, remote):
+    ranks = world()
+    place = _laid(segment, np.arange(2 * _LONG // 8) * (ranks.node + 1))
+    other, outs = (ranks.node + 1) % ranks.nodes, [np.zeros(_LONG // 8, np.int64) for _ in range(2)]
+    asked = [remote.start_get(other, place + number * _LONG + 8, out.view(np.uint8)[:-8]) for number, out in enumerate(outs)]
+    _serve_while(remote, lambda: not all([remote.is_done(each) for each in asked]))
     wanted = np.arange(2 * _LONG // 8) * (other + 1)
     for number, out in enumerate(outs):
         start = number * _LONG // 8 + 1
@@ -59,24 +69,13 @@ def test_what_is_long_comes_as_it_lies_there(segment, remote):
 
 def test_ranges_come_with_their_checksums(segment, remote):
     ranks = world()
-    place, _ = segment.place("checked", 3 * _LONG)
-    place = ranks.share(place, "where it lies")
-    if ranks.leaders:
-        segment.reserve(place, 3 * _LONG)
-        np.frombuffer(segment.buffer, np.uint8, 3 * _LONG, place)[:] = np.arange(3 * _LONG, dtype=np.uint8) + np.uint8(ranks.node)
-    ranks.barrier("the bytes are there")
+    place = _laid(segment, np.arange(3 * _LONG, dtype=np.uint8) + np.uint8(ranks.node))
     other, outs = (ranks.node + 1) % ranks.nodes, [bytearray(nbytes) for nbytes in (_LONG, 100, 0, _LONG - 7)]
     starts = [place, place + _LONG, place, place + 2 * _LONG]
     found = []
     getting = threading.Thread(target=lambda: found.extend(remote.get_checked(other, list(zip(starts, outs)))))
     getting.start()
-    waits = True
-    while any(ranks.gather(waits, "who waits")):            # each leader serves meanwhile
-        if ranks.leaders:
-            remote.shipments.serve()
-            remote.shipments.turn()
-        remote.progress()
-        waits = getting.is_alive()
+    _serve_while(remote, getting.is_alive)
     getting.join()
     wanted = np.arange(3 * _LONG, dtype=np.uint8) + np.uint8(other)
     assert outs == [wanted[start - place:start - place + len(out)].tobytes() for start, out in zip(starts, outs)]

@@ -106,18 +106,17 @@ def test_files_of_neighbours_outlast_the_job(opened, shared_folder):
         ranks.barrier("all have looked")
 
 
-def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder):
-    """The put is refused with its reason, and nothing of it is left anywhere."""
+def _is_refused_where(syncing, reason, opened, folder):
+    """A put that needs space at a neighbour whose sync is `syncing(failed, synced, store)` is refused with its reason, and nothing of it is left anywhere."""
     ranks = world()
-    with opened(shared_folder, conf(ram="4m")) as store:
-        def failing(failed):
-            raise StoreError("no disk today")
-        synced, store._net.calls["sync"] = store._net.calls["sync"], failing
-        ranks.barrier("nobody can sync for others")
+    with opened(folder, conf(ram="4m")) as store:
+        synced = store._net.calls["sync"]
+        store._net.calls["sync"] = lambda failed: syncing(failed, synced, store)
+        ranks.barrier("syncs for others fail")
         if ranks.rank == 0:
             first, second = homed(1, ranks.nodes, 2)
             store.put("t", first, data(0, 12 * MIB))
-            with pytest.raises(StoreError, match="no disk today"):
+            with pytest.raises(StoreError, match=reason):
                 store.put("t", second, data(1, 12 * MIB))
             assert store.list("t") == [first]
             store.destroy("t")
@@ -126,38 +125,29 @@ def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder)
         store.flush_all()
         assert_all_space_is_free(store, ranks)
         ranks.barrier("all have looked")
+
+
+def test_a_neighbour_that_cannot_sync_gets_its_space_back(opened, shared_folder):
+    def failing(failed, synced, store):
+        raise StoreError("no disk today")
+    _is_refused_where(failing, "no disk today", opened, shared_folder)
 
 
 def test_a_sync_of_a_neighbour_that_failed_meanwhile_refuses_the_put(opened, shared_folder):
     """Another thread of the neighbour has heard of it, and the storage says it once: the next sync, which finds nothing to do, keeps no promise."""
-    ranks = world()
-    with opened(shared_folder, conf(ram="4m")) as store:
-        def failed_before(failed):
-            original = os.fdatasync
-            os.fdatasync = broken
-            try:
-                with pytest.raises(StoreError):
-                    store._parts.sync()
-            finally:
-                os.fdatasync = original
-            return synced(failed)
+    def broken(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
 
-        def broken(descriptor):
-            raise OSError(errno.EIO, os.strerror(errno.EIO))
-        synced, store._net.calls["sync"] = store._net.calls["sync"], failed_before
-        ranks.barrier("syncs of others fail")
-        if ranks.rank == 0:
-            first, second = homed(1, ranks.nodes, 2)
-            store.put("t", first, data(0, 12 * MIB))
-            with pytest.raises(StoreError, match="its storage failed while these bytes were on their way"):
-                store.put("t", second, data(1, 12 * MIB))
-            assert store.list("t") == [first]
-            store.destroy("t")
-        ranks.barrier("refused")
-        store._net.calls["sync"] = synced
-        store.flush_all()
-        assert_all_space_is_free(store, ranks)
-        ranks.barrier("all have looked")
+    def failed_before(failed, synced, store):
+        original = os.fdatasync
+        os.fdatasync = broken
+        try:
+            with pytest.raises(StoreError):
+                store._parts.sync()
+        finally:
+            os.fdatasync = original
+        return synced(failed)
+    _is_refused_where(failed_before, "its storage failed while these bytes were on their way", opened, shared_folder)
 
 
 def test_a_neighbourhood_of_one_is_the_home_alone(opened):
