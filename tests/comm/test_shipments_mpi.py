@@ -107,12 +107,7 @@ def test_what_nobody_waited_for_is_not_taken_for_what_is_asked_later(segment, re
     """Tags come again after two: the third question would have that of the first, whose answer was sent and never fetched."""
     ranks, ships = world(), remote.shipments
     monkeypatch.setattr(shipments, "_TAGS", 2)
-    place, _ = segment.place("parts", 3 * _LONG)
-    place = ranks.share(place, "where they lie")
-    if ranks.leaders:
-        segment.reserve(place, 3 * _LONG)
-        np.frombuffer(segment.buffer, np.uint8, 3 * _LONG, place).reshape(3, _LONG)[:] = [[1], [2], [3]]
-    ranks.barrier("the bytes are there")
+    place = _laid(segment, np.repeat(np.array([1, 2, 3], np.uint8), _LONG))
     out = np.zeros(_LONG, np.uint8)
     if ranks.rank == 0:
         with pytest.raises(WaitTimeout, match="for a get on node 1"):
@@ -124,13 +119,7 @@ def test_what_nobody_waited_for_is_not_taken_for_what_is_asked_later(segment, re
     ranks.barrier("it was sent")
     for number in (2, 3):
         asked = remote.start_get(1, place + (number - 1) * _LONG, out) if ranks.rank == 0 else None
-        waits = True
-        while any(ranks.gather(waits, "who waits")):
-            if ranks.leaders:
-                ships.serve()
-                ships.turn()
-            remote.progress()
-            waits = asked is not None and not remote.is_done(asked)
+        _serve_while(remote, lambda asked=asked: asked is not None and not remote.is_done(asked))
         assert ranks.rank != 0 or (out == number).all()
     while not all(ranks.gather(ships.is_idle, "who has done")):        # what was sent has been taken
         remote.progress()
