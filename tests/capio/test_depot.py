@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from pathlib import Path
@@ -127,6 +128,42 @@ def test_a_name_that_somebody_else_takes_meanwhile_is_theirs(flow):
     one, two = made.communicate()[0].split(), other[1].split()
     assert sorted(map(int, one + two)) == list(range(200)) and _in_memory(flow) == {f"m{n}" for n in range(200)}
     assert len(list(_depot(flow).iterdir())) == 200
+
+
+_EXCHANGES = """import ctypes, os, signal, sys
+remove = os.unlink
+if sys.argv[1] == "server":
+    from wrp.capio.server.depot import unlink as remove
+os.chdir(os.environ["CAPIO_DIR"])
+libc, number, count = ctypes.CDLL(None), ctypes.c_long({"x86_64": 316, "aarch64": 276}[os.uname().machine]), 200
+for n in range(count):
+    for name in (b"ma%d" % n, b"mb%d" % n):
+        with open(name, "wb") as file: file.write(name)
+now, other = os.pipe()
+pid = os.fork()
+if not pid:
+    for n in range(count):
+        one, two = b"ma%d" % n, b"mb%d" % n
+        os.write(other, b"x")
+        while libc.syscall(number, -100, one, -100, two, 2) == 0: pass     # as nobody sees it; until one of them is gone
+    os._exit(0)
+for n in range(count):
+    os.read(now, 1)
+    remove(f"ma{n}")
+os.waitpid(pid, 0)
+lost = [n for n in range(count) if not os.path.exists(f"mb{n}")]
+print(f"{len(lost)} lost, {len(os.listdir('.'))} left")
+"""
+
+
+@_ON_DISK
+@needs_compiler
+@pytest.mark.parametrize("who", ["shim", "server"])
+def test_a_removal_while_another_process_exchanges_names_takes_the_file_whose_name_went(flow, who):
+    env = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+    assert flow.run("writer", [sys.executable, "-c", _EXCHANGES, who], **env)[1:] == (b"0 lost, 200 left\n", "")
+    flow.wait_for(lambda _: len(list(_depot(flow).iterdir())) <= 200)
+    assert [path for path in flow.dir.iterdir() if not path.exists()] == []
 
 
 @_ON_DISK

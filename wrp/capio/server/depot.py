@@ -161,23 +161,30 @@ class Depot:
         return links_below(capio_dir, self._prefix[:-1])
 
 
-def lies_at(path):
-    """Where the bytes of a path lie: in a depot, if it is a link to one; else the path itself."""
+def lies_at(path, folder=None):
+    """Where the bytes of a path lie: in a depot, if it is a link to one; else the path itself. `folder`: a descriptor; of that itself where the path is ""."""
     try:
-        found = os.readlink(path)
+        found = os.readlink(path, dir_fd=folder)
     except OSError:
         return path
     return found if _LINK.fullmatch(found) else path
 
 
 def unlink(path):
-    """Remove a name, and what it stands for in a depot, if no other name does."""
-    at = lies_at(path)
-    is_last = at != path and os.lstat(path).st_nlink == 1
-    os.unlink(path)
-    if is_last:
-        with suppress(OSError):
-            os.unlink(at)
+    """Remove a name, and what it stands for in a depot, if no other name does. The link itself is held meanwhile: it knows whether it has names left, whatever
+    others rename at the same moment."""
+    if lies_at(path) == path:
+        os.unlink(path)
+        return
+    link = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        at = lies_at("", link)
+        os.unlink(path)
+        if at and not os.fstat(link).st_nlink:
+            with suppress(OSError):
+                os.unlink(at)
+    finally:
+        os.close(link)
 
 
 def links_below(capio_dir, depot):

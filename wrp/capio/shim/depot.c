@@ -62,16 +62,20 @@ int capio_make_in_depot(int dirfd, const char *path, const char *there, int flag
     return why == EEXIST && !(flags & O_EXCL) ? REAL(openat64)(dirfd, path, flags, mode) : (errno = why, -1);
 }
 
-/* The file goes with its last name, at once; the server does so for who isn't seen. */
+/* The file goes with its last name, at once; the server does so for who isn't seen. The link itself is held meanwhile: it knows whether it has names left, whatever
+   others rename to this path, and this link to, at the same moment. */
 static int removed(int dirfd, const char *path, int flags)
 {
     char there[PATH_MAX], full[PATH_MAX];
     struct stat found;
-    int is_last = unlikely(capio_enabled) && !(flags & AT_REMOVEDIR) && capio_below(dirfd, path, full) && capio_in_depot(dirfd, path, there) &&
-                  capio_plain_stat(dirfd, path, &found, AT_SYMLINK_NOFOLLOW) == 0 && found.st_nlink == 1;
+    int link = unlikely(capio_enabled) && !(flags & AT_REMOVEDIR) && capio_below(dirfd, path, full) && capio_in_depot(dirfd, path, NULL)
+             ? REAL(openat64)(dirfd, path, O_PATH | O_NOFOLLOW | O_CLOEXEC) : -1;
+    int is_known = link >= 0 && capio_in_depot(link, "", there);
     int rc = REAL(unlinkat)(dirfd, path, flags), kept = errno;
-    if (rc == 0 && is_last)
+    if (rc == 0 && is_known && fstat(link, &found) == 0 && found.st_nlink == 0)
         REAL(unlink)(there);
+    if (link >= 0)
+        REAL(close)(link);
     errno = kept;
     return rc;
 }
