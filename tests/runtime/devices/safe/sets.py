@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import time
 from contextlib import contextmanager
 
 from hypothesis import strategies as st
@@ -9,7 +10,7 @@ from hypothesis import strategies as st
 from wrp.runtime.devices.safe import opening
 from wrp.runtime.devices.safe.board import Board
 from wrp.runtime.devices.safe.layout import CHUNK, ZONE
-from wrp.runtime.devices.safe.member import FileMember
+from wrp.runtime.devices.safe.member import LOOK_S, FileMember
 
 CAPACITY = 3 * ZONE * CHUNK
 OPERATIONS = st.lists(st.tuples(st.integers(0, CAPACITY - 1), st.sampled_from([1, 700, 4096, CHUNK, CHUNK + 1, 5 * CHUNK, 600_000]), st.integers(0, 2**32)), min_size=1, max_size=6)
@@ -92,8 +93,19 @@ class Set:
             file.write(bytes(nbytes))
 
     def fail(self, position):
-        open(self.paths[position] + ".fail", "w").close()
+        break_disk(self.paths[position])
 
     def works(self, position):
         if os.path.exists(self.paths[position] + ".fail"):
-            os.unlink(self.paths[position] + ".fail")
+            mend_disk(self.paths[position])
+
+
+def break_disk(path):
+    """From now on each read and write of a member fails, in every process."""
+    open(path + ".fail", "w").close()
+    time.sleep(LOOK_S)
+
+
+def mend_disk(path):
+    os.unlink(path + ".fail")
+    time.sleep(LOOK_S)

@@ -3,6 +3,7 @@
 import itertools
 import os
 import random
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -12,6 +13,7 @@ from runtime.devices.safe.sets import CAPACITY, OPERATIONS, Set
 from wrp.errors import Corrupt, OutOfSpace, StoreError
 from wrp.runtime.devices.safe import recovery, roster
 from wrp.runtime.devices.safe.layout import CHUNK, chunk_place, entry_place
+from wrp.runtime.devices.safe.member import LOOK_S
 
 
 @settings(max_examples=6, deadline=None)
@@ -103,3 +105,13 @@ def test_a_disk_without_room_is_out_of_space(four, monkeypatch):
         monkeypatch.setattr(os, "posix_fallocate", full)
         with pytest.raises(OutOfSpace, match="m0 has no room for it"):
             array.back(0, CHUNK)
+
+
+def test_whether_a_member_fails_is_not_looked_up_at_each_read(four, monkeypatch):
+    looks, exists = [], os.path.exists
+    monkeypatch.setattr(os.path, "exists", lambda path: looks.append(path) or exists(path))
+    with four.opened() as array:
+        begin, count = time.monotonic(), len(looks)
+        for _ in range(200):
+            array.read(0, memoryview(bytearray(4096)))
+        assert len(looks) - count <= 6 * (1 + (time.monotonic() - begin) / LOOK_S)

@@ -4,6 +4,7 @@ import os
 import random
 
 import pytest
+from runtime.devices.safe.sets import break_disk, mend_disk
 
 from wrp.comm import reserve
 from wrp.comm.ranks.solo import Solo
@@ -42,15 +43,15 @@ def shown(device, offset, nbytes):
 
 def test_a_member_that_fails_is_recovered_while_others_go_on(device, members):
     offset, data = filled(device, 3 * MIB)
-    open(members[1] + ".fail", "w").close()
+    break_disk(members[1])
     assert shown(device, offset, 3 * MIB) == data and device.stats["failed"] == [members[1]] and device.stats["recovered"] > 0
     more, other = filled(device, MIB, 2)
     with pytest.raises(StoreError, match="m1.fail says that it fails"):
         device.recover(1)
-    os.unlink(members[1] + ".fail")
+    mend_disk(members[1])
     assert device.recover(members[1]) > 0 and device.stats["failed"] == []
     assert device.build_parity()[1:] == (0, 0, 0) and device.build_parity().rows > 0
-    open(members[3] + ".fail", "w").close()
+    break_disk(members[3])
     assert shown(device, offset, 3 * MIB) + shown(device, more, MIB) == data + other
     with pytest.raises(StoreError, match="no member 'x': it has"):
         device.recover("x")
@@ -81,18 +82,18 @@ def test_as_tasks(runtime, device, members):
     staging.write(buffer, os.urandom(100_000))
     block = pool.call(bdev.ALLOCATE_BLOCKS, 100_000, 100_000).values[0]
     assert pool.call(bdev.WRITE, block, staging._base + buffer, 100_000) == (0, (100_000, 0, 0, 0))
-    open(members[0] + ".fail", "w").close()
+    break_disk(members[0])
     assert pool.call(bdev.READ, block, staging._base + back, 100_000).code == 0 == pool.call(bdev.SYNC).code
     assert staging.view(back, 100_000) == staging.view(buffer, 100_000)
     under_way, recovered, lost, out = pool.call(bdev.GET_STATS, 1).values
     assert (under_way, lost, out) == (0, 0, 1) and recovered > 0
-    os.unlink(members[0] + ".fail")
+    mend_disk(members[0])
     assert pool.call(bdev.RECOVER_BDEV, 0, 0, 0).code == 0 and pool.call(bdev.GET_STATS, 1).values[3] == 0
     assert pool.call(bdev.RECOVER_BDEV, 0, 0, 0).code == bdev.REFUSED == pool.call(bdev.REMOVE_BDEV, 0, 0, 0).code
     assert Mended(*pool.call(bdev.BUILD_PARITY).values).rows > 0
     assert pool.call(bdev.ADD_BDEV, runtime.segment.nbytes, 10).code == bdev.OUT_OF_BOUNDS
     for name in members[:2]:
-        open(name + ".fail", "w").close()
+        break_disk(name)
     assert pool.call(bdev.WRITE, block, staging._base + buffer, 100_000).code == bdev.IO_FAILED
     assert runtime.pool("staging", "bdev").call(bdev.BUILD_PARITY).code == bdev.UNKNOWN_METHOD
 
@@ -106,7 +107,7 @@ def test_another_member_makes_room(device, tmp_path):
     with pytest.raises(OutOfSpace, match="safe device 'safe' of .* has no room"):
         while True:
             held.append(filled(device, MIB, len(held)))
-    open(str(tmp_path / "m4.fail"), "w").close()
+    break_disk(str(tmp_path / "m4"))
     assert shown(device, offset, 2 * MIB) == data
     assert all(shown(device, place, MIB) == random.Random(seed).randbytes(MIB) for seed, (place, _) in enumerate(held))
     with pytest.raises(StoreError, match="rows lie on it"):
@@ -118,7 +119,7 @@ def test_another_member_makes_room(device, tmp_path):
 def test_memory_and_files_together(runtime, members, configured):
     device = runtime.device("mixed", "safe", 4 * MIB, address([*members[:3], "ram::parity"], 1))
     offset, data = filled(device, 2 * MIB)
-    open(members[2] + ".fail", "w").close()
+    break_disk(members[2])
     assert shown(device, offset, 2 * MIB) == data
 
 
@@ -149,7 +150,7 @@ def test_a_configuration_makes_one(configured, members):
         assert device.kind == "safe" and device.capacity == 8 * MIB and device.stats["members"] == members
         offset, data = filled(device, MIB)
         for name in members[:2]:
-            open(name + ".fail", "w").close()
+            break_disk(name)
         assert shown(device, offset, MIB) == data
 
 
@@ -168,9 +169,9 @@ def test_attached_processes_use_it_too(start_daemon, members):
             attached.pool("kept", "bdev", bdev_type="safe", capacity=8 * MIB, members=members)
             device = attached.device("kept")
             offset, data = filled(device, MIB)
-            open(members[0] + ".fail", "w").close()
+            break_disk(members[0])
             assert shown(device, offset, MIB) == data and device.stats["failed"] == [members[0]]
-            os.unlink(members[0] + ".fail")
+            mend_disk(members[0])
             assert device.recover(0) > 0
     finally:
         assert running.end() == 0

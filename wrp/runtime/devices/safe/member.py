@@ -1,14 +1,16 @@
 """A member of a safe device: bytes at places, in a file or in the node's segment. What they mean is for others to know.
 
-A file MEMBER.fail beside a file makes each of its reads and writes fail, as a broken disk does.
+A file MEMBER.fail beside a file makes each of its reads and writes fail, as a broken disk does. Whether it is there is looked at when the member is opened, and then every LOOK_S.
 """
 
 import errno
 import os
+import time
 
 from wrp.errors import OutOfSpace
 
 RAM = "ram::"
+LOOK_S = 0.02
 
 
 class FileMember:
@@ -16,7 +18,7 @@ class FileMember:
 
     def __init__(self, path, read_only=False, create=False):
         self.path = path
-        self._fail = path + ".fail"
+        self._fail, self._is_failing, self._look_at = path + ".fail", False, 0.0
         self._check()
         self._descriptor = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | (os.O_CREAT if create else 0) | os.O_CLOEXEC, 0o666)
 
@@ -77,7 +79,10 @@ class FileMember:
             self._descriptor = -1
 
     def _check(self):
-        if os.path.exists(self._fail):
+        now = time.monotonic()
+        if now >= self._look_at:
+            self._is_failing, self._look_at = os.path.exists(self._fail), now + LOOK_S
+        if self._is_failing:
             raise OSError(errno.EIO, f"{self._fail} says that it fails", self.path)
 
 
