@@ -175,3 +175,17 @@ def test_attached_processes_use_it_too(start_daemon, members):
             assert device.recover(0) > 0
     finally:
         assert running.end() == 0
+
+
+def test_memory_of_a_removed_member_is_given_back(members, configured):
+    with Runtime(Solo(), configured("runtime: {segment_capacity: 128m}")) as runtime:
+        device = runtime.device("mixed", "safe", 8 * MIB, address(members[:3], 1))
+        device.add("ram::more")
+        at, nbytes = runtime.node.segment.find("bdev.mixed.ram::more")
+        missing = reserve._missing(runtime.node.segment.address + at, nbytes)
+        device.remove("ram::more")
+        assert missing < nbytes - reserve.PAGE and reserve._missing(runtime.node.segment.address + at, nbytes) > nbytes - 2 * reserve.PAGE
+        device.add("ram::more")
+        offset, data = filled(device, 8 * MIB)
+        break_disk(members[0])
+        assert shown(device, offset, 8 * MIB) == data and device.stats["members"][3:] == ["ram::more"]

@@ -5,6 +5,7 @@ import errno
 import os
 
 from wrp.comm import atomics
+from wrp.comm.reserve import release
 from wrp.errors import OutOfSpace, StoreError
 from wrp.runtime import bdev
 from wrp.runtime.devices.held import HeldDevice
@@ -78,7 +79,7 @@ class SafeDevice(HeldDevice):
         self._array.refresh()
         label, words = self._array.label, [atomics.load(self._counters + 8 * number) for number in range(4)]
         return {"failed": [label.paths[position] for position in positions_of(words[3])], "under_way": words[0], "recovered": words[1], "lost": words[2],
-                "members": list(label.paths), "generation": label.generation, "groups": [(first, len(members)) for first, members in label.groups]}
+                "members": list(filter(None, label.paths)), "generation": label.generation, "groups": [(first, len(members)) for first, members in label.groups]}
 
     def recover(self, member, path=None, timeout_s=None):
         """Rebuild a member (its number, or path) that is out onto the file at its path, or at another: how many chunks. Any process; others go on."""
@@ -89,7 +90,7 @@ class SafeDevice(HeldDevice):
         self._change(bdev.ADD_BDEV, path)
 
     def remove(self, member):
-        """A data member on which no row lies has none from now on."""
+        """A data member on which no row lies is one no more; its file is cut to nothing, its memory given back."""
         self._change(bdev.REMOVE_BDEV, "", self._number(member))
 
     def build_parity(self, timeout_s=None):
@@ -98,8 +99,8 @@ class SafeDevice(HeldDevice):
 
     def _number(self, member):
         self._array.refresh()
-        if member not in self._array.label.paths and not isinstance(member, int):
-            raise StoreError(f"safe device {self.name!r} has no member {member!r}: it has {', '.join(self._array.label.paths)}")
+        if not isinstance(member, int) and (not member or member not in self._array.label.paths):
+            raise StoreError(f"safe device {self.name!r} has no member {member!r}: it has {', '.join(filter(None, self._array.label.paths))}")
         return member if isinstance(member, int) else self._array.label.paths.index(member)
 
     def _change(self, method, text, number=0, timeout_s=None):
@@ -201,7 +202,8 @@ def opener(segment, name, capacity, path):
             segment.reserve(at, member_nbytes(0))
             for row in range(0, rows_in(nbytes), BLOCK_ROWS):
                 segment.reserve(at + entry_place(row), PAGE)
-        return RamMember(member, segment.buffer[at:at + nbytes], lambda place, count: segment.reserve(at + place, count))
+        return RamMember(member, segment.buffer[at:at + nbytes], lambda place, count: segment.reserve(at + place, count),
+                         lambda: release(segment.address + at, nbytes))
     return open_member
 
 

@@ -19,7 +19,7 @@ NBYTES = 2 * _COPY
 
 @dataclass(frozen=True)
 class Label:
-    """`position`: of the member among `paths`; `out`: positions of members that have missed something;
+    """`position`: of the member among `paths`, of which those that were removed are ""; `out`: positions of members that have missed something;
     `groups`: (first row, positions of the data columns); `parity`: positions; `boot`: of the machine that has it open, "" when it was closed."""
 
     set: str
@@ -32,6 +32,11 @@ class Label:
     parity: tuple
     capacity: int
     boot: str
+
+    @property
+    def gone(self):
+        """Positions of members that were removed."""
+        return tuple(position for position, path in enumerate(self.paths) if not path)
 
     def next(self, **changes):
         """As the next generation."""

@@ -73,6 +73,10 @@ class FileMember:
         except OSError:
             return False
 
+    def empty(self):
+        """Nothing is in it any more, and its room is free. OSError."""
+        os.ftruncate(self._descriptor, 0)
+
     def close(self):
         if self._descriptor >= 0:
             os.close(self._descriptor)
@@ -87,10 +91,11 @@ class FileMember:
 
 
 class RamMember:
-    """memory : writable memoryview; reserve : (place, nbytes), OutOfSpace"""
+    """memory : writable memoryview; reserve : (place, nbytes), OutOfSpace; release : all of it"""
 
-    def __init__(self, path, memory, reserve):
-        self.path, self._memory, self._reserve, self.nbytes = path, memory, reserve, len(memory)
+    def __init__(self, path, memory, reserve, release):
+        self.path, self._memory, self.nbytes = path, memory, len(memory)
+        self._reserve, self.empty = reserve, release
 
     def read_some(self, place, nbytes):
         return self._memory[place:place + nbytes]

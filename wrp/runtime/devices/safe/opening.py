@@ -29,19 +29,20 @@ def opened(paths, failures, capacity, open_member, board, syncs):
 
 def _opened(members, paths, failures, capacity, open_member, board, syncs):
     found = [labels.read(member) if member is not None else None for member in members]
-    for path, member, label in zip(paths, members, found):
-        if member is not None and label is None and not labels.is_blank(member):
+    newest = max(filter(None, found), key=lambda label: (label.generation, label.active), default=None)
+    gone = newest.gone if newest else ()
+    for position, (path, member, label) in enumerate(zip(paths, members, found)):
+        if member is not None and label is None and position not in gone and not labels.is_blank(member):
             raise StoreError(f"safe device: {path} holds other bytes and no label of a member: give it another path")
-    if not any(found):
+    if newest is None:
         label = _made(members, paths, failures, capacity, open_member)
         array = Array(members, label, board, lambda position, path: open_member(position, path, False), syncs)
         with board.labels():
             array.write_labels(replace(label, boot=_boot()), 0)
         return array
-    newest = max(filter(None, found), key=lambda label: (label.generation, label.active))
     _check_all(paths, failures, newest, found)
     for position in range(len(members), len(newest.paths)):         # added later: the labels know them
-        members.append(_tried(open_member, position, newest.paths[position]))
+        members.append(_tried(open_member, position, newest.paths[position]) if position not in gone else None)
         found.append(labels.read(members[-1]) if members[-1] is not None else None)
     out = mask(newest.out) | _away(newest, members, found)
     if out.bit_count() > failures:
@@ -54,7 +55,8 @@ def _continued(members, newest, out, board, open_member, capacity, paths, syncs)
     """The Array of a set that is there, mended as far as its last writer has left it in the middle."""
     array = Array(members, newest, board, lambda position, path: open_member(position, path, False), syncs)
     board.set(out)
-    label = newest.next(out=positions_of(out), boot=_boot(), capacity=max(newest.capacity, capacity), paths=(*paths, *newest.paths[len(paths):]))
+    paths = tuple(path and (paths[position] if position < len(paths) else path) for position, path in enumerate(newest.paths))
+    label = newest.next(out=positions_of(out), boot=_boot(), capacity=max(newest.capacity, capacity), paths=paths)
     with board.labels():
         array.write_labels(label, out)
     for slot in range(SLOTS):
@@ -64,7 +66,7 @@ def _continued(members, newest, out, board, open_member, capacity, paths, syncs)
         board.begin(slot, max(found, default=0))
     if newest.boot not in ("", _boot()):
         # the machine itself went down: storage may have taken some writes and not others
-        _log.warning("safe device of %s: the machine went down while it was open: all rows are looked at", newest.paths[0])
+        _log.warning("safe device of %s: the machine went down while it was open: all rows are looked at", next(filter(None, newest.paths)))
         look(array, remakes=True)
     return array
 
@@ -132,9 +134,11 @@ def _made(members, paths, failures, capacity, open_member):
 
 def _check_all(paths, failures, newest, found):
     """StoreError for a member of another set, or one that stands elsewhere."""
-    sets = [label.set for label in found if label is not None]
+    sets = [label.set for position, label in enumerate(found) if label is not None and position not in newest.gone]
     usual = max(set(sets), key=sets.count)
     for position, (path, label) in enumerate(zip(paths, found)):
+        if position in newest.gone:
+            continue
         if label is not None and label.set != usual:
             raise StoreError(f"safe device: {path} is a member of another set than the others: bring back the one that was here, or remove it and recover the member")
         if label is not None and label.position != position:
@@ -148,7 +152,7 @@ def _away(newest, members, found):
     """Bits of members that are missing, blank, or were away while others were written."""
     away = 0
     for position, (member, label) in enumerate(zip(members, found)):
-        if member is None or label is None or newest.active and label.generation < newest.generation:
+        if newest.paths[position] and (member is None or label is None or newest.active and label.generation < newest.generation):
             if position not in newest.out:
                 _log.warning("member %s of a safe device %s: what it holds is read from the others until it is recovered", newest.paths[position],
                              "isn't there" if member is None else "is blank" if label is None else "is stale: others were written without it")

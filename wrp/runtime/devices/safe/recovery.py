@@ -91,7 +91,7 @@ def recover(array, position, open_member, path=None):
     bit = 1 << position
     with array.board.labels():
         array.refresh()
-        if not 0 <= position < len(array.members):
+        if not 0 <= position < len(array.members) or position in array.label.gone:
             raise StoreError(f"safe device: it has no member {position}")
         if not array.board.out & bit:
             raise StoreError(f"safe device: member {array.label.paths[position]} needn't be recovered: it is in")

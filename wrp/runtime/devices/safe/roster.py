@@ -16,13 +16,16 @@ class Roster:
     """See array.Array."""
 
     def __init__(self, members, label, board, opener, syncs=True, may_write=True):
-        self.members, self.label, self.board = list(members), label, board
-        self.groups = Groups(label.groups)
+        self.members, self.board = list(members), board
+        self._know(label)
         self.syncs, self.may_write = syncs, may_write
         self.doubtful = frozenset()         # rows of a set that was left in the middle of them, of who may only read
         self._opener, self._seen = opener, board.version
         self._turns = board.turns()
         self._retired, self._changing = [], Lock()
+
+    def _know(self, label):
+        self.label, self.groups, self._gone = label, Groups(label.groups), mask(label.gone)
 
     @property
     def failures(self):
@@ -47,7 +50,7 @@ class Roster:
             self.take(max(found, key=lambda label: (label.generation, label.active), default=self.label))
             self._seen = seen
             if not self.may_write:
-                self.board.set(mask(self.label.out) | mask(position for position, member in enumerate(self.members) if member is None))
+                self.board.set(mask(self.label.out) | mask(position for position, member in enumerate(self.members) if member is None) & ~self._gone)
                 self._seen = self.board.version
 
     def _newest_generation(self):
@@ -63,7 +66,7 @@ class Roster:
         self._turns, self._seen = turns, seen
 
     def take(self, label):
-        """Go on with another label: open the members that it names more, and those for which another file stands in by now."""
+        """Go on with another label: open the members that it names more, and those for which another file stands in by now; let those go that were removed."""
         turns = self.board.turns()          # before the files are opened: a later one is seen next time
         for position, path in enumerate(label.paths):
             if position == len(self.members):
@@ -71,17 +74,19 @@ class Roster:
             elif self._has_moved(position, path, turns):
                 self._put_in(position, self._tried(position, path))
         self._turns = turns
-        self.label, self.groups = label, Groups(label.groups)
+        self._know(label)
 
     def _has_moved(self, position, path, turns):
         member = self.members[position]
+        if not path:
+            return member is not None
         if turns[position] != self._turns[position] or member is not None and member.path != path:
             return True
         return not self.may_write and (member is None or not member.is_there)       # nobody tells it of turns
 
     def _tried(self, position, path):
         try:
-            return self._opener(position, path)
+            return self._opener(position, path) if path else None
         except OSError:
             return None
 
@@ -94,8 +99,8 @@ class Roster:
 
     def _put_in(self, position, member):
         # other threads may be about to use the old one: its descriptor stays until the end
-        self._retired.append(self.members[position])
-        self.members[position] = member
+        self._retired += self.members[position:position + 1]
+        self.members[position:position + 1] = [member]
 
     def _now(self, position):
         """The member that stands at a position now, after a look at the board said that it is used; None where it isn't there."""
@@ -104,10 +109,11 @@ class Roster:
         return self.members[position]
 
     def is_in(self, position):
-        return not self.board.out >> position & 1
+        """It is read."""
+        return not (self.board.out | self._gone) >> position & 1
 
     def is_written(self, position):
-        return not (self.board.out & ~self.board.joining) >> position & 1
+        return not (self.board.out & ~self.board.joining | self._gone) >> position & 1
 
     def lose(self, position, error, must=True):
         """A member doesn't answer: from now on it counts as gone. StoreError when too many are, unless it needn't be said (`must`)."""
@@ -133,7 +139,7 @@ class Roster:
         for active in (False, True):
             label = replace(label, active=active)
             for position, member in enumerate(self.members):
-                if not out >> position & 1:
+                if not (out | mask(label.gone)) >> position & 1:
                     try:
                         labels.write(member, replace(label, position=position))
                         if self.syncs:
@@ -144,7 +150,7 @@ class Roster:
                             self.board.break_off()
                             raise StoreError(f"safe device: its members fail, {member.path} ({_said(error)}) the last of them") from error
                         return self.write_labels(label.next(out=positions_of(more)), more, joining & ~(1 << position))
-        self.label, self.groups = label, Groups(label.groups)
+        self._know(label)
         self.board.set(out, joining)
         self._seen = self.board.version
         return None

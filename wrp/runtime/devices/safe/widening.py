@@ -1,9 +1,12 @@
 """Widening: a set gets another data member behind all that is in use, or one on which nothing lies goes. Moves no bytes."""
 
+from contextlib import suppress
+
 from wrp.errors import StoreError
 from wrp.runtime.devices.safe import layout
 from wrp.runtime.devices.safe.layout import ZONE, Groups
 from wrp.runtime.devices.safe.recovery import taken, zones
+from wrp.runtime.devices.safe.roster import positions_of
 
 
 def cut(array, used):
@@ -24,8 +27,7 @@ def added(array, path, used, open_member):
         if path in label.paths or len(label.paths) >= layout.MOST:
             raise StoreError(f"safe device: {path} is a member already" if path in label.paths else f"safe device: it has {layout.MOST} members, and no more fit")
         position = len(label.paths)
-        member = taken(array, position, path, open_member)
-        array.members.append(member)
+        array.replace(position, taken(array, position, path, open_member))
         members = (*label.groups[-1][1], position)
         groups = (*(group for group in label.groups if group[0] < row), (row, members))
         capacity = _capacity(groups, max(rows, row))
@@ -34,7 +36,7 @@ def added(array, path, used, open_member):
 
 
 def removed(array, position, used):
-    """Let a data member have no more rows: the new capacity. StoreError when it holds some, or is none."""
+    """Let a data member be one no more, and its file or memory be empty: the new capacity. StoreError when it holds rows, or is none."""
     row = cut(array, used)
     with array.board.labels():
         array.refresh()
@@ -47,8 +49,14 @@ def removed(array, position, used):
         groups = tuple(group for group in label.groups if group[0] < row)
         if not groups or groups[-1][1] != members:
             groups = (*groups, (row, members))
-        capacity = _capacity(groups, max(rows, row))
-        array.write_labels(label.next(groups=groups, capacity=capacity), array.board.out, array.board.joining)
+        capacity, member, others = _capacity(groups, max(rows, row)), array.members[position], ~(1 << position)
+        paths = (*label.paths[:position], "", *label.paths[position + 1:])
+        out = array.board.out & others
+        array.write_labels(label.next(groups=groups, capacity=capacity, paths=paths, out=positions_of(out)), out, array.board.joining & others)
+        array.replace(position, None)
+    if member is not None:
+        with suppress(OSError):
+            member.empty()
     return capacity
 
 
