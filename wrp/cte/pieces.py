@@ -36,6 +36,13 @@ def array_of(data):
     return array if type(data) is bytes or memoryview(data).format != "O" else None
 
 
+def whole_of(data):
+    """A C-contiguous array, of any type and shape, with the bytes of a contiguous buffer; None when it has none. Numbers in an array take the short way here."""
+    if type(data) is np.ndarray and data.dtype.kind in "uifcb" and data.flags.c_contiguous:
+        return data
+    return array_of(data)
+
+
 def rows_of(data):
     """The rows of a C-contiguous array of two or more dimensions as a uint8 array (n x nbytes); None of anything else."""
     if not isinstance(data, np.ndarray) or data.ndim < 2 or not data.flags.c_contiguous or data.dtype.hasobject or not len(data):

@@ -2,7 +2,7 @@
 
 from wrp.comm.atomics import copy, now_ns
 from wrp.comm.jit import kernel
-from wrp.cte.direct.getting import direct_get_array
+from wrp.cte.direct.getting import direct_get
 
 
 @kernel
@@ -15,7 +15,7 @@ def get_loop(at, ram, names, lengths, out, durations):
     for number in range(len(lengths)):
         row = out[number % len(out)]
         start = now_ns()
-        good = direct_get_array(at, ram, names[number].ctypes.data, lengths[number], 0, row)
+        good = direct_get(at, ram, names[number].ctypes.data, lengths[number], 0, row.ctypes.data, row.size)
         durations[number] = now_ns() - start
         failed += 0 if good else 1
     return failed

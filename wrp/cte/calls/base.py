@@ -49,12 +49,15 @@ class Calls:
             raise UsageError(self._gone)
 
     def _writable(self):
-        self._check_open()
         parts = self._parts
-        if not parts.write:
+        if parts is None or not parts.write or parts.failure is not None:
+            self._refuse()
+
+    def _refuse(self):
+        self._check_open()
+        if not self._parts.write:
             raise UsageError(f"store {self.folder} was opened for reading only")
-        if parts.failure is not None:
-            parts.raise_failure()
+        self._parts.raise_failure()
 
     def _framing(self):
         """The store's Framing; one without settings where it has none."""

@@ -21,8 +21,10 @@ class Reading(Calls):
         Raises NoSuchBlob, RangeError beyond the end, Corrupt when the bytes changed on storage.
         """
         tag = self._own(tag)
-        if self._direct is not None and (done := self._short_get(tag, blob, offset, size, out)) is not None:
-            return done
+        if self._direct is not None:
+            done = self._short_get(tag, blob, offset, size, out) if out is not None else self._direct.get(tag, blob) if size is None and offset == 0 else None
+            if done is not None:
+                return done
         for _ in range(READS):
             record = self._record(tag, blob)
             target = target_of(record, offset, size, out)
@@ -45,14 +47,12 @@ class Reading(Calls):
         return self._catalog.still(record)
 
     def _short_get(self, tag, blob, offset, size, out):
-        """What `get` returns, or None: the long way does it, or says why it can't."""
-        if out is None:
-            return self._direct.get(tag, blob) if offset == 0 and size is None else None
-        array = pieces.array_of(out)
-        if array is None or not array.flags.writeable or size is not None and not 0 <= size <= array.size:
+        """What `get` into a buffer returns, or None: the long way does it, or says why it can't."""
+        array = pieces.whole_of(out)
+        if array is None or not array.flags.writeable or size is not None and not 0 <= size <= array.nbytes:
             return None
-        wanted = array if size is None else array[:size]
-        return wanted.size if self._direct.get_into(tag, blob, offset, wanted) else None
+        wanted = array.nbytes if size is None else size
+        return wanted if self._direct.get_into(tag, blob, offset, array, wanted) else None
 
     def get_segments(self, tag, blob, ranges):
         """The bytes of ranges [(offset, size)] of a blob, as a list, all of one generation. RangeError where one lies beyond the end."""

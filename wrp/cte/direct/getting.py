@@ -1,9 +1,11 @@
 """Get and view of a blob in ram as one kernel each. They take no lock; what they can't do, they leave to store.py."""
 
 from wrp.comm.atomics import copy, fence, load, store
+from wrp.comm.fresh import bytes_in
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import fetch_checked
+from wrp.cte.direct.desk import AT, HOLDER, IMAGE, RAM
 from wrp.cte.images import entry_find, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, SEQUENCE, SHAPE, SIZE, TOKEN, TRANSFORMED, UNIT, class_at,
                             class_units, flags_of, kind_of, record_at)
@@ -32,49 +34,60 @@ def _run_of_ram(record, place):
 
 
 @kernel
-def direct_look(at, name, nbytes, scratch):
-    """Where a blob that is one run of ram lies: True, and offset, bytes, crc32, flags, number and sequence in the scratch memory."""
+def _look(at, name, nbytes, place):
+    """(number, sequence) of a blob that is one run of ram, of which `place` has what `_run_of_ram` says; (0, 0) of any other."""
     number, sequence = entry_find(at, name, nbytes)
     if number <= 0:
-        return False
+        return 0, 0
     record = record_at(at, number)
-    if not _run_of_ram(record, scratch) or load(record + SEQUENCE) != sequence:
-        return False
-    store(scratch + 32, number)
-    store(scratch + 40, sequence)
-    return True
+    if not _run_of_ram(record, place) or load(record + SEQUENCE) != sequence:
+        return 0, 0
+    return number, sequence
 
 
 @kernel
-def direct_pin(at, holder, scratch):
-    """After `direct_look`: keep the bytes where they are. False when the blob has changed, or another has the token."""
-    if load(scratch + 24) & PINNED != 0:
-        note_read(at, load(scratch + 32), 0, load(scratch + 8), True)
-        return True
+def direct_get_whole(desk, name, nbytes, to, room):
+    """Bytes of a blob that is one run of ram, all of which are at `to` now if there are just `room` of them; -1 for the long way."""
+    at, place = load(desk + AT), desk + IMAGE
+    number, sequence = _look(at, name, nbytes, place)
+    if number == 0:
+        return -1
+    offset, size, crc = load(place), load(place + 8), load(place + 16)
+    if size != room:
+        return size
+    right = fetch_checked(to, load(desk + RAM) + offset, size) == crc
+    fence()
+    if not right or load(record_at(at, number) + SEQUENCE) != sequence:
+        return -1
+    note_read(at, number, 0, size, True)
+    return size
+
+
+@kernel
+def direct_view(desk, name, nbytes):
+    """(offset, bytes) of a blob that is one run of ram and stays there from now on; (-1, -1) for the long way, or when another has the token."""
+    at, place = load(desk + AT), desk + IMAGE
+    number, sequence = _look(at, name, nbytes, place)
+    if number == 0 or load(place + 24) & PINNED == 0 and not _pin(at, load(desk + HOLDER), number, sequence):
+        return -1, -1
+    note_read(at, number, 0, load(place + 8), True)
+    return load(place), load(place + 8)
+
+
+@kernel
+def _pin(at, holder, number, sequence):
+    """Keep the bytes where they are. False when the blob has changed, or another has the token."""
     token = at + load(at + TOKEN)
     if token_take(token, holder) != 0:
         return False
-    record = record_at(at, load(scratch + 32))
-    sequence = load(record + SEQUENCE)
-    same = sequence == load(scratch + 40)
+    record = record_at(at, number)
+    same = load(record + SEQUENCE) == sequence
     if same:
         store(record + SEQUENCE, sequence + 1)
         store(record + SHAPE, load(record + SHAPE) | PINNED << 8)
         store(record + SEQUENCE, sequence + 2)
     token_give(token)
-    if same:
-        note_read(at, load(scratch + 32), 0, load(scratch + 8), True)
     return same
-
-
-@kernel
-def direct_still(at, scratch):
-    """After `direct_look`, when the bytes have been copied: True if they are one state of the blob."""
-    fence()
-    if load(record_at(at, load(scratch + 32)) + SEQUENCE) != load(scratch + 40):
-        return False
-    note_read(at, load(scratch + 32), 0, load(scratch + 8), True)
-    return True
 
 
 @kernel
@@ -110,6 +123,6 @@ def direct_get(at, ram, name, nbytes, start, to, wanted):
 
 
 @kernel
-def direct_get_array(at, ram, name, nbytes, start, out):
-    """The same into a uint8 array."""
-    return direct_get(at, ram, name, nbytes, start, out.ctypes.data, out.size)
+def direct_get_into(desk, name, nbytes, start, array, wanted):
+    """The same into the first bytes of a C-contiguous array, of which `array` is the id."""
+    return direct_get(load(desk + AT), load(desk + RAM), name, nbytes, start, bytes_in(array), wanted)

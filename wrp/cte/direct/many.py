@@ -17,15 +17,14 @@ def _next(names, start, full, tag_nbytes):
 
 
 @kernel
-def direct_put_many(at, blocks, ram, full, tag_nbytes, names, start, rows, row, score, holder, scratch):
+def direct_put_many(desk, full, tag_nbytes, names, start, rows, row, score):
     """Put rows (uint8, n x nbytes) from number `row` on, whose names begin at `start`: (row, start, code) where one needs the long way.
 
     full : address of memory with the tag's name and a NUL, and room for the longest name; (n, …, 0) when all are done
     """
     for number in range(row, len(rows)):
         end = _next(names, start, full, tag_nbytes)
-        code = direct_put(at, blocks, ram, full, tag_nbytes + 1 + end - start, tag_nbytes, rows[number].ctypes.data, rows.shape[1], score, holder,
-                          scratch)
+        code = direct_put(desk, full, tag_nbytes + 1 + end - start, tag_nbytes, rows[number].ctypes.data, rows.shape[1], score)
         if code != 0:
             return number, start, code
         start = end + 1
