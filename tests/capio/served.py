@@ -74,10 +74,10 @@ class Flow:
         self.started.append(process)
         return process
 
-    def launch(self, step, command, via):
+    def launch(self, step, command, via, **more):
         """A Popen of `capio run`, which joins this server."""
         words = [sys.executable, "-m", "wrp.capio.commands.cli", "run", "-c", self.folder / "workflow.json", "--dir", self.dir, "--via", via, step, "--"]
-        return self.start(None, [*words, "bash", "-c", command] if isinstance(command, str) else [*words, *command], via=None)
+        return self.start(None, [*words, "bash", "-c", command] if isinstance(command, str) else [*words, *command], via=None, **more)
 
     def run(self, step, command, **more):
         """(exit code, bytes of standard output, text of standard error)."""

@@ -167,6 +167,18 @@ def test_a_removal_while_another_process_exchanges_names_takes_the_file_whose_na
 
 
 @_ON_DISK
+def test_an_open_whose_argument_ends_too_soon_leaves_no_file(flow):
+    """Its record lies at the end of the memory that the program has."""
+    code = ("import ctypes, os, struct\nlibc = ctypes.CDLL(None, use_errno=True)\nlibc.mmap.restype = ctypes.c_void_p\n"
+            "at = libc.mmap(None, ctypes.c_size_t(8192), 3, 34, -1, ctypes.c_long(0))\nlibc.munmap(ctypes.c_void_p(at + 4096), ctypes.c_size_t(4096))\n"
+            "ctypes.memmove(at + 4084, struct.pack('=QI', os.O_CREAT | os.O_WRONLY, 0o600), 12)\n"
+            "print(libc.syscall(ctypes.c_long(437), -100, (os.environ['CAPIO_DIR'] + '/m1').encode(), ctypes.c_void_p(at + 4084), ctypes.c_size_t(24)), ctypes.get_errno())")
+    wrote = flow.launch("writer", [sys.executable, "-c", code], "seccomp")
+    assert wrote.communicate(timeout=LIMIT_S) == (b"-1 14\n", b"")
+    assert not list(flow.dir.iterdir()) and not list(_depot(flow).iterdir())
+
+
+@_ON_DISK
 @needs_compiler
 def test_a_killed_server_leaves_what_stays_to_the_next(flow):
     assert flow.run("writer", "cd $CAPIO_DIR; echo k > mkept; echo m > m1; mv mkept mkept2; echo k > mkept; echo u > undeclared; exec 3> m2; kill -9 $$")[0] < 0

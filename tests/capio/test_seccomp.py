@@ -3,6 +3,7 @@
 import os
 import re
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from capio.served import document, ended, killed, needs_compiler
 from wrp.capio import language, shim
 from wrp.capio.commands import doctor, launching
-from wrp.capio.seccomp import calls
+from wrp.capio.seccomp import calls, growing, kernel
 
 pytestmark = pytest.mark.skipif(bool(doctor._tried(doctor._seccomp)), reason="the kernel doesn't let calls be held here")
 
@@ -271,6 +272,100 @@ def test_a_number_that_the_program_has_chosen_itself_is_not_given(streaming):
     assert read.stdout.readline() == b"(1023, 1020) 1019\n"
     wrote.stdin.write(b"\n")
     assert ended(wrote)[0] == ended(read)[0] == 0
+
+
+_LAST_NUMBER = """import os, threading, time
+free = []
+while True:
+    try: free.append(os.dup(2))
+    except OSError: break
+os.close(free.pop())
+is_over, wrong = False, 0
+def take():
+    global wrong
+    while not is_over:
+        try: number = os.dup(2)
+        except OSError: continue
+        try: os.write(number, b"")          # a call that isn't held
+        except OSError: wrong += 1
+        os.close(number)
+def read(name):
+    try: os.close(os.open(name, os.O_RDONLY))
+    except OSError: pass
+takes = threading.Thread(target=take)
+takes.start()
+reads = [threading.Thread(target=read, args=(f"{os.environ['CAPIO_DIR']}/last{n}.n",)) for n in range(20)]
+for one in reads:
+    one.start()
+    time.sleep(0.02)
+print("begun", flush=True)
+for one in reads: one.join()
+is_over = True
+takes.join()
+print(wrong)
+"""
+
+
+def test_a_number_that_the_program_takes_meanwhile_is_not_given(streaming):
+    """It has one left, which one thread takes and gives back while others open files that grow."""
+    files = " ".join(f"last{n}.n" for n in range(20))
+    wrote = streaming.start("writer", f"cd $CAPIO_DIR; for name in {files}; do exec {{fd}}> $name; done; echo made; read", via=None, stdin=True)
+    assert wrote.stdout.readline() == b"made\n"
+    read = streaming.launch("reader", f"ulimit -n 1024; exec {sys.executable} -c \"$PROGRAM\"", "seccomp", PROGRAM=_LAST_NUMBER)
+    assert read.stdout.readline() == b"begun\n"
+    wrote.communicate(b"\n")
+    assert ended(read)[:2] == (0, b"0\n")
+
+
+def test_what_is_kept_of_programs_goes_with_them():
+    made = growing.Growing(-1, None)
+    for _ in range(3):
+        ready, end = os.pipe()
+        pids = []
+        for _ in range(growing._MOST_KEPT // 2):
+            pids.append(os.fork())
+            if not pids[-1]:
+                os.close(end)
+                os.read(ready, 1)
+                os._exit(0)
+            assert made.wanted(kernel.Notice(0, pids[-1], "dup2", (0, 900, 0, 0, 0, 0), 0)) is None
+        os.close(end)
+        os.close(ready)
+        for pid in pids:
+            os.waitpid(pid, 0)
+    assert len(made._chosen) <= growing._MOST_KEPT
+
+
+_OPENS = """import os, sys
+print(os.getpid(), flush=True)
+sys.stdin.readline()
+os.open(os.environ["CAPIO_DIR"] + "/a", os.O_WRONLY)
+"""
+
+
+@needs_compiler
+@pytest.mark.parametrize("late_s", [0.2, 1.5], ids=["before the answer comes", "long before"])
+def test_a_program_that_is_killed_before_its_open_leaves_no_writer_though_others_write(make_flow, late_s):
+    flow = make_flow(document(**{"a": "on_close:9 update"}))
+    flow.hold("writer")
+    other = flow.start("writer", "exec > $CAPIO_DIR/a; read", stdin=True)
+    flow.wait_for(lambda status: status["files"] and status["files"][0]["writers"])
+    held = flow.launch("writer", [sys.executable, "-c", _OPENS], "seccomp", stdin=True)
+    pid = int(held.stdout.readline())
+    flow.server.send_signal(signal.SIGSTOP)
+    try:
+        held.stdin.write(b"\n")
+        held.stdin.flush()
+        time.sleep(0.3)                 # its call is held now, and the server asked
+        os.kill(pid, signal.SIGKILL)
+        time.sleep(late_s)
+    finally:
+        flow.server.send_signal(signal.SIGCONT)
+    assert ended(held)[0] == 128 + signal.SIGKILL
+    other.communicate(b"\n")
+    flow.wait_for(lambda status: status["files"][0]["closes"])
+    time.sleep(0.1)
+    assert [flow.status()["files"][0][what] for what in ("closes", "writers")] == [1, 0]
 
 
 def test_the_input_is_held_for_steps_only_that_may_read_what_grows():

@@ -1,6 +1,8 @@
 """Files that lie elsewhere than CAPIO_DIR does, for held programs: who may not follow their link, or makes one, is given the file itself."""
 
+import errno
 import os
+import struct
 from contextlib import suppress
 
 from wrp.capio.seccomp import kernel
@@ -13,11 +15,14 @@ def make(listener, waits, wait, request, there):
     """End an open that makes a file with the file, made as `there`, and then its name, a link. The errno that it ends with, GIVEN, or 0: it goes on, as somebody
     was quicker with the name, or descriptors can't be given here."""
     try:
+        mode = _mode(wait.notice) & ~_umask(wait.notice.thread)
         file = os.open(there, request.flags | os.O_EXCL | os.O_CLOEXEC, 0o600)
     except OSError as error:
         return error.errno
+    except struct.error:            # its argument is no address, or the thread is gone
+        return errno.EFAULT
     try:
-        os.fchmod(file, _mode(wait.notice) & ~_umask(wait.notice.thread))
+        os.fchmod(file, mode)
         os.symlink(there, request.path)
     except OSError as error:
         os.close(file)

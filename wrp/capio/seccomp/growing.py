@@ -17,6 +17,8 @@ from wrp.capio.server.depot import lies_at
 NEVER = (1 << 63) - 1
 _KEPT = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOATIME
 _COPIES = (0, 1030)             # F_DUPFD, F_DUPFD_CLOEXEC
+_MOST_KEPT = 256                # files, and processes, that are kept before those that are gone are looked for
+_MARGIN = 256                   # numbers that a program may take while it is given one
 
 
 class Growing:
@@ -34,6 +36,8 @@ class Growing:
             if stat.S_ISDIR(status.st_mode):
                 return False
             with self._waits.answering(wait) as notice, self._lock:
+                if len(self._paths) >= _MOST_KEPT:
+                    self._paths = {life: known for life, known in self._paths.items() if _now(known) == life}
                 self._paths[_life(status)] = path
                 number = _free_number(notice.thread, self._chosen.get(_process(notice.thread), ()))
                 kernel.give(self._listener, notice, file, number, flags & os.O_CLOEXEC)
@@ -65,6 +69,8 @@ class Growing:
             return
         if calls.FIRST <= first < calls.LAST:
             with self._lock:
+                if len(self._chosen) >= _MOST_KEPT:
+                    self._chosen = {process: numbers for process, numbers in self._chosen.items() if os.path.exists(f"/proc/{process}")}
                 self._chosen.setdefault(_process(notice.thread), set()).update(range(first, end))
 
     def is_there(self, notice, path, upto):
@@ -88,12 +94,18 @@ def _life(status):
     return status.st_dev, status.st_ino
 
 
-def _is_other(path, status):
-    """True when another file has the name now."""
+def _now(path):
+    """The life of the file that has the name now, None."""
     try:
-        return _life(os.stat(path)) != _life(status)
+        return _life(os.stat(path))
     except OSError:
-        return False
+        return None
+
+
+def _is_other(path, status):
+    """True when another file has the name now, or the file another name."""
+    now = _now(path)
+    return now != _life(status) and (now is not None or status.st_nlink > 0)
 
 
 def _process(thread):
@@ -103,13 +115,13 @@ def _process(thread):
 
 
 def _free_number(thread, chosen=()):
-    """The highest number: what the program opens meanwhile takes the lowest, and nobody could keep the two apart. None of those that the program has chosen
-    itself, which it may be about to take. OSError: there is none."""
+    """The highest number: what the program opens meanwhile takes the lowest, and the kernel, when it gives one, asks nobody whether it is free. None of those that
+    the program has chosen itself, which it may be about to take. OSError: there is none, or so few below it that the program may come to it meanwhile."""
     used = {int(name) for name in os.listdir(f"/proc/{thread}/fd")} | set(chosen)
     most, _ = resource.prlimit(thread, resource.RLIMIT_NOFILE)
     end = calls.LAST if most == resource.RLIM_INFINITY else min(calls.LAST, most)
     found = next((number for number in range(end - 1, calls.FIRST - 1, -1) if number not in used), None)
-    if found is None:
+    if found is None or found - sum(number < found for number in used) < _MARGIN:
         raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
     return found
 

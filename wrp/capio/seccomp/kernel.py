@@ -69,12 +69,14 @@ def is_held(listener, notice):
 
 
 def answer(listener, notice, error=0):
-    """Let the call go on as it is, or end it with an errno. A thread that has gone doesn't mind."""
+    """Let the call go on as it is, or end it with an errno. False where it isn't held any more."""
     try:
         fcntl.ioctl(listener, _SEND, bytearray(_ANSWER.pack(notice.number, 0, -error, 0 if error else _CONTINUE)))
+        return True
     except OSError as gone:
         if gone.errno != errno.ENOENT:
             raise
+        return False
 
 
 def give(listener, notice, file, number, is_closed_by_exec):

@@ -1,5 +1,6 @@
 """Answers the calls that the kernel holds: those below CAPIO_DIR are asked of the server, each in a thread of its own, the others go on."""
 
+import errno
 import os
 import select
 import struct
@@ -20,6 +21,7 @@ from wrp.errors import RuntimeGone
 _HERE = 0xFFFFFF9C              # AT_FDCWD in 32 bits
 _EIO = 5
 _NAP_S = 0.005                  # before the server is asked again of bytes that it knows of and that aren't seen here
+_ENDING_S = 2.0
 _MOST_IDLE = 64                 # processes whose connections are kept before those that have ended are looked for
 
 
@@ -29,7 +31,7 @@ class Supervisor:
     def __init__(self, listener, workflow, step, folder):
         self._listener, self._workflow, self._step, self._folder = listener, workflow, step, folder
         self._idle, self._lock, self._waits = {}, threading.Lock(), Waits(listener)
-        self._growing = Growing(listener, self._waits)
+        self._growing, self._answers = Growing(listener, self._waits), set()          # answers: threads of calls that wait
         self._thread = threading.Thread(target=self._serve, name="capio supervisor", daemon=True)
         self._thread.start()
 
@@ -48,9 +50,12 @@ class Supervisor:
                 self._start(wait)
 
     def _start(self, wait):
+        thread = threading.Thread(target=self._answer, args=(wait,), daemon=True)
+        self._answers.add(thread)
         try:
-            threading.Thread(target=self._answer, args=(wait,), daemon=True).start()
+            thread.start()
         except RuntimeError as error:
+            self._answers.discard(thread)
             print(f"capio: no more calls can be held: {error}", file=sys.stderr, flush=True)
             self._end(wait, _EIO)
 
@@ -70,21 +75,32 @@ class Supervisor:
             return None
 
     def _answer(self, wait):
-        error = _EIO
+        error, is_done = _EIO, True
         try:
             if wait.notice.fd is None:
                 error = next(filter(None, (self._may(wait, request) for request in wait.asked)), 0)
             else:
                 error = self._more(wait, *wait.asked)
         except Left:
-            error = elsewhere.GIVEN
+            error, is_done = elsewhere.GIVEN, False
         finally:
             if error != elsewhere.GIVEN:
-                self._end(wait, error)
+                is_done = self._end(wait, error) and not error
+            if not is_done and wait.notice.fd is None:
+                self._tell_of_none(wait)
+            self._answers.discard(threading.current_thread())
 
     def _end(self, wait, error):
+        """Answer; False where nobody waits for it any more."""
         with self._waits.answering(wait) as notice:
-            kernel.answer(self._listener, notice, error)
+            return kernel.answer(self._listener, notice, error)
+
+    def _tell_of_none(self, wait):
+        """Opens that were announced don't happen: their program was killed, or went away from them, or has an error of ours."""
+        for request in wait.asked:
+            if request.op == wire.WRITE and wait.process:
+                with suppress(RuntimeGone), Client(self._workflow, behalf=wait.process) as client:       # of no step: it doesn't come into being by this
+                    client.tell(wire.Request(wire.OPENED, a=errno.EINTR, path=request.path))
 
     def _may(self, wait, request):
         """The errno that a call which names a file ends with, 0: it goes on."""
@@ -135,6 +151,7 @@ class Supervisor:
         process = _process(wait.notice.thread)
         if not process:
             return wire.Reply(error=_EIO)
+        wait.process = process
         try:
             with self._client(process) as client:
                 reply = self._waits.ask(wait, client, request)
@@ -195,7 +212,9 @@ class Supervisor:
         return [wire.Request(wire.RENAME, path=paths[0], path2=paths[1])] if any(paths) else []
 
     def close(self):
-        self._thread.join(1.0)
+        self._thread.join(_ENDING_S)
+        for thread in list(self._answers):          # what came of the last calls is still told
+            thread.join(_ENDING_S)
         for clients in self._idle.values():
             for client in clients:
                 client.close()

@@ -19,12 +19,14 @@ class Left(Exception):
 
 @dataclass(eq=False, slots=True)
 class Wait:
-    """A call that waits: the Notice of it, another one whenever it is made anew, and what is asked for it, in words too; `client`: which asks now."""
+    """A call that waits: the Notice of it, another one whenever it is made anew, and what is asked for it, in words too; `client`: which asks now;
+    `process`: of the thread, once somebody has asked."""
 
     notice: kernel.Notice
     asked: object
     words: str
     client: Client | None = None
+    process: int = 0
     is_left: bool = False
 
 
