@@ -4,7 +4,7 @@ import io
 
 import pytest
 
-from wrp.cae import ingest, omni, progress, remarks
+from wrp.cae import ingest, omni, progress, remarks, url
 from wrp.comm.ranks import world
 from wrp.cte import Store
 
@@ -46,20 +46,26 @@ def test_top_level(tmp_path):
     ("file::a", "binary", {"include": ("x",)}, "transfer 1: dataset_filter counts for hdf5:: sources only"),
     ("file::a", "hdf5", {}, "transfer 1: format 'hdf5' selects nothing: the source is taken in as raw bytes"),
     ("hdf5::a", "csv", {}, "transfer 1: format 'csv' selects nothing: the source is taken in as an HDF5 file"),
+    ("s3://a/b", "hfd5", {}, "transfer 1: format 'hfd5', which looks like 'hdf5', is none: the object is taken in as raw bytes"),
+    ("s3://a/b", "h5", {"range_size": 6}, "transfer 1: range_size count for file:: sources only"),
+    ("s3://a/b", "csv", {"include": ("x",)}, "transfer 1: dataset_filter counts for hdf5:: sources only"),
+    ("file::a", "raw", {"s3_region": "x"}, "transfer 1: s3_region counts for s3:// sources only and was ignored"),
+    ("gs://a/b", "raw", {"s3_profile": "x"}, "transfer 1: s3_profile counts for s3:// sources only and was ignored"),
     ("file::a", "binray", {}, "transfer 1: format 'binray', which looks like 'binary', selects nothing"),
     ("hdf5::a", "hfd5", {}, "transfer 1: format 'hfd5', which looks like 'hdf5', selects nothing"),
 ])
 def test_values(src, format_, fields, start):
-    note, = remarks.of_values(omni.Transfer(1, src, "iowarp::t", format_, **fields), src.partition("::")[0])
+    note, = remarks.of_values(omni.Transfer(1, src, "iowarp::t", format_, **fields), url.parse(src)[0])
     assert note.startswith(start)
 
 
 @pytest.mark.parametrize("src, format_, fields", [
     ("file::a", "CSV", {"range_off": 5, "range_size": 6}), ("file::a", "any", {}), ("file::a", "x", {}), ("file::a", "dat", {}),
     ("hdf5::a", "HDF5", {"exclude": ("x",)}), ("hdf5::a", "netcdf", {}), ("mine::a", "hdf5", {"range_off": 1, "range_size": 1}),
+    ("s3://a/b", "HDF5", {"include": ("x",), "s3_region": "x"}), ("s3://a/b", "binary", {"range_size": 5}), ("gs://a/b", "parquet", {}),
 ])
 def test_no_remark(src, format_, fields):
-    assert remarks.of_values(omni.Transfer(1, src, "iowarp::t", format_, **fields), src.partition("::")[0]) == []
+    assert remarks.of_values(omni.Transfer(1, src, "iowarp::t", format_, **fields), url.parse(src)[0]) == []
 
 
 def test_each_is_told_once_per_transfer(tmp_path):

@@ -8,7 +8,8 @@ class Reader(Protocol):
     """An opened byte stream; belongs to one rank.
 
     One whose bytes lie in a file as they are may also have `whereabouts(start)`: (descriptor, offset in the file) of the bytes from `start`
-    to the stream's end. Then what the page cache has is taken from there, and `read_into` is asked for the rest.
+    to the stream's end, or None. Then what the page cache has is taken from there, and `read_into` is asked for the rest. And it may have
+    `expect([(start, nbytes)])`: these ranges are what `read_into` will be asked for next, in this order.
     """
 
     def read_into(self, buffer, start):

@@ -1,11 +1,10 @@
 """`file::` sources: a file's bytes as they are, or one byte range of them, in chunks of 1 MiB."""
 
-import os
 from dataclasses import dataclass
 
 from wrp.cae import source, url
 from wrp.cae.assimilator import Item, Survey
-from wrp.errors import RangeError, SourceError
+from wrp.errors import RangeError
 
 BLOB_NBYTES = 1 << 20
 
@@ -14,18 +13,22 @@ class Binary:
     """The assimilator of `file::path`. The range's offset counts only where its size is above 0."""
 
     def survey(self, transfer):
-        stamp = source.Stamp.of(url.parse(transfer.src)[1])
-        offset, nbytes = _range(transfer, stamp)
-        tag = url.tag_of(transfer.dst)
-        item = Item(tag, f"binary<size={nbytes}, offset={offset}>", nbytes, BLOB_NBYTES, nbytes, Span(stamp, offset, nbytes))
-        return Survey(tag, (item,), sources=(stamp,))
+        return survey(transfer, source.Stamp.of(url.parse(transfer.src)[1]))
+
+
+def survey(transfer, stamp):
+    """The Survey of the bytes of what the stamp was taken of. RangeError."""
+    offset, nbytes = _range(transfer, stamp)
+    tag = url.tag_of(transfer.dst)
+    item = Item(tag, f"binary<size={nbytes}, offset={offset}>", nbytes, BLOB_NBYTES, nbytes, Span(stamp, offset, nbytes))
+    return Survey(tag, (item,), sources=(stamp,))
 
 
 @dataclass(frozen=True)
 class Span:
-    """`nbytes` of a file from `offset`."""
+    """`nbytes` of a file, or of an object, from `offset`."""
 
-    stamp: source.Stamp
+    stamp: object
     offset: int
     nbytes: int
 
@@ -37,22 +40,19 @@ class SpanReader:
     """Reads one span straight into the caller's buffers."""
 
     def __init__(self, span):
-        self._span = span
-        self._fd = span.stamp.open()
+        self._offset, self._file = span.offset, span.stamp.open()
 
     def whereabouts(self, start):
-        if self._fd is None:
-            raise SourceError(f"the reader of {self._span.stamp.path} is closed")
-        return self._fd, self._span.offset + start
+        return self._file.whereabouts(self._offset + start)
+
+    def expect(self, extents):
+        self._file.expect([(self._offset + start, nbytes) for start, nbytes in extents])
 
     def read_into(self, buffer, start):
-        fd, offset = self.whereabouts(start)
-        source.fill(fd, buffer, offset, self._span.stamp.path)
+        self._file.fill(buffer, self._offset + start)
 
     def close(self):
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
+        self._file.close()
 
 
 def _range(transfer, stamp):

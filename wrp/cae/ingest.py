@@ -5,7 +5,6 @@ from dataclasses import dataclass, field
 
 from wrp.cae import claims, plan, registry, remarks, split, url
 from wrp.cae.progress import Silent
-from wrp.cae.source import Stamp
 from wrp.comm.checksum import hash64
 from wrp.errors import SourceError, SourceMissing, WrpError
 
@@ -147,9 +146,12 @@ def _taken(item, reader, first, stop, batch):
     """Take in some blobs of an item; yields how many, again and again."""
     for low in range(first, stop, _AT_ONCE):
         high = min(low + _AT_ONCE, stop)
-        count = _from_cache(item, reader, low, high, batch) if hasattr(reader, "whereabouts") else 0
+        where = reader.whereabouts(item.extent(low)[0]) if hasattr(reader, "whereabouts") else None
+        count = _from_cache(item, where, low, high, batch) if where else 0
         if count:
             yield count
+        if hasattr(reader, "expect"):
+            reader.expect(list(map(item.extent, range(low + count, high))))
         for blob in range(low + count, high):
             start, nbytes = item.extent(blob)
             with batch.writing(item.tag, item.name(blob), nbytes) as buffer:
@@ -157,18 +159,18 @@ def _taken(item, reader, first, stop, batch):
             yield 1
 
 
-def _from_cache(item, reader, low, high, batch):
-    """How many blobs, from `low` on, needed no reading."""
-    fd, offset = reader.whereabouts(item.extent(low)[0])
+def _from_cache(item, where, low, high, batch):
+    """How many blobs, from `low` on, which lie at `where`, needed no reading."""
+    fd, offset = where
     sizes = [item.blob_nbytes] * (high - low - 1) + [item.extent(high - 1)[1]]
     return batch.take(item.tag, list(map(item.name, range(low, high))), sizes, fd, offset)
 
 
 def _stamps(survey, share, ranks):
-    """What to compare the sources with at the end. Nodes may tell different times, so elsewhere than on rank 0's it is now."""
+    """What to compare the sources with at the end: as they were surveyed, elsewhere than on rank 0's node as they are now."""
     if ranks.node == 0:
         return survey.sources
-    return tuple(Stamp.of(stamp.path) for stamp in survey.sources) if share else ()
+    return tuple(stamp.here() for stamp in survey.sources) if share else ()
 
 
 def _checksum(entries):

@@ -8,11 +8,11 @@ import os
 import re
 from dataclasses import dataclass, field, replace
 
-from wrp.cae import document, inline, registry, remarks, url
+from wrp.cae import document, formats, inline, registry, remarks, url
 from wrp.errors import JobFileError
 
 _REQUIRED = ("src", "dst", "format")
-_STRINGS = ("depends_on", "src_token", "dst_token")
+_STRINGS = ("depends_on", "src_token", "dst_token", "s3_region", "s3_profile")
 _INTEGERS = ("range_off", "range_size")
 _PATTERNS = {"include": "include_patterns", "exclude": "exclude_patterns"}
 
@@ -34,6 +34,8 @@ class Transfer:
     include: tuple = ()
     exclude: tuple = ()
     src_data: bytes = b""
+    s3_region: str = ""
+    s3_profile: str = ""
     notes: tuple = field(default=(), compare=False)     # sentences on what of the job file has no effect
     folder: str = field(default="", compare=False)      # of the job file, where a relative source is looked for as well
 
@@ -94,7 +96,7 @@ def _check_below(taken, where):
     for tag, transfer in taken.items():
         above = (taken.get(tag[:at]) for at, letter in enumerate(tag) if letter == "/")
         for other in above:
-            if other is not None and url.parse(other.src)[0] == "hdf5":
+            if other is not None and formats.kind(other) == "hdf5":
                 raise JobFileError(f"{where}: {transfer.label} writes {transfer.dst!r}, which lies below {other.dst!r} of {other.label}, "
                                    "where the datasets of its HDF5 file go; give each its own tag")
 

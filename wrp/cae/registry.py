@@ -17,6 +17,7 @@ _BUILT_IN = {
     "file": ("wrp.cae.binary", "Binary", "reinstall wrp"),
     "hdf5": ("wrp.cae.hdf5", "Hdf5", "install h5py (pip install h5py)"),
     "string": ("wrp.cae.inline", "Inline", "reinstall wrp"),
+    **{remote: ("wrp.cae.objects", "Objects", "reinstall wrp") for remote in ("s3", "s3a", "gs", "gcs", "http", "https")},
 }
 
 
@@ -25,9 +26,16 @@ def known():
     return sorted({*_BUILT_IN, *_others()})
 
 
+def is_remote(protocol):
+    """Whether its sources are objects of a service that fsspec knows; those that aren't built in want fsspec installed."""
+    if protocol in _BUILT_IN:
+        return _BUILT_IN[protocol][0] == "wrp.cae.objects"
+    return protocol not in _others() and protocol in _of_fsspec()
+
+
 def check(protocol):
     """JobFileError, naming the nearest known protocol, when no assimilator takes this one."""
-    if protocol in _BUILT_IN:
+    if protocol in _BUILT_IN or is_remote(protocol):
         return
     names = known()
     if protocol not in names:
@@ -39,8 +47,8 @@ def check(protocol):
 def assimilator(protocol):
     """The `Assimilator` of a protocol; JobFileError when it is unknown, SourceError when it can't be imported."""
     check(protocol)
-    if protocol in _BUILT_IN:
-        module, name, advice = _BUILT_IN[protocol]
+    if protocol in _BUILT_IN or is_remote(protocol):
+        module, name, advice = _BUILT_IN.get(protocol, _BUILT_IN["s3"])
     else:
         entry = _others()[protocol]
         module, name, advice = entry.module, entry.attr, f"repair the package {_package(entry)}"
@@ -55,6 +63,14 @@ def assimilator(protocol):
 
 def _others():
     return {entry.name: entry for entry in metadata.entry_points(group=GROUP) if entry.name not in _BUILT_IN}
+
+
+def _of_fsspec():
+    try:
+        from fsspec import available_protocols
+    except ImportError:
+        return ()
+    return available_protocols()
 
 
 def _package(entry):

@@ -2,15 +2,15 @@
 
 import difflib
 
+from wrp.cae import formats, registry
+
 TRANSFER = ("src", "dst", "format", "name", "description", "depends_on", "range_off", "range_size", "src_token", "dst_token",
-            "dataset_filter", "src_data")
+            "dataset_filter", "src_data", "s3_region", "s3_profile")
 FILTER = ("include_patterns", "exclude_patterns")
 TOP = ("transfers", "name", "version", "description")
-# what job files call the kinds of source: the protocol that takes it in
-_FORMATS = {"binary": "file", "raw": "file", "bin": "file", "csv": "file", "parquet": "file",
-            "hdf5": "hdf5", "h5": "hdf5", "hdf": "hdf5"}
 _OFTEN = ("binary", "hdf5", "csv", "parquet", "raw")
 _PROTOCOLS = ("file", "hdf5")
+_S3 = ("s3", "s3a")
 
 
 def of_keys(mapping, known, where):
@@ -27,23 +27,27 @@ def of_filter(patterns, where):
 
 def of_values(transfer, protocol):
     """Sentences for values of a transfer that its kind of source doesn't use."""
-    label, found = transfer.label, []
+    label, found, kind = transfer.label, [], formats.kind(transfer)
     given = [key for key in ("range_off", "range_size") if getattr(transfer, key)]
-    if given and protocol in ("hdf5", "string"):
+    if given and kind in ("hdf5", "string"):
         found.append(f"{label}: {' and '.join(given)} count for file:: sources only and were ignored")
     elif given == ["range_off"]:
         found.append(f"{label}: range_off counts only with a range_size above 0 and was ignored: the whole source is taken in")
-    if protocol in ("file", "string") and (transfer.include or transfer.exclude):
+    if kind in ("file", "string") and (transfer.include or transfer.exclude):
         found.append(f"{label}: dataset_filter counts for hdf5:: sources only and was ignored")
-    if protocol in _PROTOCOLS and transfer.src_data:
+    if kind in _PROTOCOLS and transfer.src_data:
         found.append(f"{label}: src_data counts for string:: sources only and was ignored")
+    if (kind in _PROTOCOLS or kind == "string") and protocol not in _S3:
+        found += [f"{label}: {key} counts for s3:// sources only and was ignored" for key in ("s3_region", "s3_profile") if getattr(transfer, key)]
     return found + _of_format(transfer, protocol)
 
 
 def _of_format(transfer, protocol):
     word = transfer.format.lower()
-    meant = word if word in _FORMATS else next(filter(lambda name: _is_near(word, name), _OFTEN), None)
-    if protocol not in _PROTOCOLS or meant is None or (meant == word and _FORMATS[meant] == protocol):
+    meant = word if word in formats.WORDS else next(filter(lambda name: _is_near(word, name), _OFTEN), None)
+    if registry.is_remote(protocol) and meant not in (None, word):
+        return [f"{transfer.label}: format {transfer.format!r}, which looks like {meant!r}, is none: the object is taken in as raw bytes"]
+    if protocol not in _PROTOCOLS or meant is None or (meant == word and formats.WORDS[meant] == protocol):
         return []
     taken = "an HDF5 file" if protocol == "hdf5" else "raw bytes"
     hint = f", which looks like {meant!r}," if meant != word else ""

@@ -28,21 +28,55 @@ class Stamp:
             raise SourceError(f"{path} is not a regular file; name one that is")
         return cls(path, status.st_size, status.st_mtime_ns)
 
+    def for_library(self):
+        """What h5py opens."""
+        return self.path
+
+    def here(self):
+        """The stamp to compare with at the end on a node that didn't make the survey: nodes may tell different times."""
+        return Stamp.of(self.path)
+
     def open(self):
-        """A file descriptor; SourceError when the file's size isn't the surveyed one (on another node: another file)."""
+        """A `File`; SourceError when the file's size isn't the surveyed one (on another node: another file)."""
         fd = _opened(self.path)
         found = os.fstat(fd).st_size
         if found != self.nbytes:
             os.close(fd)
             raise SourceError(f"{self.path} has {found} bytes here but had {self.nbytes} when the job began; "
                               "every rank must see the same file, unchanged")
-        return fd
+        return File(fd, self.path)
 
     def check(self):
         """SourceError when the file was changed since `of`."""
         now = Stamp.of(self.path)
         if now != self:
             raise SourceError(f"{self.path} was changed while it was being read; take it in again once it is complete")
+
+
+class File:
+    """An opened local file."""
+
+    def __init__(self, fd, path):
+        self._fd, self._path = fd, path
+
+    def whereabouts(self, offset):
+        """(descriptor, offset) of the bytes from `offset`."""
+        if self._fd is None:
+            raise SourceError(f"the reader of {self._path} is closed")
+        return self._fd, offset
+
+    def expect(self, extents):
+        """Nothing is fetched before it is asked for: the operating system reads ahead."""
+
+    def fill(self, buffer, offset):
+        """Fill the whole buffer with the bytes from `offset`; SourceError."""
+        fd, offset = self.whereabouts(offset)
+        fill(fd, buffer, offset, self._path)
+
+    def close(self):
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
 
 
 def fill(fd, buffer, offset, path):

@@ -3,6 +3,7 @@
 import os
 import unicodedata
 
+from wrp.cae import registry
 from wrp.errors import JobFileError
 
 _CONTROL = ("Cc", "Zl", "Zp")           # kinds of characters of Unicode
@@ -53,6 +54,8 @@ def hints(src, folder=""):
     """What may be wrong with a source that isn't there, each as `; ...`. `folder`: where it was looked for besides here."""
     protocol, path = parse(src)
     found = []
+    if registry.is_remote(protocol):
+        return ""
     if folder and not os.path.isabs(path) and os.path.abspath(folder) != os.getcwd():
         found.append(f"looked beside the job file too: {os.path.join(folder, path)}")
     if any(letter in path for letter in "*?~"):
@@ -70,7 +73,7 @@ def hints(src, folder=""):
 def beside(src, folder):
     """`src` as it is; or, when its relative path leads nowhere from here but does from `folder`, the URL from there."""
     protocol, path = parse(src)
-    if protocol == "string" or os.path.isabs(path) or _leads_somewhere(path):
+    if protocol == "string" or registry.is_remote(protocol) or os.path.isabs(path) or _leads_somewhere(path):
         return src
     there = os.path.join(folder, path)
     return f"{protocol}::{there}" if _leads_somewhere(there) else src

@@ -28,6 +28,8 @@ class AssimilationCtx:
     src_token: str = ""
     dst_token: str = ""
     src_data: str | bytes = ""
+    s3_region: str = ""
+    s3_profile: str = ""
 
     def __repr__(self):
         return f"<AssimilationCtx src='{self.src}' dst='{self.dst}' format='{self.format}'>"

@@ -1,6 +1,5 @@
 """The stream of a chunked dataset without filters or with [shuffle,] deflate: read and decoded without the HDF5 library."""
 
-import os
 from collections import OrderedDict
 from dataclasses import dataclass
 from itertools import product
@@ -8,7 +7,6 @@ from math import prod
 
 import numpy as np
 
-from wrp.cae import source
 from wrp.cae.hdf5 import filters as codec
 from wrp.cae.hdf5.boxes import ElementReader, element
 from wrp.errors import SourceError
@@ -20,7 +18,7 @@ _CACHE_NBYTES = 512 << 20               # most that a reader keeps of decoded ch
 class ChunkedStream:
     """The C-order bytes of the dataset `record` (a `layout.Dataset`) in the file of `stamp`."""
 
-    stamp: source.Stamp
+    stamp: object
     record: object
 
     def open(self):
@@ -36,7 +34,6 @@ class ChunkedReader(ElementReader):
     def __init__(self, stream):
         self._record = record = stream.record
         super().__init__(f"{stream.stamp.path}:{record.paths[0]}", record.shape, record.itemsize)
-        self._path = stream.stamp.path
         self._chunk = tuple(record.chunk)
         self._grid = tuple(-(-extent // chunk) for extent, chunk in zip(record.shape, record.chunk))
         self._chunk_nbytes = prod(self._chunk) * record.itemsize
@@ -51,10 +48,10 @@ class ChunkedReader(ElementReader):
         row = prod(self._grid[1:]) + 1
         self._room = max(1, min(row, _CACHE_NBYTES // max(self._chunk_nbytes, 1)))
         self._decoded = OrderedDict()
-        self._fd = stream.stamp.open()
+        self._file = stream.stamp.open()
 
     def _close(self):
-        os.close(self._fd)
+        self._file.close()
         self._decoded.clear()
 
     def _read_box(self, start, out):
@@ -105,10 +102,10 @@ class ChunkedReader(ElementReader):
         chunks, record = self._record.chunks, self._record
         offset = int(chunks.offsets[which])
         if record.storage == "chunked":
-            source.fill(self._fd, out, offset, self._path)
+            self._file.fill(out, offset)
             return
         raw = bytearray(int(chunks.sizes[which]))
-        source.fill(self._fd, raw, offset, self._path)
+        self._file.fill(raw, offset)
         try:
             codec.decode(raw, record.filters, int(chunks.masks[which]), out, record.itemsize)
         except SourceError as error:

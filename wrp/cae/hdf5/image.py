@@ -1,11 +1,9 @@
 """The image of a file: all its bytes but the raw data of datasets; found as a complement, read as one stream."""
 
-import os
 from dataclasses import dataclass
 
 import numpy as np
 
-from wrp.cae import source
 from wrp.errors import SourceError
 
 
@@ -31,7 +29,7 @@ def complement(runs, nbytes, path):
 class RunsStream:
     """Byte runs of a file, one after the other."""
 
-    stamp: source.Stamp
+    stamp: object
     offsets: np.ndarray
     sizes: np.ndarray
 
@@ -49,25 +47,21 @@ class RunsReader:
     def __init__(self, stream):
         self._stream = stream
         self._starts = np.concatenate([[0], np.cumsum(stream.sizes)])
-        self._fd = stream.stamp.open()
+        self._file = stream.stamp.open()
 
     def read_into(self, buffer, start):
         stream, view = self._stream, memoryview(buffer).cast("B")
-        if self._fd is None:
-            raise SourceError(f"the reader of {stream.stamp.path} is closed")
         run = int(np.searchsorted(self._starts, start, side="right")) - 1
         done = 0
         while done < len(view):
             skip = start + done - int(self._starts[run])
             count = min(int(stream.sizes[run]) - skip, len(view) - done)
-            source.fill(self._fd, view[done:done + count], int(stream.offsets[run]) + skip, stream.stamp.path)
+            self._file.fill(view[done:done + count], int(stream.offsets[run]) + skip)
             done += count
             run += 1
 
     def close(self):
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            os.close(fd)
+        self._file.close()
 
 
 @dataclass(frozen=True)

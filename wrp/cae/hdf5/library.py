@@ -7,7 +7,6 @@ import h5py
 import numpy as np
 from h5py import h5s
 
-from wrp.cae import source
 from wrp.cae.hdf5.boxes import ElementReader, decompose
 from wrp.errors import SourceError
 
@@ -15,22 +14,24 @@ _CHUNK_CACHE_NBYTES = 256 << 20
 _PIECE = 4096                           # elements of varying length that are read at once
 
 
-def opened(path):
-    """The file for reading, without locks; SourceError says why it can't be."""
+def opened(stamp):
+    """The file that the stamp was taken of for reading, without locks; SourceError says why it can't be."""
     try:
-        return h5py.File(path, "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_NBYTES)
+        return h5py.File(stamp.for_library(), "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_NBYTES)
     except OSError as error:
-        if not h5py.is_hdf5(path):
-            raise SourceError(f"{path} is not an HDF5 file, or its first bytes are damaged") from None
+        if isinstance(error, SourceError):
+            raise
+        if "signature not found" in str(error):
+            raise SourceError(f"{stamp.path} is not an HDF5 file, or its first bytes are damaged") from None
         reason = "it was cut short" if "truncated" in str(error) else str(error)
-        raise SourceError(f"{path} can't be opened as an HDF5 file: {reason}") from None
+        raise SourceError(f"{stamp.path} can't be opened as an HDF5 file: {reason}") from None
 
 
 @dataclass(frozen=True)
 class LibraryStream:
     """The C-order bytes of a dataset with elements of one size, in the file's datatype."""
 
-    stamp: source.Stamp
+    stamp: object
     path: bytes
     shape: tuple
     itemsize: int
@@ -45,7 +46,7 @@ class LibraryReader(ElementReader):
     def __init__(self, stream):
         super().__init__(f"{stream.stamp.path}:{stream.path.decode(errors='replace')}", stream.shape, stream.itemsize)
         self._scalar = not stream.shape
-        self._file = opened(stream.stamp.path)
+        self._file = opened(stream.stamp)
         self._dataset = self._file[stream.path].id
         self._type = self._dataset.get_type()
 
@@ -71,7 +72,7 @@ class ListStream:
     `starts`: where in the stream each piece of 4096 elements begins, then the stream's size.
     """
 
-    stamp: source.Stamp
+    stamp: object
     path: bytes
     starts: np.ndarray
 
@@ -95,7 +96,7 @@ class ListReader:
 
     def __init__(self, stream):
         self._stream = stream
-        self._file = opened(stream.stamp.path)
+        self._file = opened(stream.stamp)
         self._dataset = self._file[stream.path]
         self._number, self._bytes = None, b""
 

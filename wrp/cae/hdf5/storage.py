@@ -1,5 +1,6 @@
 """Where the raw data of one dataset lies in its file, and whether it can be read and written back without understanding more."""
 
+from contextlib import closing
 from math import prod
 
 import h5py
@@ -14,8 +15,8 @@ from wrp.errors import SourceError
 _KEPT = {h5d.COMPACT: "compact storage", getattr(h5d, "VIRTUAL", 3): "virtual storage"}
 
 
-def described(dataset, paths, where):
-    """The `layout.Dataset` of an open low-level dataset; `where` names it in errors.
+def described(dataset, paths, where, stamp):
+    """The `layout.Dataset` of an open low-level dataset in the file of `stamp`; `where` names it in errors.
 
     SourceError when a filter isn't there.
     """
@@ -29,18 +30,18 @@ def described(dataset, paths, where):
     if datatypes.is_fixed(tid):
         record.nbytes = elements * record.itemsize
     if not record.why:
-        _locate(dataset, creation, record, where)
+        _locate(dataset, creation, record, where, stamp)
     return record
 
 
-def left_out(dataset, paths):
+def left_out(dataset, paths, stamp):
     """The `layout.Dataset` of one that isn't asked for, and (n, 2) offsets and sizes of its raw data, whatever it holds."""
     tid, space, creation = dataset.get_type(), dataset.get_space(), dataset.get_create_plist()
     null = space.get_simple_extent_type() == h5s.NULL
     record = Dataset(paths=paths, tag="", shape=None if null else list(space.shape), itemsize=tid.get_size(),
                      dtype=datatypes.text(tid), storage="left_out")
     if creation.get_layout() == h5d.CHUNKED and not null:
-        chunks = _chunks(dataset, len(record.shape))
+        chunks = _chunks(dataset, len(record.shape), stamp)
         return record, np.stack([chunks.offsets, chunks.sizes], axis=1)
     if creation.get_layout() == h5d.CONTIGUOUS and _offset(dataset) is not None:
         return record, np.array([[_offset(dataset), dataset.get_storage_size()]], np.int64)
@@ -79,7 +80,7 @@ def _reason(tid, creation, record, elements):
     return ""
 
 
-def _locate(dataset, creation, record, where):
+def _locate(dataset, creation, record, where, stamp):
     if creation.get_layout() == h5d.CONTIGUOUS:
         offset = _offset(dataset)
         if offset is not None and dataset.get_storage_size() != record.nbytes:
@@ -90,7 +91,7 @@ def _locate(dataset, creation, record, where):
             record.fill = datatypes.fill_of(dataset, (0,) * len(record.shape), where)
         return
     record.chunk = list(creation.get_chunk())
-    chunks = _chunks(dataset, len(record.shape))
+    chunks = _chunks(dataset, len(record.shape), stamp)
     if not _is_plain(chunks, record):
         record.why = "chunks of unusual sizes"
         return
@@ -107,7 +108,7 @@ def _offset(dataset):
     return dataset.get_offset() if dataset.get_storage_size() else None
 
 
-def _chunks(dataset, rank):
+def _chunks(dataset, rank, stamp):
     found = []
     if hasattr(dataset, "chunk_iter"):
         dataset.chunk_iter(found.append)
@@ -117,7 +118,7 @@ def _chunks(dataset, rank):
     table = table.reshape(len(found), rank + 3)
     chunks = Chunks(table[:, :rank], table[:, rank], table[:, rank + 1], table[:, rank + 2])
     if found and _user_block(dataset):
-        chunks.offsets = chunks.offsets + _shift(dataset, chunks)
+        chunks.offsets = chunks.offsets + _shift(dataset, chunks, stamp)
     return chunks
 
 
@@ -125,16 +126,18 @@ def _user_block(dataset):
     return h5py.h5i.get_file_id(dataset).get_create_plist().get_userblock()
 
 
-def _shift(dataset, chunks):
+def _shift(dataset, chunks, stamp):
     """What to add to chunk addresses behind a user block: some HDF5 versions count from the block's end. Seen by comparing."""
-    file = h5py.h5i.get_file_id(dataset)
     _, stored = dataset.read_direct_chunk(tuple(int(at) for at in chunks.coords[0]))
-    with open(file.name, "rb") as source:
+    found = bytearray(len(stored))
+    with closing(stamp.open()) as file:
         for shift in (0, _user_block(dataset)):
-            source.seek(int(chunks.offsets[0]) + shift)
-            if source.read(len(stored)) == bytes(stored):
-                return shift
-    raise SourceError(f"{file.name.decode(errors='replace')}: chunks aren't where their index says; the file is damaged")
+            offset = int(chunks.offsets[0]) + shift
+            if offset + len(found) <= stamp.nbytes:
+                file.fill(found, offset)
+                if found == bytes(stored):
+                    return shift
+    raise SourceError(f"{stamp.path}: chunks aren't where their index says; the file is damaged")
 
 
 def _is_plain(chunks, record):

@@ -24,16 +24,20 @@ class Hdf5:
 
     def survey(self, transfer):
         path, selector = url.split_selector(url.parse(transfer.src)[1])
-        stamp = source.Stamp.of(path)
-        tag = url.tag_of(transfer.dst)
-        prefix = tag.rstrip("/")
-        with library.opened(stamp.path) as file:
-            try:
-                return _survey(file, stamp, tag, prefix, _Choice(transfer, selector))
-            except (OSError, RuntimeError, KeyError, ValueError) as error:
-                if isinstance(error, WrpError):
-                    raise
-                raise SourceError(f"{stamp.path}: its structure can't be read ({error}); the file is damaged") from error
+        return survey(transfer, source.Stamp.of(path), selector)
+
+
+def survey(transfer, stamp, selector):
+    """The Survey of the file that the stamp was taken of, or of the part below `selector`. SourceError, NothingMatched."""
+    tag = url.tag_of(transfer.dst)
+    prefix = tag.rstrip("/")
+    with library.opened(stamp) as file:
+        try:
+            return _survey(file, stamp, tag, prefix, _Choice(transfer, selector))
+        except (OSError, RuntimeError, KeyError, ValueError) as error:
+            if isinstance(error, WrpError):
+                raise
+            raise SourceError(f"{stamp.path}: its structure can't be read ({error}); the file is damaged") from error
 
 
 class _Choice:
@@ -79,12 +83,12 @@ def _survey(file, stamp, tag, prefix, choice):
         where = f"{stamp.path}:{shown[0]}"
         chosen = next((path for path in shown if path in choice), None)
         if chosen is None:
-            record, bytes_of_it = storage.left_out(dataset, names)
+            record, bytes_of_it = storage.left_out(dataset, names, stamp)
             records.append(record)
             raw.append(bytes_of_it)
             used.leave_out(paths[0])
             continue
-        record = storage.described(dataset, names, where)
+        record = storage.described(dataset, names, where, stamp)
         records.append(record)
         raw.append(storage.runs(record))
         record.tag = prefix + chosen
@@ -92,6 +96,9 @@ def _survey(file, stamp, tag, prefix, choice):
             raise SourceError(f"{where} and {taken[record.tag]} would both become the tag {record.tag!r}")
         items.append(_item(record, dataset, stamp, paths[0]))
         if record.why in ("virtual storage", "external storage"):
+            if not isinstance(stamp, source.Stamp):
+                raise SourceError(f"{where} takes its values from other files ({record.why}), which aren't looked for beside an object; "
+                                  "take the files in from a folder")
             notes.append(f"{where} takes its values from other files ({record.why}): they were taken in as they are now")
         if not choice.is_all:
             used.take_in(shown[0], dataset)

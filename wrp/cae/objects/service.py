@@ -1,0 +1,116 @@
+"""What a service says of one object, and ranges of its bytes, through fsspec (s3:// by s3fs, gs:// by gcsfs, and so on). Every wait has a deadline."""
+
+import asyncio
+import concurrent.futures
+from contextlib import contextmanager
+
+from wrp.comm.ranks.group import timeout_from_environment
+from wrp.errors import SourceError, SourceMissing
+
+PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
+_AT_ONCE = 8                            # ranges that are on their way
+_TRIES = 3                              # of a range whose bytes stop coming
+# what fsspec's file systems tell about an object that isn't the same any more when the object isn't
+_MARKS = ("ETag", "etag", "VersionId", "generation", "LastModified", "Last-Modified", "last_modified", "mtime", "updated", "created", "md5Hash", "Content-MD5", "Digest")
+
+
+class Service:
+    """One object. Local; SourceMissing and SourceError have a sentence for what the service says.
+
+    options : of fsspec's file system, (name, value) pairs
+    """
+
+    def __init__(self, url, options=()):
+        self._url = url
+        # the others wait for this rank as long as that
+        self._timeout_s = timeout_from_environment() / 2
+        protocol = url.partition("://")[0]
+        try:
+            import fsspec
+
+            kind = fsspec.get_filesystem_class(protocol)
+            self._path = kind._strip_protocol(url)
+            with self._told():
+                self._fs = kind(**kind._get_kwargs_from_urls(url), **dict(options))
+        except (ImportError, ValueError) as error:
+            package = PACKAGES.get(protocol, "fsspec")
+            raise SourceError(f"{url}: fsspec can't use it ({error}); install what it wants, for {protocol}:// pip install {package}") from error
+        self._is_s3 = protocol in ("s3", "s3a")
+        self._slots = asyncio.Semaphore(_AT_ONCE)
+
+    def look(self):
+        """(bytes, what tells this state of the object from another one)."""
+        with self._told():
+            self._fs.invalidate_cache(self._path)
+            found = self._wait(self._begin(self._fs._info(self._path))) if self._is_async else self._fs.info(self._path)
+        if found["type"] != "file":
+            raise SourceError(f"{self._url} is no object but what is above some; name one object")
+        if found["size"] is None:
+            raise SourceError(f"{self._url}: the service doesn't say how many bytes it has")
+        return int(found["size"]), tuple((name, str(found[name])) for name in _MARKS if found.get(name) not in (None, ""))
+
+    def begin(self, start, nbytes, tag):
+        """Ask for a range; what `get` takes. tag : the ETag that the object has to have, "" for any"""
+        return self._begin(self._ranged(start, start + nbytes, tag)) if self._is_async else None
+
+    def get(self, start, nbytes, tag, begun=None):
+        """The bytes of a range, which `begin` may have been asked for."""
+        with self._told():
+            if self._is_async:
+                data = self._wait(begun or self.begin(start, nbytes, tag))
+            else:
+                data = self._fs.cat_file(self._path, start=start, end=start + nbytes)
+        if len(data) != nbytes:
+            raise SourceError(f"{self._url} gave {len(data)} bytes from byte {start} on where {nbytes} were asked for; it was cut short, or the service gives no ranges")
+        return data
+
+    @property
+    def _is_async(self):
+        return getattr(self._fs, "async_impl", False)
+
+    def _begin(self, work):
+        return asyncio.run_coroutine_threadsafe(work, self._fs.loop)
+
+    def _wait(self, begun):
+        try:
+            return begun.result(self._timeout_s)
+        except concurrent.futures.TimeoutError:
+            begun.cancel()
+            raise
+
+    async def _ranged(self, start, stop, tag):
+        async with self._slots:
+            if not (self._is_s3 and tag):
+                return await self._fs._cat_file(self._path, start=start, end=stop)
+            bucket, key, version = self._fs.split_path(self._path)
+            more = {"VersionId": version} if version else {}
+            for left in reversed(range(_TRIES)):
+                answer = await self._fs._call_s3("get_object", Bucket=bucket, Key=key, Range=f"bytes={start}-{stop - 1}", IfMatch=tag, **more)
+                try:
+                    return await answer["Body"].read()
+                except Exception:
+                    if not left:
+                        raise
+                finally:
+                    answer["Body"].close()
+
+    @contextmanager
+    def _told(self):
+        try:
+            yield
+        except (SourceError, ImportError):
+            raise
+        except FileNotFoundError:
+            raise SourceMissing(f"{self._url} does not exist; check the bucket and the key") from None
+        except (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
+            raise SourceError(f"{self._url}: the service hasn't answered for {self._timeout_s:g} s; check the network, or raise WRP_TIMEOUT_S") from error
+        except Exception as error:
+            text = " ".join(str(error).split())
+            if any(word in text for word in ("PreconditionFailed", "pre-conditions", "InvalidRange", "not satisfiable")):
+                raise changed(self._url) from error
+            raise SourceError(f"{self._url} can't be read ({type(error).__name__}: {text}); check the URL, its credentials and the network") from error
+
+
+def changed(url):
+    """The error of an object that isn't what it was."""
+    return SourceError(f"{url} was changed while it was being read; take it in again once it is complete")
