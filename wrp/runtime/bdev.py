@@ -34,13 +34,15 @@ UNKNOWN_METHOD = -1
 KIND, CAPACITY, EXTENTS, BASE, WRITTEN, READ_BYTES, ALIGN = 0, 8, 16, 24, 32, 40, 48
 
 # What was said of the device when it was made: words just before its table of free runs, byte offsets
-FACTS_NBYTES = 128
+FACTS_NBYTES = 192
 IO_DEPTH, DIRECT_ALIGN, PERSISTENCE = 0, 8, 16          # DIRECT_ALIGN: of buffers, places and sizes past the page cache, 0: none goes there
 READ_MBPS, WRITE_MBPS, READ_US, WRITE_US, IOPS = 24, 32, 40, 48, 56
 USED = 64               # bytes leased by the processes of the node, see Device.remaining
 PINNED = 104            # 1: of kind ram, and locked
 LIFESPAN = 112          # days that the device is expected to live on, -1: nobody has said
 UNDER_WAY, RECOVERED, LOST, OUT = 72, 80, 88, 96        # of kind safe: rows being written, chunks that came back or are lost, members out as bits
+RECOVERY_ROWS, RECOVERY_DONE, RECOVERY_NOW, RECOVERIES = 120, 128, 136, 144     # of kind safe: rows that are, were and are just being gone through by so many of Recover and BuildParity
+MAX_FAILURES, BOARD = 152, 160      # of kind safe; BOARD: where its board lies in the segment
 VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
 
 DIRECT = pools.MOST     # of this process's file descriptors that of pool p has the place p, past the page cache DIRECT + p; -1: none
@@ -76,12 +78,27 @@ def bdev_run(context, task, params, step):
             for number in range(4):
                 task_value(task, number, _fact(context, params, UNDER_WAY + 8 * number))
             return 0
+        if a0 == 2:
+            for number in range(3):
+                task_value(task, number, _fact(context, params, RECOVERY_ROWS + 8 * number))
+            task_value(task, 3, _parity_level(context, params))
+            return 0
         task_value(task, 0, atomics.load(params + CAPACITY))
         task_value(task, 1, extents_free(base + atomics.load(params + EXTENTS)))
         task_value(task, 2, atomics.load(params + WRITTEN))
         task_value(task, 3, atomics.load(params + READ_BYTES))
         return 0
     return _minor(params, base, method, a0)
+
+
+@kernel
+def _parity_level(context, params):
+    """How many more members of a safe device may be lost."""
+    left, out = _fact(context, params, MAX_FAILURES), _fact(context, params, OUT)
+    while out != 0:
+        out &= out - 1
+        left -= 1
+    return left
 
 
 @kernel
@@ -301,7 +318,9 @@ def _change(context, task, params, step):
     if step == 0:
         if not (0 <= nbytes <= _TEXT_NBYTES and 0 <= place <= atomics.load(context + own.NBYTES) - nbytes):
             return OUT_OF_BOUNDS
-        address = number if method == REMOVE_BDEV else base + place
+        address = base + place
+        if method == REMOVE_BDEV:
+            nbytes = number         # where what is free begins comes in the place of the number
         if resizes:
             number = extents_take_tail(extents)
             keep(task, 0, number)

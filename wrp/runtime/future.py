@@ -40,14 +40,17 @@ class Future:
     def __init__(self, pool, offset, method):
         self._pool, self.offset, self._method, self.reply = pool, offset, method, None
 
-    def wait(self, timeout_s=None):
+    def wait(self, timeout_s=None, goes_on=None):
         """The Reply. Raises WaitTimeout, naming pool, method and worker, at the deadline or when the worker is gone;
-        the task may still be run then, its result is lost. Calling it again gives the same Reply."""
+        the task may still be run then, its result is lost. Calling it again gives the same Reply.
+
+        goes_on : asked at the deadline, of a task that takes long: where it has done something since, the deadline begins anew
+        """
         if self.reply is not None:
             return self.reply
         node, task = self._node_and_task()
         if not await_task(task, self._pool._driver, max(node.spin_ns, SPIN_LEAST_NS), 0):
-            self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s)
+            self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s, goes_on)
         return self.collect()
 
     def __await__(self):
@@ -115,10 +118,12 @@ class Future:
         self._pool._node.check_open()
         return self._pool._node, self._pool._node.address + self.offset
 
-    def _sleep(self, node, task, timeout_s):
+    def _sleep(self, node, task, timeout_s, goes_on):
         watch = Watch(timeout_s)
         while not tasks.task_wait(task, 0, lanes.SLICE_US):
             node.check_open()
+            if watch.is_over() and goes_on is not None and goes_on():
+                watch = Watch(timeout_s)
             if watch.is_over():
                 sentence = self.describe_wait(timeout_s)
                 self._give_up()

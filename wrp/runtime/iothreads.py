@@ -27,6 +27,7 @@ class IoThreads:
         self._queue = -(-self._words.ctypes.data // 64) * 64
         ring_format(self._queue + requests.RING, requests.CAPACITY)
         self._threads, self._most, self._lock = [], 0, threading.Lock()
+        self._aside = []                # of them none counts among the most
 
     def allow(self, depth):
         """Have up to `depth` requests under way at once, at least; the first thread starts."""
@@ -40,9 +41,9 @@ class IoThreads:
         if self._threads:
             requests.stop(self._queue)
         until = time.monotonic() + timeout_s
-        for thread in self._threads:
+        for thread in (*self._threads, *self._aside):
             thread.join(max(0.0, until - time.monotonic()))
-        return not any(thread.is_alive() for thread in self._threads)
+        return not any(thread.is_alive() for thread in (*self._threads, *self._aside))
 
     def _add(self):
         with self._lock:
@@ -58,8 +59,17 @@ class IoThreads:
                 return
             if why == requests.MORE:
                 self._add()
+            elif atomics.load(base + offset + tasks.ARGS) == requests.MOVER_ACT:
+                self._act(base, free, offset)
             else:
                 self._move(base, free, offset)
+
+    def _act(self, base, free, offset):
+        # it may go through a whole device: what others ask for isn't kept waiting
+        with self._lock:
+            self._aside = [thread for thread in self._aside if thread.is_alive()]
+            self._aside.append(threading.Thread(target=self._move, args=(base, free, offset), name="wrp-io-aside", daemon=True))
+            self._aside[-1].start()
 
     def _move(self, base, free, offset):
         """A request that isn't a kernel's. Results as of a kernel's, a negative errno where the system says why not."""

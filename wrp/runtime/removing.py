@@ -7,6 +7,7 @@ from wrp.comm.extents import extents_free
 from wrp.comm.reserve import release
 from wrp.comm.sizes import format_size
 from wrp.runtime import bdev, clients, pools, records, tasks
+from wrp.runtime.devices.safe.device import memories
 from wrp.runtime.routing.address import slot_of
 
 BUILT_IN = ("admin", "monitor")
@@ -26,14 +27,16 @@ def reason(node, slot, name):
     return f"{count} of its tasks are under way: wait for them, or cancel them" if count else ""
 
 
-def release_memory(node, slot):
+def release_memory(node, slot, name):
     """Of a device that is gone: its memory is free again for others; the segment keeps the address space for the next one of the name."""
     params = slot.params
-    base, capacity = atomics.load(params + bdev.BASE), atomics.load(params + bdev.CAPACITY)
-    is_ram = atomics.load(params + bdev.KIND) == bdev.RAM
+    base, capacity, extents = (atomics.load(params + word) for word in (bdev.BASE, bdev.CAPACITY, bdev.EXTENTS))
     atomics.store(params + bdev.EXTENTS, 0)         # tasks that come too late are refused
-    if is_ram and base:
+    if atomics.load(params + bdev.KIND) == bdev.RAM and base:
         release(node.address + base, capacity)
+    if atomics.load(params + bdev.KIND) == bdev.SAFE and extents:
+        for at, nbytes in memories(node.segment, name, node.address + extents - bdev.FACTS_NBYTES):
+            release(node.address + at, nbytes)
 
 
 def _tasks_of(node, slot):

@@ -138,7 +138,7 @@ class Runtime:
         node.ranks.barrier(f"nobody has pool {name!r} any more")
         if device is not None:
             if node.ranks.rank == 0:
-                removing.release_memory(node, slot)
+                removing.release_memory(node, slot, name)
             for place in (slot.number, bdev.DIRECT + slot.number):
                 descriptor, self._fds[place] = int(self._fds[place]), -1
                 if descriptor >= 0:

@@ -8,6 +8,7 @@ from wrp.comm.sizes import format_size
 from wrp.errors import UsageError
 from wrp.runtime.commands.output import show, table
 from wrp.runtime.daemon.view import View
+from wrp.runtime.devices.safe.seen import describe
 
 _TIMES = ("mean_ns", "p50_ns", "p99_ns", "p999_ns", "max_ns")
 _CLEAR = "\x1b[H\x1b[J"
@@ -68,6 +69,9 @@ def _lines(now, before):
     yield from table(("lane", "rank", "pid", "worker", "waiting", "done", "tasks/s", "wakeups"), rows)
     rows = [(pool["name"], pool["id"], pool["module"], ",".join(map(str, pool["lanes"])), pool["containers"], *_device(pool)) for pool in now["pools"]]
     yield from table(("pool", "id", "module", "lanes", "containers", "device", "capacity", "free", "written", "read"), rows)
+    for pool in now["pools"]:
+        if pool.get("safe"):
+            yield f"{pool['name']}: {describe(pool['safe'])}"
     rows = [(f"{each['pool']} method {each['method']}", each["count"], *(f"{each[key] / 1000:.4g}" for key in _TIMES)) for each in now["methods"]]
     yield from table(("tasks of", "ended", "mean us", "p50", "p99", "p99.9", "max"), rows)
 

@@ -3,6 +3,7 @@
 from wrp.comm import atomics
 from wrp.comm.extents import extents_free
 from wrp.runtime import bdev, lanes, pools
+from wrp.runtime.devices.safe.seen import of_facts
 from wrp.runtime.devices.spec import KINDS, noted
 
 MODULES = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "python", pools.JITTED_KIND: "jitted"}
@@ -36,4 +37,5 @@ def device(segment, params):
     if not extents:
         return {"kind": "?", **found, "free": 0}
     address = segment.address + extents
-    return {"kind": KINDS.get(atomics.load(params + bdev.KIND), "?"), **found, "free": extents_free(address), **noted(address - bdev.FACTS_NBYTES)}
+    kind, facts = KINDS.get(atomics.load(params + bdev.KIND), "?"), address - bdev.FACTS_NBYTES
+    return {"kind": kind, **found, "free": extents_free(address), **noted(facts), **({"safe": of_facts(segment.address, facts)} if kind == "safe" else {})}

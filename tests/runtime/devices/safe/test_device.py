@@ -2,15 +2,18 @@
 
 import os
 import random
+import threading
+import time
 
 import pytest
 from runtime.devices.safe.sets import break_disk, mend_disk
 
 from wrp.comm import reserve
 from wrp.comm.ranks.solo import Solo
-from wrp.errors import OutOfSpace, StoreError, UsageError
+from wrp.errors import OutOfSpace, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.daemon import attach
+from wrp.runtime.devices.safe.array import Array
 from wrp.runtime.devices.safe.layout import address
 from wrp.runtime.devices.safe.recovery import Mended
 from wrp.runtime.runtime import Runtime
@@ -88,7 +91,10 @@ def test_as_tasks(runtime, device, members):
     under_way, recovered, lost, out = pool.call(bdev.GET_STATS, 1).values
     assert (under_way, lost, out) == (0, 0, 1) and recovered > 0
     mend_disk(members[0])
+    assert pool.call(bdev.GET_STATS, 2).values == (0, 0, 0, 0)
     assert pool.call(bdev.RECOVER_BDEV, 0, 0, 0).code == 0 and pool.call(bdev.GET_STATS, 1).values[3] == 0
+    rows, done, now, level = pool.call(bdev.GET_STATS, 2).values
+    assert rows == done > 0 == now and level == 1
     assert pool.call(bdev.RECOVER_BDEV, 0, 0, 0).code == bdev.REFUSED == pool.call(bdev.REMOVE_BDEV, 0, 0, 0).code
     assert Mended(*pool.call(bdev.BUILD_PARITY).values).rows > 0
     assert pool.call(bdev.ADD_BDEV, runtime.segment.nbytes, 10).code == bdev.OUT_OF_BOUNDS
@@ -189,3 +195,83 @@ def test_memory_of_a_removed_member_is_given_back(members, configured):
         offset, data = filled(device, 8 * MIB)
         break_disk(members[0])
         assert shown(device, offset, 8 * MIB) == data and device.stats["members"][3:] == ["ram::more"]
+
+
+@pytest.fixture
+def slow(device, members, monkeypatch):
+    """The device, of 16 MiB that hold something, whose member 1 is lost; each of its rows takes 0.05 s to be rebuilt."""
+    offset, data = filled(device, 16 * MIB)
+    break_disk(members[1])
+    assert shown(device, offset, MIB) == data[:MIB] and device.stats["parity_level"] == 0
+    mend_disk(members[1])
+    put = Array.put
+
+    def slowly(array, position, row, *rest):
+        time.sleep(0.05 * (position == 1))
+        put(array, position, row, *rest)
+    monkeypatch.setattr(Array, "put", slowly)
+    device.data = data
+    return device
+
+
+def test_a_recovery_is_waited_for_as_long_as_it_comes_on_and_is_seen(runtime, slow):
+    found = []
+    asker = threading.Thread(target=lambda: found.append(slow.recover(1, timeout_s=2.0)))
+    asker.start()                                           # 86 rows: longer than its deadline
+    while not slow.stats["recovery_ops_completed"]:
+        time.sleep(0.02)
+    stats = slow.stats
+    assert stats["recovering"] == stats["failed"] == [stats["members"][1]] and stats["recovery_active"] == 1
+    assert stats["recovery_ops_total"] == stats["recovery_ops_completed"] + stats["recovery_ops_remaining"] >= 86 and stats["recovery_ops_in_flight"] in (0, 16)
+    begin = time.monotonic()
+    with pytest.raises(StoreError, match="m1 is being recovered already"):
+        slow.recover(1)
+    assert runtime.pool("safe", "bdev").call(bdev.SYNC).code == 0           # its process serves others, too
+    slow.write(0, b"n" * 100)
+    assert shown(slow, 0, MIB) == b"n" * 100 + slow.data[100:MIB] and time.monotonic() - begin < 5.0
+    asker.join()
+    stats = slow.stats
+    assert found == [86] and stats["failed"] == stats["recovering"] == [] and stats["parity_level"] == 1
+    assert (stats["recovery_active"], stats["recovery_ops_remaining"], stats["recovery_ops_in_flight"]) == (0, 0, 0)
+    assert slow.build_parity()[1:] == (0, 0, 0)
+
+
+def test_a_recovery_that_nobody_waits_for_goes_on(slow):
+    with pytest.raises(WaitTimeout, match="waited 0.1 s for method 23"):
+        slow.recover(1, timeout_s=0.1)                      # a zone takes 0.8 s
+    while slow.stats["failed"]:
+        time.sleep(0.05)
+    assert slow.build_parity()[1:] == (0, 0, 0)
+
+
+def test_a_runtime_that_is_closed_ends_a_recovery_which_can_be_asked_for_again(members, configured, monkeypatch):
+    config = configured("runtime: {segment_capacity: 64m}")
+    with Runtime(Solo(), config) as runtime:
+        device = runtime.device("safe", "safe", 16 * MIB, address(members, 1))
+        offset, data = filled(device, 16 * MIB)
+        break_disk(members[1])
+        assert shown(device, offset, MIB) == data[:MIB]
+        mend_disk(members[1])
+        with monkeypatch.context() as patch:
+            put = Array.put
+            patch.setattr(Array, "put", lambda *args: time.sleep(0.02) or put(*args))
+            with pytest.raises(WaitTimeout):
+                device.recover(1, timeout_s=0.05)
+            runtime.close()
+    with Runtime(Solo(), config) as runtime:
+        device = runtime.device("safe", "safe", 16 * MIB, address(members, 1))
+        assert device.stats["failed"] == [members[1]] and device.recover(1) == 86
+        os.unlink(members[0])
+        assert shown(device, offset, 16 * MIB) == data
+
+
+def test_memory_of_a_removed_device_is_given_back(members, configured):
+    with Runtime(Solo(), configured("runtime: {segment_capacity: 128m}")) as runtime:
+        device = runtime.device("mixed", "safe", 8 * MIB, address([*members[:3], "ram::last"], 1))
+        offset, _ = filled(device, 8 * MIB)
+        at, nbytes = runtime.node.segment.find("bdev.mixed.ram::last")
+        missing = reserve._missing(runtime.node.segment.address + at, nbytes)
+        device.give_back(offset, 8 * MIB)
+        device.close()
+        runtime.remove("mixed")
+        assert missing < nbytes // 2 and reserve._missing(runtime.node.segment.address + at, nbytes) > nbytes - 2 * reserve.PAGE

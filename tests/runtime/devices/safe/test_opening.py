@@ -85,3 +85,30 @@ def test_who_only_reads_hears_of_a_member_that_went_out(four):
         four.check(array)
         assert roster.positions_of(array.board.out) == (1,)
     array.close()
+
+
+def test_a_member_that_opens_and_can_t_be_read_is_out(four):
+    rest = four.without(())
+    os.unlink(rest.paths[0])
+    os.symlink("/proc/self/mem", rest.paths[0])             # nothing lies at its first bytes: EIO
+    with rest.opened() as array:
+        four.check(array)
+        assert array.board.out == 1
+        rest.put(array, 0, b"z" * 100_000)
+    array = opening.alone(rest.paths, rest.member)
+    rest.check(array)
+    assert array.board.out == 1
+    array.close()
+
+
+def test_who_opens_a_set_for_writing_says_what_is_missing_and_who_reads_doesn_t(four, caplog):
+    rest = four.without((2,))
+    opening.alone(rest.paths, rest.member).close()
+    assert not caplog.messages
+    with rest.opened() as array:
+        other = opening.joined(rest.paths, rest.member, array.board, False)
+        rest.check(other)
+        other.close()
+    assert len(caplog.messages) == 1 and "m2 of a safe device isn't there" in caplog.messages[0]
+    with rest.opened():
+        assert len(caplog.messages) == 1

@@ -10,7 +10,7 @@ import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
 from wrp.runtime.devices.safe import opening, recovery, roster, widening
-from wrp.runtime.devices.safe.board import NBYTES, Board
+from wrp.runtime.devices.safe.board import COUNTERS_NBYTES, NBYTES, Board
 from wrp.runtime.devices.safe.layout import CHUNK, entry_place
 from wrp.runtime.devices.safe.member import FileMember
 
@@ -18,7 +18,7 @@ from wrp.runtime.devices.safe.member import FileMember
 @pytest.fixture
 def shared(tmp_path):
     """(Set of three data members and two of parity, the Array that has made it, another one)."""
-    made, memory = Set(tmp_path, 3, 2), mmap.mmap(-1, NBYTES + 64)
+    made, memory = Set(tmp_path, 3, 2), mmap.mmap(-1, NBYTES + COUNTERS_NBYTES)
     address = np.frombuffer(memory, np.uint8).ctypes.data
     board = Board(address, address + NBYTES, 60.0)
     array = opening.opened(made.paths, 2, CAPACITY, made.member, board, False)

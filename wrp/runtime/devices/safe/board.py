@@ -1,5 +1,7 @@
-"""Board: what the processes of a node that use one safe device tell each other, as words in the segment. Moves no bytes of the device."""
+"""Board: what the processes of a node that use one safe device tell each other, as words in the segment. Moves no bytes of the device; who asks for changes: asking.py."""
 
+import ctypes
+import json
 from contextlib import contextmanager
 
 import numpy as np
@@ -7,23 +9,29 @@ import numpy as np
 from wrp.comm import atomics
 from wrp.comm.heir import inherited
 from wrp.comm.lock import Token
+from wrp.runtime import bdev
+from wrp.runtime.devices.safe import asking
 from wrp.runtime.devices.safe.layout import MOST, SLOTS
 
 _SLOT = 128                     # of each slot: a token, the number of its last write, that of the last one that a sync waited for
 _SEQ, _SYNCED = 64, 72
 _SET = SLOTS * _SLOT            # a token, for who changes labels
 _VERSION, _OUT, _JOINING, _BROKEN, _USERS = (_SET + 64 + 8 * number for number in range(5))
-_SPEAKING = _SET + 128          # a token
-TEXT = _SET + 192               # what goes with a task: a path, or the sentence of a refusal
-TEXT_NBYTES = 4096
-_TURNS = TEXT + TEXT_NBYTES     # a word of each position: how often another file came to stand there
-NBYTES = _TURNS + 8 * MOST
+_TURNS = _SET + 128             # a word of each position: how often another file came to stand there
+_EDITION = _TURNS + 8 * MOST    # of the paths: odd while they are written
+_PATHS = _EDITION + 8           # their bytes, then JSON
+_PATHS_NBYTES = 32 << 10
+ASKING = _PATHS + 8 + _PATHS_NBYTES
+NBYTES = ASKING + asking.NBYTES
 
-UNDER_WAY, RECOVERED, LOST, _OUT_TOO = 0, 8, 16, 24      # counters, byte offsets; the last are bits, see `set`
+# counters: words among the facts of the device, by their distance from the first
+UNDER_WAY, RECOVERED, LOST, _OUT_TOO, _ROWS, _DONE, _NOW, RECOVERIES, MAX_FAILURES = (word - bdev.UNDER_WAY for word in (
+    bdev.UNDER_WAY, bdev.RECOVERED, bdev.LOST, bdev.OUT, bdev.RECOVERY_ROWS, bdev.RECOVERY_DONE, bdev.RECOVERY_NOW, bdev.RECOVERIES, bdev.MAX_FAILURES))
+COUNTERS_NBYTES = bdev.FACTS_NBYTES - bdev.UNDER_WAY
 
 
 class Board:
-    """At an address of zeroed memory. counters : address of four words that anybody may look at
+    """At an address of zeroed memory. counters : address of COUNTERS_NBYTES that anybody may look at
 
     `out`: bits of members that aren't read; `joining`: those of them that are written already, while they are rebuilt; `version`: changes with the labels
     """
@@ -32,11 +40,12 @@ class Board:
         self._address, self._counters, self._timeout_s = address, counters, timeout_s
         self._tokens = [Token(address + slot * _SLOT, f"zone {slot} of a safe device") for slot in range(SLOTS)]
         self._set = Token(address + _SET, "the labels of a safe device")
+        self.asking = asking.Asking(address + ASKING)
 
     @classmethod
     def private(cls):
         """One for an array that nobody else of this process's node has open."""
-        words = np.zeros((NBYTES + 64) // 8, np.int64)
+        words = np.zeros((NBYTES + COUNTERS_NBYTES) // 8, np.int64)
         board = cls(words.ctypes.data, words.ctypes.data + NBYTES, 300.0)
         board._words = words
         return board
@@ -67,8 +76,61 @@ class Board:
         """No more writes: rows may lie between two of them."""
         atomics.store(self._address + _BROKEN, 1)
 
+    def begin_counting(self, failures):
+        """An earlier device may have had the counters."""
+        for word in (UNDER_WAY, RECOVERED, LOST, _OUT_TOO, _ROWS, _DONE, _NOW, RECOVERIES):
+            atomics.store(self._counters + word, 0)
+        atomics.store(self._counters + MAX_FAILURES, failures)
+
     def count(self, counter, change=1):
         atomics.add(self._counters + counter, change)
+
+    def counted(self, counter):
+        return atomics.load(self._counters + counter)
+
+    @contextmanager
+    def recovery(self, rows):
+        """Let be seen that so many rows are gone through; what `with` names is a context manager for a part of them."""
+        with self.labels():
+            if atomics.add(self._counters + RECOVERIES, 1) == 0:
+                atomics.store(self._counters + _ROWS, 0)
+                atomics.store(self._counters + _DONE, 0)
+            self.count(_ROWS, rows)
+        try:
+            yield self._part
+        finally:
+            self.count(RECOVERIES, -1)
+
+    @contextmanager
+    def _part(self, rows):
+        self.count(_NOW, rows)
+        try:
+            yield
+            self.count(_DONE, rows)
+        finally:
+            self.count(_NOW, -rows)
+
+    @property
+    def recovery_ops(self):
+        """(how many recoveries are under way, rows that they go through, rows done, rows they are at)."""
+        return tuple(map(self.counted, (RECOVERIES, _ROWS, _DONE, _NOW)))
+
+    # which members there are, for who has none of them open
+
+    def name(self, paths):
+        """With the labels' token held."""
+        data = json.dumps(paths).encode()
+        atomics.store(self._address + _EDITION, atomics.load(self._address + _EDITION) | 1)
+        atomics.store(self._address + _PATHS, len(data))
+        ctypes.memmove(self._address + _PATHS + 8, data, min(len(data), _PATHS_NBYTES))
+        atomics.add(self._address + _EDITION, 1)
+
+    @property
+    def paths(self):
+        """Of the members by position, "" of those that were removed; none where they are just being written."""
+        edition = atomics.load(self._address + _EDITION)
+        data = ctypes.string_at(self._address + _PATHS + 8, min(atomics.load(self._address + _PATHS), _PATHS_NBYTES))
+        return json.loads(data) if edition and not edition & 1 and atomics.load(self._address + _EDITION) == edition else []
 
     @contextmanager
     def zone(self, slot, after_death):
@@ -126,9 +188,3 @@ class Board:
     def leave(self):
         """True for the last process of the node that leaves."""
         return atomics.add(self._address + _USERS, -1) == 1
-
-    @contextmanager
-    def speaking(self):
-        """Have the text for oneself."""
-        with inherited(Token(self._address + _SPEAKING, "the text of a safe device"), self._timeout_s):
-            yield

@@ -3,17 +3,18 @@
 import ctypes
 import errno
 import os
+import threading
+from contextlib import contextmanager
 
 from wrp.comm import atomics
 from wrp.comm.reserve import release
-from wrp.errors import OutOfSpace, StoreError
+from wrp.errors import StoreError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.devices.held import HeldDevice
 from wrp.runtime.devices.safe import board as boards
-from wrp.runtime.devices.safe import opening, recovery, widening
+from wrp.runtime.devices.safe import opening, recovery, seen, widening
 from wrp.runtime.devices.safe.layout import BLOCK_ROWS, PAGE, ZONE, Groups, entry_place, member_nbytes, parsed, rows_in
 from wrp.runtime.devices.safe.member import RAM, FileMember, RamMember
-from wrp.runtime.devices.safe.roster import positions_of
 
 _REGION_ALIGN = 4096
 
@@ -37,6 +38,7 @@ class SafeDevice(HeldDevice):
             board = boards.Board(node.address + at, self._counters, node.timeout_s)
             array = opening.joined(parsed(path)[0], opener(node.segment, name, self.capacity, path), board, self.facts["persistence_level"] == "long_term")
         self._array = array
+        self._idle, self._users = threading.Condition(), 0
         array.board.join()
         self._hold(array.close)
 
@@ -75,14 +77,17 @@ class SafeDevice(HeldDevice):
 
     @property
     def stats(self):
-        """{"failed": paths of members that are out, "under_way": rows, "recovered" and "lost": chunks, "members", "generation", "groups"}."""
+        """seen.state: "members", those that "failed" (are out) and, of these, are "recovering"; how many more may be lost ("parity_level"); "dirty_rows": being written;
+        chunks "recovered" and "lost"; rows of recoveries ("recovery_ops_..."); and of the labels "generation", "groups"."""
         self._array.refresh()
-        label, words = self._array.label, [atomics.load(self._counters + 8 * number) for number in range(4)]
-        return {"failed": [label.paths[position] for position in positions_of(words[3])], "under_way": words[0], "recovered": words[1], "lost": words[2],
-                "members": list(filter(None, label.paths)), "generation": label.generation, "groups": [(first, len(members)) for first, members in label.groups]}
+        label = self._array.label
+        return {**seen.state(self._array.board), "generation": label.generation, "groups": [(first, len(members)) for first, members in label.groups]}
 
     def recover(self, member, path=None, timeout_s=None):
-        """Rebuild a member (its number, or path) that is out onto the file at its path, or at another: how many chunks. Any process; others go on."""
+        """Rebuild a member (its number, or path) that is out onto the file at its path, or at another: how many chunks. Any process; others go on.
+
+        timeout_s : without any row done; None: the runtime's. After that, or Ctrl-C, it goes on all the same: see `stats`
+        """
         return self._change(bdev.RECOVER_BDEV, path or "", self._number(member), timeout_s)[0]
 
     def add(self, path):
@@ -106,13 +111,13 @@ class SafeDevice(HeldDevice):
     def _change(self, method, text, number=0, timeout_s=None):
         """The results of a task that changes the set; its refusal as StoreError."""
         self._check_open()
-        at, _ = self._node.segment.find(_region(self.name, "board"))
-        place, data = at + boards.TEXT, text.encode()
-        with self._array.board.speaking():
-            self._node.segment.buffer[place:place + len(data)] = data
-            reply = self._pool.call(method, place, len(data), number, timeout_s=timeout_s)
+        board = self._array.board
+        with board.asking.asked(text) as place:
+            with board.asking.handing_over(place):
+                future = self._pool.submit(method, place - self._node.segment.address, len(text.encode()), number, timeout_s=timeout_s)
+            reply = future.wait(timeout_s, _coming_on(board))
             if reply.code == bdev.REFUSED:
-                raise StoreError(bytes(self._node.segment.buffer[place:place + boards.TEXT_NBYTES]).split(b"\0", 1)[0].decode())
+                raise StoreError(board.asking.sentence(place))
             self._check(reply.code, f"do what method {method} asks")
         return reply.values
 
@@ -121,34 +126,48 @@ class SafeDevice(HeldDevice):
     def move(self, writes, offset, address, nbytes):
         """Copy from or to memory at an address; any thread."""
         view = memoryview((ctypes.c_char * nbytes).from_address(address)).cast("B")
-        self.write(offset, view) if writes else self.read(offset, view)
+        with self._in_use():
+            self.write(offset, view) if writes else self.read(offset, view)
 
     def act(self, method, address, nbytes, number):
         """Do what a method other than read, write and sync asks: up to four results. The sentence of a refusal is written to the board."""
-        text = bytes((ctypes.c_char * nbytes).from_address(address)).decode() if nbytes else ""
-        try:
-            return self._acted(method, text, address, number)
-        except (StoreError, OutOfSpace) as error:
-            at, _ = self._node.segment.find(_region(self.name, "board"))
-            said = str(error).encode()[:boards.TEXT_NBYTES - 1] + b"\0"
-            self._node.segment.buffer[at + boards.TEXT:at + boards.TEXT + len(said)] = said
-            raise
+        with self._array.board.asking.answering(address), self._in_use():
+            return self._acted(method, address, nbytes, number)
 
-    def _acted(self, method, text, address, number):
+    def _acted(self, method, address, nbytes, number):
         array, open_member = self._array, opener(self._node.segment, self.name, self.capacity, self.path)
+        if method == bdev.REMOVE_BDEV:
+            # where what is free begins comes in the place of a number
+            return (widening.removed(array, nbytes, number),)
+        text = ctypes.string_at(address, nbytes).decode()
         if method == bdev.ADD_BDEV:
             return (widening.added(array, text, number, open_member),)
-        if method == bdev.REMOVE_BDEV:
-            # where what is free begins comes in the place of a text
-            return (widening.removed(array, address, number),)
         if method == bdev.RECOVER_BDEV:
             return (recovery.recover(array, number, open_member, text or None),)
         return recovery.look(array)
 
+    @contextmanager
+    def _in_use(self):
+        """What a task asks for, which isn't waited for by who closes the runtime, has the members open as long as it takes."""
+        with self._idle:
+            self._check_open()
+            self._users += 1
+        try:
+            yield
+        finally:
+            with self._idle:
+                self._users -= 1
+                self._idle.notify_all()
+
     def close(self):
-        if self.is_open and self._array.board.leave():
-            opening.closed(self._array)
-        super().close()
+        if self.is_open:
+            self._array.is_ending = True
+            with self._idle:
+                if not self._idle.wait_for(lambda: not self._users, self._node.timeout_s):
+                    raise WaitTimeout(f"safe device {self.name!r}: what was asked of it hasn't ended for {self._node.timeout_s:g} s")
+                if self._array.board.leave():
+                    opening.closed(self._array)
+                super().close()
 
     close.__doc__ = HeldDevice.close.__doc__
 
@@ -165,9 +184,9 @@ def make_array(node, name, asked, counters):
     at, _ = node.segment.place(_region(name, "board"), boards.NBYTES)
     node.segment.reserve(at, boards.NBYTES)
     node.segment.buffer[at:at + boards.NBYTES] = bytes(boards.NBYTES)       # an earlier device may have had the name
-    for word in range(4):
-        atomics.store(counters + 8 * word, 0)
     board = boards.Board(node.address + at, counters, node.timeout_s)
+    board.begin_counting(failures)
+    atomics.store(counters - bdev.UNDER_WAY + bdev.BOARD, at)
     return opening.opened(paths, failures, asked.capacity // SafeDevice.align * SafeDevice.align, opener(node.segment, name, asked.capacity, asked.path), board,
                           asked.persistence == "long_term")
 
@@ -205,6 +224,23 @@ def opener(segment, name, capacity, path):
         return RamMember(member, segment.buffer[at:at + nbytes], lambda place, count: segment.reserve(at + place, count),
                          lambda: release(segment.address + at, nbytes))
     return open_member
+
+
+def memories(segment, name, facts):
+    """[(offset, bytes)] in the segment of the members in memory of the device of this name, whose facts lie at an address."""
+    found = [segment.find(_region(name, member)) for member in seen.of_facts(segment.address, facts).get("members", ()) if member.startswith(RAM)]
+    return [place for place in found if place is not None]
+
+
+def _coming_on(board):
+    """Whether a recovery has done something since it was asked last."""
+    seen = board.recovery_ops
+
+    def comes_on():
+        nonlocal seen
+        before, seen = seen, board.recovery_ops
+        return seen != before
+    return comes_on
 
 
 def _region(name, what):

@@ -11,7 +11,7 @@ from wrp.runtime.devices.safe.array import Array
 from wrp.runtime.devices.safe.layout import SLOTS
 from wrp.runtime.devices.safe.recovery import closed_on_error, look
 from wrp.runtime.devices.safe.replaying import records, replay, unfinished
-from wrp.runtime.devices.safe.roster import mask, positions_of, read_label
+from wrp.runtime.devices.safe.roster import mask, positions_of
 
 _log = logging.getLogger("wrp.runtime")
 
@@ -28,8 +28,8 @@ def opened(paths, failures, capacity, open_member, board, syncs):
 
 
 def _opened(members, paths, failures, capacity, open_member, board, syncs):
-    found = [labels.read(member) if member is not None else None for member in members]
-    newest = max(filter(None, found), key=lambda label: (label.generation, label.active), default=None)
+    found = _labels(members)
+    newest = _newest(found)
     gone = newest.gone if newest else ()
     for position, (path, member, label) in enumerate(zip(paths, members, found)):
         if member is not None and label is None and position not in gone and not labels.is_blank(member):
@@ -43,7 +43,7 @@ def _opened(members, paths, failures, capacity, open_member, board, syncs):
     _check_all(paths, failures, newest, found)
     for position in range(len(members), len(newest.paths)):         # added later: the labels know them
         members.append(_tried(open_member, position, newest.paths[position]) if position not in gone else None)
-        found.append(labels.read(members[-1]) if members[-1] is not None else None)
+    found = _labels(members)
     out = mask(newest.out) | _away(newest, members, found)
     if out.bit_count() > failures:
         raise StoreError(f"safe device: {out.bit_count()} of its members are missing or stale ({', '.join(newest.paths[position] for position in positions_of(out))}), "
@@ -75,25 +75,30 @@ def joined(paths, open_member, board, syncs):
     """The Array of a set that another process of the node has open."""
     turns, seen = board.turns(), board.version         # what changes while the files are opened is seen at the first use
     members = [_tried(open_member, position, path) for position, path in enumerate(paths)]
-    newest = max((label for label in map(read_label, members) if label is not None), key=lambda label: (label.generation, label.active))
+    newest = _newest(_labels(members))
+    if newest is None:
+        raise StoreError(f"safe device: this process can read none of its members: {', '.join(paths)}")
     array = Array(members, newest, board, lambda position, path: open_member(position, path, False), syncs)
     array.begin(turns, seen)
     array.take(newest)
     return array
 
 
-def alone(paths, open_member):
-    """An Array to read from, for a process that doesn't share the board of those who may write. Raises StoreError."""
+def alone(paths, open_member, says=False):
+    """An Array to read from, for a process that doesn't share the board of those who may write. Raises StoreError.
+
+    says : its log names members that are missing
+    """
     members = [_tried(open_member, position, path) for position, path in enumerate(paths)]
-    found = [labels.read(member) if member is not None else None for member in members]
-    newest = max(filter(None, found), key=lambda label: (label.generation, label.active), default=None)
+    newest = _newest(_labels(members))
     if newest is None:
         raise StoreError(f"safe device: none of its members is there: {', '.join(paths)}")
     board = boards.Board.private()
     array = Array(members, newest, board, lambda position, path: open_member(position, path, False), may_write=False)
     array.take(newest)
-    found += [labels.read(member) if member is not None else None for member in array.members[len(found):]]
-    board.set(mask(newest.out) | _away(newest, array.members, found))
+    board.begin_counting(len(newest.parity))
+    board.name(newest.paths)
+    board.set(mask(newest.out) | _away(newest, array.members, _labels(array.members), says))
     array._seen = board.version
     if newest.boot:
         array.doubtful = frozenset(row for slot in range(SLOTS) for row in unfinished(array, slot))
@@ -109,6 +114,25 @@ def closed(array):
                 array.write_labels(array.label.next(boot=""), array.board.out, 0)
         except StoreError as error:         # the next opening looks at what was left
             _log.warning("%s", error)
+
+
+def _labels(members):
+    """The labels of members, None of those that have none. One that can't be read is let go: it isn't there. StoreVersion."""
+    found = []
+    for position, member in enumerate(members):
+        try:
+            found.append(labels.read(member) if member is not None else None)
+        except OSError as error:
+            if isinstance(error, StoreError):
+                raise
+            member.close()
+            members[position] = None
+            found.append(None)
+    return found
+
+
+def _newest(found):
+    return max(filter(None, found), key=lambda label: (label.generation, label.active), default=None)
 
 
 def _tried(open_member, position, path):
@@ -148,12 +172,12 @@ def _check_all(paths, failures, newest, found):
                          f"give it the members and max_failures that it was made with")
 
 
-def _away(newest, members, found):
+def _away(newest, members, found, says=True):
     """Bits of members that are missing, blank, or were away while others were written."""
     away = 0
     for position, (member, label) in enumerate(zip(members, found)):
         if newest.paths[position] and (member is None or label is None or newest.active and label.generation < newest.generation):
-            if position not in newest.out:
+            if says and position not in newest.out:
                 _log.warning("member %s of a safe device %s: what it holds is read from the others until it is recovered", newest.paths[position],
                              "isn't there" if member is None else "is blank" if label is None else "is stale: others were written without it")
             away |= 1 << position

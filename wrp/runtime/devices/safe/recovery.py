@@ -33,20 +33,28 @@ def zones(array):
         yield array.groups.of_row(row), row
 
 
+def over_zones(array, work):
+    """[work(group, first row)] of all zones, each with its token held. StoreError when the device is closed meanwhile."""
+    found, results = list(zones(array)), []
+    with array.board.recovery(len(found) * ZONE) as part:
+        for group, first in found:
+            if array.is_ending:
+                raise StoreError("safe device: it is being closed: what isn't done yet of this is to be asked for again")
+            with array.zone(first), part(ZONE):
+                results.append(work(group, first))
+    return results
+
+
 def look(array, remakes=False):
     """Read all rows: chunks that are damaged come back, parity that doesn't fit is made anew. Mended.
 
     remakes : rows that can't be read any more are what stands in them, damaged or not; else they stay unreadable
     """
-    rows = remade = recovered = lost = 0
-    for group, first in zones(array):
-        with array.zone(first):
-            fresh = array.known(group, first, ZONE)[1]
-            for row in (first + number for number, is_fresh in enumerate(fresh) if not is_fresh):
-                rows += 1
-                found = _looked(array, group, row, remakes)
-                remade, recovered, lost = remade + found[0], recovered + found[1], lost + found[2]
-    return Mended(rows, remade, recovered, lost)
+    def looked(group, first):
+        fresh = array.known(group, first, ZONE)[1]
+        return [_looked(array, group, first + number, remakes) for number, is_fresh in enumerate(fresh) if not is_fresh]
+    found = [row for rows in over_zones(array, looked) for row in rows]
+    return Mended(len(found), *(sum(row[number] for row in found) for number in range(3)))
 
 
 def _looked(array, group, row, remakes):
@@ -102,10 +110,7 @@ def recover(array, position, open_member, path=None):
         paths = (*array.label.paths[:position], path, *array.label.paths[position + 1:])
         array.write_labels(array.label.next(paths=paths), array.board.out, array.board.joining | bit)
     try:
-        count = 0
-        for group, first in zones(array):
-            with array.zone(first):
-                count += _rebuilt_zone(array, group, first, position)
+        count = sum(over_zones(array, lambda group, first: _rebuilt_zone(array, group, first, position)))
         _let_in(array, position, path)
     except BaseException:
         _leave_out(array, position)

@@ -19,6 +19,7 @@ class Roster:
         self.members, self.board = list(members), board
         self._know(label)
         self.syncs, self.may_write = syncs, may_write
+        self.is_ending = False              # its process is about to close it: what takes long gives up
         self.doubtful = frozenset()         # rows of a set that was left in the middle of them, of who may only read
         self._opener, self._seen = opener, board.version
         self._turns = board.turns()
@@ -151,6 +152,7 @@ class Roster:
                             raise StoreError(f"safe device: its members fail, {member.path} ({_said(error)}) the last of them") from error
                         return self.write_labels(label.next(out=positions_of(more)), more, joining & ~(1 << position))
         self._know(label)
+        self.board.name(label.paths)
         self.board.set(out, joining)
         self._seen = self.board.version
         return None
