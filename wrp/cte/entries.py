@@ -183,14 +183,18 @@ def _account(at, old, image, tag):
         dirty += flags_of(image) & DIRTY
     if old != 0:
         dirty -= flags_of(old) & DIRTY
-    add(at + DIRTY_COUNT, dirty)
+    # most puts change none of these, and an atomic instruction takes as long as all the rest here
+    if dirty != 0:
+        add(at + DIRTY_COUNT, dirty)
     if tag != 0:
         parent = record_at(at, tag)
         size = _raw_nbytes(image) if image != 0 else 0
         if old != 0:
             size -= _raw_nbytes(old)
-        add(parent + SIZE, size)
-        add(parent + CHECK, (1 if image != 0 else 0) - (1 if old != 0 else 0))
+        if size != 0:
+            add(parent + SIZE, size)
+        if image == 0 or old == 0:
+            add(parent + CHECK, 1 if image != 0 else -1)
 
 
 @kernel

@@ -43,7 +43,8 @@ def all_checked(what, names):
     """The same for many names, at the price of a few looks at all of them together."""
     try:
         whole = "\0".join(names)
-        if whole.isascii() and whole.count("\0") == len(names) - 1 and all(map(len, names)) and len(max(names, key=len)) <= LONGEST:
+        if (whole.isascii() and whole.count("\0") == len(names) - 1 and all(map(len, names))
+                and (len(whole) <= LONGEST or len(max(names, key=len)) <= LONGEST)):
             return
     except (TypeError, ValueError):
         pass                            # one of them is no name: the next lines find it

@@ -122,7 +122,6 @@ class Writing(Calls):
                 self.put(tag, blob, row, score=score)
             return
         names.checked("tag", tag), names.all_checked("blob", blobs)
-        self.create(tag)
         self._direct.put_many(tag, blobs, array, score, lambda number: self.put(tag, blobs[number], array[number], score=score))
 
     def put_segments(self, tag, blob, segments, score=1.0, if_generation=None):

@@ -84,17 +84,17 @@ class Direct:
 
     def put_many(self, tag, blobs, rows, score, put):
         """Put rows (uint8, n x nbytes) under names, one call for all; `put(number)` does one where that needs the long way."""
-        names, full, tag_nbytes = _packed(tag, blobs)
+        names, head = _packed(tag, blobs)
         row = start = 0
         while True:
-            row, start, code = direct_put_many(self._desk.address, full.ctypes.data, tag_nbytes, names, start, rows, row, _bits(score))
+            row, start, code = direct_put_many(self._desk.address, names, start, head - 1, rows, row, _bits(score))
             if row == len(rows):
                 return
             if code == NO_BLOCK and self._has_grown(rows.shape[1], len(rows) - row):
                 continue
             if not self._finish(tag, blobs[row], rows.shape[1], score, code):
                 put(row)
-            row, start = row + 1, start + len(blobs[row].encode()) + 1
+            row, start = row + 1, start + head + len(blobs[row].encode()) + 1
 
     def _has_grown(self, nbytes, count):
         try:
@@ -105,14 +105,14 @@ class Direct:
 
     def get_many(self, tag, blobs, rows, get):
         """Fill rows (uint8, n x nbytes) from blobs; `get(number)` does one where that needs the long way."""
-        names, full, tag_nbytes = _packed(tag, blobs)
+        names, head = _packed(tag, blobs)
         row = start = 0
         while True:
-            row, start = direct_get_many(self._at, self._ram, full.ctypes.data, tag_nbytes, names, start, rows, row)
+            row, start = direct_get_many(self._at, self._ram, names, start, head - 1, rows, row)
             if row == len(rows):
                 return
             get(row)
-            row, start = row + 1, start + len(blobs[row].encode()) + 1
+            row, start = row + 1, start + head + len(blobs[row].encode()) + 1
 
     def _put_long(self, tag, blob, named, data, score):
         """Bytes first, then the record: in ram, or where ram is full in a file."""
@@ -185,12 +185,9 @@ def _headed(tag):
 
 
 def _packed(tag, blobs):
-    """(the names, each ended by a NUL, as uint8; memory that begins with the tag's name and a NUL; bytes of the tag's name)."""
-    names = np.frombuffer(bytearray(("\0".join(blobs) + "\0").encode()), np.uint8)
-    ends = np.flatnonzero(names == 0)
-    longest = int(np.diff(ends, prepend=-1).max())
-    head = tag.encode() + b"\0"
-    return names, np.frombuffer(bytearray(head + bytes(longest)), np.uint8), len(head) - 1
+    """(the full names, each ended by a NUL, as uint8; bytes that each begins with: the tag's name and a NUL)."""
+    head = tag + "\0"
+    return np.frombuffer(bytearray((head + ("\0" + head).join(blobs) + "\0").encode()), np.uint8), len(head.encode())
 
 
 @lru_cache(1024)
