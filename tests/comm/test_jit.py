@@ -10,7 +10,7 @@ from numba import config
 from numba.core.errors import TypingError
 
 from wrp.comm import compiling, jit
-from wrp.comm.jit import kernel
+from wrp.comm.jit import direct, kernel
 
 
 @kernel
@@ -27,6 +27,14 @@ def test_both_forms_and_python_integers_are_words():
     assert _lazy(7, 2) == 3 and _lazy(-(2**62), 1) == -(2**62)
     assert [str(s) for s in _lazy.signatures] == ["(int64, int64)"] and _eager(3, 5) == -2
     assert _eager.targetoptions["nogil"] and _lazy.targetoptions["nogil"]
+
+
+def test_a_kernel_called_directly_takes_words_alone():
+    function = direct(_lazy, 2)
+    assert function(7, 2) == 3 and function(-(2**62), 1) == -(2**62)
+    for wrong in ((7,), ("seven", 2), (1 << 64, 1)):
+        with pytest.raises((TypeError, ValueError, OverflowError)):
+            function(*wrong)
 
 
 def test_each_module_has_its_own_folder_in_a_private_one_and_numba_keeps_its_own():

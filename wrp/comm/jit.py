@@ -13,7 +13,7 @@ import tempfile
 from functools import lru_cache
 
 import numba
-from numba import config
+from numba import config, types
 
 from wrp.comm import caches, sources
 from wrp.comm.compiling import SharedCache
@@ -43,6 +43,14 @@ def _compiled(function, signature):
         dispatcher.compile(signature)
         dispatcher.disable_compile()
     return dispatcher
+
+
+def direct(kernel, words):
+    """A kernel of `words` plain integers, to be called from Python without Numba's look at their types, which takes as long as the rest of a call."""
+    if config.DISABLE_JIT:
+        return kernel
+    kernel.compile((types.int64,) * words)
+    return kernel.overloads[(types.int64,) * words].entry_point
 
 
 def cache_folder(module):

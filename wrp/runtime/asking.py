@@ -37,9 +37,10 @@ def way_of(pool, driver):
 
 
 @kernel
-def drive(driver, is_light):
-    """One turn: 0 when nothing was done, or another thread is at it. `is_light`, 1: a look for what meetings wait for, no more."""
-    return call_handler(atomics.load(driver + TURN), atomics.load(driver + OF), is_light, 0, 0)
+def drive(driver, light):
+    """One turn: 0 when nothing was done, or another thread is at it. `light`, what the clock said a moment ago (ns): a look for what meetings wait for,
+    no more; 0: for everything."""
+    return call_handler(atomics.load(driver + TURN), atomics.load(driver + OF), light, 0, 0)
 
 
 @kernel

@@ -112,7 +112,7 @@ def test_a_participant_killed_inside_holds_up_nobody(pool):
     assert Meeting(pool, ranks.rank, ranks.size, 8).reduce(1) == ranks.size
     if ranks.rank == 0:                                 # one that has died while it waited: its round is forgotten after its deadline
         words = asked(table, 9)
-        assert rooms.meet(words.ctypes.data, BARRIER, 0) == rooms.OPEN
+        assert rooms.meet(words.ctypes.data) == rooms.OPEN
         time.sleep(1.2)
         with pytest.raises(WaitTimeout):
             Meeting(pool, 1, 2, 9).barrier(timeout_s=0.05)

@@ -2,7 +2,7 @@
 
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime.meeting.point import MEET, PART
-from wrp.runtime.meeting.rooms import GATHER
+from wrp.runtime.meeting.rooms import BARRIER, GATHER
 from wrp.runtime.routing.query import PoolQuery
 from wrp.runtime.tasks import DEADLINE
 
@@ -30,6 +30,10 @@ class Across:
             raise who.late(number, limit_s)
         self._check(reply, number)
         return self._gathered(number, timeout_s) if kind == GATHER else reply.values[0]
+
+    def barrier(self, timeout_s):
+        """The same of a barrier."""
+        self.meet(BARRIER, 0, timeout_s)
 
     def _gathered(self, number, timeout_s):
         who = self._who

@@ -7,6 +7,7 @@ import time
 import numpy as np
 
 from wrp.comm import atomics
+from wrp.comm.jit import direct
 from wrp.comm.lock import is_alive
 from wrp.errors import UsageError
 from wrp.runtime import asking, lanes
@@ -15,7 +16,6 @@ from wrp.runtime.meeting import rooms
 from wrp.runtime.meeting.point import MEET
 
 _NAP_S = 200e-6
-_BARRIER, _ENDED = rooms.BARRIER, rooms.ENDED
 _serials = itertools.count(1)
 
 
@@ -23,7 +23,7 @@ class Inside:
     """The rounds of one participant, a Who. `table`: address of the rooms."""
 
     def __init__(self, who, table):
-        self._who, self._node, self._limit_s = who, who.pool._node, None
+        self._who, self._node, self._given_s, self._meet = who, who.pool._node, ..., direct(rooms.meet, 1)
         self._values, self._words = np.zeros(who.participants, np.int64), np.zeros(rooms.WORDS, np.int64)
         self._ask, self._address = memoryview(self._words), self._words.ctypes.data
         holder = os.getpid() << 32 | next(_serials) & 0x7FFFFFFF
@@ -43,24 +43,27 @@ class Inside:
 
     def meet(self, kind, value, timeout_s):
         """Come to the next round and wait for its end: its result, of a gathering the list of all values."""
-        # every line here is paid for by each barrier
-        if timeout_s is None:
-            timeout_s = self._node.timeout_s
-        if timeout_s != self._limit_s:
+        self._ask[rooms.WHICH], self._ask[rooms.VALUE] = kind, value
+        try:
+            self.barrier(timeout_s)
+        finally:
+            self._ask[rooms.WHICH], self._ask[rooms.VALUE] = rooms.BARRIER, 0
+        return self._values.tolist() if kind == rooms.GATHER else self._ask[rooms.RESULT]
+
+    def barrier(self, timeout_s):
+        """The same of a barrier; every line here is paid for by each."""
+        if timeout_s is not self._given_s:
             self._set_limit(timeout_s)
         if not self._node.is_open:
             self._node.check_open()
-        code = rooms.meet(self._address, kind, value)
-        if code != _ENDED:
+        code = self._meet(self._address)
+        if code:
             self._go_on(code)
-        if kind == _BARRIER:
-            return None
-        return self._values.tolist() if kind == rooms.GATHER else self._ask[rooms.RESULT]
 
     def _set_limit(self, timeout_s):
-        self._limit_s = timeout_s
-        self._ask[rooms.TIMEOUT] = int(timeout_s * 1e9)
-        self._ask[rooms.SLICE] = max(0, min(lanes.SLICE_US, int(timeout_s * 1e6)))
+        self._given_s, self._limit_s = timeout_s, self._who.limit_s(timeout_s)
+        self._ask[rooms.TIMEOUT] = int(self._limit_s * 1e9)
+        self._ask[rooms.SLICE] = max(0, min(lanes.SLICE_US, int(self._limit_s * 1e6)))
 
     def _go_on(self, code):
         """Wait on until the round has ended, or raise why it doesn't."""

@@ -7,7 +7,7 @@ from wrp.runtime.meeting import rooms
 from wrp.runtime.meeting.across import Across
 from wrp.runtime.meeting.inside import Inside
 from wrp.runtime.meeting.point import table_of
-from wrp.runtime.meeting.rooms import BARRIER, GATHER, MAX, MIN, SUM
+from wrp.runtime.meeting.rooms import GATHER, MAX, MIN, SUM
 from wrp.runtime.meeting.who import Who
 
 _KINDS = {"sum": SUM, "min": MIN, "max": MAX}
@@ -32,7 +32,7 @@ class Meeting:
 
     def barrier(self, timeout_s=None):
         """Return when all participants have come."""
-        self._way.meet(BARRIER, 0, timeout_s)
+        self._way.barrier(timeout_s)
 
     def reduce(self, value, how="sum", timeout_s=None):
         """The sum, min or max of all participants' values, for all of them."""

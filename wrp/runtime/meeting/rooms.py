@@ -19,7 +19,8 @@ COME, GONE = 0, 1               # what other nodes are told
 
 _ROOMS = 256
 _NEAR = 8                       # rooms where a round is looked for first, from a place that its name says
-_PAUSES, _YIELDS, _LIGHT = 16, 200, 4
+_PAUSES, _YIELDS = 16, 200
+_LOOKS, _LIGHT = 32, 8          # for what comes from other nodes, before others may have the core; every eighth one is for everything else, too
 _GRACE_NS = 1_000_000_000
 
 # Byte offsets in the table: the token, how many rooms are taken that aren't near the place of their name, the rooms
@@ -35,7 +36,7 @@ _VALUES = _HERE + 8 * MOST
 _NBYTES = _VALUES + 8 * MOST
 NBYTES = _FIRST + _ROOMS * _NBYTES
 
-# Places of the words that a participant asks with, OUT: address for the values of a gathering, or 0; and of those that it gets
+# Places of the words that a participant asks with, OUT: address for the values of a gathering; and of those that it gets
 (TABLE, HOLDER, WHICH, KEY, NUMBER, PARTICIPANT, PARTICIPANTS, VALUE, SPIN, SLICE, TIMEOUT, OUT) = range(12)
 DUE, ROOM, TICKET, RESULT, SEEN = range(12, 17)
 # Where there are other nodes: TELLS 1, WAY: address of the words of a way (see `asking`) to the postman, 0: not for kernels; and UNTOLD 1: they are to be told yet
@@ -47,11 +48,9 @@ NEWS_WORDS = 8
 
 
 @kernel
-def meet(ask, kind, value):
+def meet(ask):
     """Come to the next round of the words at `ask`, as `come`."""
     atomics.store(ask + 8 * NUMBER, atomics.load(ask + 8 * NUMBER) + 1)
-    atomics.store(ask + 8 * WHICH, kind)
-    atomics.store(ask + 8 * VALUE, value)
     return come(ask)
 
 
@@ -69,8 +68,9 @@ def come(ask):
     if seen:
         atomics.store(ask + 8 * SEEN, seen)
         return LOCKED
-    atomics.store(ask + 8 * DUE, atomics.now_ns() + atomics.load(ask + 8 * TIMEOUT))
-    code = _enter(ask)
+    now = atomics.now_ns()                  # every look at a clock is paid for by each barrier
+    atomics.store(ask + 8 * DUE, now + atomics.load(ask + 8 * TIMEOUT))
+    code = _enter(ask, now)
     token_give(table)
     if code != OPEN:
         return code
@@ -78,15 +78,20 @@ def come(ask):
         atomics.store(ask + 8 * UNTOLD, 0 if tell(ask, COME) else 1)
         if atomics.load(ask + 8 * UNTOLD):
             return OPEN
-    return wait(ask, atomics.load(ask + 8 * SPIN))
+    return _wait(ask, now, atomics.load(ask + 8 * SPIN))
 
 
 @kernel
 def wait(ask, spin_ns):
     """Wait for the end of the round: ENDED; OPEN after spinning and one sleep; LATE when the others have forgotten this one; MISMATCH."""
+    return _wait(ask, atomics.now_ns(), spin_ns)
+
+
+@kernel
+def _wait(ask, now, spin_ns):
     room, way = atomics.load(ask + 8 * ROOM), atomics.load(ask + 8 * WAY)
     driver = atomics.load(way + asking.DRIVER) if way else 0
-    _spin(room, driver, atomics.now_ns() + spin_ns)
+    _spin(room, driver, now, now + spin_ns)
     if not atomics.load(room + _DONE):
         if driver:
             lanes.lane_wake(atomics.load(driver + asking.LANE))         # from now on it is the postman's work
@@ -103,18 +108,21 @@ def wait(ask, spin_ns):
 
 
 @kernel
-def _spin(room, driver, until):
+def _spin(room, driver, now, until):
     while not atomics.load(room + _DONE):
         if driver:
-            for number in range(asking.FRUITLESS):
-                if asking.drive(driver, 1 if number % _LIGHT else 0):
+            for number in range(_LOOKS):
+                if asking.drive(driver, 0 if number % _LIGHT == _LIGHT - 1 else now):
                     break
         else:
             for _ in range(_PAUSES):
                 if atomics.load(room + _DONE):
                     break
                 atomics.pause()
-        if atomics.load(room + _DONE) or atomics.now_ns() >= until:
+        if atomics.load(room + _DONE):
+            break
+        now = atomics.now_ns()
+        if now >= until:
             break
         atomics.yield_core()                # the others may need this core
 
@@ -169,29 +177,29 @@ def _given_up(ask, table, room):
 
 
 @kernel
-def arrive(table, holder, news):
+def arrive(table, holder, news, now):
     """A participant on another node has come, or waits no longer, as the words at `news` say: 0 when that is noted, NO_ROOM, or the word of
     who has the token."""
     seen = token_take(table, holder)
     if seen:
         return seen
-    code = _arrived(table, news)
+    code = _arrived(table, news, now)
     token_give(table)
     return code
 
 
 @kernel
-def _arrived(table, news):
+def _arrived(table, news, now):
     key, number = atomics.load(news + 8 * NEWS_KEY), atomics.load(news + 8 * NEWS_NUMBER)
     which, participant, count = (atomics.load(news + 8 * NEWS_WHICH), atomics.load(news + 8 * NEWS_PARTICIPANT),
                                  atomics.load(news + 8 * NEWS_PARTICIPANTS))
-    room, due = _find(table, key, number), atomics.now_ns() + atomics.load(news + 8 * NEWS_TIMEOUT)
+    room, due = _find(table, key, number, now), now + atomics.load(news + 8 * NEWS_TIMEOUT)
     if atomics.load(news + 8 * WHAT) == GONE:
         if room and 0 <= participant < MOST and atomics.load(room + _HERE + 8 * participant) == _ABROAD:
             _gone_abroad(table, room, participant)
         return 0
     if room == 0 and 0 < count <= MOST:
-        room = _take(table, key, number, which, count, due)
+        room = _take(table, key, number, which, count, due, now)
         if room == 0:
             return NO_ROOM
     if room == 0 or atomics.load(room + _KIND) != which or atomics.load(room + _COUNT) != count or not 0 <= participant < count:
@@ -244,13 +252,13 @@ def _forget(table, room, pid, nodes):
 
 
 @kernel
-def _enter(ask):
+def _enter(ask, now):
     """With the token: OPEN in a room, or what refuses it."""
     table, key, number = atomics.load(ask + 8 * TABLE), atomics.load(ask + 8 * KEY), atomics.load(ask + 8 * NUMBER)
     which, count, due = atomics.load(ask + 8 * WHICH), atomics.load(ask + 8 * PARTICIPANTS), atomics.load(ask + 8 * DUE)
-    room = _find(table, key, number)
+    room = _find(table, key, number, now)
     if room == 0:
-        room = _take(table, key, number, which, count, due)
+        room = _take(table, key, number, which, count, due, now)
         if room == 0:
             return NO_ROOM
     if atomics.load(room + _KIND) != which or atomics.load(room + _COUNT) != count:
@@ -309,7 +317,7 @@ def _result(room, count):
 def _leave(ask, room):
     """Take the results along; the last one frees the room."""
     atomics.store(ask + 8 * RESULT, atomics.load(room + _RESULT))
-    if atomics.load(ask + 8 * OUT) != 0:
+    if atomics.load(ask + 8 * WHICH) == GATHER:
         atomics.copy(atomics.load(ask + 8 * OUT), room + _VALUES, 8 * atomics.load(ask + 8 * PARTICIPANTS))
     if atomics.add(room + _WAITS, -1) == 1:
         _free(atomics.load(ask + 8 * TABLE), room)
@@ -330,30 +338,30 @@ def _room(table, number):
 
 
 @kernel
-def _find(table, key, round_number):
+def _find(table, key, round_number, now):
     """The room of this open round, or 0. Those in which nobody waits any more are forgotten."""
     first = _place(key, round_number)
     for number in range(_ROOMS if atomics.load(table + _ASTRAY) > 0 else _NEAR):
         room = _room(table, first + number)
         if (atomics.load(room + _TAKEN) and atomics.load(room + _KEY) == key and not atomics.load(room + _DONE)
-                and atomics.load(room + _NUMBER) == round_number and not _is_dead(room)):
+                and atomics.load(room + _NUMBER) == round_number and not _is_dead(room, now)):
             return room
     return 0
 
 
 @kernel
-def _is_dead(room):
+def _is_dead(room, now):
     """True when those who waited here have been killed: they would have given up long ago."""
-    return atomics.now_ns() > atomics.load(room + _UNTIL) + _GRACE_NS
+    return now > atomics.load(room + _UNTIL) + _GRACE_NS
 
 
 @kernel
-def _take(table, key, round_number, which, count, due):
+def _take(table, key, round_number, which, count, due, now):
     """A room for a new round, or 0."""
     first = _place(key, round_number)
     for number in range(_ROOMS):
         room = _room(table, first + number)
-        if atomics.load(room + _TAKEN) and not _is_dead(room):
+        if atomics.load(room + _TAKEN) and not _is_dead(room, now):
             continue
         if atomics.load(room + _TAKEN):
             _free(table, room)

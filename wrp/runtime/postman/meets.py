@@ -45,7 +45,7 @@ class Meets:
             return False
         self._news[:] = words[_FIRST:_FIRST + rooms.NEWS_WORDS]
         table = self._node.address + place
-        seen = rooms.arrive(table, self._holder, self._news.ctypes.data)
+        seen = rooms.arrive(table, self._holder, self._news.ctypes.data, atomics.now_ns())
         if seen >> 32 and not is_alive(seen >> 32):
             atomics.swap(table, seen, 0)        # killed while it had the token
         return seen == 0

@@ -103,13 +103,15 @@ def pause(quick):
 
 
 @kernel
-def turn_of_other(quick, is_light, _2, _3):
+def turn_of_other(quick, light, _2, _3):
     """A turn of a thread of this process that waits for what comes from another node: 0 when nothing was done, or somebody else is at it."""
     if atomics.load(quick + HELD) != 0 or atomics.load(quick + WANTED) != 0 or atomics.swap(quick + HELD, 0, 1) != 0:
         return 0
     bits = 0
-    if atomics.load(quick + PENDING) == 0 and is_light and atomics.load(quick + NOTES):
-        bits = _read_notes(quick, 1)
+    if atomics.load(quick + PENDING) == 0 and light and atomics.load(quick + NOTES):
+        bits = _read_notes(quick, 1, light)
+        if bits & WORKED:
+            atomics.store(quick + DRIVEN_AT, light)
         if bits & PYTHON:
             atomics.store(quick + PENDING, 1)
     elif atomics.load(quick + PENDING) == 0:
@@ -142,7 +144,7 @@ def _turn(quick, now):
         ways_send(calls, atomics.load(quick + WAYS), atomics.load(quick + WAY_COUNT))       # on its way before MPI is called for others
     if _listen(quick, now):
         bits |= WORKED | PYTHON             # somebody waits for bytes, and may have asked that they be sent
-    bits |= _read_notes(quick, _AT_ONCE)
+    bits |= _read_notes(quick, _AT_ONCE, now)
     for number in range(atomics.load(quick + WAY_COUNT)):
         if way_comes(atomics.load(quick + WAYS) + number * WAY_NBYTES):
             bits |= _read(quick, number, now)
@@ -173,7 +175,7 @@ def _listen(quick, now):
 
 
 @kernel
-def _read_notes(quick, most):
+def _read_notes(quick, most, now):
     """Take what other nodes tell of participants of meetings: bits."""
     notes, bits = atomics.load(quick + NOTES), 0
     for _ in range(most if notes else 0):
@@ -183,10 +185,11 @@ def _read_notes(quick, most):
                 atomics.store(quick + NOTES, 0)         # by letters then
             break
         other = _node(quick, atomics.load(note + 8))
-        if atomics.load(other + LOST) or not _met(quick, note):
+        if atomics.load(other + LOST) or not _met(quick, note, now):
             atomics.store(quick + NOTE_LEFT, 1)
             return bits | PYTHON
-        atomics.store(other + HEARD, atomics.now_ns())
+        atomics.store(other + HEARD, now)
+        atomics.store(quick + ACTIVE_AT, now)
         note_drop(notes)
         bits = WORKED
     return bits
@@ -300,13 +303,13 @@ def _spread(quick, pool, news):
 
 
 @kernel
-def _met(quick, letter):
+def _met(quick, letter, now):
     """Note what another node tells of a participant; False when that isn't possible now."""
     slot = pools.pool_find(atomics.load(quick + TABLE), atomics.load(letter + 16), atomics.load(letter + 24))
     if slot < 0:
         return False
     place = atomics.load(pools.pool_entry(atomics.load(quick + TABLE), slot) + pools.PARAMS)
-    return place != 0 and rooms.arrive(atomics.load(quick + BASE) + place, atomics.load(quick + HOLDER), letter + 32) == 0
+    return place != 0 and rooms.arrive(atomics.load(quick + BASE) + place, atomics.load(quick + HOLDER), letter + 32, now) == 0
 
 
 @kernel
@@ -393,7 +396,7 @@ def _answered(quick, letter):
 def _serve(quick, node, letter):
     """Hand a task of another node to its worker, or note who has come to a meeting; False when that isn't possible, or not the next thing to do."""
     if atomics.load(letter) == MEET:
-        return _met(quick, letter)
+        return _met(quick, letter, atomics.now_ns())
     if atomics.load(letter) != TASK or atomics.load(letter + 40) != 1 or atomics.load(quick + SLOW):
         return False
     table = atomics.load(quick + TABLE)
