@@ -15,7 +15,7 @@ from cee.hard_hdf5 import write
 from cee.same_hdf5 import differences
 from harness.mpirun import find_mpirun, job_environment, needs_mpirun
 from wrp.cae import ingest, omni
-from wrp.cee import export, rebuild, writing
+from wrp.cee import export, filling, rebuild, writing
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.errors import Corrupt, NoSuchTag, UsageError
@@ -137,8 +137,8 @@ def test_refusals_leave_nothing_behind(store, tmp_path, raw):
 
 KILLED = """
 import os, signal, sys
-from wrp.cee import cli, export
-export.write_all = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+from wrp.cee import cli, filling
+filling.write_all = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 cli.main(["export", "mine", sys.argv[2], "--store", sys.argv[1]])
 """
 
@@ -163,7 +163,7 @@ def test_interrupted_export_leaves_nothing(store, tmp_path, monkeypatch, error):
         raise error
 
     store.put("mine", "blob", b"x" * 1000)
-    monkeypatch.setattr(export, "write_all", interrupted)
+    monkeypatch.setattr(filling, "write_all", interrupted)
     with pytest.raises(error):
         export.run(store, "mine", tmp_path / "out", world())
     assert os.listdir(tmp_path) == ["store"]
@@ -171,11 +171,11 @@ def test_interrupted_export_leaves_nothing(store, tmp_path, monkeypatch, error):
 
 STOPPED = """
 import sys, time
-from wrp.cee import cli, export
+from wrp.cee import cli, filling
 def stuck(*_):
     print("writing", flush=True)
     time.sleep(40)
-export.write_all = stuck
+filling.write_all = stuck
 sys.exit(cli.main(["export", "mine", sys.argv[2], "--store", sys.argv[1]]))
 """
 

@@ -1,5 +1,6 @@
 """The contract of assimilators: what a survey says about a source, and how its bytes are read afterwards."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -38,7 +39,7 @@ class Item:
     stream: Stream = None
     extras: tuple = ()              # further blobs of the tag: (name, bytes)
     is_dataset: bool = True         # False: it only belongs to others, as an image of their file
-    blob_name: str = ""             # of the only blob, which isn't called chunk_0 then
+    names: Callable = None          # picklable: the name of a blob by its number, instead of chunk_N
 
     @property
     def blobs(self):
@@ -46,8 +47,8 @@ class Item:
         return -(-self.nbytes // self.blob_nbytes)
 
     def name(self, blob):
-        """Of one chunk."""
-        return self.blob_name or f"chunk_{blob}"
+        """Of one blob."""
+        return self.names(blob) if self.names else f"chunk_{blob}"
 
     def extent(self, blob):
         """(start, nbytes) of one chunk in the stream."""

@@ -23,8 +23,8 @@ def check(survey, store):
     """JobFileError when a tag of the survey belongs to a context of another name: that file could not be given back. Local."""
     claimed = {survey.context: ()}
     for item in survey.items:
-        if _OF_CONTEXTS.fullmatch(item.blob_name) and _is_taken_in(store, item.tag):
-            raise JobFileError(f"the blob {item.blob_name!r} of the tag {item.tag!r} holds a source that was taken in; name another blob, or "
+        if not survey.replaces and _OF_CONTEXTS.fullmatch(item.name(0)) and _is_taken_in(store, item.tag):
+            raise JobFileError(f"the blob {item.name(0)!r} of the tag {item.tag!r} holds a source that was taken in; name another blob, or "
                                f"remove that context first: wrp_cee destroy {item.tag!r}")
         if item.tag != survey.context and of(store, item.tag):
             raise JobFileError(f"the dataset tag {item.tag!r} is an HDF5 context in the store already; {_cure(item.tag)}")

@@ -12,7 +12,7 @@ class Inline:
 
     def survey(self, transfer):
         name, tag, data = name_of(transfer), url.tag_of(transfer.dst), transfer.src_data
-        item = Item(tag, "", len(data), len(data), len(data), Payload(data), blob_name=name)
+        item = Item(tag, "", len(data), len(data), len(data), Payload(data), names=Name(name))
         return Survey(tag, (item,), replaces=False)
 
 
@@ -32,6 +32,16 @@ def bytes_of(data):
         return data.encode("utf-8") if isinstance(data, str) else data
     except UnicodeEncodeError as error:
         raise JobFileError(f"'src_data' has half of a character at {error.start}; give bytes (in YAML !!binary)") from None
+
+
+@dataclass(frozen=True)
+class Name:
+    """The name of the only blob."""
+
+    text: str
+
+    def __call__(self, _):
+        return self.text
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ GROUP = "wrp.assimilators"
 _BUILT_IN = {
     "file": ("wrp.cae.binary", "Binary", "reinstall wrp"),
     "hdf5": ("wrp.cae.hdf5", "Hdf5", "install h5py (pip install h5py)"),
+    "kvhdf5": ("wrp.cae.hdf5.described", "Described", "install h5py (pip install h5py)"),
     "string": ("wrp.cae.inline", "Inline", "reinstall wrp"),
     **{remote: ("wrp.cae.objects", "Objects", "reinstall wrp") for remote in ("s3", "s3a", "gs", "gcs", "http", "https")},
 }

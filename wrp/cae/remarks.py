@@ -29,15 +29,15 @@ def of_values(transfer, protocol):
     """Sentences for values of a transfer that its kind of source doesn't use."""
     label, found, kind = transfer.label, [], formats.kind(transfer)
     given = [key for key in ("range_off", "range_size") if getattr(transfer, key)]
-    if given and kind in ("hdf5", "string"):
+    if given and kind in ("hdf5", "kvhdf5", "string"):
         found.append(f"{label}: {' and '.join(given)} count for file:: sources only and were ignored")
     elif given == ["range_off"]:
         found.append(f"{label}: range_off counts only with a range_size above 0 and was ignored: the whole source is taken in")
-    if kind in ("file", "string") and (transfer.include or transfer.exclude):
+    if kind in ("file", "kvhdf5", "string") and (transfer.include or transfer.exclude):
         found.append(f"{label}: dataset_filter counts for hdf5:: sources only and was ignored")
-    if kind in _PROTOCOLS and transfer.src_data:
+    if kind in (*_PROTOCOLS, "kvhdf5") and transfer.src_data:
         found.append(f"{label}: src_data counts for string:: sources only and was ignored")
-    if (kind in _PROTOCOLS or kind == "string") and protocol not in _S3:
+    if kind in (*_PROTOCOLS, "kvhdf5", "string") and protocol not in _S3:
         found += [f"{label}: {key} counts for s3:// sources only and was ignored" for key in ("s3_region", "s3_profile") if getattr(transfer, key)]
     return found + _of_format(transfer, protocol)
 

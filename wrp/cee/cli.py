@@ -1,4 +1,4 @@
-"""The command ``wrp_cee``: ls, query, stat, retrieve, export, destroy. Rank 0 speaks, every rank ends alike."""
+"""The command ``wrp_cee``: ls, query, stat, retrieve, export, import, destroy. Rank 0 speaks, every rank ends alike."""
 
 import dataclasses
 import io
@@ -32,7 +32,7 @@ def _command(arguments, ranks):
     with ranks.agreed("reading the command line"):
         if wrong:
             raise wrong
-    store, ranks = opened(args.store, write=args.writes, make=False)
+    store, ranks = opened(args.store, write=args.writes, make=args.work is _import)
     with store:
         answer, lines = args.work(args, store, ranks)
     if args.json or lines:
@@ -101,7 +101,13 @@ def _parser():
     sub = command("export", _export, "Rebuild the file that a tag was taken in from.")
     sub.add_argument("tag", help="the tag that dst named")
     sub.add_argument("path", help="the file to write")
+    sub.add_argument("--format", choices=export.FORMATS, default="",
+                     help="hdf5: an HDF5 file of any tag; binary: records of name and bytes of each blob (default: as it was taken in)")
     sub.add_argument("--force", action="store_true", help="replace the file when it exists")
+
+    sub = command("import", _import, "Take one dataset of an HDF5 file in as the reference's import does: its chunks, and what it is.", writes=True)
+    sub.add_argument("tag", help="the tag; the dataset's path, too, unless the file's name is followed by :/its/path")
+    sub.add_argument("path", help="the HDF5 file")
 
     sub = command("destroy", _destroy, "Remove contexts, an HDF5 one with all its datasets.", writes=True)
     sub.add_argument("tags", nargs="+", metavar="tag")
@@ -155,15 +161,26 @@ def _retrieve(args, store, ranks):
 
 def _export(args, store, ranks):
     began = time.monotonic()
-    nbytes = export.run(store, args.tag, args.path, ranks, force=args.force)
+    nbytes = export.run(store, args.tag, args.path, ranks, args.force, args.format)
     seconds = time.monotonic() - began
     with ranks.agreed(f"look at what {args.tag} is"):
-        whole, notes = explore.context_of(store, args.tag), export.notes(store, args.tag)
+        whole, notes = (None, []) if args.format == "binary" else (explore.context_of(store, args.tag), export.notes(store, args.tag))
     _warn(ranks, notes)
     line = f"{visible(args.path)}: {format_size(nbytes)} in {seconds:.2f} s"
     if whole:
         line += f", raw bytes of one dataset (wrp_cee export {shlex.quote(whole)} rebuilds the HDF5 file)"
     return {"tag": args.tag, "path": args.path, "nbytes": nbytes, "seconds": round(seconds, 3), "notes": notes}, [visible(line)]
+
+
+def _import(args, store, ranks):
+    from wrp.cae import ingest, omni
+
+    job = omni.Job((omni.Transfer(1, f"kvhdf5::{args.path}", f"iowarp::{args.tag}", "hdf5"),))
+    with ranks.agreed("reading the command line"):
+        omni.check(job.transfers, "wrp_cee import")
+    result, = ingest.run(job, store, ranks)
+    answer = {"tag": args.tag, "path": args.path, "nbytes": result.nbytes, "seconds": round(result.seconds, 3), "checksum": result.checksum}
+    return answer, [visible(f"{args.tag}: {format_size(result.nbytes)} in {result.seconds:.2f} s")]
 
 
 def _destroy(args, store, ranks):

@@ -5,21 +5,26 @@ import re
 import shlex
 import sys
 
+from wrp.cae import described
 from wrp.cee.explore import LAYOUT
-from wrp.cee.writing import aside, check_target, opened_to_write, reserve, told
-from wrp.comm.lasting import write_all
-from wrp.errors import Corrupt, NoSuchTag
+from wrp.cee.filling import fill, pieces_of
+from wrp.cee.writing import aside, check_target, reserve, told
+from wrp.errors import Corrupt, NoSuchTag, UsageError
 
 DESCRIPTION = "description"
-_PIECE = 8 << 20
+FORMATS = ("hdf5", "binary")
 _BINARY = re.compile(r"binary<size=(\d+), offset=\d+>")
 
 
-def run(store, tag, path, ranks, force=False):
+def run(store, tag, path, ranks, force=False, form=""):
     """Write what the tag was made from to `path`; bytes written. Collective.
 
     An HDF5 context is rebuilt as a file of the same content, a ``file::`` context gives its bytes back, a dataset's tag
-    its values as they were in the file, any other tag its blobs one after the other in natural order. The file appears under its name when it is whole.
+    its values as they were in the file, a self-describing dataset (`wrp.cae.described`) an HDF5 file with it, any other tag its blobs one after
+    the other in natural order. The file appears under its name when it is whole.
+
+    form : "hdf5" makes an HDF5 file of any tag, of those that were none one with a dataset of bytes for each blob; "binary" makes records of
+    name and bytes of the tag's blobs
     Raises NoSuchTag, UsageError (the file exists and `force` is false), Corrupt, OutOfSpace, WrpError.
     """
     with ranks.agreed(f"look at {tag} for the export"):
@@ -27,15 +32,25 @@ def run(store, tag, path, ranks, force=False):
             raise NoSuchTag(f"no tag {tag!r} in the store; wrp_cee ls shows what there is")
         if ranks.rank == 0:
             check_target(path, force)
-        rebuilt = store.exists(tag, LAYOUT)
+        write = _way(store, tag, form)
     with aside(path, ranks) as temporary:
-        if rebuilt:
-            from wrp.cee import rebuild
-
-            rebuild.run(store, tag, temporary, ranks)
-        else:
-            _write_stream(store, lambda: [(tag, *blob) for blob in stream_of(store, tag)], temporary, ranks)
+        write(store, tag, temporary, ranks)
     return ranks.share(os.path.getsize(path) if ranks.rank == 0 else None, "size of the export")
+
+
+def _way(store, tag, form):
+    """What writes the tag's file: function(store, tag, path, ranks)."""
+    from wrp.cee import asked, rebuild
+
+    if form not in ("", *FORMATS):
+        raise UsageError(f"{form!r} is no format of an export; there are {' and '.join(FORMATS)}")
+    if form == "binary":
+        return asked.write_records
+    if store.exists(tag, LAYOUT):
+        return rebuild.run
+    if store.exists(tag, described.BLOB):
+        return asked.write_dataset
+    return asked.write_blobs if form else _write_tag
 
 
 def write_rows(store, rows, path, ranks, force=False):
@@ -70,12 +85,6 @@ def notes(store, tag):
             for dataset in layout.unpack(store.get(tag, LAYOUT)).datasets if dataset.why in elsewhere]
 
 
-def pieces_of(store, tag, blob, size):
-    """(start, bytes) of a blob in pieces of at most 8 MiB, each checked by the store."""
-    for start in range(0, size, _PIECE):
-        yield start, store.get(tag, blob, start, min(_PIECE, size - start))
-
-
 def stream_of(store, tag):
     """[(blob, size)] that make up the tag's byte stream: all blobs, but the chunks alone of what was taken in.
 
@@ -103,19 +112,17 @@ def _text(store, tag):
     return store.get(tag, DESCRIPTION).decode("utf-8", "replace")
 
 
+def _write_tag(store, tag, path, ranks):
+    _write_stream(store, lambda: [(tag, *blob) for blob in stream_of(store, tag)], path, ranks)
+
+
 def _write_stream(store, blobs, path, ranks):
-    """Every rank writes its share of `blobs()` = [(tag, blob, size)], runs of neighbours of about as many bytes. Collective."""
+    """Every rank writes its share of `blobs()` = [(tag, blob, size)], one after the other. Collective."""
     with ranks.agreed(f"make room for {path}"), told(path):
-        blobs = blobs()
-        total = sum(size for *_, size in blobs)
+        places, end = [], 0
+        for tag, blob, size in blobs():
+            places.append((end, tag, blob, size))
+            end += size
         if ranks.rank == 0:
-            reserve(path, total)
-    ranks.barrier("export begins")
-    with ranks.agreed(f"write {path}"), told(path), opened_to_write(path) as descriptor:
-        offset = 0
-        for tag, blob, size in blobs:
-            if size and offset * ranks.size // total == ranks.rank:
-                for start, piece in pieces_of(store, tag, blob, size):
-                    write_all(descriptor, piece, offset + start)
-                    ranks.tick()
-            offset += size
+            reserve(path, end)
+    fill(store, places, path, ranks)
