@@ -239,3 +239,32 @@ def test_output_that_cannot_be_written(folder, command, where, sentence):
     done = subprocess.run(["bash", "-o", "pipefail", "-c", line], capture_output=True, text=True, timeout=60, env=job_environment())
     assert done.returncode == 1 and sentence in done.stderr
     assert done.stderr.startswith("wrp: ") and done.stderr.count("\n") == 1
+
+
+def test_stat_without_a_tag_and_recover(tmp_path, capfdbinary):
+    folder, conf = tmp_path / "s", tmp_path / "conf.yaml"
+    disks = [tmp_path / f"disk{number}" for number in range(3)]
+    for disk in disks:
+        disk.mkdir()
+    conf.write_text(f"storage: [{{path: 'ram::r', capacity_limit: 1m}}, {{path: {tmp_path / 'plain'}, bdev_type: file, capacity_limit: 4m}}, "
+                    f"{{path: kept, bdev_type: safe, members: [{', '.join(str(disk / 'p') for disk in disks)}], capacity_limit: 8m}}]\n")
+    with Store.open(folder, config=load(conf)) as store:
+        for number in range(8):
+            store.put("t", str(number), os.urandom(1 << 20))
+    before = run(capfdbinary, "retrieve", "t", "--store", folder)[1]
+    found = {each["kind"]: each for each in answer(capfdbinary, "stat", "--store", folder)}
+    assert set(found) == {"file", "safe"} and found["file"]["state"] == {} and found["file"]["name"].startswith(f"{tmp_path / 'plain'}-")
+    state = found["safe"]["state"]
+    assert state["failed"] == [] and state["parity_level"] == 1 and len(state["members"]) == 3
+    os.unlink(state["members"][1])
+    code, out, err = run(capfdbinary, "stat", "--store", folder)
+    assert (code, err) == (0, "") and out.decode().splitlines()[-1] == f"safe: 3 members, 1 out ({state['members'][1]}), none more may be lost"
+    assert [line.split()[1] for line in out.decode().splitlines() if line.startswith("safe ")] == ["in", "out", "in"]
+    for arguments, sentence in ((("recover", state["members"][0]), "is no member that is out: out are /"), (("recover", "nobody"), "nobody is no member that is out")):
+        code, out, err = run(capfdbinary, *arguments, "--store", folder)
+        assert (code, out) == (2, b"") and sentence in err
+    code, out, err = run(capfdbinary, "recover", "--store", folder, "--json")
+    assert code == 0 and json.loads(out) == {"recovered": {state["members"][1]: pytest.approx(os.path.getsize(state["members"][2]) >> 16, abs=40)}}
+    assert run(capfdbinary, "recover", "--store", folder)[:2] == (0, b"no member is out\n")
+    os.unlink(state["members"][0])
+    assert run(capfdbinary, "retrieve", "t", "--store", folder)[1] == before

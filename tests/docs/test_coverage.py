@@ -31,7 +31,7 @@ def test_error_stands_beside_its_code(error):
     assert row.startswith(f"| {error.exit_code} |")
 
 
-@pytest.mark.parametrize("command", ["ls", "query", "stat", "retrieve", "export", "import", "destroy"])
+@pytest.mark.parametrize("command", ["ls", "query", "stat", "retrieve", "export", "import", "destroy", "recover"])
 def test_wrp_cee_command_and_options_are_documented(command):
     assert f"wrp_cee {command}" in documents.everything()
     options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cee.cli", command))) - {"--help"}
@@ -41,7 +41,7 @@ def test_wrp_cee_command_and_options_are_documented(command):
 
 def test_wrp_cee_has_no_other_commands():
     listed = re.findall(r"^    ([a-z]+) ", help_of("wrp.cee.cli"), re.M)
-    assert sorted(listed) == sorted(["ls", "query", "stat", "retrieve", "export", "import", "destroy"])
+    assert sorted(listed) == sorted(["ls", "query", "stat", "retrieve", "export", "import", "destroy", "recover"])
 
 
 def test_wrp_cae_omni_options_are_documented():
@@ -50,7 +50,7 @@ def test_wrp_cae_omni_options_are_documented():
     assert not [option for option in options if option not in documents.everything()]
 
 
-@pytest.mark.parametrize("command", ["start", "restart", "stop", "status", "monitor", "compose", "migrate", "doctor", "conf check", "conf show", "module new"])
+@pytest.mark.parametrize("command", ["start", "restart", "stop", "status", "monitor", "compose", "migrate", "doctor", "member list", "member recover", "member add", "member remove", "member check", "conf check", "conf show", "module new"])
 def test_wrp_runtime_command_and_options_are_documented(command):
     text = text_of("daemon.md")
     row = next(line for line in text.splitlines() if line.startswith(f"| `wrp-runtime {command}"))
@@ -61,7 +61,7 @@ def test_wrp_runtime_command_and_options_are_documented(command):
 
 def test_wrp_runtime_has_no_other_commands():
     listed = re.findall(r"^    ([a-z]+) ", help_of("wrp.runtime.commands.cli"), re.M)
-    assert sorted(listed) == sorted(["start", "restart", "stop", "status", "monitor", "compose", "migrate", "doctor", "conf", "module"])
+    assert sorted(listed) == sorted(["start", "restart", "stop", "status", "monitor", "compose", "migrate", "doctor", "member", "conf", "module"])
 
 
 @pytest.mark.parametrize("command", ["check", "graph"])

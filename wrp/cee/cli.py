@@ -1,4 +1,4 @@
-"""The command ``wrp_cee``: ls, query, stat, retrieve, export, import, destroy. Rank 0 speaks, every rank ends alike."""
+"""The command ``wrp_cee``: ls, query, stat, retrieve, export, import, destroy, recover. Rank 0 speaks, every rank ends alike."""
 
 import dataclasses
 import io
@@ -9,13 +9,14 @@ import time
 from contextlib import redirect_stdout
 
 from wrp import __version__
-from wrp.cee import explore, export
+from wrp.cee import explore, export, members
 from wrp.cee.opening import DEFAULT_FOLDER, opened
 from wrp.cee.printing import checksum, count, moment, table, visible
 from wrp.comm.command import Parser, say, speaking
 from wrp.comm.ranks import run
 from wrp.comm.sizes import format_size
 from wrp.errors import UsageError
+from wrp.runtime.devices.safe.seen import describe
 
 
 def main(arguments=None):
@@ -87,8 +88,9 @@ def _parser():
     sub.add_argument("blob_re", nargs="?", default=".*", help="regular expression for whole blob names (default: all)")
     sub.add_argument("--limit", type=int, default=0, metavar="N", help="at most N blobs (default: 0 = all)")
 
-    sub = command("stat", _stat, "Show size, checksum, score, last change of a tag's blobs, and how they are stored: bytes, codec, targets.")
-    sub.add_argument("tag")
+    sub = command("stat", _stat, "Show size, checksum, score, last change of a tag's blobs, and how they are stored: bytes, codec, targets; "
+                  "without a tag what holds the store's bytes, and how its safe devices are.")
+    sub.add_argument("tag", nargs="?")
     sub.add_argument("blob", nargs="?", help="one blob (default: all of the tag)")
 
     sub = command("retrieve", _retrieve, "Write the bytes of the matching blobs, one after the other.")
@@ -111,6 +113,10 @@ def _parser():
 
     sub = command("destroy", _destroy, "Remove contexts, an HDF5 one with all its datasets.", writes=True)
     sub.add_argument("tags", nargs="+", metavar="tag")
+
+    sub = command("recover", _recover, "Rebuild members of safe devices that are out, from the others.", writes=True)
+    sub.add_argument("member", nargs="?", help="the file of one, as stat names it (default: all that are out)")
+    sub.add_argument("--to", metavar="FILE", help="where the member's new file is to be (default: where it was)")
     return parser
 
 
@@ -136,12 +142,32 @@ def _matching(args, store, ranks):
 
 
 def _stat(args, store, ranks):
+    if args.tag is None:
+        return _lasting(store, ranks)
     with ranks.agreed(f"looking at {args.tag}"):
         rows = explore.stat(store, args.tag, args.blob)
     lines = [(row.blob, row.size, checksum(row.checksum), f"{row.score:g}", moment(row.stamp), row.stored, row.codec, ",".join(row.targets))
              for row in rows]
     answer = [dict(plain, checksum=checksum(plain["checksum"])) for plain in _plain(rows)]
     return answer, table(("blob", "bytes", "crc32", "score", "changed", "stored", "codec", "targets"), lines)
+
+
+def _lasting(store, ranks):
+    with ranks.agreed("looking at what holds the store's bytes"):
+        found = store.lasting()
+    rows = [row for each in found for row in (_members(each.state) if each.state else [(each.kind, "", each.name)])]
+    said = [visible(f"safe: {describe(each.state)}") for each in found if each.state]
+    return _plain(found), table(("kind", "state", "file"), rows) + said
+
+
+def _members(state):
+    """Rows of a table, one for each member of a safe device."""
+    return [("safe", "being recovered" if member in state["recovering"] else "out" if member in state["failed"] else "in", member) for member in state["members"]]
+
+
+def _recover(args, store, ranks):
+    found = members.recover(store, ranks, args.member, args.to)
+    return {"recovered": found}, [visible(f"{path}: {count(chunks, 'chunk')} rebuilt") for path, chunks in found.items()] or ["no member is out"]
 
 
 def _retrieve(args, store, ranks):

@@ -1,5 +1,5 @@
 """The context transfer engine: named blobs in tags, over tiers of ram and files, durable on demand."""
 
-from wrp.cte.store import BlobInfo, Store, TargetInfo
+from wrp.cte.store import BlobInfo, Lasting, Store, TargetInfo
 
-__all__ = ["BlobInfo", "Store", "TargetInfo"]
+__all__ = ["BlobInfo", "Lasting", "Store", "TargetInfo"]

@@ -16,11 +16,11 @@ from wrp.cte.naming import Naming
 from wrp.cte.organizing import Organizing
 from wrp.cte.periodic import Periodic
 from wrp.cte.records import full_name
-from wrp.cte.targets import TargetInfo, Watch, removable, wanted_later, with_speed
+from wrp.cte.targets import Lasting, TargetInfo, Watch, removable, wanted_later, with_speed
 from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
 
-__all__ = ["BlobInfo", "Store", "TargetInfo"]
+__all__ = ["BlobInfo", "Lasting", "Store", "TargetInfo"]
 
 
 class Store(Writing, Editing, Reading, Listing):
@@ -97,6 +97,14 @@ class Store(Writing, Editing, Reading, Listing):
     def targets(self):
         """[TargetInfo] of the targets of this node: first ram, data files, others. What remains is exact, whoever has put or deleted."""
         return self._tiers.infos()
+
+    def lasting(self):
+        """[Lasting] of all that holds the store's bytes for good: its data files and what takes their place. Local; any rank, also of a store opened for reading.
+
+        StoreError where nothing of a safe one is there.
+        """
+        self._check_open()
+        return [Lasting(self._tiers.said(number), *seen) for number, *seen in self._tiers.lasting()]
 
     def recover(self, target, member, path=None):
         """Rebuild a member of a safe target of this node that is out, from the others: how many chunks. Local; others go on meanwhile.

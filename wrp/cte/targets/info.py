@@ -36,6 +36,21 @@ class TargetInfo:
     failed: tuple = ()
 
 
+@dataclass(frozen=True)
+class Lasting:
+    """What holds bytes of a store for good.
+
+    name: the path of a file, below the store's folder where it lies there, else the path
+    kind: "file", "safe" or "object"; path: of the file, the address of a safe device, the URL of a bucket's
+    state: of a safe one: `members`, those that `failed` (are out), `parity_level` (how many more may be lost), see docs/configuration.md
+    """
+
+    name: str
+    kind: str
+    path: str
+    state: dict
+
+
 def removable(targets, name):
     """Number of the target of this name among the TargetInfo, if an open store can do without it; else UsageError."""
     found = next((target for target in targets if target.name == name), None)

@@ -132,10 +132,18 @@ class Roster:
         failed = tuple(device.stats["failed"]) if device.kind == "safe" else ()
         return TargetInfo(number, name, device.kind, path, *speed, counts.get(number) or TargetInfo.counts, self._lost.get(number, ""), failed)
 
+    def lasting(self):
+        """[(target, kind, path or address, state)] of the store's data files, whoever has them; the state of a safe one as `places.state_of` gives it. StoreError."""
+        found = []
+        for number in range(self._folder.header["files"] if self._folder is not None else 0):
+            path, device = self._folder.data_path(number), self._devices.get(number + 1)
+            found.append((number + 1, places.kind_of(path), path, device.stats if device is not None and device.kind == "safe" else places.state_of(path)))
+        return found
+
     def safe(self, name):
         """The device of the safe target of this name. UsageError."""
         found = [info for info in self.infos() if info.kind == "safe"]
-        number = next((info.number for info in found if info.name == name), None)
+        number = next((info.number for info in found if name in (info.name, info.path)), None)
         if number is None:
             raise UsageError(f"there is no safe target {name!r} on this node" + (f": there are {', '.join(info.name for info in found)}" if found else ""))
         return self._devices[number]

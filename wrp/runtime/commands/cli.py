@@ -5,7 +5,7 @@ import sys
 from wrp.comm.command import Parser
 from wrp.comm.ranks import run
 from wrp.errors import UsageError, WrpError
-from wrp.runtime.commands import compose, conf, doctor, migrate, monitor, new, start, status
+from wrp.runtime.commands import compose, conf, doctor, member, migrate, monitor, new, start, status
 from wrp.runtime.daemon.stopping import Signals
 
 
@@ -44,6 +44,7 @@ def _parser():
     _add_views(commands)
     sub = _command(commands, "doctor", doctor.doctor, "Say what is wrong with MPI, shared memory, limits and caches.")
     sub.add_argument("--clean", action="store_true", help="remove what dead daemons have left in shared memory")
+    _add_members(commands)
     _add_conf(commands)
     modules = commands.add_parser("module", help="Write a module.").add_subparsers(metavar="new", required=True)
     sub = _command(modules, "new", new.new, "Write a module of one page and its test.")
@@ -92,6 +93,27 @@ def _add_views(commands):
     sub.add_argument("-i", "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
     sub.add_argument("-o", "--once", action="store_true", help="look once")
     sub.add_argument("--trace", metavar="FILE", help="instead: note every step of the workers for one interval, for Perfetto")
+
+
+def _add_members(commands):
+    members = commands.add_parser("member", help="Show, recover, add or remove members of safe devices.").add_subparsers(metavar="list|recover|add|remove|check", required=True)
+
+    def command(name, work, text):
+        sub = _add_name(_command(members, name, work, text))
+        sub.add_argument("--pool", metavar="NAME", help="the safe device (default: the only one there is)")
+        return sub
+
+    command("list", member.listed, "Show the members, which of them are out, how many more may be lost, and how far a recovery is.")
+    sub = command("recover", member.recover, "Rebuild members that are out, from the others, while the device is used.")
+    sub.add_argument("member", nargs="?", help="the file of one (default: all that are out)")
+    sub.add_argument("--to", metavar="FILE", help="where its new file is to be (default: where it was)")
+    sub.add_argument("--timeout", type=float, metavar="S", help="seconds to wait without a row done (default: runtime.timeout_s); it goes on all the same")
+    sub = command("add", member.add, "Add a data member: rows behind those in use become wider.")
+    sub.add_argument("file", help="its new file, or ram::NAME")
+    sub = command("remove", member.remove, "Remove a data member on which nothing lies; its file is cut to nothing.")
+    sub.add_argument("member", help="its file")
+    sub = command("check", member.check, "Read all rows, mend what is damaged and make parity anew where it doesn't fit.")
+    sub.add_argument("--timeout", type=float, metavar="S", help="seconds to wait without a row done (default: runtime.timeout_s); it goes on all the same")
 
 
 def _add_conf(commands):

@@ -8,6 +8,7 @@ from wrp.runtime.config.kinds import is_url
 from wrp.runtime.devices import objects
 from wrp.runtime.devices.safe import layout
 from wrp.runtime.devices.safe.device import reader
+from wrp.runtime.devices.safe.seen import state
 
 
 def kind_of(path):
@@ -36,6 +37,15 @@ def nbytes_of(path):
 def open_reader(path):
     """Something with `read(offset, view)` and `close()`, for a place that isn't a file's. Raises StoreError."""
     return objects.opened(path) if kind_of(path) == "object" else reader(path)
+
+
+def state_of(path):
+    """How a safe device is, as far as its members' labels say (`safe.seen.state`): what a process that has it open counts isn't there. {} of other kinds. StoreError."""
+    if kind_of(path) != "safe":
+        return {}
+    array = reader(path)
+    array.close()
+    return state(array.board)
 
 
 def folder_of(path):

@@ -71,6 +71,10 @@ def test_it_is_found_again_without_a_member_by_its_address(configured, members):
         device = runtime.device("safe", "safe", 16 * MIB, address(members, 1))
         assert shown(device, offset, 3 * MIB) == data
         assert device.recover(0) > 0
+    assert device.capacity == 16 * MIB and "of 16 MiB" in repr(device)
+    for gone in (lambda: device.stats, lambda: device.recover(0), lambda: device.free):
+        with pytest.raises(UsageError, match="closed"):
+            gone()
     os.unlink(members[2])
     with Runtime(Solo(), config) as runtime:
         assert shown(runtime.device("safe", "safe", 16 * MIB, address(members, 1)), offset, 3 * MIB) == data

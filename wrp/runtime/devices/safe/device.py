@@ -44,12 +44,14 @@ class SafeDevice(HeldDevice):
 
     @property
     def capacity(self):
-        """Bytes; other members change it."""
-        return atomics.load(self._params + bdev.CAPACITY)
+        """Bytes; other members change it. That at the last look where the runtime is closed."""
+        if self._node.is_open:
+            self._capacity = atomics.load(self._params + bdev.CAPACITY)
+        return self._capacity
 
     @capacity.setter
     def capacity(self, value):
-        """The pool's parameters have it."""
+        self._capacity = value
 
     @property
     def _counters(self):
@@ -79,6 +81,7 @@ class SafeDevice(HeldDevice):
     def stats(self):
         """seen.state: "members", those that "failed" (are out) and, of these, are "recovering"; how many more may be lost ("parity_level"); "dirty_rows": being written;
         chunks "recovered" and "lost"; rows of recoveries ("recovery_ops_..."); and of the labels "generation", "groups"."""
+        self._check_open()
         self._array.refresh()
         label = self._array.label
         return {**seen.state(self._array.board), "generation": label.generation, "groups": [(first, len(members)) for first, members in label.groups]}
@@ -103,6 +106,7 @@ class SafeDevice(HeldDevice):
         return recovery.Mended(*self._change(bdev.BUILD_PARITY, "", 0, timeout_s))
 
     def _number(self, member):
+        self._check_open()
         self._array.refresh()
         if not isinstance(member, int) and (not member or member not in self._array.label.paths):
             raise StoreError(f"safe device {self.name!r} has no member {member!r}: it has {', '.join(filter(None, self._array.label.paths))}")

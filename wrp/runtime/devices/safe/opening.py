@@ -84,11 +84,8 @@ def joined(paths, open_member, board, syncs):
     return array
 
 
-def alone(paths, open_member, says=False):
-    """An Array to read from, for a process that doesn't share the board of those who may write. Raises StoreError.
-
-    says : its log names members that are missing
-    """
+def alone(paths, open_member):
+    """An Array to read from, for a process that doesn't share the board of those who may write. Raises StoreError."""
     members = [_tried(open_member, position, path) for position, path in enumerate(paths)]
     newest = _newest(_labels(members))
     if newest is None:
@@ -98,7 +95,7 @@ def alone(paths, open_member, says=False):
     array.take(newest)
     board.begin_counting(len(newest.parity))
     board.name(newest.paths)
-    board.set(mask(newest.out) | _away(newest, array.members, _labels(array.members), says))
+    board.set(mask(newest.out) | _away(newest, array.members, _labels(array.members), says=False))
     array._seen = board.version
     if newest.boot:
         array.doubtful = frozenset(row for slot in range(SLOTS) for row in unfinished(array, slot))
