@@ -13,7 +13,7 @@ import pytest
 
 import wrp_cee as cee
 from harness.mpirun import job_environment
-from wrp.cee import export
+from wrp.cee import filling
 from wrp.cee.cli import main
 from wrp.cte import Store
 from wrp.runtime.config import load
@@ -190,7 +190,7 @@ def test_retrieve_without_room_leaves_nothing(filled, capfdbinary, tmp_path, mon
     def full(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(export, "write_all", full)
+    monkeypatch.setattr(filling, "write_all", full)
     code, _, err = run(capfdbinary, "retrieve", "run", "--out", tmp_path / "out", "--store", filled)
     assert code == 8 and "no room" in err
     assert os.listdir(tmp_path) == ["store"]
