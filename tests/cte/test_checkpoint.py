@@ -9,7 +9,8 @@ import pytest
 from wrp.cte import Store
 from wrp.cte.client import Client
 from wrp.cte.crypt import Key
-from wrp.cte.naming.table import by_own, entry_of, renamed, settled, sourced, sources_of, table_of, unsourced
+from wrp.cte.naming.settling import settled
+from wrp.cte.naming.table import Table, entry_of, table_of
 from wrp.cte.records import BLOB, TAG, Record
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, RangeError, UsageError
 
@@ -22,11 +23,15 @@ def reopened(open_store, store):
 
 
 def test_sources_stand_in_the_table_of_names():
-    table = sourced(sourced(renamed({}, [("a", "b")], 5), "c", "a"), "a\uffff5", "c")
-    assert table_of(entry_of(*item).partition("\0")[2] for item in table.items()) == table
-    assert sources_of(table) == {"c": "a", "a\uffff5": "c"} and set(by_own(table)) == {"a", "a\uffff5"}
-    assert sources_of(unsourced(table, {"c"})) == {} and sources_of(unsourced(table, {"a\uffff5"})) == {"c": "a"}
-    entries = [entry_of(*item) for item in sourced({}, "c", "a").items()]
+    table = Table(Table().renamed([("a", "b")], 5))
+    table.apply(table.sourced("c", "a") | table.sourced("a\uffff5", "c"))
+    assert table_of(entry_of(*item).partition("\0")[2] for item in table.owns.items()).owns == table.owns
+    assert table.sources == {"c": "a", "a\uffff5": "c"} and set(table.named) == {"a", "a\uffff5"} and table.checkpoints == {"a": ["c"], "c": ["a\uffff5"]}
+    for gone, left in (({"c"}, {}), ({"a\uffff5"}, {"c": "a"})):
+        other = Table(table.owns)
+        other.apply(other.unsourced(gone))
+        assert other.sources == left
+    entries = [entry_of(*item) for item in Table().sourced("c", "a").items()]
     kept = {name: Record(name, TAG) for name in ("\uffff", "a", "c")} | {name: Record(name, BLOB) for name in entries}
     assert settled(dict(kept)) == kept
     del kept["c"]
@@ -100,10 +105,10 @@ def test_chains_names_and_restarts(open_store):
     store.destroy("e"), store.destroy("d"), store.destroy("c"), store.destroy("u")
     assert store.tags() == ["t"]
     store = reopened(open_store, store)
-    assert store.tags() == ["t"] and not store._names.sources
+    assert store.tags() == ["t"] and not store._tag_names.sources
     store.put("run/t", "a", b"1"), store.checkpoint("run/c", "run/t")
     store.destroy("run", recursive=True)
-    assert store.tags() == ["t"] and not store._names.sources
+    assert store.tags() == ["t"] and not store._tag_names.sources
 
 
 REFUSALS = [

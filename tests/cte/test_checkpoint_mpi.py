@@ -71,5 +71,5 @@ def test_all_ranks_see_what_the_source_has(shared_folder):
         if ranks.rank == last:
             store.destroy("c"), store.destroy("t")
         ranks.barrier("all is gone")
-        assert store.tags() == [] and not store._names.table()
+        assert store.tags() == [] and not store._tag_names.table().owns
         ranks.barrier("all have looked")

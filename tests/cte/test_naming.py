@@ -1,10 +1,16 @@
 """Names of tags: several for one, renamed ones, folders of them. Model, crashes and several ranks: test_model.py, proof/renaming.py, test_naming_mpi.py."""
 
+import ctypes
+import random
+
+import msgpack
 import numpy as np
 import pytest
 
 from wrp.cte.client import Client
-from wrp.cte.naming.table import by_own, entry_of, linked, names_of, own_of, renamed, table_of, unnamed
+from wrp.cte.names import Own
+from wrp.cte.naming.latest import NBYTES, Latest
+from wrp.cte.naming.table import Table, entry_of, table_of
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, UsageError
 
 
@@ -14,13 +20,48 @@ def reopened(open_store, store):
 
 
 def test_the_table_says_what_a_dictionary_would():
-    table = renamed({}, [("a", "b"), ("c", "d")], 5)
-    assert own_of(table, "b") == "a" and own_of(table, "x") == "x" and own_of(table, "a") != "a"
-    assert table_of(entry_of(*item).partition("\0")[2] for item in table.items()) == table
-    table = linked(table, "e", "a")
-    assert names_of(table, by_own(table), "a") == ["b", "e"] and names_of(table, by_own(table), "new") == ["new"]
-    table = unnamed(renamed(table, [("b", "a")], 6), ["e"], 7)
-    assert own_of(table, "a") == "a" and names_of(table, by_own(table), "a") == ["a"] and names_of(table, by_own(table), "e") == []
+    table = Table(Table().renamed([("a", "b"), ("c", "d")], 5))
+    assert table.own_of("b") == "a" and table.own_of("x") == "x" and table.own_of("a") != "a"
+    assert table_of(entry_of(*item).partition("\0")[2] for item in table.owns.items()).owns == table.owns
+    table.apply(table.linked("e", "a"))
+    assert table.names_of("a") == ["b", "e"] and table.names_of("new") == ["new"]
+    table.apply(table.renamed([("b", "a")], 6))
+    table.apply(table.unnamed(["e"], 7))
+    assert table.own_of("a") == "a" and table.names_of("a") == ["a"] and set(table.owns) == {"c", "d"}
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_a_table_that_changes_is_what_a_new_one_would_be(seed):
+    made, table = random.Random(seed), Table()
+    for stamp in range(300):
+        name, other = (made.choice("abcdef") for _ in range(2))
+        call = made.choice(("link", "rename", "unname", "source", "unsource", "drop"))
+        change = {"link": lambda: table.linked(name, table.own_of(other)), "rename": lambda: table.renamed([(name, other)], stamp),
+                  "unname": lambda: table.unnamed([name, other], stamp), "source": lambda: table.sourced(name, other), "unsource": lambda: table.unsourced({name}),
+                  "drop": lambda: table.dropped([name, other], set())}[call]()
+        table.apply(change)
+        new = Table(table.owns)
+        assert all(getattr(table, each) == getattr(new, each) for each in ("owns", "named", "sources", "checkpoints")), (stamp, call, name, other)
+        assert all(type(own) is Own and own.given == name for name, own in table.owns.items() if name[0] != "\uffff")
+
+
+def test_the_latest_changes_are_known_or_said_not_to_be():
+    memory = ctypes.create_string_buffer(NBYTES)
+    latest, changes = Latest(ctypes.addressof(memory)), {}
+    assert latest.since(0, 0) == [] and latest.since(0, 1) is None
+    for number in range(1, 2000):
+        changes[number] = {f"name {number}": "x" * (number % 500), "gone": None}
+        latest.add(number, changes[number])
+        if number > 20 and number % 50:
+            continue
+        known = next(seen for seen in reversed(range(-1, number)) if seen < 0 or latest.since(seen, number) is None) + 1
+        assert number - known >= min(number, 40)
+        assert latest.since(known, number) == [changes[each] for each in range(known + 1, number + 1)]
+    latest.add(2000, {"long": "x" * NBYTES})
+    assert latest.since(1999, 2000) is None and latest.since(2000, 2000) == []
+    latest.add(2001, {"a": "b"})
+    latest.add(2003, {"c": "d"})
+    assert latest.since(2001, 2003) is None and latest.since(2002, 2003) is None
 
 
 @pytest.mark.parametrize("ram", ["8m", "64k"])
@@ -54,8 +95,107 @@ def test_a_tag_has_all_its_names(open_store, ram):
     assert store.blobs(".*") == [("t", "a")]
     store.destroy("t")
     store = reopened(open_store, store)
-    assert store.tags() == [] and not store._names.table()
+    assert store.tags() == [] and not store._tag_names.table().owns
     assert all(store._tiers.free(target) == store._tiers.device(target).capacity for target in (0, 1))
+
+
+def test_names_that_go_leave_nothing_however_many_there_were(open_store):
+    """10 000 of each: the table, the index and its memory are as after the first of them."""
+    store = open_store(memory=True)
+    store.put("t", "b", b"1"), store.rename_tag("t", "0")
+
+    def rename(number):
+        store.rename_tag(str(number), str(number + 1))
+
+    def make(number):
+        store.create(f"made {number}")
+        store.destroy(f"made {number}")
+
+    def make_and_rename(number):
+        store.create(f"made {number}"), store.rename_tag(f"made {number}", f"renamed {number}")
+        store.destroy(f"renamed {number}")
+
+    def alias(number):
+        store.alias("t again", f"alias {number}")
+        store.destroy(f"alias {number}")
+
+    def taken():
+        return len(store._tag_names.table().owns), len(store._catalog), store._catalog.statistics().nbytes
+    for call, count, most in ((rename, 10_000, 2), (make, 10_000, 2), (make_and_rename, 2000, 2 * 2 * 256), (alias, 1000, 2 * 2 * 256)):
+        if call is alias:
+            store.rename_tag("10000", "t again")
+        for number in range(600):
+            call(number)
+        most, before = max(most, len(store._tag_names.table().owns)), taken()
+        for number in range(600, count):
+            call(number)
+            assert number % 50 or len(store._tag_names.table().owns) <= most
+        after = taken()
+        assert after[2] <= before[2] + 4096 and after[1] - after[0] == before[1] - before[0] == 3, (call, before, after)
+    assert store.tags() == ["t again"] and store.get("t again", "b") == b"1"
+    store.put("made 3", "b", b"3"), store.put("renamed 1999", "b", b"4")
+    assert store.tags() == ["made 3", "renamed 1999", "t again"]
+
+
+def test_a_change_costs_what_it_changes_not_what_there_is(open_store, monkeypatch):
+    store, frames, looks = open_store(), [], []
+    append, names_held = store._parts.journal.append, store._catalog.names_held
+    monkeypatch.setattr(store._parts.journal, "append", lambda change: frames.append(len(msgpack.packb(change))) or append(change))
+    monkeypatch.setattr(store._catalog, "names_held", lambda tag: looks.append(tag) or names_held(tag))
+    store.put("t", "b", b"1")
+    for number in range(1000, 1400):
+        store.alias("t", f"alias {number}")
+        assert store.own_name(f"alias {number}") == "t"
+    assert len(frames) == 400 and max(frames) < min(frames) + 8 and len(looks) <= 1
+    del frames[:]
+    for number in range(1000, 1100):
+        store.rename_tag(f"alias {number}", f"other {number}")
+    for number in range(1100, 1200):
+        store.destroy(f"alias {number}")
+    assert len(frames) == 200 and max(frames) < 400 and len(looks) <= 1 and len(store.aliases("t")) == 301
+
+
+@pytest.mark.parametrize("is_made_again", [False, True])
+def test_who_still_means_a_tag_by_a_name_that_it_had_is_refused(open_store, is_made_again):
+    """The own name that a call has found is free again, and another tag may have it, before the call gets on."""
+    store = open_store()
+    store.create("a"), store.rename_tag("a", "c")
+    store._tag_names.unused += ["none"] * 512
+    found = store._own("c")
+    batch = store.batch("begun before")
+    batch.put("c", "b", b"late")
+    store.destroy("c")
+    store.put("other", "mine", b"1")
+    store._tag_names.unused += ["none"] * 512
+    store.create("x"), store.alias("x", "y")
+    assert not {"a", "c"} & set(store._tag_names.table().owns)
+    if is_made_again:
+        store.put("a", "mine", b"1")
+    for late in (lambda: store._changes.create(found), lambda: store._changes.publish(found, "b", (), 0), batch.commit, lambda: store.rename("other", "mine", "b", found),
+                 lambda: store.put(found, "b", b"x" * 100_000, offset=3), lambda: store.snapshot("other", found)):
+        with pytest.raises((Changed, NoSuchTag)):
+            late()
+    assert store.tags() == ["a"] * is_made_again + ["other", "x", "y"] and (not is_made_again or store.list("a") == ["mine"])
+    store.put("c", "b", b"2")
+    assert store.get("c", "b") == b"2" and store.aliases("c") == ["c"]
+
+
+def test_a_name_that_keeps_another_from_a_tag_lasts_as_long_as_there_is_one(open_store):
+    store = open_store()
+    store.put("c", "b", b"y"), store.rename_tag("c", "y")
+    store.put("a", "b", b"1"), store.rename_tag("a", "c")
+    store.destroy("c")                      # `c` stands for the own name a, which no tag has, since y has the own name c
+    for turn in range(3):
+        if turn == 1:
+            store = reopened(open_store, store)
+        store.put("c", "b", b"c")
+        assert store.tags() == ["c", "y"] and store.get("y", "b") == b"y"
+        store.destroy("c")
+        store._tag_names.unused += ["none"] * 512
+        store.alias("y", "z"), store.destroy("z")
+    store.put("c", "b", b"c"), store.put("a", "b", b"a")
+    store = reopened(open_store, store)
+    assert {tag: store.get(tag, "b") for tag in store.tags()} == {"a": b"a", "c": b"c", "y": b"y"}
 
 
 REFUSALS = [

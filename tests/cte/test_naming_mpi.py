@@ -148,6 +148,75 @@ def test_who_makes_a_tag_and_who_takes_its_name_lose_nothing(place):
             ranks.barrier("all have looked")
 
 
+def test_a_batch_that_is_refused_says_the_same_on_every_rank(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        if ranks.rank == 0:
+            store.put("t", "b", b"t")
+        ranks.barrier("begin")
+        for kind, wrong in ((Changed, lambda batch: store.alias("t", "new")), (UsageError, lambda batch: batch.remove("new"))):
+            with pytest.raises(kind, match="'new'") as refused:
+                with store.batch("under way") as batch:
+                    batch.put("new" if kind is Changed else "other", f"r{ranks.rank}", b"2")
+                    if ranks.rank == ranks.size - 1:
+                        wrong(batch)
+            assert len(set(ranks.gather(str(refused.value), "what each rank was told"))) == 1
+            assert store.tags() == ["new", "t"] and store.list("new") == ["b"]
+            ranks.barrier("all have looked")
+
+
+def test_a_change_costs_what_it_changes_not_what_there_is(place, monkeypatch):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        looks, sizes, catalog = [], [], store._parts.catalog
+        names_held = catalog.names_held
+        monkeypatch.setattr(catalog, "names_held", lambda tag: looks.append(tag) or names_held(tag))
+        if ranks.rank == 0 and ranks.nodes > 1:
+            channel = store._net._asking._channel
+            monkeypatch.setattr(store._net._asking, "_channel", lambda nbytes: sizes.append(nbytes) or channel(nbytes))
+        if ranks.rank == 0:
+            store.put("t", "b", b"t")
+        for turn in range(4):
+            if ranks.rank == 0:
+                for number in range(100 * turn, 100 * turn + 100):
+                    store.alias("t", f"alias {number}")
+            ranks.barrier("named")
+            assert store.own_name(f"alias {100 * turn}") == "t" == store.own_name(f"alias {100 * turn + 99}")
+            ranks.barrier("looked")
+        if ranks.rank == 0:
+            for number in range(100):
+                store.rename_tag(f"alias {number}", f"other {number}")
+        ranks.barrier("renamed")
+        assert len(store.aliases("other 99")) == 401 and len(looks) <= 1 and max(sizes, default=0) < 200, (looks, max(sizes, default=0))
+        ranks.barrier("looked again")
+
+
+@pytest.mark.parametrize("is_made_again", [False, True])
+def test_who_still_means_a_tag_by_a_name_that_it_had_is_refused_at_its_home(place, is_made_again):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        if ranks.rank == 0:
+            store.create("a"), store.rename_tag("a", "c")
+        ranks.barrier("renamed")
+        found = store._own("c")
+        ranks.barrier("all have found it")
+        if ranks.rank == 0:
+            store.destroy("c")
+            store._tag_names.unused += ["none"] * 512
+            store.create("other"), store.alias("other", "another")
+            assert "a" not in store._tag_names.table().owns
+            if is_made_again:
+                store.put("a", "mine", b"1")
+        ranks.barrier("the own name is free, or another tag's")
+        for number in range(6):
+            for late in (lambda: store.put(found, f"b{number}", b"late"), lambda: store.append(found, f"b{number}", b"x" * 100_000), lambda: store.create(found)):
+                with pytest.raises(Changed, match="'c' was given to another tag, or taken away"):
+                    late()
+        ranks.barrier("all were refused")
+        assert store.tags() == ["a"] * is_made_again + ["another", "other"] and (not is_made_again or store.list("a") == ["mine"])
+        ranks.barrier("all have looked")
+
+
 def test_folders_move_as_one(place):
     ranks = world()
     with Store.open(place, ranks) as store:
@@ -172,7 +241,7 @@ def test_folders_move_as_one(place):
         store.flush_all()
     if place is not None:
         with Store.open(place, ranks) as store:
-            assert store.tags() == [] and not store._names.table()
+            assert store.tags() == [] and not store._tag_names.table().owns
             ranks.barrier("all have looked")
 
 

@@ -68,7 +68,7 @@ class Batch:
         if not self._fills_ram:
             return 0
         names.checked("tag", tag), names.all_checked("blob", blobs)
-        tag = self._parts.names.own(tag)
+        tag = self._parts.tag_names.own(tag)
         extents = pieces.take(self._parts.tiers, sizes, fd, offset)
         for blob, extent in zip(blobs, extents):
             self._keep(tag, Record(full_name(tag, blob), BLOB, 0, extent[2], extent[3], 1.0, (extent,)))
@@ -92,7 +92,7 @@ class Batch:
     def _named(self, tag, blob):
         """The tag's own name, before space is leased for the blob. UsageError for what can't be a name."""
         names.checked("tag", tag), names.checked("blob", blob)
-        return self._parts.names.own(tag)
+        return self._parts.tag_names.own(tag)
 
     def _put(self, tag, blob, view):
         framing = self._parts.framing
@@ -110,17 +110,17 @@ class Batch:
 
     def create(self, tag):
         """A tag, with or without blobs. Local."""
-        own = str(self._parts.names.own(names.checked("tag", tag)))
+        own = self._parts.tag_names.own(names.checked("tag", tag))
         self._records.setdefault(own, Record(own, TAG, **self._kept))
 
     def replace(self, tag):
         """At commit, blobs of the tag that no rank has written in this batch go away. Local."""
-        self._replaced.add(str(self._parts.names.own(tag)))
+        self._replaced.add(self._parts.tag_names.own(tag))
         self.create(tag)
 
     def remove(self, tag):
         """At commit the tag and its blobs go away. Local; nothing happens when it isn't there. A commit is refused with UsageError when it has several names."""
-        self._removed.add(str(self._parts.names.own(tag)))
+        self._removed.add(self._parts.tag_names.own(tag))
 
     def _add(self, tag, blob, extents, nbytes, packed=None):
         extents = tuple(extents)
@@ -133,7 +133,7 @@ class Batch:
 
     def _keep(self, tag, record):
         if tag not in self._records:
-            self._records[str(tag)] = Record(str(tag), TAG, **self._kept)
+            self._records[tag] = Record(tag, TAG, **self._kept)
         if record.name in self._records:
             self._give_back(self._records[record.name])
         self._records[record.name] = record
@@ -246,7 +246,7 @@ class Batch:
     def _entries(self, gathered):
         """The sorted Entries of all ranks' blobs."""
         records = [record for part in gathered for record in part[0]]
-        shown = self._parts.names.first(record.name for record in records if record.kind == TAG)
+        shown = self._parts.tag_names.first(record.name for record in records if record.kind == TAG)
         return sorted(Entry(shown.get(record.tag, record.tag), record.blob, record.raw or record.size, record.checksum) for record in records if record.kind == BLOB)
 
     def _hand_over(self, error):
@@ -265,26 +265,27 @@ class Batch:
         removals = self._plan(gathered, records)
         self._check_room(records)
         if not self._parts.ranks.rank:
-            self._check_tags(records, set().union(*(part[2] for part in gathered)))
+            self._check_tags(gathered)
         if self._parts.ranks.rank:
             return removals, None, self._known_tags(records)
         unknown = _UNKNOWN if self._parts.ranks.nodes > 1 and any(part[1] or part[2] for part in gathered) else 0
         return removals, self._stamp(len(records) + len(removals) + unknown, max(part[3] for part in gathered)), self._known_tags(records)
 
-    def _check_tags(self, records, removed):
+    def _check_tags(self, gathered):
         """Changed for a tag of the batch whose name another has now, UsageError for one that goes away and has other names."""
-        tag_names = self._parts.names
-        if not tag_names.table():
+        tag_names, removed = self._parts.tag_names, sorted(own for part in gathered for own in part[2])
+        if not self._parts.catalog.names_word.value:
             return
         with self._parts.catalog.changing("looking at the names of tags"):
-            for record in records.values():
-                if record.kind == TAG:
-                    tag_names.check_held(record.name)
-        for own in sorted(removed):
-            if own in tag_names.sources or own in tag_names.sources.values():
-                raise UsageError(f"tag {names.said(own)!r} is a checkpoint or the source of one: destroy it by itself, not in a batch")
-            if len(found := tag_names.names(own)) > 1:
+            table = tag_names.read_held()
+            for own in [*removed, *(record.name for part in gathered for record in part[0] if record.kind == TAG)]:
+                tag_names.check_held(own, True)     # its home may be another node, and knows it
+        for own in removed:
+            if own in table.sources or own in table.checkpoints:
+                raise UsageError(f"tag {names.readable(own)!r} is a checkpoint or the source of one: destroy it by itself, not in a batch")
+            if len(found := tag_names.names_of(own)) > 1:
                 raise UsageError(f"tag {found[0]!r} is also named {found[1]!r}: destroy its names one by one, and the tag goes with the last")
+        tag_names.gone(removed)
 
     def _known_tags(self, records):
         """{name: (stamp, when it was made)} of the batch's tags that their home, this node, has: they stay as they are."""

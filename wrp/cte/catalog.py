@@ -17,6 +17,7 @@ from wrp.cte.entries import entry_put, entry_put_all, entry_remove
 from wrp.cte.images import entry_copy, entry_find, entry_list, entry_scan
 from wrp.cte.layout import ABSENT, FULL, UNBACKED
 from wrp.cte.names import HIDDEN
+from wrp.cte.naming import latest
 from wrp.cte.records import encoded, key_of, pack, packed_nbytes, unpack, unpack_all
 from wrp.cte.table import homes_of, table_nbytes
 from wrp.cte.telemetry.counters import Counters
@@ -43,7 +44,7 @@ class Catalog:
     def __init__(self, node_ranks, slots, timeout_s, ram=0, telemetry=0):
         self._slots = slots
         heap = slots * _RECORD_BYTES
-        sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "naming": 2 * lock.NBYTES, "table": table_nbytes(slots),
+        sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "naming": 2 * lock.NBYTES, "latest": latest.NBYTES, "table": table_nbytes(slots),
                  "blocks": blocks_nbytes(ram), "ring": Telemetry.nbytes(telemetry) if telemetry else 0,
                  "counters": Counters.nbytes(TARGETS), "heap": heap}
         self._segment = window.allocate(node_ranks, sum(sizes.values()) + _STEP)
@@ -77,6 +78,7 @@ class Catalog:
         self._flushing = lock.Token(segment.address + places["flushing"], "the journals of the node")
         self.naming = lock.Token(segment.address + places["naming"], "the names of the store's tags")
         self.names_word = ctypes.c_int64.from_address(segment.address + places["naming"] + lock.NBYTES)
+        self.names_latest = segment.address + places["latest"]
         self._heap = places["heap"]
         self.at = segment.address + places["header"]
         self.blocks_at = segment.address + places["blocks"]

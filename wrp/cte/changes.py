@@ -8,6 +8,7 @@ in the new record as its `durable` extents until that record is flushed.
 from contextlib import contextmanager
 
 from wrp.cte import pieces
+from wrp.cte.names import Own
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
 from wrp.cte.splicing import others, spliced
 from wrp.cte.targets import Wish
@@ -21,7 +22,7 @@ class Changes:
     """The changes of one rank. `owed`: [(name, stamp, extents to give back)] that the journal doesn't have yet."""
 
     def __init__(self, parts):
-        self._catalog, self._tiers, self._names = parts.catalog, parts.tiers, parts.names
+        self._catalog, self._tiers, self._tag_names = parts.catalog, parts.tiers, parts.tag_names
         self._journaled = parts.folder is not None
         self.owed = []
 
@@ -112,7 +113,7 @@ class Changes:
         self._catalog.noted.note(Op.PUT_BLOB, tag, blob, 0, size if packed is None else packed.raw)
 
     def create(self, tag):
-        if self._catalog.find(tag) is None:
+        if type(tag) is Own or not self._catalog.has(tag):
             with self._catalog.changing(f"making tag {tag!r}"):
                 self.create_held(tag)
 
@@ -143,8 +144,11 @@ class Changes:
         return bool(gone)
 
     def create_held(self, tag):
-        if not self._catalog.has(tag):
-            self._names.check_held(tag)
+        """The tag is there; inside `changing`. Changed where the name that was given for it means another one by now."""
+        is_there = self._catalog.has(tag)
+        if not is_there or type(tag) is Own:
+            self._tag_names.check_held(tag, is_there)
+        if not is_there:
             stamp = self._catalog.next_stamp()
             self._catalog.put(Record(tag, TAG, stamp, created=stamp))
 

@@ -4,7 +4,7 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.changes import same
-from wrp.cte.names import said
+from wrp.cte.names import readable
 from wrp.cte.records import BLOB, TAG, Record, full_name
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import Wish
@@ -20,11 +20,9 @@ class Edits:
         self._catalog, self._tiers, self._changes = parts.catalog, parts.tiers, changes
         self._parts = parts
 
-    def rename(self, old_name, new_name):
-        """Give a blob another full name. Changed when it is taken; False without the blob."""
-        return self._catalog.find(old_name) is not None and self._rename(old_name, new_name)
-
-    def _rename(self, old_name, new_name):
+    def rename(self, old_name, tag, blob):
+        """Give a blob, by its full name, another tag and name. Changed when that is taken; False without the blob."""
+        new_name = full_name(tag, blob)
         for _ in range(_TRIES):
             old = self._catalog.find(old_name)
             self._check_names_free([old])
@@ -34,14 +32,13 @@ class Edits:
                 if not self._unchanged([old]):
                     continue
                 if self._catalog.has(new_name):
-                    raise Changed(f"the name {'/'.join(map(said, new_name.split(chr(0))))!r} is taken: delete it first, or choose another")
-                self._rename_held(old, new_name, copies)
+                    raise Changed(f"the name {'/'.join(map(readable, new_name.split(chr(0))))!r} is taken: delete it first, or choose another")
+                self._rename_held(old, tag, new_name, copies)
                 copies.clear()              # they belong to the new record now
             return True
         raise _no_pause("renamed")
 
-    def _rename_held(self, old, new_name, copies):
-        tag = new_name.partition("\0")[0]
+    def _rename_held(self, old, tag, new_name, copies):
         self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])
         self._changes.create_held(tag)
         # the journal frees what it names under the old name; so the bytes under the new one are others
@@ -64,7 +61,7 @@ class Edits:
                 if not self._unchanged(found) or len(found) != len(self._catalog.names_held(tag)):
                     continue
                 stamp = self._catalog.next_stamp()
-                self._parts.names.check_held(new_tag)
+                self._parts.tag_names.check_held(new_tag, False)
                 made = [Record(new_tag, TAG, stamp, created=stamp)]
                 for record in found:
                     stamp = self._catalog.next_stamp()

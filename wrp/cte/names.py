@@ -1,4 +1,4 @@
-"""Names of tags and blobs: what is allowed, which match a pattern, and their natural order."""
+"""Names of tags and blobs: what is allowed, which match a pattern, and their natural order. What names of tags stand for: naming/."""
 
 import re
 
@@ -11,32 +11,37 @@ HIDDEN = MARK                   # tag whose blobs, all empty, say what names sta
 
 
 class Own(str):
-    """The own name of a tag, see naming/table.py; `said`: the name by which a caller means it."""
+    """The own name of a tag, see naming/table.py; `given`: the name that a caller gave for it."""
 
-    __slots__ = ("said",)
+    __slots__ = ("given",)
 
-    def __new__(cls, name, said=None):
+    def __new__(cls, name, given=None):
         own = super().__new__(cls, name)
-        own.said = name.partition(MARK)[0] if said is None else said
+        own.given = readable(name) if given is None else given
         return own
 
     def __repr__(self):
-        return repr(self.said)
+        return repr(self.given)
 
 
 def checked(what, name):
     """The name, or UsageError: names are non-empty text without NUL, at most 4096 bytes; those of tags without U+FFFF, too."""
     if type(name) is Own:
-        return checked(what, name.said) and name
+        return checked(what, name.given) and name
     if not isinstance(name, str) or not name or "\0" in name or MARK in name and what != "blob" or not 0 < _nbytes(name) <= LONGEST:
         marks = "NUL" if what == "blob" else "NUL and U+FFFF"
         raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {LONGEST} bytes without {marks}")
     return name
 
 
-def said(own):
+def given(own):
+    """The name that a caller gave for an own name."""
+    return own.given if type(own) is Own else own
+
+
+def readable(own):
     """The name in what the store has made of one."""
-    return own.partition(MARK)[0] or own
+    return own.partition(MARK)[0] or str(own)
 
 
 def all_checked(what, names):
@@ -76,4 +81,4 @@ def matcher(what, pattern):
 
 def no_tag(tag):
     """The error of a tag that isn't there."""
-    return NoSuchTag(f"there is no tag {repr(said(tag)) if type(tag) is str else repr(tag)} in the store")
+    return NoSuchTag(f"there is no tag {repr(readable(tag) if type(tag) is str else tag)} in the store")

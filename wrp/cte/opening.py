@@ -39,7 +39,7 @@ class Parts:
     folder: object = None
     runtime: object = None
     catalog: object = None
-    names: object = None                            # the TagNames of this rank
+    tag_names: object = None                        # the TagNames of this rank
     tiers: object = None
     journal: object = None
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
@@ -118,7 +118,7 @@ class Parts:
                 self.sync()
         self._local_close()
         self.runtime.close()
-        self.names.close()
+        self.tag_names.close()
         self.catalog.close()
         for extra in (self.copies, self.cache):
             if extra is not None:
@@ -172,7 +172,7 @@ def _open(parts, path, key):
         parts.tiers = Tiers(parts.runtime, parts.folder, sizes, _tags_by_target(known) if ranks.local_rank == 0 else {})
     parts.tiers.place_by(parts.config.get("dpe.dpe_type"), parts.config.get("performance.stat_targets_period_ms") / 1000)
     parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram, _entries(parts.config))
-    parts.names = TagNames(parts.catalog)
+    parts.tag_names = TagNames(parts.catalog)
     parts.tiers.counters = parts.catalog.noted.counters
     parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s)
     if replicas > 1:

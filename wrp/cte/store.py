@@ -32,8 +32,8 @@ class Store(Writing, Editing, Reading, Listing):
 
     def __init__(self, parts, tag_names=None):
         self._parts = parts
-        self._names = tag_names if tag_names is not None else parts.names
-        self._own, self._naming = self._names.own, Naming(parts)
+        self._tag_names = tag_names if tag_names is not None else parts.tag_names
+        self._own, self._naming = self._tag_names.own, Naming(parts)
         self._catalog, self._tiers = parts.catalog, parts.tiers
         self._changes = Changes(parts)
         self._edits = Edits(parts, self._changes)
@@ -221,7 +221,7 @@ class Store(Writing, Editing, Reading, Listing):
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
         self._parts = None
-        self._catalog = self._tiers = self._direct = self._edits = self._noted = self._names = self._own = self._naming = _Closed(self._gone)
+        self._catalog = self._tiers = self._direct = self._edits = self._noted = self._tag_names = self._own = self._naming = _Closed(self._gone)
 
     def _in_child(self):
         """In a forked child of a process that has its node alone: views stay what they were; everything else would be about a copy that nobody else sees."""

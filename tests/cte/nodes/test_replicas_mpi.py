@@ -59,7 +59,7 @@ def assert_copies_are_right(store, ranks):
                 record, copied = keepers.read(home, name, plain[2])
                 whole = bytearray(record.raw or record.size)
                 unpack(store._parts, record, copied, 0, memoryview(whole))
-                assert whole == store.get(store._names.names(tag)[0], blob) and stored in (None, copied)
+                assert whole == store.get(store._tag_names.names_of(tag)[0], blob) and stored in (None, copied)
         for node in range(ranks.nodes):
             for tag in ("t", "u", "batch", "then", "now"):
                 assert sorted(net.at(node, "kept", tag)) == sorted(expected.get((node, tag), []))

@@ -12,7 +12,7 @@ class Calls:
 
     _gone = "the store was closed"
     ranks = folder = None
-    _parts = _catalog = _tiers = _noted = _names = _own = _naming = None
+    _parts = _catalog = _tiers = _noted = _tag_names = _own = _naming = None
     _changes = _edits = _flush = _moves = _direct = _organizing = _periodic = None
 
     def _record(self, tag, blob):
@@ -30,7 +30,7 @@ class Calls:
 
     def _sources(self, tag):
         """Own names of a tag's source, of the source's source, and so on; none of a tag that is no checkpoint."""
-        found, sources = [], self._names.sources
+        found, sources = [], self._tag_names.sources
         while (tag := sources.get(tag)) is not None:
             found.append(tag)
         return found

@@ -39,6 +39,7 @@ class Editing(Calls):
             else:
                 gone = [] if self._naming.drop(tag) else [self._own(tag)]
             self._changes.remove_tags(gone)
+            self._tag_names.gone(gone)
         for own in gone:
             self._noted.note(Op.DELETE_TAG, own)
 
@@ -55,7 +56,7 @@ class Editing(Calls):
         tag, new_tag = self._own(tag), self._own(new_tag)
         names.checked("tag", new_tag), names.checked("blob", new_blob)
         self._record(tag, blob)
-        if not self._edits.rename(full_name(tag, blob), full_name(new_tag, new_blob)):
+        if not self._edits.rename(full_name(tag, blob), new_tag, new_blob):
             raise self._absent(tag, blob)
 
     # names of tags
@@ -83,7 +84,7 @@ class Editing(Calls):
             raise names.no_tag(tag)
 
     def _refuse_checkpoint(self, tag):
-        if self._own(tag) in self._names.sources:
+        if self._own(tag) in self._tag_names.sources:
             raise UsageError(f"tag {tag!r} is a checkpoint, part of which is in its source: a snapshot would be of two tags; take one of the source")
 
     def checkpoint(self, tag, source):
@@ -115,7 +116,7 @@ class Editing(Calls):
             self._writable()
             if not 0 <= score <= 1:
                 raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
-            if self._names.sources:
+            if self._tag_names.sources:
                 self._bring(tag, blob)
             if not self._edits.score(full_name(tag, blob), score):
                 raise self._absent(tag, blob)

@@ -22,7 +22,7 @@ class Listing(Calls):
 
     def _names_in(self, tag):
         found = self._catalog.names(tag)
-        return set(found).union(*map(self._catalog.names, self._sources(tag))) if self._names.sources else found
+        return set(found).union(*map(self._catalog.names, self._sources(tag))) if self._tag_names.sources else found
 
     def exists(self, tag, blob=None):
         tag = self._own(tag)
@@ -44,7 +44,7 @@ class Listing(Calls):
         if sums is None:
             raise names.no_tag(tag)
         self._noted.note(Op.GET_TAG_SIZE, tag)
-        return sums[1] if tag not in self._names.sources else sum(about.size for about in self.infos(tag).values())
+        return sums[1] if tag not in self._tag_names.sources else sum(about.size for about in self.infos(tag).values())
 
     def info(self, tag, blob):
         tag = self._own(tag)
@@ -71,7 +71,7 @@ class Listing(Calls):
         """All names of the tag that has this name, the one that it was made with first, where it has that still. NoSuchTag."""
         if not self.exists(tag):
             raise names.no_tag(tag)
-        return list(self._names.names(self._own(tag)))
+        return list(self._tag_names.names_of(self._own(tag)))
 
     def own_name(self, tag):
         """The name by which telemetry and messages know a tag whatever names it gets: most often the one it was made with. Local."""
@@ -89,7 +89,7 @@ class Listing(Calls):
     def tags(self, pattern=".*"):
         """Names of the tags that match entirely, in natural order."""
         matches = names.matcher("tag", pattern)
-        return sorted(self._names.shown([record.name for record in self._catalog.scan(kind=TAG)], matches), key=names.natural)
+        return sorted(self._tag_names.shown([record.name for record in self._catalog.scan(kind=TAG)], matches), key=names.natural)
 
     def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
         """[(tag, blob)] whose names match entirely, in natural order of tag, then blob; at most `limit` unless it is 0."""
@@ -140,7 +140,7 @@ class Listing(Calls):
         pattern : of tags that match entirely, a tag of several names by the first one that does; limit : at most so many, the oldest, unless it is 0
         """
         matches, records = names.matcher("tag", pattern), self._catalog.scan(kind=BLOB)
-        shown = self._names.first((record.tag for record in records), matches)
+        shown = self._tag_names.first((record.tag for record in records), matches)
         found = changed_between((record for record in records if record.tag in shown), since, until, limit)
         return [change._replace(tag=shown[change.tag]) for change in found]
 
@@ -148,4 +148,4 @@ class Listing(Calls):
         """Statistics(tags, targets, index) of this node: by tag (the first name of one with several), by target (0 is its ram, files count from 1), and what the index takes."""
         records = self._catalog.scan()
         tags = of_tags(records)
-        return Statistics({name: tags[own] for own, name in self._names.first(tags).items()}, of_targets(records, self._noted.counters.read()), self._catalog.statistics())
+        return Statistics({name: tags[own] for own, name in self._tag_names.first(tags).items()}, of_targets(records, self._noted.counters.read()), self._catalog.statistics())

@@ -32,7 +32,7 @@ class Writing(Calls):
         tag = self._own(tag)
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
-        if offset is not None and self._names.sources:
+        if offset is not None and self._tag_names.sources:
             self._bring(tag, blob)
         if min_persistence != "volatile":
             self._check_persistence(min_persistence, offset, compression)
@@ -52,7 +52,7 @@ class Writing(Calls):
     def _bring(self, tag, blob):
         """A checkpoint tag has a blob of its source for itself, since a part of it is to change."""
         names.checked("tag", tag), names.checked("blob", blob)
-        if tag not in self._names.sources:
+        if tag not in self._tag_names.sources:
             return
         with suppress(NoSuchBlob, NoSuchTag, Changed):
             about = self.info(tag, blob)
@@ -133,7 +133,7 @@ class Writing(Calls):
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
         parts = segments_of(blob, segments, score)
-        if self._names.sources:
+        if self._tag_names.sources:
             self._bring(tag, blob)
         if self._parts.framing is not None or not self._changes.modify_many(tag, blob, parts, score, if_generation):
             def edited(whole):
@@ -147,7 +147,7 @@ class Writing(Calls):
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
         view = pieces.bytes_of(data)
-        if self._names.sources:
+        if self._tag_names.sources:
             self._bring(tag, blob)
         if self._parts.framing is not None or not self._changes.modify(tag, blob, view, None, 1.0):
             self._modify_framed(tag, blob, view, None, 1.0, None)
@@ -158,7 +158,7 @@ class Writing(Calls):
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
         tag = self._own(tag)
-        if self._names.sources:
+        if self._tag_names.sources:
             self._bring(tag, blob)
         self._record(tag, blob)
         if not self._changes.cut(tag, blob, nbytes):

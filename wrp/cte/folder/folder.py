@@ -21,7 +21,7 @@ from wrp.cte.folder.files import replace
 from wrp.cte.folder.lock import FolderLock
 from wrp.cte.folder.replay import newest, read_changes
 from wrp.cte.folder.trim import trim
-from wrp.cte.naming.table import settled
+from wrp.cte.naming.settling import settled
 from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 

@@ -1,34 +1,49 @@
-"""The table of names of tags as all ranks of a node share it. How it is changed: changing.py.
+"""TagNames: the names of tags as all ranks of a node share them, and each rank's own picture of them. How they are changed: changing.py.
 
-Its entries are empty blobs of a hidden tag in every node's catalog, so a journal, a snapshot and an opening treat them as any other record. Who looks compares a
-word that grows with every change, so names that nobody has changed cost little more than that.
+The entries of the table are empty blobs of a hidden tag in every node's catalog, so a journal, a snapshot and an opening treat them as any other record. Who looks
+compares a word that grows with every change, so names that nobody has changed cost little more than that, and takes in the changes that it hasn't seen (latest.py).
 """
 
 import ctypes
+from collections import deque
 
-from wrp.cte.names import HIDDEN, MARK, Own, said
-from wrp.cte.naming.table import by_own, names_of, own_of, sources_of, table_of
+from wrp.cte.names import HIDDEN, MARK, Own, given, readable
+from wrp.cte.naming.latest import Latest
+from wrp.cte.naming.table import Table, table_of
 from wrp.errors import Changed
+
+HELD = MARK + MARK              # an entry that begins with it keeps an own name from getting a tag, while a change of names is under way
+_CHANGING = -1                  # what is seen while a change is taken in
 
 
 class TagNames:
     """The table as one rank sees it: always the newest that its node has. Any thread.
 
     sources : {own name of a checkpoint tag: own name of its source}, as of the last look; nobody changes it
+    unused : names whose tags were destroyed by this process: their entries may say nothing any more
     """
 
-    sources = {}
-
     def __init__(self, catalog):
-        self._catalog, self._word = catalog, catalog.names_word
-        self._seen, self._known = 0, ({}, {})
+        self._catalog, self._word, self._latest = catalog, catalog.names_word, Latest(catalog.names_latest)
+        self._take(Table(), 0)
+        self.unused = deque()
+
+    def _take(self, table, seen):
+        self._table, self._owns, self.sources, self._seen = table, table.owns, table.sources, seen
 
     def own(self, name):
-        """The own name of the tag that has, or would have, this name. What is no text is given back."""
+        """The own name of the tag that has, or would have, this name. What is no text is given back. Changed for an Own of before that may be another tag's by now."""
         if self._word.value != self._seen:
             self._renew()
-        table = self._known[0]
-        return own_of(table, name) if table or type(name) is not str or MARK in name else name
+        if type(name) is Own:
+            return self._still(name)
+        return self._table.own_of(name) if self._owns or type(name) is not str or MARK in name else name
+
+    def _still(self, own):
+        table = self.table()
+        if own.given != readable(own) and table.own_of(own.given) != own and own not in table.named:
+            raise _changed(own)
+        return own
 
     def _renew(self):
         if self._word.value != self._seen:
@@ -36,29 +51,41 @@ class TagNames:
                 self.read_held()
 
     def read_held(self):
-        """The newest table {name: own name}, which nobody changes. Inside `changing`."""
-        seen = self._word.value
-        if seen != self._seen:
-            table = table_of(self._catalog.names_held(HIDDEN))
-            self.sources = sources_of(table)
-            self._known, self._seen = (table, by_own(table)), seen
-        return self._known[0]
+        """The newest Table, which nobody changes. Inside `changing`."""
+        seen, now = self._seen, self._word.value
+        if seen == now:
+            return self._table
+        changes = self._latest.since(seen, now) if seen else None
+        if changes is None:
+            self._take(table_of(entry for entry in self._catalog.names_held(HIDDEN) if not entry.startswith(HELD)), now)
+        else:
+            self._seen = _CHANGING          # another thread doesn't take half of it for all
+            for change in changes:
+                self._table.apply(change)
+            self._seen = now
+        return self._table
 
     def table(self):
         """The same, outside."""
         self._renew()
-        return self._known[0]
+        return self._table
 
-    def names(self, own):
+    def names_of(self, own):
         """The names of the tag with this own name, the one that it was made with first."""
-        self._renew()
-        return names_of(*self._known, own)
+        return self._as_of_one_moment(lambda table: table.names_of(own))
 
     def shown(self, owns, matches=lambda name: True):
         """The names that match of the tags with these own names, in no order."""
-        self._renew()
-        known = self._known
-        return [name for own in owns if own != HIDDEN for name in (names_of(*known, own) if known[0] else (own,)) if matches(name)]
+        return self._as_of_one_moment(lambda table: [name for own in owns if own != HIDDEN for name in (table.names_of(own) if table.owns else (own,)) if matches(name)])
+
+    def _as_of_one_moment(self, look):
+        """What `look(table)` gives without a change meanwhile."""
+        while True:
+            self._renew()
+            table, seen = self._table, self._seen
+            found = look(table)
+            if seen != _CHANGING and (table, seen) == (self._table, self._seen):
+                return found
 
     def first(self, owns, matches=lambda name: True):
         """{own name: the first name that matches} of those with one."""
@@ -69,19 +96,41 @@ class TagNames:
         """Never look at the node's memory again."""
         self._word = ctypes.c_int64(self._seen)
 
-    def check_held(self, own):
-        """Changed when names that were given to others have left this own name without one: no tag may be made under it. Inside `changing`."""
-        if self.read_held() and own != HIDDEN and not names_of(*self._known, own):
-            raise Changed(f"the name {said(own)!r} was given to another tag meanwhile: nothing has changed; do it again")
+    def check_held(self, own, is_there):
+        """Changed for an own name to which the name that a caller gave doesn't lead any more, unless the tag is there and has got another one: nothing may be put
+        there, and no tag be made; nor while a change of names is under way that it would disturb. Inside `changing`."""
+        table = self.read_held()
+        is_right = table.own_of(given(own)) == own or is_there and own in table.named
+        if own != HIDDEN and (not is_right or not is_there and self._catalog.has(held(own))):
+            raise _changed(own)
+
+    def gone(self, owns):
+        """Tags with these own names, which nobody else names now, were destroyed, or are about to be."""
+        table = self.table()
+        self.unused += [name for own in owns for name in [*table.named.get(own, ()), str(own)] if name in table.owns]
+
+
+def _changed(own):
+    return Changed(f"the name {given(own)!r} was given to another tag, or taken away, meanwhile: nothing has changed; do it again")
+
+
+def held(own):
+    """The record's name of an entry by which the own name gets no tag."""
+    return f"{HIDDEN}\0{HELD}{own}"
 
 
 class SameNames(TagNames):
-    """For a store under another one, which is given own names and shows them, and looks at sources itself."""
+    """For a store under another one, whose TagNames are `above`: it is given own names and shows them, and looks at no sources."""
+
+    sources = {}
+
+    def __init__(self, above):
+        self._above = above
 
     def own(self, name):
-        return Own(name) if type(name) is str and MARK in name else name
+        return self._above.own(name) if type(name) is Own else Own(name) if type(name) is str and MARK in name else name
 
-    def names(self, own):
+    def names_of(self, own):
         return [own]
 
     def shown(self, owns, matches=lambda name: True):

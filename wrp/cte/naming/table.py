@@ -1,24 +1,101 @@
-"""What names of tags stand for, where that isn't simply the tag that was made with the name. Pure; who shares the table: shared.py.
+"""Table: what names of tags stand for, where that isn't simply the tag that was made with the name. Pure; who shares it: shared.py, who changes it: changing.py.
 
 A tag has one *own* name for ever: records, journals and homes know it by that. A table {name: own name} has the names that stand for another own name; every
 name that isn't in it is an own name. So an alias is one entry, and a renamed tag is two: the new name, and for the old one a *fresh* own name, of no tag yet,
-which a tag gets that is made under the old name.
+which a tag gets that is made under the old name. A name that is taken away needs no entry unless a tag has it as its own name.
 
 A *source* is an entry, too: that of a checkpoint tag, with a mark before its own name and before the source's, which no name has.
+A change is a dictionary as the table is one, with None for entries that go.
 """
+
+from bisect import insort
 
 from wrp.cte import names
 from wrp.cte.names import HIDDEN, MARK, Own
 
 
-def own_of(table, name):
-    """The own name of the tag that has, or would have, this name; one that is an Own stays it, and so does what is no text.
+class Table:
+    """owns : {name: Own}, as above; named : {own name: its names in `owns`, in natural order}; sources : {own name of a checkpoint tag: Own of its source}
 
-    What only the store makes, own names as plain text among it, is no name: it leads to no tag.
+    checkpoints : {own name of a source: own names of its checkpoint tags}
     """
-    if not isinstance(name, str) or type(name) is Own:
-        return name
-    return table.get(name, name) if MARK not in name else Own(MARK + name, name)
+
+    def __init__(self, owns=()):
+        self.owns, self.named, self.sources, self.checkpoints = {}, {}, {}, {}
+        self.apply(dict(owns))
+
+    def apply(self, change):
+        """Take a change in; what it costs says the change."""
+        for name, own in change.items():
+            before = self.owns.pop(name, None)
+            for entries, (key, value) in () if before is None else self._listed(name, before):
+                entries[key] = [each for each in entries[key] if each != value]
+                if not entries[key]:
+                    del entries[key]
+            if name[0] == MARK:
+                self.sources.pop(name[1:], None)
+            if own is None:
+                continue
+            self.owns[name] = Own(own, name)
+            for entries, (key, value) in self._listed(name, own):
+                entries[key] = list(entries.get(key, ()))      # who reads the old one meanwhile goes on with it
+                insort(entries[key], value, key=names.natural)
+            if name[0] == MARK:
+                self.sources[name[1:]] = Own(own[1:])
+
+    def _listed(self, name, own):
+        return [(self.checkpoints, (own[1:], name[1:]))] if name[0] == MARK else [(self.named, (str(own), name))]
+
+    def own_of(self, name):
+        """The own name of the tag that has, or would have, this name; one that is an Own stays it, and so does what is no text.
+
+        What only the store makes, own names as plain text among it, is no name: it leads to no tag.
+        """
+        if not isinstance(name, str) or type(name) is Own:
+            return name
+        return self.owns.get(name, name) if MARK not in name else Own(MARK + name, name)
+
+    def names_of(self, own):
+        """The names of the tag with an own name, the one that it was made with first."""
+        named = self.named.get(own, [])
+        return named if MARK in own or own in self.owns else [str(own), *named]
+
+    # changes
+
+    def linked(self, name, own):
+        """The name stands for this own name, too."""
+        return {name: str(own) if own != name else None}
+
+    def renamed(self, pairs, stamp):
+        """[(name, new name)]: all of them change at once."""
+        change = self.unnamed([name for name, _ in pairs], stamp)
+        for name, new in pairs:
+            change.update(self.linked(new, self.owns.get(name, name)))
+        return change
+
+    def unnamed(self, gone, stamp):
+        """These names stand for no tag any more."""
+        return {name: fresh(name, stamp) if name not in self.owns or name in self.named else None for name in gone}
+
+    def sourced(self, tag, source):
+        """A tag, by its own name, has another one as its source."""
+        return {MARK + tag: MARK + source}
+
+    def unsourced(self, gone):
+        """Tags with these own names have no source, and are no source."""
+        return {MARK + tag: None for own in gone for tag in [*self.checkpoints.get(own, ()), *([str(own)] if own in self.sources else [])]}
+
+    def dropped(self, gone, there):
+        """Entries of these names go of which nothing is left: neither a tag of the own name that they stand for, nor one of that which is the name. `there`: the own names of tags.
+
+        One that keeps its name from being the own name of a tag stays as long as others stand for that.
+        """
+        change = {}
+        for name in gone:
+            own = self.owns.get(name)
+            if own is not None and own not in there and name not in there and all(other in change for other in self.named.get(name, ())):
+                change[name] = None
+        return change
 
 
 def fresh(name, stamp):
@@ -26,76 +103,20 @@ def fresh(name, stamp):
     return f"{name}{MARK}{stamp}"
 
 
-def by_own(table):
-    """{own name: its names, the one it was made with first}, of the own names that the table has something about."""
-    found = {}
-    for name, own in table.items():
-        if name[0] == MARK:
-            continue
-        found.setdefault(str(own), []).append(name)
-    for own, named in found.items():
-        named.sort(key=names.natural)
-        if MARK not in own and own not in table:
-            named.insert(0, own)
-    return found
-
-
-def names_of(table, inverse, own):
-    """The names of the tag with an own name; `inverse`: `by_own` of the table."""
-    return inverse.get(own) or ([str(own)] if MARK not in own and own not in table else [])
-
-
 def below(folder, name):
     """True for the folder's own name and for what is in it, at whatever depth."""
     return name == folder or name.startswith(folder + "/")
 
 
-# changed tables; `tidy` takes out what says nothing
-
-def linked(table, name, own):
-    """The name stands for this own name, too."""
-    return tidy({**table, name: own})
-
-
-def renamed(table, pairs, stamp):
-    """[(name, new name)]: all of them change at once."""
-    owns = {new: table.get(name, name) for name, new in pairs}
-    return tidy({**table, **{name: fresh(name, stamp) for name, _ in pairs}, **owns})
-
-
-def unnamed(table, gone, stamp):
-    """These names stand for no tag any more."""
-    return tidy({**table, **{name: fresh(name, stamp) for name in gone}})
-
-
-def sourced(table, tag, source):
-    """A tag, by its own name, has another one as its source."""
-    return {**table, MARK + tag: MARK + source}
-
-
-def unsourced(table, gone):
-    """Tags with these own names have no source, and are no source."""
-    return {name: own for name, own in table.items() if name[0] != MARK or name[1:] not in gone and own[1:] not in gone}
-
-
-def sources_of(table):
-    """{own name of a checkpoint tag: own name of its source}."""
-    return {name[1:]: Own(own[1:]) for name, own in table.items() if name[0] == MARK}
-
-
-def tidy(table):
-    return {name: own for name, own in table.items() if own != name}
-
-
-# the table's entries as names of records
+# entries as names of records
 
 def entry_of(name, own):
     return f"{HIDDEN}\0{name}{MARK}{own}"
 
 
 def table_of(entries):
-    """The table of the entries' own blob names; its own names are Owns, each said by its name."""
-    return dict(map(_item_of, entries))
+    """The Table of the entries' own blob names."""
+    return Table(map(_item_of, entries))
 
 
 def _item_of(entry):
@@ -103,20 +124,4 @@ def _item_of(entry):
         tag, _, source = entry[1:].partition(MARK + MARK)
         return MARK + tag, MARK + source
     name, _, own = entry.partition(MARK)
-    return name, Own(own, name)
-
-
-def settled(records):
-    """The records {full name: Record} of a folder without what no name leads to: tags that were destroyed, and entries that say nothing of a tag that is there."""
-    entries = [name.partition("\0")[2] for name in records if name.startswith(HIDDEN + "\0")]
-    if not entries:
-        return records
-    table = table_of(entries)
-    inverse = by_own(table)
-    lost = {own for own in {record.tag for record in records.values()} if own != HIDDEN and not names_of(table, inverse, own)}
-    kept = {name: record for name, record in records.items() if record.tag not in lost}
-    tags = {record.tag for record in kept.values()}
-    for name, own in table.items():
-        if name[1:] not in tags if name[0] == MARK else own not in tags and name not in tags:
-            del kept[entry_of(name, own)]
-    return kept
+    return name, own

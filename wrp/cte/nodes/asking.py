@@ -7,7 +7,7 @@ question of the same channel; whoever asked fetches it. So nobody writes into th
 from itertools import count
 
 from wrp.cte.nodes.home import ASK, HERE, MORE
-from wrp.cte.nodes.wire import PORTION, encode, value_of
+from wrp.cte.nodes.wire import PORTION, WITHDRAWN, question_of, value_of
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime.future import NET_TIMEOUT
 from wrp.runtime.routing import PoolQuery
@@ -32,7 +32,7 @@ class Asking:
 
     def begin(self, node, call, *args):
         """The same under way: a Question."""
-        data = encode([call, *args])
+        data = question_of(call, args)
         channel = self._channel(len(data))
         channel.write(data)
         return Question(self, node, channel, self.send(node, ASK, channel.ident, channel.at, len(data)))
@@ -89,6 +89,10 @@ class _Channel:
     def write(self, data):
         self._mail.view(self._place, len(data))[:] = data
 
+    def withdraw(self):
+        """Whoever fetches the question from now on does nothing."""
+        self.write(WITHDRAWN)
+
 
 class Question:
     """A question under way; `answer` is called once."""
@@ -107,6 +111,10 @@ class Question:
             self._asking.fetch(self._node, offset, view[start:start + nbytes])
         self._asking.done(self._channel)
         return value_of(data)
+
+    def withdraw(self):
+        """After a wait that ended without an answer: a home that hears of the question from now on does nothing."""
+        self._channel.withdraw()
 
     def _values(self, future):
         reply = future.wait()

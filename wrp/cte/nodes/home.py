@@ -3,7 +3,7 @@
 import logging
 
 from wrp.cte.nodes.answering import SLOW
-from wrp.cte.nodes.wire import PORTION, answer_of, decode, error_of
+from wrp.cte.nodes.wire import PORTION, WITHDRAWN, answer_of, decode, error_of
 from wrp.errors import WrpError
 from wrp.runtime import modules
 from wrp.runtime.waiting import Cancelled, in_thread
@@ -30,6 +30,8 @@ class Home:
         """Fetch a question and answer it: (offset of the answer in the segment, bytes of it there, bytes of all)."""
         question = bytearray(nbytes)
         self._mail.remote.get(channel >> 48, offset, question, self._limit_s)
+        if question.startswith(WITHDRAWN):
+            return 0, 0, 0              # nobody waits for the answer
         call, *args = decode(question)
         try:
             if call in SLOW:

@@ -1,27 +1,30 @@
-"""Naming over several nodes: node 0 changes the table of names, then has every other node take it. What the changes are: wrp.cte.naming.changing."""
+"""NodesNaming: names of tags over several nodes. Node 0 has every node hold and take a change. What the changes are: wrp.cte.naming.changing."""
 
-import threading
 from contextlib import suppress
 
 from wrp.cte import names
 from wrp.cte.background import Background
 from wrp.cte.naming import Naming
-from wrp.cte.naming.changing import refusal
-from wrp.errors import WrpError
+from wrp.errors import WaitTimeout, WrpError
 
-_AGAIN_S = 0.5                  # how long after a node was silent it is told again
+_AGAIN_S = 0.1                  # how long after a node was silent it is told again
 
 
 class NodesNaming(Naming):
-    """`net`: the Net of the rank, set by it. `run` is called on node 0, `take` on every node; a node that was silent is told the newest table until it answers."""
+    """`net`: the Net of the rank, set by it. `run` is called on node 0, what is in `table` on every node; a node that was silent is told all names once it answers."""
 
     _is_alone = False
     net = None
 
     def __init__(self, parts):
         super().__init__(parts)
-        self._behind, self._noting = set(), threading.Lock()
+        self._behind = set()            # nodes that may hold names for nothing, or know older ones
         self._again = None
+
+    def table(self):
+        """{name: function} of what can be asked."""
+        node = self.node
+        return {"naming": self.run, "hold_names": node.hold, "take_names": node.take, "take_all_names": node.take_all, "let_names_go": node.let_go}
 
     def stop(self):
         """Tell nobody anything again. Idempotent."""
@@ -31,13 +34,14 @@ class NodesNaming(Naming):
     def destroy(self, tag):
         """Take a name away, and the tag on all nodes where it has no other: [its own name, what each node's `destroy` gave], lest it gets one meanwhile. None
         where it has others. NoSuchTag, also where no node knew it."""
-        own = self._names.own(tag)
-        if len(self._names.names(own)) > 1:
+        own = self._tag_names.own(tag)
+        if len(self._tag_names.names_of(own)) > 1:
             return self.drop(tag) and None
         self.forget([own])
         stamps = self.net.everywhere("destroy", str(own))
         if not any(stamps):
             raise names.no_tag(tag)
+        self._tag_names.gone([own])
         return [str(own), stamps]
 
     def _tags(self):
@@ -46,52 +50,64 @@ class NodesNaming(Naming):
     def _knows(self, own):
         return self.net.calls["exists"](own) or any(self.net.everywhere("exists", own))
 
-    def _check_free(self, owns, said):
-        tags = self._tags() if len(said) > 1 else None
-        self._refuse_taken(owns, said, self._knows if tags is None else tags.__contains__)
+    def _hold(self, owns, change):
+        """This node first: it may have no room, or a tag."""
+        found = super()._hold(owns, change)
+        return found or [own for part in self._ask(self.net.others, "hold_names", owns, change).values() for own in part]
 
-    def _show(self, wanted, absent, present):
-        """Node 0 first: whoever sees the table elsewhere can ask it. What is refused by one of the others is taken back by who called this."""
-        super()._show(wanted, absent, ())
-        for refused in self._tell(sorted(self.net.others), absent):
-            if refused is not None:
-                raise refusal(*refused)
-        gone = set(present) - self._tags() if present else ()
-        if gone:
-            raise names.no_tag(min(gone))
+    def _let_go(self, owns):
+        """Nodes that are silent aren't waited for: they are told once they answer."""
+        super()._let_go(owns)
+        with suppress(WrpError):
+            self._ask(self.net.others - self._behind, "let_names_go", owns)
+        self._tell_later()
 
-    def _tell(self, nodes, absent=()):
-        """Have these nodes take the table of this one, what each gives. All are waited for, then the first error of any is raised."""
-        with self._catalog.changing("reading the names of tags"):
-            items, number = list(self._names.read_held().items()), self._catalog.names_word.value
-        under_way = [(node, self.net.begin(node, "take_names", items, absent, (), number)) for node in nodes]
-        found, first = [], None
+    def _show(self, change, owns):
+        """This node first: whoever sees the change elsewhere can ask it. WaitTimeout for one that is silent: it has the change once it answers."""
+        super()._show(change, owns)
+        try:
+            told = self._ask(self.net.others - self._behind, "take_names", self.node.number, change, list(map(str, owns)))
+            self._behind.update(node for node, is_known in told.items() if not is_known)
+            self._tell_all()
+        finally:
+            self._tell_later()
+
+    def _ask(self, nodes, call, *args):
+        """{node: what a call gives there}. All are waited for, then the first error of any is raised; one that was silent does nothing when it hears of the call later."""
+        under_way, found, first = [], {}, None
+        for node in sorted(nodes):
+            try:
+                under_way.append((node, self.net.begin(node, call, *args)))
+            except WrpError as error:
+                first = first or error
+                self._behind.add(node)
         for node, question in under_way:
             try:
-                found.append(question.answer())
-                is_told = True
+                found[node] = question.answer()
             except WrpError as error:
-                first, is_told = first or error, False
-            with self._noting:
-                if not is_told:
+                first = first or error
+                if isinstance(error, WaitTimeout):
+                    question.withdraw()
                     self._behind.add(node)
-                elif self._catalog.names_word.value == number:
-                    self._behind.discard(node)
         if first is not None:
             raise first
         return found
 
-    def _take_back(self, before):
-        """Nodes that are silent aren't waited for: one of them may take the change that never was when it goes on, so it is told again from then on."""
-        with suppress(WrpError):
-            super()._show(before, (), ())
-            self._tell(sorted(self.net.others - self._behind))
+    def _tell_all(self, nodes=None):
+        """Nodes that are behind, or these of them, have all names of this one."""
+        nodes = self._behind if nodes is None else self._behind.intersection(nodes)
+        if nodes:
+            owns = {name: str(own) for name, own in self._tag_names.table().owns.items()}
+            self._behind.difference_update(self._ask(set(nodes), "take_all_names", self.node.number, owns))
+
+    def _tell_later(self):
         if self._behind and self._again is None:
             self._again = Background("wrp names")
             self._again.start(self._tell_again)
 
     def _tell_again(self):
         while self._again.naps(_AGAIN_S):
-            for node in filter(self.net.is_there, sorted(self._behind)):
-                with suppress(WrpError):
-                    self._tell([node])
+            there = list(filter(self.net.is_there, set(self._behind)))
+            if there:
+                with suppress(WrpError), self._alone():
+                    self._tell_all(there)

@@ -28,13 +28,13 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def __init__(self, parts):
         self._parts, self._tiers = parts, parts.tiers
         self.ranks, self.folder = parts.ranks, parts.folder.path if parts.folder else None
-        self._here = Store(parts, SameNames(parts.catalog))
-        self._names, self._own = parts.names, parts.names.own
+        self._here = Store(parts, SameNames(parts.tag_names))
+        self._tag_names, self._own = parts.tag_names, parts.tag_names.own
         answers = Answering(self._here, parts, self._flush_here).table()
         if parts.copies is not None:
             answers.update({**parts.copies.table(), **Originals(parts, self._here._moves).table()})
         self._naming = naming = NodesNaming(parts)
-        answers.update({"naming": naming.run, "take_names": naming.take})
+        answers.update(naming.table())
         self._net = Net(parts, answers, naming)
         self._routes = Routes(self._net, Keepers(self._net, parts, parts.config.get("targets.replicas")) if parts.copies is not None else None)
         self._edits, self._cache = NodesEdits(self), parts.cache
@@ -172,4 +172,4 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def _let_go(self):
         self._here._let_go()
         self._parts = None
-        self._net = self._routes = self._edits = self._cache = self._tiers = self._names = self._own = self._here._catalog
+        self._net = self._routes = self._edits = self._cache = self._tiers = self._tag_names = self._own = self._here._catalog

@@ -3,16 +3,28 @@
 import msgpack
 
 from wrp import errors
+from wrp.cte.names import Own
 from wrp.cte.records import Record
 
 INLINE = 32 << 10               # bytes of a blob that travel inside a question or an answer; more go by themselves
 PORTION = 1 << 20               # bytes of questions, and of what is fetched of an answer at once
 
+WITHDRAWN = b"\xc0"           # the first byte of a question that isn't asked any more
+_OWN = 1                        # code of an Own, with the name that was given for it
 encode = msgpack.packb
 
 
+def question_of(call, args):
+    """A call as it is asked for; own names of tags are arguments by themselves."""
+    return encode([call, *(msgpack.ExtType(_OWN, encode([str(arg), arg.given])) if type(arg) is Own else arg for arg in args)])
+
+
 def decode(data):
-    return msgpack.unpackb(data, strict_map_key=False)
+    return msgpack.unpackb(data, strict_map_key=False, ext_hook=_own_of)
+
+
+def _own_of(_, data):
+    return Own(*msgpack.unpackb(data))
 
 
 def answer_of(value):

@@ -93,6 +93,6 @@ class NodesEditing(NodesCalls):
         if score is None:
             return self._seen("score", tag, blob, None)
         self._writable()
-        if self._names.sources:
+        if self._tag_names.sources:
             self._bring(tag, blob)
         return self._routes.change("score", tag, blob, score)

@@ -35,7 +35,7 @@ class NodesListing(NodesCalls):
     def tag_size(self, tag):
         """As Store.tag_size, over all nodes."""
         tag = self._own(tag)
-        if tag in self._names.sources:
+        if tag in self._tag_names.sources:
             return sum(about.size for about in self.infos(tag).values())
         return sum(self._routes.of_tag("sums", tag))
 
@@ -71,8 +71,8 @@ class NodesListing(NodesCalls):
     def tags(self, pattern=".*"):
         """As Store.tags, over all nodes."""
         matches = names.matcher("tag", pattern)
-        if self._names.table():
-            found = self._names.shown({own for part in self._routes.net.everywhere("tags", ".*") for own in part}, matches)
+        if self._tag_names.table().owns:
+            found = self._tag_names.shown({own for part in self._routes.net.everywhere("tags", ".*") for own in part}, matches)
         else:
             found = {tag for part in self._routes.net.everywhere("tags", pattern) for tag in part}
         return sorted(found, key=names.natural)
@@ -81,11 +81,11 @@ class NodesListing(NodesCalls):
         """As Store.blobs, over all nodes."""
         matches = names.matcher("tag", tag_pattern)
         blob_matches = names.matcher("blob", blob_pattern)
-        if self._names.table() and self._names.sources:
+        if self._tag_names.table().owns and self._tag_names.sources:
             found = [(tag, blob) for tag in self.tags(tag_pattern) for blob in self.list(tag) if blob_matches(blob)]
-        elif self._names.table():
+        elif self._tag_names.table().owns:
             parts = self._routes.net.everywhere("blobs", ".*", blob_pattern, 0)
-            found = [(tag, blob) for part in parts for own, blob in part for tag in self._names.shown([own], matches)]
+            found = [(tag, blob) for part in parts for own, blob in part for tag in self._tag_names.shown([own], matches)]
         else:
             found = [tuple(pair) for part in self._routes.net.everywhere("blobs", tag_pattern, blob_pattern, limit) for pair in part]
         found.sort(key=lambda pair: tuple(map(names.natural, pair)))
@@ -109,16 +109,16 @@ class NodesListing(NodesCalls):
     def changed(self, since=0, until=None, limit=0, pattern=".*"):
         """As Store.changed, over all nodes; their clocks differ."""
         matches = names.matcher("tag", pattern)
-        asked = (since, until, 0, ".*") if self._names.table() else (since, until, limit, pattern)
+        asked = (since, until, 0, ".*") if self._tag_names.table().owns else (since, until, limit, pattern)
         found = sorted(change for part in self._routes.net.everywhere("changed", *asked) for change in map(tuple, part))
-        shown = self._names.first((own for _, own, _ in found), matches)
+        shown = self._tag_names.first((own for _, own, _ in found), matches)
         found = [Change(stamp, shown[own], blob) for stamp, own, blob in found if own in shown]
         return found[:limit] if limit else found
 
     def statistics(self):
         """As Store.statistics: of this node; `lacking`, `owed`: of this rank."""
         found, keepers = self._here.statistics(), self._routes.keepers
-        found = found._replace(tags={name: found.tags[own] for own, name in self._names.first(found.tags).items()})
+        found = found._replace(tags={name: found.tags[own] for own, name in self._tag_names.first(found.tags).items()})
         if self._cache is not None:
             found = found._replace(cache=self._cache.statistics())
         return found._replace(lacking=keepers.lacking, owed=keepers.owed) if keepers is not None else found

@@ -150,7 +150,7 @@ class NodesReading(NodesCalls):
     def get_many(self, tag, blobs, out=None):
         """As Store.get_many; one question for each home."""
         tag = self._own(tag)
-        if out is None and tag in self._names.sources:
+        if out is None and tag in self._tag_names.sources:
             return [self.get(tag, blob) for blob in blobs]
         if out is None:
             return get_many(self, self._routes, self._cache, tag, blobs, None)
@@ -158,7 +158,7 @@ class NodesReading(NodesCalls):
         if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
             raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
         names.all_checked("blob", blobs)
-        if tag not in self._names.sources:
+        if tag not in self._tag_names.sources:
             get_many(self, self._routes, self._cache, tag, blobs, rows)
             return None
         for blob, row in zip(blobs, rows):

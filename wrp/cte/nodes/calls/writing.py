@@ -23,7 +23,7 @@ class NodesWriting(NodesCalls):
             self._check_persistence(min_persistence, offset, compression)
         names.checked("tag", tag), names.checked("blob", blob)
         tag = self._own(tag)
-        if offset is not None and self._names.sources:
+        if offset is not None and self._tag_names.sources:
             self._bring(tag, blob)
         home = self._routes.home(tag, blob)
         try:
@@ -74,7 +74,7 @@ class NodesWriting(NodesCalls):
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
         tag, parts = self._own(tag), segments_of(blob, segments, score)
-        if self._names.sources:
+        if self._tag_names.sources:
             self._bring(tag, blob)
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
@@ -89,7 +89,7 @@ class NodesWriting(NodesCalls):
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
         tag = self._own(tag)
-        if self._names.sources:
+        if self._tag_names.sources:
             self._bring(tag, blob)
         home = self._routes.home(tag, blob)
         if home == self._routes.node:
@@ -102,7 +102,7 @@ class NodesWriting(NodesCalls):
         """As Store.truncate."""
         self._writable()
         tag = self._own(tag)
-        if self._names.sources:
+        if self._tag_names.sources:
             self._bring(tag, blob)
         self._routes.change("truncate", tag, blob, nbytes)
 
