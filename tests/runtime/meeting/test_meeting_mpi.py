@@ -91,6 +91,19 @@ def test_a_participant_that_comes_twice_counts_once(pool):
     world().barrier("all have met themselves")
 
 
+def test_a_time_limit_and_a_kind_are_of_one_call_alone(pool):
+    one, two = (Meeting(pool, number, 2, 4000 + world().rank) for number in range(2))
+    for each in (one, two):
+        with pytest.raises(WaitTimeout, match="waited 0.02 s"):
+            each.barrier(timeout_s=0.02)
+    with ThreadPoolExecutor(1) as threads:
+        for call, value, found in ((one.barrier, (), None), (one.reduce, (3,), 7), (one.barrier, (), None)):
+            waiting = threads.submit(call, *value)
+            time.sleep(0.1)
+            assert getattr(two, call.__name__)(*(4 for _ in value)) == found == waiting.result()
+    world().barrier("all have met themselves once more")
+
+
 def test_many_rounds_are_open_at_once(pool):
     """More than the table has room for near their places; each is found again."""
     first = 5000 + 100 * world().rank

@@ -31,9 +31,10 @@ class Across:
         self._check(reply, number)
         return self._gathered(number, timeout_s) if kind == GATHER else reply.values[0]
 
-    def barrier(self, timeout_s):
-        """The same of a barrier."""
-        self.meet(BARRIER, 0, timeout_s)
+    def come(self):
+        """To a barrier: 0 when it has ended."""
+        self.meet(BARRIER, 0, None)
+        return 0
 
     def _gathered(self, number, timeout_s):
         who = self._who

@@ -3,6 +3,7 @@
 import itertools
 import os
 import time
+from functools import partial
 
 import numpy as np
 
@@ -20,16 +21,18 @@ _serials = itertools.count(1)
 
 
 class Inside:
-    """The rounds of one participant, a Who. `table`: address of the rooms."""
+    """The rounds of one participant, a Who. `table`: address of the rooms. `come()`: to a barrier, 0 when it has ended."""
 
     def __init__(self, who, table):
-        self._who, self._node, self._given_s, self._meet = who, who.pool._node, ..., direct(rooms.meet, 1)
+        self._who, self._node = who, who.pool._node
         self._values, self._words = np.zeros(who.participants, np.int64), np.zeros(rooms.WORDS, np.int64)
         self._ask, self._address = memoryview(self._words), self._words.ctypes.data
         holder = os.getpid() << 32 | next(_serials) & 0x7FFFFFFF
         for place, word in ((rooms.TABLE, table), (rooms.HOLDER, holder), (rooms.KEY, who.key), (rooms.PARTICIPANT, who.participant), (rooms.NUMBER, -1),
                             (rooms.PARTICIPANTS, who.participants), (rooms.SPIN, self._node.spin_ns), (rooms.OUT, self._values.ctypes.data)):
             self._ask[place] = word
+        self._set_limit(None)
+        self.come = partial(direct(rooms.meet, 1), self._address)
         if self._node.count > 1:
             self._tell_others(who.pool)
 
@@ -43,30 +46,25 @@ class Inside:
 
     def meet(self, kind, value, timeout_s):
         """Come to the next round and wait for its end: its result, of a gathering the list of all values."""
+        self._node.check_open()
         self._ask[rooms.WHICH], self._ask[rooms.VALUE] = kind, value
+        self._set_limit(timeout_s)
         try:
-            self.barrier(timeout_s)
+            code = self.come()
+            if code:
+                self.go_on(code)
         finally:
             self._ask[rooms.WHICH], self._ask[rooms.VALUE] = rooms.BARRIER, 0
+            self._set_limit(None)
         return self._values.tolist() if kind == rooms.GATHER else self._ask[rooms.RESULT]
 
-    def barrier(self, timeout_s):
-        """The same of a barrier; every line here is paid for by each."""
-        if timeout_s is not self._given_s:
-            self._set_limit(timeout_s)
-        if not self._node.is_open:
-            self._node.check_open()
-        code = self._meet(self._address)
-        if code:
-            self._go_on(code)
-
     def _set_limit(self, timeout_s):
-        self._given_s, self._limit_s = timeout_s, self._who.limit_s(timeout_s)
+        self._limit_s = self._who.limit_s(timeout_s)
         self._ask[rooms.TIMEOUT] = int(self._limit_s * 1e9)
         self._ask[rooms.SLICE] = max(0, min(lanes.SLICE_US, int(self._limit_s * 1e6)))
 
-    def _go_on(self, code):
-        """Wait on until the round has ended, or raise why it doesn't."""
+    def go_on(self, code):
+        """Wait on until the round has ended that `come` gave this code of, not 0, or raise why it doesn't."""
         watch, number = Watch(self._limit_s), self._ask[rooms.NUMBER]
         while code in (rooms.LOCKED, rooms.NO_ROOM):
             self._let_go(code)

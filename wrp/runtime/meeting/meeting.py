@@ -7,7 +7,7 @@ from wrp.runtime.meeting import rooms
 from wrp.runtime.meeting.across import Across
 from wrp.runtime.meeting.inside import Inside
 from wrp.runtime.meeting.point import table_of
-from wrp.runtime.meeting.rooms import GATHER, MAX, MIN, SUM
+from wrp.runtime.meeting.rooms import BARRIER, GATHER, MAX, MIN, SUM
 from wrp.runtime.meeting.who import Who
 
 _KINDS = {"sum": SUM, "min": MIN, "max": MAX}
@@ -29,10 +29,16 @@ class Meeting:
         # every participant decides alike
         table = table_of(pool) if participants <= rooms.MOST and pool.containers.nodes == pool._node.count else None
         self._way = Across(who) if table is None else Inside(who, table)
+        self._node, self._come = pool._node, self._way.come
 
     def barrier(self, timeout_s=None):
         """Return when all participants have come."""
-        self._way.barrier(timeout_s)
+        if timeout_s is not None or not self._node.is_open:
+            self._way.meet(BARRIER, 0, timeout_s)
+            return
+        code = self._come()         # every line here is paid for by each barrier
+        if code:
+            self._way.go_on(code)
 
     def reduce(self, value, how="sum", timeout_s=None):
         """The sum, min or max of all participants' values, for all of them."""
