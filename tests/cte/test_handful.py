@@ -64,6 +64,19 @@ def test_many_take_one_write_and_one_entry(open_store):
     assert len(entries(store)) == before + 1 and not dirty(store)
 
 
+def test_long_ones_take_one_entry(open_store):
+    store = open_store()
+    store.put("t", "first", b"x")
+    store.flush()
+    before = len(entries(store))
+    for number in range(20):
+        store.put("t", f"b{number}", data(number + 20) * LONG)
+    with Calls() as calls:
+        store.flush()
+    assert calls.count == 23            # a write each, their sync, the entry and its sync
+    assert len(entries(store)) == before + 1 and not dirty(store)
+
+
 def test_between_blobs_the_file_has_zeros(open_store, folder):
     """Not what the memory of the flush had there before, of whatever blob or program: in an encrypted store it might be read."""
     store = open_store()
@@ -75,14 +88,18 @@ def test_between_blobs_the_file_has_zeros(open_store, folder):
     assert found == b"".join(bytes([number]) * 1000 + bytes(3096) for number in range(3))
 
 
-@pytest.mark.parametrize("call, which, carried", [("pwrite", 1, 0), ("pwrite", 2, 0), ("fdatasync", 1, 0), ("fdatasync", 2, 0),
-                                                 ("pwrite", 1, 1 << 20), ("pwrite", 2, 1 << 20), ("fdatasync", 1, 1 << 20)])
-def test_what_fails_changes_nothing(open_store, monkeypatch, call, which, carried):
+LONG = 30                       # `data(number)` so many times is longer than a block
+
+
+@pytest.mark.parametrize("call, which, carried, times", [
+    ("pwrite", 1, 0, 1), ("pwrite", 2, 0, 1), ("fdatasync", 1, 0, 1), ("fdatasync", 2, 0, 1), ("pwrite", 1, 1 << 20, 1), ("pwrite", 2, 1 << 20, 1),
+    ("fdatasync", 1, 1 << 20, 1), ("pwrite", 1, 0, LONG), ("pwrite", 20, 0, LONG), ("pwrite", 31, 0, LONG), ("fdatasync", 1, 0, LONG), ("fdatasync", 2, 0, LONG)])
+def test_what_fails_changes_nothing(open_store, monkeypatch, call, which, carried, times):
     monkeypatch.setattr("wrp.cte.opening._CARRIED", carried)
     store = open_store()
     for turn in range(2):
-        for number in range(50):
-            store.put("t", f"b{number}", data(number, turn))
+        for number in range(30):
+            store.put("t", f"b{number}", data(number + 20, turn) * times)
         if not turn:
             store.flush()
     names, original, left = dirty(store), getattr(os, call), [which]
@@ -102,16 +119,17 @@ def test_what_fails_changes_nothing(open_store, monkeypatch, call, which, carrie
     assert not dirty(store)
     store.close()
     store = open_store()
-    assert all(store.get("t", f"b{number}") == data(number, 1) for number in range(50))
+    assert all(store.get("t", f"b{number}") == data(number + 20, 1) * times for number in range(30))
     assert_nothing_leaks(store)
 
 
 @pytest.mark.parametrize("becomes", [b"other", b"l" * 50_000, b"", None], ids=["small", "large", "empty", "nothing"])
 @pytest.mark.parametrize("when", ["found", "written"])
-def test_a_blob_that_changes_meanwhile(open_store, monkeypatch, becomes, when):
+@pytest.mark.parametrize("times", [1, LONG])
+def test_a_blob_that_changes_meanwhile(open_store, monkeypatch, becomes, when, times):
     store = open_store()
     for number in range(3):
-        store.put("t", f"b{number}", data(number))
+        store.put("t", f"b{number}", data(number + 20) * times)
     owner, method = (store._catalog, "flushing") if when == "found" else (store._parts.journal, "append")
     original = getattr(owner, method)
 
@@ -128,15 +146,16 @@ def test_a_blob_that_changes_meanwhile(open_store, monkeypatch, becomes, when):
     assert not dirty(store)
     store.close()
     store = open_store()
-    assert store.get("t", "b0") == data(0) and store.get("t", "b2") == data(2)
+    assert store.get("t", "b0") == data(20) * times and store.get("t", "b2") == data(22) * times
     assert store.get("t", "b1") == becomes if becomes is not None else not store.exists("t", "b1")
     assert_nothing_leaks(store)
 
 
-def test_bytes_that_memory_has_changed_are_named(open_store):
+@pytest.mark.parametrize("times", [1, LONG])
+def test_bytes_that_memory_has_changed_are_named(open_store, times):
     store = open_store()
     for number in range(5):
-        store.put("t", f"b{number}", data(number + 100))
+        store.put("t", f"b{number}", data(number + 100) * times)
     _, offset, _, _ = store._catalog.find(full_name("t", "b3")).extents[0]
     store._tiers.ram_bytes[offset] ^= 1
     with pytest.raises(Corrupt, match="blob 'b3' of tag 't' changed in memory"):
@@ -165,9 +184,9 @@ def test_a_file_in_pieces_takes_them_one_by_one(open_store):
 
 
 def listed(store):
-    """(blobs that a look finds, the number of other dirty names)."""
-    rows, _, others = store._flush._handfuls.find()
-    return len(rows), others
+    """(small blobs that a look finds, long ones, the number of other dirty names)."""
+    small, _, longs, others = store._flush._handfuls.find()
+    return len(small), len(longs), others
 
 
 def test_whatever_was_flushed_or_not_a_look_finds_all(open_store):
@@ -175,23 +194,23 @@ def test_whatever_was_flushed_or_not_a_look_finds_all(open_store):
     store = open_store(ram="16m")
     for number in range(300):
         store.put("t", f"b{number}", data(number))
-    assert listed(store) == (300, 1) == listed(store)           # more than are remembered; and a look that led to nothing
+    assert listed(store) == (300, 0, 1) == listed(store)           # more than are remembered; and a look that led to nothing
     store.flush()
-    assert listed(store) == (0, 0)
+    assert listed(store) == (0, 0, 0)
     for _ in range(3):
         for number in range(5):
             store.put("t", f"b{number}", data(number, 1))
     store.put("t", "large", bytes(100_000))
-    assert listed(store) == (5, 1) == listed(store)
+    assert listed(store) == (5, 1, 0) == listed(store)
     store.put("t", "b7", b"more")
-    assert listed(store) == (6, 1)
+    assert listed(store) == (6, 1, 0)
     store.delete("t", "b7"), store.delete("t", "b3"), store.put("t", "b8", b"in its place"), store.put("t", "b9" * 40, b"longer")
-    assert listed(store) == (6, 1)
+    assert listed(store) == (6, 1, 0)
     store.flush()
-    assert listed(store) == (0, 0) and not dirty(store)
+    assert listed(store) == (0, 0, 0) and not dirty(store)
     for number in range(128):
         store.put("t", f"b{number}", b"x" * 200), store.put("t", f"b{number}", b"y" * 300)
-    assert listed(store) == (128, 0)
+    assert listed(store) == (128, 0, 0)
     store.flush()
     assert not dirty(store)
 
@@ -232,10 +251,11 @@ def test_a_batch_frees_what_a_flush_has_promised_only_when_it_is_written(open_st
     assert_nothing_leaks(store)
 
 
-def test_ctrl_c_in_a_promise_gives_nothing_back_that_was_promised(open_store, monkeypatch):
+@pytest.mark.parametrize("times", [1, LONG])
+def test_ctrl_c_in_a_promise_gives_nothing_back_that_was_promised(open_store, monkeypatch, times):
     store = open_store()
     for number in range(20):
-        store.put("t", f"b{number}", data(number))
+        store.put("t", f"b{number}", data(number + 20) * times)
     promise = handful.small_promise
 
     def interrupted(*args):
@@ -247,9 +267,9 @@ def test_ctrl_c_in_a_promise_gives_nothing_back_that_was_promised(open_store, mo
         store.flush()
     monkeypatch.undo()
     for number in range(20):
-        store.put("u", f"b{number}", data(number, 1))
+        store.put("u", f"b{number}", data(number + 20, 1) * times)
     store.flush()
     store.close()
     store = open_store()
     for number in range(20):
-        assert store.get("t", f"b{number}") == data(number) and store.get("u", f"b{number}") == data(number, 1)
+        assert store.get("t", f"b{number}") == data(number + 20) * times and store.get("u", f"b{number}") == data(number + 20, 1) * times

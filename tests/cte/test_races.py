@@ -178,7 +178,7 @@ def test_failed_flush_keeps_what_is_owed(open_store, monkeypatch, call, error, r
     assert_nothing_leaks(again)
 
 
-@pytest.mark.parametrize("size", [5000, 50_000])     # small ones are settled together
+@pytest.mark.parametrize("size", [5000, 50_000, 5 << 20])     # those of one run are settled together
 def test_flush_interrupted_behind_the_journal(open_store, monkeypatch, size):
     store = open_store()
     store.put("t", "b", b"0" * size)
@@ -187,7 +187,7 @@ def test_flush_interrupted_behind_the_journal(open_store, monkeypatch, size):
 
     def interrupt(*_):
         raise KeyboardInterrupt
-    monkeypatch.setattr(*(("wrp.cte.handful.small_settle",) if size == 5000 else (store._flush, "_settle")), interrupt)
+    monkeypatch.setattr(*(("wrp.cte.handful.small_settle",) if size < 5 << 20 else (store._flush, "_settle")), interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.flush()
     monkeypatch.undo()

@@ -67,10 +67,11 @@ class Flush:
     def _write_dirty(self, least):
         target = self._handfuls.target(least)
         if target is not None:
-            small, nbytes, others = self._handfuls.find()
+            small, nbytes, longs, others = self._handfuls.find()
             if others:
                 self._write_tags()
-            if not self._handfuls.write(small, nbytes, target) and not others:
+            left = self._handfuls.write(small, nbytes, target)
+            if not self._handfuls.write_long(longs, target) and not left and not others:
                 return
         dirty = sorted((record for record in self._parts.catalog.scan(dirty=True) if self._lacks(record, least)), key=lambda record: record.kind)
         for names in _portions(dirty):

@@ -1,9 +1,9 @@
-"""Handfuls: dirty small blobs of ram are flushed many at once, with one write and one entry of the journal. The others: flush.py.
+"""Handfuls: dirty blobs that are one run of ram are flushed many at once, with one entry of the journal, small ones with one write, too. The others: flush.py.
 
 Few bytes stand in that entry, too, and the journal's sync is the only one; see folder/carried.py.
 
-The steps are those of flush.py, but a record promises its copy before that is written; until it is settled the blob is dirty, and of one that
-is dirty nobody reads what its record promises. A blob that isn't small when its turn comes is left to flush.py.
+The steps are those of flush.py, but the record of a small blob promises its copy before that is written; until it is settled the blob is dirty, and of one that
+is dirty nobody reads what its record promises. A long one is written from where it lies. A blob that isn't what it was when its turn comes is left to flush.py.
 """
 
 import os
@@ -12,6 +12,7 @@ from threading import get_native_id
 import numpy as np
 
 from wrp.comm.atomics import load
+from wrp.comm.checksum import crc32
 from wrp.cte.folder.carried import pack
 from wrp.cte.layout import DIRTY_COUNT, FULL, UNBACKED
 from wrp.cte.records import RAM, plain_of, unpack_all
@@ -20,7 +21,8 @@ from wrp.cte.targetnumbers import is_durable
 from wrp.errors import OutOfSpace, Uncertain
 
 _MOST = 1024                    # blobs per entry of the journal
-_MOST_NBYTES = 4 << 20
+_MOST_NBYTES = 4 << 20          # of small ones, which are copied, and of long ones, which another rank waits for
+_MOST_LONG_NBYTES = 256 << 20
 _HELD_NBYTES = 256 << 10        # bytes that are copied before others may have the catalog again
 _OUT_NBYTES = 1 << 20
 _FREED = 64                     # places in files that a blob may have had, beside two for each
@@ -47,14 +49,14 @@ class Handfuls:
         return target
 
     def find(self):
-        """(rows of the small blobs that are dirty now, bytes that they take in a file, the number of other names that are dirty)."""
+        """(rows of the small blobs that are dirty now, bytes that they take in a file, rows of the long ones, the number of other names that are dirty)."""
         dirty = load(self._catalog.at + DIRTY_COUNT)
         if not dirty:
-            return (), 0, 0
+            return (), 0, (), 0
         # those that become dirty before the token is ours count as others
         rows = np.zeros((dirty, WORDS), np.int64)
-        count, nbytes, others = self._alone("looking for what is to be flushed", small_list, rows)
-        return rows[:count], nbytes, others
+        count, nbytes, longs, others = self._alone("looking for what is to be flushed", small_list, rows)
+        return rows[:count], nbytes, rows[len(rows) - longs:], others
 
     def _alone(self, what, kernel, *args):
         """What one of the kernels gives: it takes the catalog's token where nobody has it, else it is waited for here, which takes longer."""
@@ -66,26 +68,81 @@ class Handfuls:
         return found
 
     def write(self, rows, nbytes, target):
-        """Flush the blobs of rows that `find` gave; True when some were left. Raises what a write raises: those of the parts before are durable."""
+        """Flush the small blobs of rows that `find` gave; True when some were left. Raises what a write raises: those of the parts before are durable."""
         left = False
-        for part, part_nbytes in _parts_of(rows, nbytes) if len(rows) else ():
+        for part, part_nbytes in _parts_of(rows, nbytes, _MOST_NBYTES) if len(rows) else ():
             with self._catalog.flushing():
                 left |= self._write(part, part_nbytes, target)
         return left
 
+    def write_long(self, rows, target):
+        """The same of the long ones."""
+        left = False
+        for part, _ in _parts_of(rows, int(rows[:, 3].sum()), _MOST_LONG_NBYTES) if len(rows) else ():
+            with self._catalog.flushing():
+                left |= self._write_long(part, target)
+        return left
+
     def _write(self, rows, nbytes, target):
-        device, images, failed = self._tiers.device(target), [], self._parts.failed_syncs
+        failed = self._parts.failed_syncs
         try:
-            offset = device.lease(nbytes)
+            offset = self._tiers.device(target).lease(nbytes)
         except OutOfSpace:
             return True
-        try:
+
+        def brought(images):
             used, order = self._promise(rows, nbytes, target, offset, images)
             changes = _plains(rows, target, images)
             if changes:
                 self._tiers.write(target, offset, self._buffer[:used])
                 self._tiers.counters.note(target, True, used)
                 self._write_down({"put": changes, "order": order}, rows, target, offset, failed)
+        return self._concluded(rows, target, brought)
+
+    def _write_long(self, rows, target):
+        failed, count = self._parts.failed_syncs, len(rows)
+        rows = self._written(rows, target)
+
+        def brought(images):
+            try:
+                _, order = self._promise(rows, 0, target, 0, images)
+            finally:
+                self._give_back(rows[rows[:, 6] != TAKEN], target)
+            changes = _plains(rows, target, images)
+            if changes:
+                self._write_down({"put": changes, "order": order}, rows, target, None, failed)
+        return self._concluded(rows, target, brought) or len(rows) < count
+
+    def _written(self, rows, target):
+        """Write long blobs to places in the file: the rows, with these, of those whose bytes are what was put, as far as there is room."""
+        tiers, taken = self._tiers, []
+        try:
+            for number, (_, _, _, nbytes, crc, source, _) in enumerate(rows.tolist()):
+                try:
+                    rows[number, 5] = place = tiers.device(target).lease(nbytes)
+                except OutOfSpace:
+                    break
+                taken.append(number)
+                data = tiers.ram_bytes[source:source + nbytes]
+                tiers.write(target, place, data)
+                self._parts.begin_sync([(target, place, nbytes, crc)])
+                if crc32(data) != crc:
+                    self._give_back(rows[taken.pop():number + 1], target)
+        except BaseException:
+            self._give_back(rows[taken], target)
+            raise
+        tiers.counters.note(target, True, int(rows[taken, 3].sum()), len(taken))
+        return rows[taken]
+
+    def _give_back(self, rows, target):
+        for _, _, _, nbytes, _, place, _ in rows.tolist():
+            self._tiers.device(target).give_back(place, nbytes)
+
+    def _concluded(self, rows, target, brought):
+        """`brought(images)` promises places to the rows and has them in the journal, after which they are settled; True when blobs are left to be flushed otherwise."""
+        images = []
+        try:
+            brought(images)
         except Uncertain:
             raise                       # the journal may name the places: they stay taken
         except Exception:
@@ -96,9 +153,12 @@ class Handfuls:
         return self._settled(rows, target, images)
 
     def _write_down(self, change, rows, target, offset, failed):
-        """The journal has the change, and the bytes, which are written already, are durable when it returns. `failed`: see Parts.sync."""
-        taken = [(place - offset, nbytes) for _, _, _, nbytes, _, place, state in rows.tolist() if state == TAKEN]
-        if self._parts.carries(target, sum(nbytes for _, nbytes in taken)):
+        """The journal has the change, and the bytes, which are written already, are durable when it returns.
+
+        offset : where the buffer was written, None: the bytes don't stand there; failed : see Parts.sync
+        """
+        taken = [(place - offset, nbytes) for _, _, _, nbytes, _, place, state in rows.tolist() if state == TAKEN] if offset is not None else None
+        if taken is not None and self._parts.carries(target, sum(nbytes for _, nbytes in taken)):
             change["bytes"] = [pack(self._buffer[place:place + nbytes].tobytes()) for place, nbytes in taken]
         else:
             self._parts.sync(failed, {target})
@@ -116,7 +176,7 @@ class Handfuls:
         try:
             while row < len(rows):
                 before = row
-                row, more, done, code, order = self._alone("flushing small blobs", small_promise, self._tiers.ram_address, rows, row, self._buffer, used,
+                row, more, done, code, order = self._alone("flushing blobs", small_promise, self._tiers.ram_address, rows, row, self._buffer, used,
                                                            min(nbytes - used, _HELD_NBYTES), target, offset + used, self._out, self._image)
                 used += more
                 images.append(self._out[:done].tobytes())
@@ -139,7 +199,7 @@ class Handfuls:
     def _settled(self, rows, target, images):
         """The journal has them; True when blobs are left to be flushed otherwise."""
         was = rows[:, 6].tolist()
-        freed, left = self._alone("settling small blobs", small_settle, rows, target, self._freed, self._image)
+        freed, left = self._alone("settling blobs", small_settle, rows, target, self._freed, self._image)
         if freed:
             self._tiers.give_back([(word >> 32, offset, nbytes, 0) for word, offset, nbytes in self._freed[:freed].tolist()])
         if left:
@@ -150,14 +210,14 @@ class Handfuls:
         return OTHER in (rows[:, 6].tolist() if left else was)
 
 
-def _parts_of(rows, nbytes):
-    """[(rows, bytes that they take)], each part small enough for one write."""
-    if len(rows) <= _MOST and nbytes <= _MOST_NBYTES:
+def _parts_of(rows, nbytes, most):
+    """[(rows, bytes that they take)], each part small enough for one turn: of `most` bytes, or one row."""
+    if len(rows) <= _MOST and nbytes <= most:
         return [(rows, nbytes)]
     parts, ends = [], np.cumsum(-(-rows[:, 3] // ALIGN) * ALIGN)
     start = before = 0
     while start < len(rows):
-        end = min(start + _MOST, int(np.searchsorted(ends, before + _MOST_NBYTES, "right")))
+        end = min(start + _MOST, max(start + 1, int(np.searchsorted(ends, before + most, "right"))))
         parts.append((rows[start:end], int(ends[end - 1]) - before))
         start, before = end, int(ends[end - 1])
     return parts

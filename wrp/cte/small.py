@@ -1,8 +1,9 @@
-"""Small blobs of ram that are flushed together, as kernels: found, copied and promised, settled. Files and the journal are handful.py's.
+"""Blobs of ram that are flushed together, as kernels: found, copied and promised, settled. Files and the journal are handful.py's.
 
 Each takes the catalog's token itself for a `holder` (see comm/lock.py) and gives BUSY first in what it returns where somebody else has it; for the holder 0 the caller
-has it. A blob is small when its bytes are one block of ram, and few places of it are in the journal.
-What a flush takes of a blob stands in a row of seven words: KEY0, KEY1, STAMP, NBYTES of its bytes, CRC, PLACE in the buffer, LEFT.
+has it. The bytes of such a blob are one run of ram, and few places of it are in the journal. It is small when the run is a block, else long; of a long one the bytes are
+written before they are promised.
+What a flush takes of a blob stands in a row of seven words: KEY0, KEY1, STAMP, NBYTES of its bytes, CRC, PLACE in the file (of a long one in ram, until it is written), LEFT.
 """
 
 from wrp.comm.atomics import clear, copy, load, store, wall_ns
@@ -18,7 +19,7 @@ from wrp.cte.table import table_locate
 
 WORDS = 7
 BUSY = -1                       # nothing has happened
-OTHER, TAKEN, GONE = 0, 1, 2    # LEFT: it isn't small any more; the flush has it; there is nothing to flush any more
+OTHER, TAKEN, GONE = 0, 1, 2    # LEFT: it isn't what it was; the flush has it; there is nothing to flush any more
 ALIGN = 4096                    # of places in files
 IMAGE_NBYTES = 8192
 _MOST_PLACES = 32
@@ -31,12 +32,17 @@ def rounded(nbytes):
 
 
 @kernel
-def _is_small(record):
+def _is_run(record):
     counts = load(record + COUNTS)
     if kind_of(record) != BLOB_KIND or counts & LOW != 1 or counts >> 32 > _MOST_PLACES:
         return False
     target, _, _, nbytes = extent_at(record, 0)
-    return target == 0 and 0 < nbytes <= LARGEST
+    return target == 0 and nbytes > 0
+
+
+@kernel
+def _is_small(record):
+    return _is_run(record) and extent_at(record, 0)[3] <= LARGEST
 
 
 @kernel
@@ -53,12 +59,12 @@ def _give(at, holder):
 
 @kernel
 def small_list(at, holder, rows):
-    """Keys and numbers of bytes of the dirty small blobs go to `rows` (int64, n x WORDS).
+    """Rows of the dirty small blobs, with keys and numbers of bytes, go to the front of `rows` (int64, n x WORDS), those of long ones to its end.
 
-    (how many, how many bytes they take in a file, how many dirty names are none of them)
+    (how many small ones, how many bytes they take in a file, how many long ones, how many dirty names are neither)
     """
     if not _taken(at, holder):
-        return BUSY, 0, 0
+        return BUSY, 0, 0, 0
     found = _list(at, rows)
     _give(at, holder)
     return found
@@ -69,24 +75,24 @@ def _list(at, rows):
     turned, seen = load(at + TURNED), load(at + TURNED_SEEN)
     store(at + TURNED_SEEN, turned)
     if turned - seen <= MOST_LATELY:
-        count = total = others = 0
+        found = 0, 0, 0, 0
         for turn in range(seen, turned):
             number = _lately(at, turn)
             is_new = True
             for before in range(seen, turn):
                 is_new = is_new and _lately(at, before) != number
             if is_new:
-                count, total, others = _listed(record_at(at, number), rows, count, total, others)
+                found = _listed(record_at(at, number), rows, found)
         # those that an earlier flush left dirty may be missing
-        if count + others == load(at + DIRTY_COUNT):
-            return count, total, others
+        if found[0] + found[2] + found[3] == load(at + DIRTY_COUNT):
+            return found
     number, end = FIRST, load(at + NEXT) // UNIT
-    count = total = others = 0
+    found = 0, 0, 0, 0
     while number < end:
         record = record_at(at, number)
-        count, total, others = _listed(record, rows, count, total, others)
+        found = _listed(record, rows, found)
         number += class_units(class_at(record))
-    return count, total, others
+    return found
 
 
 @kernel
@@ -95,20 +101,26 @@ def _lately(at, turn):
 
 
 @kernel
-def _listed(record, rows, count, total, others):
+def _listed(record, rows, found):
     """What `small_list` has found when it has looked at this record too."""
+    count, total, longs, others = found
     if flags_of(record) & DIRTY == 0 or kind_of(record) != BLOB_KIND and kind_of(record) != TAG_KIND:
-        return count, total, others
-    if count == len(rows) or not _is_small(record):
-        return count, total, others + 1
-    nbytes = extent_at(record, 0)[3]
-    rows[count, 0], rows[count, 1], rows[count, 3] = load(record + KEY0), load(record + KEY1), nbytes
-    return count + 1, total + rounded(nbytes), others
+        return found
+    if count + longs == len(rows) or not _is_run(record):
+        return count, total, longs, others + 1
+    _, crc, place, nbytes = extent_at(record, 0)
+    is_long = nbytes > LARGEST
+    row = len(rows) - 1 - longs if is_long else count
+    rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3] = load(record + KEY0), load(record + KEY1), load(record + STAMP), nbytes
+    rows[row, 4], rows[row, 5] = crc, place
+    return (count, total, longs + 1, others) if is_long else (count + 1, total + rounded(nbytes), longs, others)
 
 
 @kernel
 def small_promise(at, holder, ram, rows, row, buffer, start, room, target, offset, out, image):
     """Copy blobs from row number `row` on into `room` bytes of the buffer from `start` on, and let their records promise `offset` and what follows.
+
+    Long ones aren't copied: their records promise the PLACE of the row, if they are what they were.
 
     (the row where it ended, bytes of the buffer, bytes of `out`, a code of entry_put_in or 0, a stamp). The records as they were are in `out`.
     buffer, out, image : uint8 arrays
@@ -131,28 +143,38 @@ def _promise_all(at, ram, rows, row, buffer, start, room, target, offset, out, i
         rows[row, 6] = GONE
         if number != 0 and flags_of(record) & DIRTY != 0:
             rows[row, 6] = OTHER
-            if _is_small(record):
-                _, crc, place, nbytes = extent_at(record, 0)
-                if used + rounded(nbytes) > room:
+            is_good, place, took = False, rows[row, 5], 0
+            if rows[row, 3] > LARGEST:
+                is_good = _is_run(record) and load(record + STAMP) == rows[row, 2]
+            elif _is_small(record):
+                took, place = rounded(extent_at(record, 0)[3]), offset + used
+                if used + took > room:
                     break
-                copied = buffer.ctypes.data + start + used
-                copy(copied, ram + place, nbytes)
-                # what stood in the buffer before, of whatever blob or program, isn't for the file
-                clear(copied + nbytes, rounded(nbytes) - nbytes)
-                if crc32_at(copied, nbytes, 0) == crc:
-                    size = image_out(at, record, out.ctypes.data + done, len(out) - done)
-                    if size == 0:
-                        break
-                    stamp = load(record + STAMP)
-                    code = _promise(at, record, target << 32 | crc, offset + used, nbytes, image.ctypes.data)
-                    if code < 0:
-                        break
-                    rows[row, 2], rows[row, 3], rows[row, 4], rows[row, 5] = stamp, nbytes, crc, offset + used
-                    rows[row, 6] = TAKEN
-                    used += rounded(nbytes)
-                    done += size
+                is_good = _copied(record, ram, buffer.ctypes.data + start + used)
+            if is_good:
+                _, crc, _, nbytes = extent_at(record, 0)
+                size = image_out(at, record, out.ctypes.data + done, len(out) - done)
+                if size == 0:
+                    break
+                stamp = load(record + STAMP)
+                code = _promise(at, record, target << 32 | crc, place, nbytes, image.ctypes.data)
+                if code < 0:
+                    break
+                rows[row, 2], rows[row, 3], rows[row, 4], rows[row, 5], rows[row, 6] = stamp, nbytes, crc, place, TAKEN
+                used += took
+                done += size
         row += 1
     return row, used, done, code, order
+
+
+@kernel
+def _copied(record, ram, to):
+    """Copy a small blob: True when its bytes are those that were put."""
+    _, crc, place, nbytes = extent_at(record, 0)
+    copy(to, ram + place, nbytes)
+    # what stood in the buffer before, of whatever blob or program, isn't for the file
+    clear(to + nbytes, rounded(nbytes) - nbytes)
+    return crc32_at(to, nbytes, 0) == crc
 
 
 @kernel
@@ -199,7 +221,7 @@ def _settle_all(at, rows, target, out, image):
         record = record_at(at, number)
         counts = load(record + COUNTS)
         rows[row, 6] = OTHER
-        if not _is_small(record) or load(record + STAMP) != rows[row, 2] or counts >> 32 > len(out) - freed:
+        if not _is_run(record) or load(record + STAMP) != rows[row, 2] or counts >> 32 > len(out) - freed:
             continue
         last = extent_at(record, counts >> 32)
         if last[0] != target or last[2] != rows[row, 5]:
