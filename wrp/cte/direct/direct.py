@@ -7,6 +7,7 @@ import numpy as np
 
 from wrp.comm import forking
 from wrp.comm.fresh import HEAD_OF_BYTES, fresh_bytes
+from wrp.comm.jit import direct
 from wrp.cte import names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.desk import OLD, Desk
@@ -21,6 +22,21 @@ from wrp.errors import OutOfSpace, UsageError
 _GUESSED = 16 << 10             # longest blob of which a get makes room before it has looked
 _LOOKS = 3                      # of a get, at a blob whose size is another one each time
 _WORDS = struct.Struct("<qqq")
+
+
+class _Kernels:
+    """The kernels that are called with words alone, each loaded when it is called first."""
+
+    _words = {"get_into": (direct_get_into, 6), "get_whole": (direct_get_whole, 5), "publish": (direct_publish, 8), "put_array": (direct_put_array, 7),
+              "put_run": (direct_put_run, 8), "view": (direct_view, 3)}
+
+    def __getattr__(self, name):
+        found = direct(*self._words[name])
+        setattr(self, name, found)
+        return found
+
+
+_kernels = _Kernels()
 
 
 class Direct:
@@ -50,7 +66,7 @@ class Direct:
         if array.nbytes > LARGEST or not self._tiers.placing.ram_first(array.nbytes, score):
             return self._put_run(tag, blob, named, array, score) or self._put_long(tag, blob, named, data, score)
         name, tag_nbytes = named
-        code = direct_put_array(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
+        code = _kernels.put_array(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
         if code == NO_BLOCK:
             return self._put_long(tag, blob, named, data, score)
         return not code or self._finish(tag, blob, array.nbytes, score, code)
@@ -65,7 +81,7 @@ class Direct:
         except OutOfSpace:
             return False
         name, tag_nbytes = named
-        code = direct_put_run(self._desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
+        code = _kernels.put_run(self._desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
         return self._finish(tag, blob, nbytes, score, code)
 
     def takes(self, nbytes, score):
@@ -123,7 +139,7 @@ class Direct:
         if len(extents) <= MOST and not any(extent[0] for extent in extents):
             for number, (_, offset, length, crc) in enumerate(extents):
                 _WORDS.pack_into(self._desk.buffer, OLD + _WORDS.size * number, crc, offset, length)
-            code = direct_publish(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, len(extents), size, combined_crc(extents), _bits(score))
+            code = _kernels.publish(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, len(extents), size, combined_crc(extents), _bits(score))
         if code < 0:
             self._changes.publish(tag, blob, extents, size, score)
         elif code > 0:
@@ -146,7 +162,7 @@ class Direct:
         name, nbytes = full_name(tag, blob).encode(), self._guess
         for _ in range(_LOOKS):
             data, place = fresh_bytes(nbytes)
-            found = direct_get_whole(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), place, nbytes)
+            found = _kernels.get_whole(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), place, nbytes)
             if found == nbytes:
                 return data
             if found < 0:
@@ -160,12 +176,12 @@ class Direct:
     def get_into(self, tag, blob, offset, array, wanted):
         """Fill the first `wanted` bytes of a C-contiguous array from the blob's byte `offset`: True, or False for the long way."""
         name = full_name(tag, blob).encode()
-        return direct_get_into(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), offset, id(array), wanted)
+        return _kernels.get_into(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), offset, id(array), wanted)
 
     def view(self, tag, blob):
         """A read-only memoryview of a blob that is one run of ram, which stays where it is; None for the long way."""
         name = full_name(tag, blob).encode()
-        offset, nbytes = direct_view(self._desk.address, id(name) + HEAD_OF_BYTES, len(name))
+        offset, nbytes = _kernels.view(self._desk.address, id(name) + HEAD_OF_BYTES, len(name))
         return self._tiers.ram_bytes[offset:offset + nbytes].toreadonly() if nbytes >= 0 else None
 
 
