@@ -45,6 +45,18 @@ def test_what_is_refused():
         modules.register("x", object)
 
 
+def test_a_name_is_of_one_class(monkeypatch):
+    monkeypatch.setattr(modules, "_registered", {})
+    modules.register("once", Twice)
+    other = type("Other", (), {"methods": {10: "thrice"}})
+    with pytest.raises(ConfigError, match=r"module 'once' is Twice of .*test_modules\.py already: give Other of .*test_modules\.py another name"):
+        modules.register("once", other)
+    assert modules.class_of("once") is Twice
+    again = type("Twice", (Twice,), {})         # as after a reload of its file
+    modules.register("once", again)
+    assert modules.class_of("once") is again
+
+
 def test_a_short_method_without_a_handler_is_refused(monkeypatch, runtime):
     monkeypatch.setattr(modules, "_registered", {})
     modules.register("odd", type("Odd", (), {"kernels": {}, "short": (3,), "__init__": lambda self, pool_name: None}))

@@ -14,6 +14,7 @@ are over in a moment, so that the postman of a node may run those that come from
 
 import difflib
 import importlib
+import sys
 from importlib import metadata
 
 from wrp.comm import atomics
@@ -31,12 +32,21 @@ _registered = {}
 
 
 def register(name, cls):
-    """Make `cls` the module `name` in this process; every rank that makes its pools registers it."""
+    """Make `cls` the module `name` in this process; every rank that makes its pools registers it. ConfigError where another class is; the same one,
+    whose file was loaded again, takes its place."""
     if name in _BUILT_IN or name in _OWN:
         raise ConfigError(f"module {name!r} is built in: give yours another name")
     if not any(isinstance(getattr(cls, table, None), dict) for table in ("methods", "kernels")):
         raise ConfigError(f"module {name!r} has no table `methods` of numbers and names of methods, and no `kernels`")
+    before = _registered.get(name, cls)
+    if _origin(before) != _origin(cls):
+        raise ConfigError(f"module {name!r} is {' of '.join(_origin(before))} already: give {' of '.join(_origin(cls))} another name")
     _registered[name] = cls
+
+
+def _origin(cls):
+    """By which a class is the same when its file was loaded again: its name there, and the file."""
+    return cls.__qualname__, getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
 
 
 def kind_of(name):
