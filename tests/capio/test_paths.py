@@ -65,3 +65,23 @@ def test_names_beside_the_directory_are_plain(flow):
     (flow.folder / "databeside" / "f").write_text("plain\n")
     assert flow.run("reader", f"cat databeside/f data/../databeside/f; cat data/../f-never {flow.dir}beside/f-never")[:2] == (1, b"plain\nplain\n")
     assert not os.path.exists(flow.dir / "f-never")
+
+
+_AGAIN = {"stream": "cat /dev/stdin < $F", "number": "cat /dev/fd/4 4< $F", "process": "cat /proc/self/fd/0 < $F",
+          "python": f"{sys.executable} -c 'print(open(\"/dev/stdin\").read(), end=\"\")' < $F", "other": "exec 4< $F; cat /proc/$$/fd/4; true", "fopen": "sed '' /dev/stdin < $F"}
+
+
+@pytest.mark.parametrize("via", [pytest.param("shim", marks=needs_compiler), "python", "seccomp"])
+@pytest.mark.parametrize("named", _AGAIN)
+def test_a_growing_file_that_is_opened_by_the_name_of_a_descriptor_is_read_to_its_end(streaming, named, via):
+    if via == "python" and named != "python":
+        pytest.skip("it sees programs in Python")
+    if via == "seccomp" and doctor._tried(doctor._seccomp):
+        pytest.skip("the kernel doesn't let calls be held here")
+    path = streaming.dir / f"again-{named}-{via}.n"
+    wrote = streaming.start("writer", f"exec 3> {path}; echo first >&3; echo made; read; echo other >&3", via=None, stdin=True)
+    assert wrote.stdout.readline() == b"made\n"
+    read = (streaming.launch if via == "seccomp" else streaming.start)("reader", f"export F={path}; {_AGAIN[named]}", via)
+    streaming.wait_waiting()
+    wrote.communicate(b"\n")
+    assert ended(read) == (0, b"first\nother\n", "")

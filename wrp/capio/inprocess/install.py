@@ -41,7 +41,7 @@ def _replace_open(talk, descriptors):
 
     @functools.wraps(plain_open)
     def opens(path, flags, mode=0o777, *, dir_fd=None):
-        full = talk.below(path, dir_fd)
+        full = talk.opens(path, dir_fd)
         if full is None or flags & getattr(os, "O_PATH", 0):
             return plain_open(path, flags, mode, dir_fd=dir_fd)
         writes = _writes(flags)
@@ -64,7 +64,7 @@ def _replace_open(talk, descriptors):
             found = descriptors.pop(file, None) if "r" in mode and "+" not in mode and closefd else None
             return _layered(found.as_file(), mode, buffering, encoding, errors, newline) if found else \
                 plain_io(file, mode, buffering, encoding, errors, newline, closefd, opener)
-        if opener is not None or talk.below(file) is None:
+        if opener is not None or talk.opens(file) is None:
             return plain_io(file, mode, buffering, encoding, errors, newline, closefd, opener)
         if "r" not in mode or "+" in mode:
             return plain_io(file, mode, buffering, encoding, errors, newline, closefd, lambda path, flags: opens(path, flags, 0o666))

@@ -8,7 +8,8 @@ import time
 
 from wrp.capio import wire
 from wrp.capio.client import Client
-from wrp.capio.paths import normal
+from wrp.capio.paths import normal, reopened
+from wrp.capio.server.depot import may_hold
 from wrp.errors import RuntimeGone
 
 _NAPS_S, _FIRST_NAP_S, _LAST_NAP_S = 0.02, 0.0002, 0.005
@@ -42,6 +43,13 @@ class Talk:
             if path.startswith(folder + "/") or path == folder:
                 return self.folder + path[len(folder):]
         return None
+
+    def opens(self, path, dir_fd=None):
+        """As `below`, for an open: also where the path names a descriptor of such a file, which is opened once more then."""
+        again = reopened(os.fsdecode(path)) if isinstance(path, (str, bytes)) else None
+        if again is None:
+            return self.below(path, dir_fd)
+        return self.ask(wire.NAME, again).text or None if may_hold(again) else self.below(again)
 
     def _client(self):
         client = getattr(_own, "client", None)

@@ -11,11 +11,11 @@ from contextlib import contextmanager, suppress
 
 from wrp.capio import wire
 from wrp.capio.client import Client
-from wrp.capio.paths import normal
+from wrp.capio.paths import normal, reopened
 from wrp.capio.seccomp import elsewhere, kernel
 from wrp.capio.seccomp.growing import NEVER, Growing
 from wrp.capio.seccomp.waits import Left, Waits
-from wrp.capio.server.depot import lies_at
+from wrp.capio.server.depot import lies_at, may_hold
 from wrp.errors import RuntimeGone
 
 _HERE = 0xFFFFFF9C              # AT_FDCWD in 32 bits
@@ -104,6 +104,10 @@ class Supervisor:
 
     def _may(self, wait, request):
         """The errno that a call which names a file ends with, 0: it goes on."""
+        if request.path != self._folder and not request.path.startswith(self._folder + "/") and request.op != wire.RENAME:
+            request.path = self._ask(wait, wire.Request(wire.NAME, path=request.path)).text         # of a file that lies elsewhere
+            if not request.path:
+                return 0
         reply = self._ask(wait, request)
         if reply.error or not reply.what & wire.STREAM or request.op not in (wire.READ, wire.LIST):
             return reply.error or self._opened(wait, request, reply)
@@ -184,19 +188,24 @@ class Supervisor:
 
     # which path, and what about it
 
-    def _path(self, thread, folder, address):
-        """The normal path below CAPIO_DIR that an argument names, or None."""
+    def _path(self, thread, folder, address, is_opened=False):
+        """The normal path below CAPIO_DIR that an argument names, or None. `is_opened`: also that of a file which is opened once more by the name of a descriptor,
+        where it lies elsewhere as it does there."""
         name = _text(thread, address)
         if not name:
             return None
         if not name.startswith("/"):
             at = "cwd" if folder & 0xFFFFFFFF == _HERE else f"fd/{folder & 0xFFFFFFFF}"
             name = f"{os.readlink(f'/proc/{thread}/{at}')}/{name}"
+        elif is_opened and (again := reopened(name, thread)) is not None:
+            if may_hold(again):
+                return again
+            name = again
         name = normal(name)
         return name if name == self._folder or name.startswith(self._folder + "/") else None
 
     def _opens(self, thread, folder, address, flags):
-        path = self._path(thread, folder, address)
+        path = self._path(thread, folder, address, is_opened=True)
         if path is None or flags & os.O_PATH:
             return []
         writes = flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_CREAT | os.O_TRUNC)

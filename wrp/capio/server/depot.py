@@ -17,6 +17,7 @@ from wrp.capio.language.plan import MEMORY
 
 NAME = "depot"
 _LINK = re.compile(r"/.*/capio-[0-9a-f]{16}/depot/[0-9]+")
+_FILE = re.compile(r"/.*/(capio-[0-9a-f]{16}/depot|\.capio-[0-9a-f]{16})/[0-9]+")
 
 
 class Depot:
@@ -36,6 +37,7 @@ class Depot:
         self._numbers = itertools.count(time.time_ns())         # what a killed server has left may still lie there
         self._by_path, self._by_number = {}, {}         # {path: number}, {number: [path]}, the newest name last
         self._promised = {}                             # {path: [number]} of files that somebody is about to make
+        self._touched, self._nameless = set(), {}       # names that something was told of since `settle`; {number: it was so already when that looked}
         for path in links_below(capio_dir, made):
             os.unlink(path) if not os.path.exists(path) else self.seen(path)
 
@@ -58,6 +60,7 @@ class Depot:
 
     def seen(self, path):
         """A name has come into being: it may be a link to a file here. One that is another by now, or gone, was that to the file that was promised."""
+        self._touched.add(path)
         there, promised = lies_at(path), self._promised.get(path, [])
         if there.startswith(self._prefix):
             number = there.rpartition("/")[2]
@@ -65,7 +68,6 @@ class Depot:
             number = next((number for number in promised if os.path.lexists(self._prefix + number)), promised[0])
         else:
             return
-        self._forget(path)
         self._note(path, number)
         if number in promised:
             self.not_made(path, number)
@@ -79,6 +81,7 @@ class Depot:
                 del self._promised[path]
 
     def _note(self, path, number):
+        self._lost(path)
         self._by_path[path] = number
         self._by_number.setdefault(number, []).append(path)
 
@@ -107,6 +110,7 @@ class Depot:
 
     def renamed(self, source, path, is_directory):
         """Names follow a rename; the file that had the new one is gone."""
+        self._touched.update((source, path))
         if is_directory:
             for known in [known for known in self._by_path if known.startswith(source + "/")]:
                 self._renamed(known, path + known[len(source):])
@@ -138,12 +142,35 @@ class Depot:
 
     def gone(self, path):
         """A name is gone: its file with it, unless it has another name, or somebody has made just this one again."""
-        if lies_at(path) == self._prefix + self._by_path.get(path, ""):
-            return
+        self._touched.add(path)
+        if lies_at(path) != self._prefix + self._by_path.get(path, ""):
+            self._lost(path)
+
+    def _lost(self, path):
         number, has_others = self._forget(path)
         if number is not None and not has_others:
-            with suppress(OSError):
-                os.unlink(self._prefix + number)
+            self._nameless.setdefault(number, False)
+
+    @property
+    def is_unsure(self):
+        """True while there are files of which `settle` hasn't decided."""
+        return bool(self._nameless)
+
+    def settle(self):
+        """All is taken that the kernel had told: names are what they are now, whatever followed on it meanwhile; files that have none go, unless they get one by
+        what it tells next."""
+        for path in self._touched:
+            there = lies_at(path)
+            if there.startswith(self._prefix) and there != self._prefix + self._by_path.get(path, ""):
+                self._note(path, there.rpartition("/")[2])
+        self._touched.clear()
+        for number, is_sure in list(self._nameless.items()):
+            self._nameless[number] = True
+            if is_sure or number in self._by_number:
+                del self._nameless[number]
+            if is_sure and number not in self._by_number:
+                with suppress(OSError):
+                    os.unlink(self._prefix + number)
 
     def below(self, path):
         """The names of files here that are this path or lie below it."""
@@ -155,6 +182,14 @@ class Depot:
         for known in found:
             self._forget(known)
         return found
+
+    def look_again(self, capio_dir):
+        """The kernel has lost count: names that have come, and those that have gone, are looked for."""
+        found = set(self.paths(capio_dir))
+        for path in found:
+            self.seen(path)
+        for path in [known for known in self._by_path if known not in found]:
+            self.gone(path)
 
     def paths(self, capio_dir):
         """All names of files here, also those that nobody has told of."""
@@ -168,6 +203,11 @@ def lies_at(path, folder=None):
     except OSError:
         return path
     return found if _LINK.fullmatch(found) else path
+
+
+def may_hold(there):
+    """True for the path of a file in a depot; its server knows what it is called in CAPIO_DIR (wire.NAME)."""
+    return _FILE.fullmatch(there) is not None
 
 
 def unlink(path):

@@ -40,6 +40,8 @@ class Happenings:
         for folder in self._changed:
             self._desk.table.bump(folder)
         self._changed.clear()
+        if depot is not None:
+            depot.settle()
 
     def _take(self, one, at):
         if not self._desk.is_elsewhere(one.path):
@@ -127,7 +129,7 @@ class Happenings:
 
     @property
     def is_unsure(self):
-        return bool(self._unsure)
+        return bool(self._unsure) or self._desk.depot is not None and self._desk.depot.is_unsure
 
     def lost(self):
         """[writer] of those whose closes the kernel must have told of together with others', unless it tells of them in the events that come next."""
@@ -183,8 +185,7 @@ class Happenings:
         """The kernel's queue was full: look at everything that is open or expected."""
         desk = self._desk
         if desk.depot is not None:
-            for path in desk.depot.paths(desk.workflow.capio_dir):
-                desk.depot.seen(path)
+            desk.depot.look_again(desk.workflow.capio_dir)
         for path in desk.writers.expected():
             if os.path.exists(path):
                 desk.writers.made(path)

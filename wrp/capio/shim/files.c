@@ -104,7 +104,7 @@ static int managed_open(int dirfd, const char *path, const char *full, int flags
 int capio_open(int dirfd, const char *path, int flags, mode_t mode)
 {
     char full[PATH_MAX];
-    if (likely(!capio_below(dirfd, path, full)))
+    if (likely(!capio_opens(dirfd, path, full)))
         return REAL(openat64)(dirfd, path, flags, mode);
     return managed_open(dirfd, path, full, flags, mode);
 }

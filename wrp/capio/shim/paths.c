@@ -1,6 +1,7 @@
-/* Which paths lie below CAPIO_DIR. Lexical: a symbolic link elsewhere that leads there isn't followed. */
+/* Which paths lie below CAPIO_DIR. Lexical: a symbolic link elsewhere that leads there isn't followed, but for the names of descriptors. */
 #include "shim.h"
 #include <stdlib.h>
+#include <sys/stat.h>
 
 int capio_enabled, capio_cwd_near;
 char capio_dir[PATH_MAX], capio_given[PATH_MAX];
@@ -76,6 +77,31 @@ int capio_below_slow(int dirfd, const char *path, char out[PATH_MAX])
     strcpy(out, capio_dir);
     strcpy(out + capio_dir_nbytes, rest);
     return 1;
+}
+
+/* As capio_below, for an open: also where the path names a descriptor, as /dev/stdin does, of a file below CAPIO_DIR, which is opened once more then. */
+int capio_opens(int dirfd, const char *path, char out[PATH_MAX])
+{
+    static const char *const STREAMS[] = {"/dev/stdin", "/dev/stdout", "/dev/stderr"};
+    char link[64], found[PATH_MAX];
+    struct stat of, now;
+
+    if (likely(!capio_enabled) || !path)
+        return 0;
+    if (likely(path[0] != '/' || (strncmp(path, "/dev/", 5) && strncmp(path, "/proc/", 6))))
+        return capio_below(dirfd, path, out);
+    snprintf(link, sizeof link, strncmp(path, "/dev/fd/", 8) ? "%s" : "/proc/self/fd/%s", strncmp(path, "/dev/fd/", 8) ? path : path + 8);
+    for (int i = 0; i < 3; i++)
+        if (strcmp(path, STREAMS[i]) == 0)
+            snprintf(link, sizeof link, "/proc/self/fd/%d", i);
+    int kept = errno;
+    ssize_t n = strncmp(link, "/proc/", 6) || !strstr(link, "/fd/") ? -1 : REAL(readlink)(link, found, sizeof found - 1);
+    if (n > 0)
+        found[n] = 0;
+    int is_so = n > 0 && found[0] == '/' && capio_plain_stat(AT_FDCWD, link, &of, 0) == 0 && capio_plain_stat(AT_FDCWD, found, &now, 0) == 0 &&
+                of.st_dev == now.st_dev && of.st_ino == now.st_ino;                 /* else the name is another file's by now */
+    errno = kept;
+    return is_so ? capio_below(AT_FDCWD, found, out) || capio_of_depot(found, out) : capio_below(dirfd, path, out);
 }
 
 void capio_paths_moved(void)

@@ -31,6 +31,7 @@
 /* paths.c */
 extern int capio_enabled;                       /* CAPIO_DIR is set */
 void capio_paths_begin(void);
+int capio_opens(int dirfd, const char *path, char out[PATH_MAX]);
 void capio_paths_moved(void);                   /* the working directory has changed */
 int capio_below_slow(int dirfd, const char *path, char out[PATH_MAX]);
 extern char capio_dir[PATH_MAX], capio_given[PATH_MAX];         /* CAPIO_DIR resolved, and as it was given */

@@ -63,7 +63,7 @@ static int flags_of(const char *mode)
 static FILE *open_stream(const char *path, const char *mode)
 {
     char full[PATH_MAX];
-    if (!mode || !strchr("rwa", mode[0]) || !capio_below(AT_FDCWD, path, full))
+    if (!mode || !strchr("rwa", mode[0]) || !capio_opens(AT_FDCWD, path, full))
         return NULL;
     int fd = capio_open(AT_FDCWD, path, flags_of(mode), 0666);
     if (fd < 0)
@@ -80,7 +80,7 @@ static FILE *open_stream(const char *path, const char *mode)
 static int is_ours(const char *path)
 {
     char full[PATH_MAX];
-    return capio_below(AT_FDCWD, path, full);
+    return capio_opens(AT_FDCWD, path, full);
 }
 
 HOOK FILE *fopen(const char *path, const char *mode) { return is_ours(path) ? open_stream(path, mode) : REAL(fopen)(path, mode); }
