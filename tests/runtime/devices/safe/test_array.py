@@ -115,3 +115,15 @@ def test_whether_a_member_fails_is_not_looked_up_at_each_read(four, monkeypatch)
         for _ in range(200):
             array.read(0, memoryview(bytearray(4096)))
         assert len(looks) - count <= 6 * (1 + (time.monotonic() - begin) / LOOK_S)
+
+
+def test_a_member_whose_sync_fails_is_out(four):
+    with four.opened() as array:
+        four.put(array, 0, b"s" * 100_000)
+        read, write = os.pipe()
+        os.dup2(write, array.members[2]._descriptor)        # fdatasync of a pipe: EINVAL
+        array.sync()
+        assert roster.positions_of(array.board.out) == (2,)
+        four.check(array)
+        os.close(read)
+        os.close(write)

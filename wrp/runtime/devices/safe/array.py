@@ -4,15 +4,18 @@ A write puts a record into the slot of its zone on every member that it touches,
 `failures` members may go. It and whoever mends a chunk hold the zone's token; a reader takes it only where a checksum is wrong.
 """
 
+import ctypes
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import numpy as np
 
 from wrp.comm.checksum import crc32
+from wrp.comm.streaming import address_of
 from wrp.errors import StoreError
 from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.devices.safe import layout, record
-from wrp.runtime.devices.safe.entry import checksum, entry_of
+from wrp.runtime.devices.safe.entry import NO_CRC, checksum, entry_of
 from wrp.runtime.devices.safe.galois import add_times, factors, multiply
 from wrp.runtime.devices.safe.layout import CHUNK, ZONE, chunk_place, entry_place
 from wrp.runtime.devices.safe.roster import mask
@@ -67,21 +70,22 @@ class Array(Rows):
             done += span.nbytes
 
     def _write_span(self, slot, span, data):
-        group, row, start = span.group, span.row, span.start
+        group, number, start = span.group, 0, span.start
+        entries, fresh = self.known(group, span.row, -(-(start + len(data)) // group.row_nbytes))       # nobody else changes them meanwhile
         while data:
-            nbytes = min(group.row_nbytes - start, len(data))
-            whole = len(data) // group.row_nbytes if start == 0 else 0
-            fresh = self.known(group, row, max(whole, 1))[1]
-            rows = fresh.index(False) if False in fresh else len(fresh)
-            if whole and rows:
-                nbytes = rows * group.row_nbytes
-                with self._under_way(slot, rows):
-                    self._write_fresh(slot, group, row, data[:nbytes])
+            upto = number
+            while start == 0 and upto < len(fresh) and fresh[upto] and (upto - number + 1) * group.row_nbytes <= len(data):
+                upto += 1
+            if upto > number:
+                nbytes = (upto - number) * group.row_nbytes
+                with self._under_way(slot, upto - number):
+                    self._write_fresh(slot, group, span.row + number, data[:nbytes])
             else:
-                rows = 1
+                nbytes, upto = min(group.row_nbytes - start, len(data)), number + 1
+                known = {position: (int(found["crc"][number]), int(found["seq"][number])) for position, found in entries.items()}
                 with self._under_way(slot, 1):
-                    self._write_row(slot, group, row, start, data[:nbytes])
-            data, row, start = data[nbytes:], row + rows, 0
+                    self._write_row(slot, group, span.row + number, start, data[:nbytes], known)
+            data, number, start = data[nbytes:], upto, 0
 
     @contextmanager
     def _under_way(self, slot, rows):
@@ -106,10 +110,7 @@ class Array(Rows):
     def _write_fresh(self, slot, group, row, data):
         """Whole rows that nobody has written: no bytes of others are in them."""
         width, rows = len(group.members), len(data) // group.row_nbytes
-        # one type of arrays for the kernel, of bytes that may be written
-        sources = np.array(data).reshape(rows, width, CHUNK) if data.readonly else np.frombuffer(data, np.uint8).reshape(rows, width, CHUNK)
-        parity = np.empty((self.failures, rows, CHUNK), np.uint8)
-        multiply(factors(width, self.failures), sources, parity)
+        parity = self._parity(data, rows, width)
         columns = self.columns(group)
         note = record.Record(self.board.next(slot), row, record.FRESH, (1 << rows) - 1, mask(columns))
         self.each(columns, lambda position: record.write(self.members[position], slot, note))
@@ -121,15 +122,24 @@ class Array(Rows):
             self.members[position].write(entry_place(row), entry_of(note.seq, *map(checksum, chunks)))
         self.each(columns, put)
 
-    def _write_row(self, slot, group, row, start, data):
-        """A part of a row, or one that holds something."""
-        columns = self.columns(group)
-        entries, (is_fresh,) = self.known(group, row, 1)
-        pieces = _pieces(start, data)
-        new, ranges = self._patched(group, row, pieces, is_fresh)
+    def _parity(self, data, rows, width):
+        """uint8 array (failures, rows, CHUNK) of whole rows, `data`."""
+        # one type of arrays for the kernel: of bytes that may be written
+        sources = np.frombuffer((ctypes.c_uint8 * len(data)).from_address(address_of(data)), np.uint8).reshape(rows, width, CHUNK)
+        parity = np.empty((self.failures, rows, CHUNK), np.uint8)
+        multiply(factors(width, self.failures), sources, parity)
+        return parity
+
+    def _write_row(self, slot, group, row, start, data, known):
+        """A part of a row, or one that holds something. known : {position: (checksum, number)} of its entries"""
+        columns, is_fresh = self.columns(group), not any(seq for _, seq in known.values())
+        if len(data) == group.row_nbytes:
+            chunks = [*np.frombuffer(data, np.uint8).reshape(-1, CHUNK), *self._parity(data, 1, len(group.members))[:, 0]]
+            new, ranges = dict(enumerate(chunks)), dict.fromkeys(range(len(columns)), (0, CHUNK))
+        else:
+            new, ranges = self._patched(group, row, _pieces(start, data), is_fresh, known)
         for column in new:
-            entry = entries.get(columns[column])
-            if entry is None or not entry["crc"][0]:        # what stands there isn't what is said of it
+            if not known.get(columns[column], (0,))[0]:         # what stands there isn't what is said of it
                 ranges[column] = 0, CHUNK
         touched = [columns[column] for column in new] if not is_fresh else columns
         seq = self.board.next(slot)
@@ -142,7 +152,8 @@ class Array(Rows):
                 return
             begin, end = ranges[column]
             part = memoryview(new[column])[begin:end]
-            record.write(self.members[position], slot, record.Record(seq, row, record.REDO, 1, mask(touched), begin, end - begin, crcs[column], crc32(part)), part)
+            crc = crc32(part) if len(part) < CHUNK or crcs[column] == NO_CRC else crcs[column]
+            record.write(self.members[position], slot, record.Record(seq, row, record.REDO, 1, mask(touched), begin, end - begin, crcs[column], crc), part)
 
         def put(position):
             column = columns.index(position)
@@ -152,21 +163,17 @@ class Array(Rows):
             self.members[position].write(entry_place(row), entry_of(seq, crcs.get(column, 0)))
 
         self.each(touched, note)
-        if self.syncs and not is_fresh and any(self.board.is_synced(slot, int(entry["seq"][0])) for entry in entries.values() if entry["seq"][0]):
+        if self.syncs and not is_fresh and any(self.board.is_synced(slot, seq) for _, seq in known.values() if seq):
             # a sync has promised bytes of this row: they must not depend on the order in which storage takes what follows
-            self.each(touched, lambda position: self.members[position].sync())
+            self._sync(touched)
         self.each(touched, put)
 
-    def _patched(self, group, row, pieces, is_fresh):
+    def _patched(self, group, row, pieces, is_fresh, known):
         """({column: whole chunk as it is to be}, {column: (begin, end) of what changes in it}) of the columns that pieces and the parity touch."""
         width, columns = len(group.members), self.columns(group)
         matrix = factors(width, self.failures)
-        if sum(len(piece) for _, piece in pieces.values()) == group.row_nbytes:
-            parity = np.empty((self.failures, 1, CHUNK), np.uint8)
-            multiply(matrix, np.stack([piece for _, piece in pieces.values()])[None], parity)
-            return dict(enumerate([*(piece for _, piece in pieces.values()), *parity[:, 0]])), dict.fromkeys(range(len(columns)), (0, CHUNK))
         wanted = [*pieces, *range(width, len(columns))]
-        old = {column: np.zeros(CHUNK, np.uint8) for column in wanted} if is_fresh else {column: self.chunk(columns[column], row) for column in wanted}
+        old = {column: np.zeros(CHUNK, np.uint8) for column in wanted} if is_fresh else {column: self.chunk(columns[column], row, known.get(columns[column])) for column in wanted}
         missing = tuple(column for column in wanted if old[column] is None)
         if missing:
             old.update(self.rebuilt(group, row, missing))
@@ -184,8 +191,6 @@ class Array(Rows):
 
     # space and storage
 
-    # space and storage
-
     def back(self, offset, nbytes):
         """Have room on the members for a run of the device. OutOfSpace."""
         self.refresh()
@@ -200,8 +205,24 @@ class Array(Rows):
         """What was written is on storage when it returns."""
         self.refresh()
         seqs = self.board.seqs()
-        self.each(range(len(self.members)), lambda position: self.members[position].sync())
+        self._sync(range(len(self.members)))
         self.board.synced(seqs)
+
+    def _sync(self, positions):
+        """All at once: each waits for a disk of its own."""
+        def synced(position):
+            try:
+                self.members[position].sync()
+            except OSError as error:
+                return error
+        there = [position for position in positions if self.is_written(position) and self.members[position] is not None]
+        with ThreadPoolExecutor(max(1, len(there)), "wrp-safe-sync") as threads:
+            failed = {position: error for position, error in zip(there, threads.map(synced, there)) if error is not None}
+
+        def said(position):
+            if position in failed:
+                raise failed[position]
+        self.each(positions, said)
 
 
 def _pieces(start, data):

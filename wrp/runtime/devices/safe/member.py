@@ -31,21 +31,27 @@ class FileMember:
         """Fill views (writable) from a place on; what lies behind the end is zeros."""
         self._check()
         views = [view for view in views if len(view)]
-        while views:
+        left = sum(map(len, views))
+        while left:
             count = os.preadv(self._descriptor, views, place)
             if count == 0:
                 for view in views:
                     view[:] = bytes(len(view))
                 return
-            place, views = place + count, _rest(views, count)
+            left -= count
+            if left:
+                place, views = place + count, _rest(views, count)
 
     def write(self, place, *pieces):
         """Write pieces (bytes-like) one behind the other."""
         self._check()
         pieces = [memoryview(piece) for piece in pieces if len(piece)]
-        while pieces:
+        left = sum(map(len, pieces))
+        while left:
             count = os.pwritev(self._descriptor, pieces, place)
-            place, pieces = place + count, _rest(pieces, count)
+            left -= count
+            if left:
+                place, pieces = place + count, _rest(pieces, count)
 
     def back(self, place, nbytes):
         """Have room for bytes that will be written. OutOfSpace."""

@@ -114,7 +114,8 @@ class Roster:
         return not (self.board.out | self._gone) >> position & 1
 
     def is_written(self, position):
-        return not (self.board.out & ~self.board.joining | self._gone) >> position & 1
+        out = self.board.out
+        return not ((out and out & ~self.board.joining) | self._gone) >> position & 1
 
     def lose(self, position, error, must=True):
         """A member doesn't answer: from now on it counts as gone. StoreError when too many are, unless it needn't be said (`must`)."""

@@ -31,18 +31,18 @@ class Rows(Roster):
         self.refresh()          # the writer may have known of members that were added
         replay(self, slot)
 
-    def chunks(self, position, row, views):
-        """Fill views with chunks of one member, from a row on: which of them are good."""
+    def chunks(self, position, row, views, known=None):
+        """Fill views with chunks of one member, from a row on: which of them are good. known : [(checksum, number)] of their entries"""
         if not self.is_in(position) or self._now(position) is None:
             return [False] * len(views)
         try:
-            entries = self.entries(position, row, len(views))
+            known = self.entries(position, row, len(views)).tolist() if known is None else known
             self.members[position].read(chunk_place(row), views)
         except OSError as error:
             self.lose(position, error, must=False)
             return [False] * len(views)
         good = []
-        for entry, view in zip(entries.tolist(), views):
+        for entry, view in zip(known, views):
             if entry[0] == 0 and entry[1]:
                 view[:] = bytes(len(view))
             good.append(entry[1] != 0 and (entry[0] == 0 or entry[0] == checksum(view)))
@@ -54,10 +54,10 @@ class Rows(Roster):
         self.members[position].read(entry_place(row), [memoryview(found.view(np.uint8))])
         return found
 
-    def chunk(self, position, row):
-        """uint8 array of a chunk, None where it is damaged or gone, or nobody has written it."""
+    def chunk(self, position, row, entry=None):
+        """uint8 array of a chunk, None where it is damaged or gone, or nobody has written it. entry : (checksum, number), where they are known"""
         found = np.empty(CHUNK, np.uint8)
-        return found if self.chunks(position, row, [memoryview(found)])[0] else None
+        return found if self.chunks(position, row, [memoryview(found)], entry and [entry])[0] else None
 
     def known(self, group, row, count):
         """({position: entries} of the members that are in, [whether nobody has written the row]) of rows of one zone."""
