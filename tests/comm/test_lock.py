@@ -55,7 +55,7 @@ def test_a_block_that_raises_gives_the_token_back(token):
 
 
 def test_a_second_time_in_one_thread_is_refused(token):
-    with token.held("the catalog", 1), pytest.raises(UsageError, match="holds the catalog already"):
+    with token.held("the catalog", 1), pytest.raises(UsageError, match="middle of a call that has the token already"):
         token.acquire("the catalog", 1)
 
 

@@ -10,6 +10,7 @@ from threading import get_native_id
 
 from wrp.comm import atomics
 from wrp.comm.jit import kernel
+from wrp.comm.turn import nested
 from wrp.errors import UsageError, WaitTimeout
 
 NBYTES = 64
@@ -85,7 +86,7 @@ class Token:
         while seen:
             pid = seen >> 32
             if seen == holder:
-                raise UsageError(f"This thread (pid {pid}) holds {what} already and would wait for itself.")
+                raise UsageError(nested(self.what))
             if not is_alive(pid):
                 self._refuse_dead(what, seen)
             waited = time.monotonic() - started

@@ -12,6 +12,7 @@ from wrp.comm.arrivals import checked
 from wrp.comm.checksum import crc32
 from wrp.comm.onesided import calls_of
 from wrp.comm.ranks.waiting import Naps
+from wrp.comm.turn import Turn
 from wrp.errors import RangeError, UsageError, WaitTimeout
 
 _PIECE = 1 << 30        # counts of MPI are 32 bits wide
@@ -36,7 +37,7 @@ class RemoteWindow:
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
         self.node, self.knocker, self.shipments, self.calls, self.comm = ranks.node, None, None, None, None
-        self._kept, self._flusher, self._making = [], None, threading.Lock()
+        self._kept, self._flusher, self._making = [], None, Turn()
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
         # (rank, host, bytes) of each node's first rank
@@ -192,7 +193,7 @@ class RemoteWindow:
 
     def _flush(self, node, timeout_s):
         # MPI has no flush that can be polled: a thread makes the call, so that the wait has a deadline
-        with self._making:
+        with self._making.of("puts into other nodes"):
             self._flusher = self._flusher or _Flusher(self._window)
         self._wait([self._flusher.start(self._nodes[node][0])], node, "put", timeout_s)
 

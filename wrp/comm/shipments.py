@@ -5,11 +5,11 @@ on one machine twice as long where others want the cores, too. A message of this
 """
 
 import itertools
-import threading
 import time
 
 import numpy as np
 
+from wrp.comm.turn import Turn
 from wrp.errors import WaitTimeout
 
 _ASK, _TAGS = 1, 30_000         # tag of a question; tags of answers begin above it
@@ -27,7 +27,7 @@ class Shipments:
         from mpi4py import MPI
         self._byte, self._error, self._status = MPI.BYTE, MPI.Exception, MPI.Status()
         self._comm, self._segment = ranks.comm.Dup(), segment
-        self._numbers, self._lock = itertools.count(), threading.Lock()
+        self._numbers, self._lock = itertools.count(), Turn()
         self._questions, self._under_way, self._dead = [], [], set()
         self._open, self._forsaken = set(), []      # (rank, tag) of what was asked and hasn't come; what nobody waits for of that
 
@@ -44,7 +44,7 @@ class Shipments:
 
     def forsake(self, requests):
         """Nobody waits for these any more: what comes for one of `ask` goes nowhere. Returns the others."""
-        with self._lock:
+        with self._lock.of("what nodes were asked for"):
             self._forsaken += [each for each in requests if isinstance(each, _Asked) and each.forsake()]
         return [each for each in requests if not isinstance(each, _Asked)]
 
@@ -79,7 +79,7 @@ class Shipments:
 
     def _tags(self, rank, count):
         """Such that no answer of this rank may still come with: it would be taken for another's."""
-        with self._lock:
+        with self._lock.of("what nodes were asked for"):
             numbers = (_ASK + 1 + number % _TAGS for number in itertools.islice(self._numbers, _TAGS))
             tags = list(itertools.islice((tag for tag in numbers if (rank, tag) not in self._open), count))
             if len(tags) < count:
@@ -91,7 +91,7 @@ class Shipments:
     def _take_forsaken(self):
         """Let come what has been sent to who had given up: until then its sender keeps the bytes, and its tag is of no use."""
         if self._forsaken:
-            with self._lock:
+            with self._lock.of("what nodes were asked for"):
                 self._forsaken = [each for each in self._forsaken if not self._is_over(each)]
 
     def _has_come(self):

@@ -5,12 +5,13 @@ One segment holds a header, a table from names to records, a heap of records, an
 """
 
 import ctypes
-import threading
 import time
+from functools import partial
 
 import numpy as np
 
 from wrp.comm import atomics, lock, window
+from wrp.comm.turn import Spares
 from wrp.cte import layout, records
 from wrp.cte.blocks import Blocks, blocks_nbytes
 from wrp.cte.entries import entry_put, entry_put_all, entry_remove
@@ -54,7 +55,7 @@ class Catalog:
             if node_ranks.rank == 0:
                 places = self._lay_out(sizes, slots, ram, telemetry)
         self._take_places(node_ranks.share(places, "places in the catalog"))
-        self._scratch = threading.local()
+        self._images = Spares(partial(_image, _SCRATCH))
 
     def _lay_out(self, sizes, slots, ram, telemetry):
         segment = self._segment
@@ -103,37 +104,24 @@ class Catalog:
     def find(self, name):
         """The Record of a full name, or None. Takes no lock."""
         for _ in range(_READS):
-            nbytes, buffer = self._copy(name)
-            if nbytes > 0:
-                return unpack(buffer, 0, name)
-            if nbytes == ABSENT:
-                return None
+            code, record = self._read(name)
+            if record is not None or code == ABSENT:
+                return record
             time.sleep(0)
         with self.changing(f"reading {name!r}"):
-            nbytes, buffer = self._copy(name)
-            return unpack(buffer, 0, name) if nbytes > 0 else None
+            return self._read(name)[1]
 
-    def _copy(self, name):
-        """(bytes copied or a code of entry_copy, the array that has them)."""
+    def _read(self, name):
+        """(bytes of its image or a code of entry_copy, the Record or None)."""
         data, place, count = encoded(name)
-        buffer, address = self.scratch(_SCRATCH)
-        nbytes = entry_copy(self.at, place, count, address, len(buffer))
+        image, address = taken = self._images.take()
+        nbytes = entry_copy(self.at, place, count, address, len(image))
         while nbytes <= -layout.HEAD:
-            buffer, address = self.scratch(-nbytes)
-            nbytes = entry_copy(self.at, place, count, address, len(buffer))
-        return nbytes, buffer
-
-    def scratch(self, nbytes):
-        """(uint8 array of this thread of at least so many bytes, its address)."""
-        scratch = self._scratch
-        try:
-            if len(scratch.buffer) >= nbytes:
-                return scratch.buffer, scratch.address
-        except AttributeError:
-            pass
-        scratch.buffer = np.zeros(nbytes, np.uint8)
-        scratch.address = scratch.buffer.ctypes.data
-        return scratch.buffer, scratch.address
+            image, address = _image(-nbytes)
+            nbytes = entry_copy(self.at, place, count, address, len(image))
+        record = unpack(image, 0, name) if nbytes > 0 else None
+        self._images.give(taken)
+        return nbytes, record
 
     def has(self, name):
         """True when the name is there; cheaper than `find`. Exact inside `changing`; outside, a busy catalog counts as absent."""
@@ -323,6 +311,12 @@ class _Flushing:
     def __exit__(self, *_):
         atomics.add(self._flushes, 1)
         self._token.release()
+
+
+def _image(nbytes):
+    """(room for the image of a record, its address)."""
+    image = np.empty(nbytes, np.uint8)
+    return image, image.ctypes.data
 
 
 def _unpacked(parts, dirty):

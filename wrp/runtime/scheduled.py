@@ -4,6 +4,7 @@ import os
 import threading
 
 from wrp.comm import atomics
+from wrp.comm.turn import Turn
 from wrp.runtime import bdev, tasks
 from wrp.runtime.future import Future
 from wrp.runtime.joint import Joint
@@ -18,10 +19,10 @@ class Placing:
 
     def __init__(self, scheduler, lanes):
         self._scheduler, self.lanes = scheduler, lanes
-        self._turn = threading.Lock()
+        self._turn = Turn()
 
     def on(self, event):
-        with self._turn:
+        with self._turn.of("the scheduler of devices"):
             return self._scheduler.on(event)
 
 

@@ -1,11 +1,13 @@
-"""Desks: what the kernels of the short way have at hand: where things are, who asks, room for a record. One for each thread, so that it is written once and not told with every call."""
+"""Desks: what the kernels of the short way have at hand: where things are, who asks, room for a record. Each thread has its own, so that they are written once and not told with every call."""
 
 import os
 import struct
-import threading
+from functools import partial
 from threading import get_native_id
 
 import numpy as np
+
+from wrp.comm.turn import Spares
 
 AT, BLOCKS, RAM = 0, 8, 16      # addresses of the catalog, of the tables of blocks, of the ram
 HOLDER = 24                     # who takes a token, see comm/lock.py
@@ -15,10 +17,19 @@ NBYTES = 4096
 _WORDS = struct.Struct("<4q")
 
 
-class Desk(threading.local):
-    """Each thread that looks at it finds its own `buffer` (uint8 array) and the `address` of that, which is what kernels take."""
+class Desk:
+    """`buffer` (uint8 array), and the `address` of that, which is what kernels take."""
 
     def __init__(self, catalog, blocks, ram):
         self.buffer = np.zeros(NBYTES, np.uint8)
         self.address = self.buffer.ctypes.data
         _WORDS.pack_into(self.buffer, 0, catalog, blocks, ram, os.getpid() << 32 | get_native_id())
+
+
+class Desks(Spares):
+    """The desks of each thread that looks: to take one and give it back, and the `address` of one for kernels that leave nothing on it."""
+
+    def __init__(self, catalog, blocks, ram):
+        super().__init__(partial(Desk, catalog, blocks, ram))
+        self._open = self._make()
+        self.address = self._open.address

@@ -10,7 +10,7 @@ from wrp.comm.fresh import HEAD_OF_BYTES, fresh_bytes
 from wrp.comm.jit import direct
 from wrp.cte import names, pieces
 from wrp.cte.blocks import LARGEST
-from wrp.cte.direct.desk import OLD, Desk
+from wrp.cte.direct.desk import OLD, Desks
 from wrp.cte.direct.getting import direct_get_into, direct_get_whole, direct_view
 from wrp.cte.direct.many import direct_get_many, direct_put_many
 from wrp.cte.direct.putting import MOST, NO_BLOCK, STORED, direct_publish, direct_put_array, direct_put_run
@@ -50,7 +50,7 @@ class Direct:
         forking.listen(self._sit)           # a child is another holder of tokens
 
     def _sit(self):
-        self._desk = Desk(self._at, self._blocks, self._ram)
+        self._desks = Desks(self._at, self._blocks, self._ram)
 
     @property
     def places(self):
@@ -66,10 +66,11 @@ class Direct:
         if array.nbytes > LARGEST or not self._tiers.placing.ram_first(array.nbytes, score):
             return self._put_run(tag, blob, named, array, score) or self._put_long(tag, blob, named, data, score)
         name, tag_nbytes = named
-        code = _kernels.put_array(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
-        if code == NO_BLOCK:
-            return self._put_long(tag, blob, named, data, score)
-        return not code or self._finish(tag, blob, array.nbytes, score, code)
+        desk = self._desks.take()
+        code = _kernels.put_array(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
+        done = not code or code != NO_BLOCK and self._finish(tag, blob, array.nbytes, score, code, desk)
+        self._desks.give(desk)
+        return done or code == NO_BLOCK and self._put_long(tag, blob, named, data, score)
 
     def _put_run(self, tag, blob, named, array, score):
         """The same for more bytes than a block has, where one run of ram is free for them."""
@@ -81,36 +82,40 @@ class Direct:
         except OutOfSpace:
             return False
         name, tag_nbytes = named
-        code = _kernels.put_run(self._desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
-        return self._finish(tag, blob, nbytes, score, code)
+        desk = self._desks.take()
+        code = _kernels.put_run(desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
+        done = self._finish(tag, blob, nbytes, score, code, desk)
+        self._desks.give(desk)
+        return done
 
     def takes(self, nbytes, score):
         """True when bytes of a blob with this score belong into the ram that the kernels know."""
         return self._tiers.placing.ram_first(nbytes, score)
 
-    def _finish(self, tag, blob, size, score, code):
-        """What a kernel left to do of a put: True when that is done."""
+    def _finish(self, tag, blob, size, score, code, desk):
+        """What a kernel left to do of a put, on its desk: True when that is done."""
         if code == STORED:
-            crc, offset, _ = _WORDS.unpack_from(self._desk.buffer, OLD)
+            crc, offset, _ = _WORDS.unpack_from(desk.buffer, OLD)
             self._changes.publish(tag, blob, ((RAM, offset, size, crc),), size, score)
             return True
         if code > 0:
-            self._give_back(code)
+            self._give_back(code, desk)
         return code >= 0
 
     def put_many(self, tag, blobs, rows, score, put):
         """Put rows (uint8, n x nbytes) under names, one call for all; `put(number)` does one where that needs the long way."""
         names, head = _packed(tag, blobs)
-        row = start = 0
+        row, start, desk = 0, 0, self._desks.take()
         while True:
-            row, start, code = direct_put_many(self._desk.address, names, start, head - 1, rows, row, _bits(score))
+            row, start, code = direct_put_many(desk.address, names, start, head - 1, rows, row, _bits(score))
             if row == len(rows):
-                return
+                break
             if code == NO_BLOCK and self._has_grown(rows.shape[1], len(rows) - row):
                 continue
-            if not self._finish(tag, blobs[row], rows.shape[1], score, code):
+            if not self._finish(tag, blobs[row], rows.shape[1], score, code, desk):
                 put(row)
             row, start = row + 1, start + head + len(blobs[row].encode()) + 1
+        self._desks.give(desk)
 
     def _has_grown(self, nbytes, count):
         try:
@@ -135,26 +140,26 @@ class Direct:
         name, tag_nbytes = named
         extents = pieces.write(self._tiers, data, wish=Wish(score))
         size = sum(extent[2] for extent in extents)
-        code = -1
+        code, desk = -1, self._desks.take()
         if len(extents) <= MOST and not any(extent[0] for extent in extents):
             for number, (_, offset, length, crc) in enumerate(extents):
-                _WORDS.pack_into(self._desk.buffer, OLD + _WORDS.size * number, crc, offset, length)
-            code = _kernels.publish(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, len(extents), size, combined_crc(extents), _bits(score))
+                _WORDS.pack_into(desk.buffer, OLD + _WORDS.size * number, crc, offset, length)
+            code = _kernels.publish(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, len(extents), size, combined_crc(extents), _bits(score))
         if code < 0:
             self._changes.publish(tag, blob, extents, size, score)
         elif code > 0:
-            self._give_back(code)
+            self._give_back(code, desk)
+        self._desks.give(desk)
         return True
 
-    def _give_back(self, count):
+    def _give_back(self, count, desk):
         """Give back what a put has replaced: `count` extents of ram, which stand on the desk."""
-        buffer = self._desk.buffer
         if count == 1:
-            _, offset, nbytes = _WORDS.unpack_from(buffer, OLD)
+            _, offset, nbytes = _WORDS.unpack_from(desk.buffer, OLD)
             if nbytes > LARGEST:
                 self._tiers.ram.give_back(offset, nbytes)
                 return
-        found = (_WORDS.unpack_from(buffer, OLD + _WORDS.size * number) for number in range(count))
+        found = (_WORDS.unpack_from(desk.buffer, OLD + _WORDS.size * number) for number in range(count))
         self._tiers.give_back([(RAM, offset, nbytes, crc) for crc, offset, nbytes in found])
 
     def get(self, tag, blob):
@@ -162,7 +167,7 @@ class Direct:
         name, nbytes = full_name(tag, blob).encode(), self._guess
         for _ in range(_LOOKS):
             data, place = fresh_bytes(nbytes)
-            found = _kernels.get_whole(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), place, nbytes)
+            found = _kernels.get_whole(self._desks.address, id(name) + HEAD_OF_BYTES, len(name), place, nbytes)
             if found == nbytes:
                 return data
             if found < 0:
@@ -176,12 +181,12 @@ class Direct:
     def get_into(self, tag, blob, offset, array, wanted):
         """Fill the first `wanted` bytes of a C-contiguous array from the blob's byte `offset`: True, or False for the long way."""
         name = full_name(tag, blob).encode()
-        return _kernels.get_into(self._desk.address, id(name) + HEAD_OF_BYTES, len(name), offset, id(array), wanted)
+        return _kernels.get_into(self._desks.address, id(name) + HEAD_OF_BYTES, len(name), offset, id(array), wanted)
 
     def view(self, tag, blob):
         """A read-only memoryview of a blob that is one run of ram, which stays where it is; None for the long way."""
         name = full_name(tag, blob).encode()
-        offset, nbytes = _kernels.view(self._desk.address, id(name) + HEAD_OF_BYTES, len(name))
+        offset, nbytes = _kernels.view(self._desks.address, id(name) + HEAD_OF_BYTES, len(name))
         return self._tiers.ram_bytes[offset:offset + nbytes].toreadonly() if nbytes >= 0 else None
 
 

@@ -6,10 +6,10 @@ reads a journal finds its end by them as by a torn tail. `close` cuts them off.
 """
 
 import os
-import threading
 from contextlib import suppress
 
 from wrp.comm.lasting import sync_path, write_all
+from wrp.comm.turn import Turn
 from wrp.cte.folder import frames
 from wrp.cte.folder.replay import fewest, read_changes
 from wrp.errors import StoreError, Uncertain
@@ -32,7 +32,7 @@ class Journal:
         self._descriptor = None
         self.is_kept = False        # bytes that it holds may never have come to their place: it isn't written anew
         self._torn = False          # part of a frame may stand at its end: what came after it would be lost
-        self._turn = threading.Lock()
+        self._turn = Turn()
 
     @property
     def is_begun(self):
@@ -50,7 +50,7 @@ class Journal:
         Raises StoreError: nothing does; Uncertain where that isn't known, because the file couldn't be cut on storage either: the space that it names isn't free.
         """
         data = frames.encode(change)
-        with self._turn:
+        with self._turn.of(f"the journal {self.path}"):
             self._check()
             if self._descriptor is None:
                 self._open()
@@ -94,7 +94,7 @@ class Journal:
 
         Where that can't be written nothing that was promised is lost, and the journal grows on.
         """
-        with self._turn:
+        with self._turn.of(f"the journal {self.path}"):
             self._check()
             try:
                 self._replace(b"".join(map(frames.encode, fewest(read_changes(self.path, whole=False), kept))))

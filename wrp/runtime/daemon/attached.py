@@ -9,6 +9,7 @@ from collections import deque
 from wrp import errors
 from wrp.comm import atomics
 from wrp.comm.ranks.solo import Solo
+from wrp.comm.turn import Turn
 from wrp.errors import OutOfSpace, RuntimeGone, UsageError, WaitTimeout
 from wrp.runtime import config as configs
 from wrp.runtime import clients, lanes, modules
@@ -39,7 +40,7 @@ class Attached:
         self.is_open, self._slot, self._pid = True, None, os.getpid()
         self._pools, self._devices = {}, {}
         self.number, self.count = self.about.node, self.about.nodes
-        self._lock, self._asking = threading.Lock(), threading.Lock()      # of the queues, of requests
+        self._lock, self._asking = threading.Lock(), Turn()      # of the queues, of requests
         self.ranks = Solo()
         try:
             self._open()
@@ -146,7 +147,7 @@ class Attached:
     def _request(self, request):
         """Ask the first rank of the node; raises what it says."""
         slot = self._clients.slot(self._slot)
-        with self._asking:
+        with self._asking.of("a question to the daemon"):
             texts.write(self.segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES, request)
             number = atomics.load(slot + clients.REQUEST) + 1
             atomics.store(slot + clients.REQUEST, number)

@@ -1,12 +1,11 @@
 """Device: the contract of all devices, and the leasing they share. Where the bytes lie is in ram.py, file.py, gpu.py and noop.py."""
 
-import threading
-
 import numpy as np
 
 from wrp.comm import atomics
 from wrp.comm.extents import extents_claim, extents_free, extents_give
 from wrp.comm.sizes import format_size
+from wrp.comm.turn import Turn
 from wrp.errors import OutOfSpace, UsageError, WrpError
 from wrp.runtime import bdev
 from wrp.runtime.devices.runs import Leases
@@ -47,7 +46,7 @@ class Device:
         self._unit = min(self.first, self._most)
         self._expected, self._own_part = None, self.capacity // node.ranks.size
         self._leases = Leases()
-        self._lock = threading.RLock()
+        self._lock, self._space = Turn(), f"the space of device {self.name!r}"
         self.is_open = True
 
     @property
@@ -68,10 +67,13 @@ class Device:
         if nbytes <= 0:
             raise UsageError(f"a lease of {nbytes} bytes of device {self.name!r}: ask for at least one")
         size = self._rounded(nbytes)
-        with self._lock:
-            offset = self._leases.take(size)
-            if offset < 0:
-                offset = self._lease_more(size)
+        with self._lock.of(self._space):
+            return self._leased(size)
+
+    def _leased(self, size):
+        offset = self._leases.take(size)
+        if offset < 0:
+            offset = self._lease_more(size)
         atomics.add(self._used, size)
         return offset
 
@@ -79,21 +81,21 @@ class Device:
         """Offsets, as a range, of room for the first of `count` pieces of nbytes: of at least one of them, and one behind the other. As `lease`."""
         self._check_open()
         size, fitting = self._rounded(nbytes), count
-        with self._lock:
+        with self._lock.of(self._space):
             while fitting > 1:
                 offset = self._leases.take(fitting * size)
                 if offset >= 0:
                     atomics.add(self._used, fitting * size)
                     return range(offset, offset + fitting * size, size)
                 fitting //= 2
-            offset = self.lease(nbytes)
+            offset = self._leased(size)
         return range(offset, offset + size, size)
 
     def expect(self, nbytes):
         """The process is about to lease so many bytes: it asks the node for many of them at once, and for few more. 0: it can't tell
         any more. Promises nothing."""
         self._check_open()
-        with self._lock:
+        with self._lock.of(self._space):
             if nbytes > self._leases.free:
                 self._drain()       # joined with their neighbours, what is left of earlier leases is good for large pieces again
             self._expected = min(self._rounded(nbytes), self._own_part) or None
@@ -166,7 +168,7 @@ class Device:
             size = self.capacity - offset
         if size <= 0:
             return
-        with self._lock:
+        with self._lock.of(self._space):
             done = self._leases.give(offset, size)
             if done is None:
                 self._free_run(offset, size)
@@ -227,7 +229,7 @@ class Device:
         if not self.is_open:
             return
         self.is_open = False
-        with self._lock:
+        with self._lock.of(self._space):
             self._drain()
 
     def _back(self, offset, nbytes):

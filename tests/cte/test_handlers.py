@@ -1,0 +1,70 @@
+"""Calls of a store from handlers of signals: Python calls those in the middle of the main thread's calls of the same store."""
+import signal
+import time
+
+import numpy as np
+import pytest
+
+from wrp.comm.ranks.solo import Solo
+from wrp.cte import Store
+from wrp.errors import UsageError
+
+_SECONDS, _EVERY_S = 2.0, 0.002
+
+
+@pytest.fixture
+def alarm():
+    yield lambda handler: (signal.signal(signal.SIGALRM, handler), signal.setitimer(signal.ITIMER_REAL, _EVERY_S, _EVERY_S))
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, signal.SIG_DFL)
+
+
+@pytest.mark.parametrize("folder", ["none", "folder"])
+def test_what_a_handler_puts_never_gets_into_what_it_interrupts(folder, tmp_path, alarm):
+    """What the handler calls is done, or refused where it would wait for the call that it has interrupted; nothing is lost, given back twice or waited for."""
+    done, refused = [], []
+    with Store.open(str(tmp_path / "store") if folder == "folder" else None, Solo()) as store:
+        remaining = store.targets()[0].remaining
+
+        def handler(*_):
+            blob, data = f"own{len(done) % 7}", b"h" * (100 + 13 * len(done) % 3000)
+            try:
+                store.put("h", blob, data)
+                assert store.get("h", blob) == data
+                if len(done) % 20 == 0:
+                    store.flush()
+                done.append(blob)
+            except UsageError as error:
+                refused.append(str(error))
+        _work(store, 1)
+        handler()
+        alarm(handler)
+        end, number = time.monotonic() + _SECONDS, 0
+        while time.monotonic() < end:
+            number += 1
+            _work(store, number)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        for tag in ("t", "h"):
+            store.destroy(tag)
+        store.flush()
+        assert store.targets()[0].remaining >= remaining - (1 << 20)      # blocks of small blobs are kept for others
+    assert len(done) > 10 and all("In a handler of a signal, set a flag" in sentence for sentence in refused)
+
+
+def _work(store, number):
+    blob, data = f"b{number % 5}", bytes([number % 256]) * (1000 + 37 * number % 5000)
+    store.put("t", blob, data)
+    assert store.get("t", blob) == data
+    if number % 50 == 1:
+        store.put("t", "large", data[:1] * 300_000)
+        assert store.get("t", "large") == data[:1] * 300_000
+    if number % 70 == 1:
+        rows = np.full((3, 2000), number % 256, np.uint8)
+        store.put_many("t", ["m1", "m2", "m3"], rows)
+        found = np.zeros_like(rows)
+        store.get_many("t", ["m1", "m2", "m3"], out=found)
+        assert (found == rows).all()
+    if number % 90 == 1:
+        store.delete("t", blob)
+    if number % 400 == 1:
+        store.flush()
