@@ -6,6 +6,9 @@ import sys
 
 import pytest
 
+from wrp.comm.ranks.solo import Solo
+from wrp.runtime.runtime import Runtime
+
 _STORE = """
 from wrp.cte import Store
 with Store.open() as store:
@@ -21,3 +24,11 @@ def test_a_small_dev_shm_limits_nothing():
         pytest.skip("no mount of its own can be made here")
     done = subprocess.run([*tried, sys.executable, "-c", _STORE], capture_output=True, text=True, timeout=60)
     assert done.stdout.split() == ["True", str(64 << 20)], done.stdout + done.stderr
+
+
+def test_a_tier_on_a_pool_takes_no_room_of_its_own(configured):
+    """Its memory is that pool's, whatever its `capacity_limit` says."""
+    pool = "compose:\n  - {mod_name: bdev, pool_name: 'ram::pool', bdev_type: ram, pool_id: 301.5, capacity: 8m}\n"
+    tier = "storage:\n  - {path: 'ram::pool', capacity_limit: 1t, existing_pool_id: 301.5}\n"
+    with Runtime(Solo(), configured(pool + tier)) as runtime:
+        assert runtime.segment.nbytes < 1 << 40
