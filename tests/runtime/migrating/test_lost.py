@@ -12,6 +12,7 @@ from wrp.runtime.config import load
 from wrp.runtime.migrating import codes, destination, source
 from wrp.runtime.migrating.codes import Coded
 from wrp.runtime.runtime import Runtime
+from wrp.runtime.waiting.coroutines import sleep
 
 class Count:
     methods = {10: "add", 11: "where"}
@@ -42,6 +43,14 @@ def losing():
         return coded
     destination.Arriving.serve = serve
 
+def hearing_late():
+    whole = destination.Arriving.serve
+    async def serve(self, slot, asked, args):
+        if asked == codes.ROUTE and self._loop.made[slot].pool.name == "told":
+            await sleep(2)
+        return await whole(self, slot, asked, args)
+    destination.Arriving.serve = serve
+
 def other_bytes_come(counts):
     try:
         counts.migrate(0, 1)
@@ -64,19 +73,29 @@ def another_one_comes(counts, others):
     for pool in (counts, others):
         print(pool.call(11, query="direct_id:0").values[0], pool.call(10, 1, query="direct_id:0").values[0], flush=True)
 
+def it_is_cancelled_while_others_are_told(told):
+    future = told.submit(codes.MIGRATE, 1, 10_000, query="direct_id:0")
+    while told.call(11, query="direct_id:0").values[0] != 1:
+        time.sleep(0.02)
+    future.cancel()
+    print(future.wait().code, told.call(11, query="direct_id:0").values[0], told.call(10, 5, query="direct_id:0").values[0], flush=True)
+
 def main(ranks):
     global node
     node = ranks.node
     if node == 1:
         losing()
+    if node == 2:
+        hearing_late()
     with Runtime(ranks, load()) as runtime:
-        counts, others = runtime.pool("counts", "count"), runtime.pool("others", "count")
+        counts, others, told = (runtime.pool(name, "count") for name in ("counts", "others", "told"))
         ranks.barrier("the pools are there")
         if node == 0:
             counts.call(10, 41, query="direct_id:0")
             other_bytes_come(counts)
             its_deadline_is_over(counts)
             another_one_comes(counts, others)
+            it_is_cancelled_while_others_are_told(told)
         ranks.barrier("all is well")
 
 sys.exit(run(main))
@@ -86,8 +105,9 @@ sys.exit(run(main))
 def test_a_container_is_in_one_place_whatever_is_lost(tmp_path):
     conf = tmp_path / "c.yaml"
     conf.write_text("runtime: {timeout_s: 20, segment_capacity: 32m}\nnetworking: {net_timeout: 10}\n")
-    done = run_python(_SCRIPT, 2, env={"WRP_RANKS_PER_NODE": "1", "WRP_RUNTIME_CONF": str(conf), "WRP_TIMEOUT_S": "20"})
+    done = run_python(_SCRIPT, 3, env={"WRP_RANKS_PER_NODE": "1", "WRP_RUNTIME_CONF": str(conf), "WRP_TIMEOUT_S": "20"})
     assert done.returncode == 0, done.stdout + done.stderr
-    torn, cancelled, first, second = done.stdout.splitlines()
+    torn, cancelled, first, second, told = done.stdout.splitlines()
     assert torn == "container 0 of pool 'counts' can't go to node 1, and is where it was: the bytes didn't get there: see whether that node answers"
     assert (cancelled, first, second) == ("0 1 42", "1 43", "1 1")
+    assert told == "0 1 5"

@@ -6,6 +6,7 @@ asked again and again while that node is silent. Then this node, and one after t
 old one go after the container.
 """
 
+import contextlib
 import logging
 import time
 
@@ -133,12 +134,13 @@ class Leaving:
                 _log.warning("container %d of pool %r has moved, and its node can't note it yet", self._made.number, self._pool.name)
 
     async def _tell_others(self):
-        """Who doesn't hear of it goes on asking here, and its tasks go after the container."""
+        """Who doesn't hear of it goes on asking here, and its tasks go after the container: whatever ends this, the container has moved."""
         homes = self._pool.containers
-        for node in range(homes.first_node, homes.first_node + homes.nodes):
-            if node not in (self._node.number, self._to):
-                way = far(self._pool, homes.first_on(node))
-                await (await way.submit_async(ROUTE, self._made.number, self._to, self._version))
+        with contextlib.suppress(Cancelled, WrpError):
+            for node in range(homes.first_node, homes.first_node + homes.nodes):
+                if node not in (self._node.number, self._to):
+                    way = far(self._pool, homes.first_on(node))
+                    await (await way.submit_async(ROUTE, self._made.number, self._to, self._version))
 
     async def _ask(self, method, *args):
         """(return code, first three results) of the worker that will have the container."""
