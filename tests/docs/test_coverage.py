@@ -31,7 +31,7 @@ def test_error_stands_beside_its_code(error):
     assert row.startswith(f"| {error.exit_code} |")
 
 
-@pytest.mark.parametrize("command", ["ls", "query", "stat", "retrieve", "export", "import", "destroy", "recover"])
+@pytest.mark.parametrize("command", ["ls", "query", "stat", "retrieve", "export", "import", "label", "destroy", "recover"])
 def test_wrp_cee_command_and_options_are_documented(command):
     assert f"wrp_cee {command}" in documents.everything()
     options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cee.cli", command))) - {"--help"}
@@ -41,7 +41,7 @@ def test_wrp_cee_command_and_options_are_documented(command):
 
 def test_wrp_cee_has_no_other_commands():
     listed = re.findall(r"^    ([a-z]+) ", help_of("wrp.cee.cli"), re.M)
-    assert sorted(listed) == sorted(["ls", "query", "stat", "retrieve", "export", "import", "destroy", "recover"])
+    assert sorted(listed) == sorted(["ls", "query", "stat", "retrieve", "export", "import", "label", "destroy", "recover"])
 
 
 def test_wrp_cae_omni_options_are_documented():
@@ -165,3 +165,13 @@ def test_keys_and_sources_of_job_files_are_documented():
     text = text_of("job-files.md")
     assert not [key for key in (*remarks.TRANSFER, *remarks.FILTER) if f"`{key}`" not in text]
     assert not [protocol for protocol in registry.known() if f"`{protocol}:" not in text]
+
+
+def test_keys_of_labels_are_documented():
+    from dataclasses import fields
+
+    from wrp.cae.labels.rules import Match, Rules
+
+    text = text_of("job-files.md")
+    assert not [field.name for field in fields(Rules) if f"`label_{field.name}" not in text]
+    assert not [field.name for field in fields(Match) if f"`{field.name}`" not in text and f"`label_matches[].{field.name}`" not in text]

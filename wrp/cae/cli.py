@@ -6,7 +6,7 @@ import os
 import sys
 
 import wrp
-from wrp.cae import ingest, omni, plan, registry, report, url
+from wrp.cae import ingest, labels, omni, plan, registry, report, url
 from wrp.cae.progress import Silent, progress
 from wrp.cae.resume import Finished
 from wrp.comm.command import Parser
@@ -38,9 +38,11 @@ def _command(args, wrong, ranks):
             if ranks.rank == 0:
                 _say(_parser().format_help().rstrip() if args.help else f"wrp_cae_omni {wrp.__version__}")
         return 0
-    job, config = None, None
+    job, config, rules = None, None, None
     with ranks.agreed(f"reading {args.jobs}"):
         config = _config(args.conf)
+        if args.labels:
+            rules = labels.load(args.labels)
         if ranks.rank == 0:
             job = omni.load(args.jobs)
     if args.check:
@@ -52,6 +54,8 @@ def _command(args, wrong, ranks):
     folder = args.store or os.environ.get("WRP_STORE") or _FOLDER
     with Store.open(folder, ranks, config) as store:
         _ingest(job, store, ranks, args)
+        if rules is not None:
+            _label(store, ranks, rules, args)
     return 0
 
 
@@ -90,6 +94,13 @@ def _ingest(job, store, ranks, args):
     with ranks.agreed("writing the report"):
         if ranks.rank == 0:
             _say(_report(told.results, store.folder, None, args.json))
+
+
+def _label(store, ranks, rules, args):
+    """What was taken in is in, whatever the model says."""
+    found = labels.run(store, ranks, rules)
+    if ranks.rank == 0 and not args.quiet:
+        print(f"labels: {found.labelled} made, {found.failed} failed, {found.left} left", file=sys.stderr, flush=True)
 
 
 def _report_failure(results, folder, error, ranks, args):
@@ -177,6 +188,7 @@ def _parser():
     parser.add_argument("--check", action="store_true", help="look at the job file and its sources only; take nothing in")
     parser.add_argument("--resume", metavar="FILE", help="note finished transfers in FILE, and leave out those that an earlier "
                                                          "run of the same job has noted there")
+    parser.add_argument("--labels", metavar="FILE", help="label blobs by the rules in FILE when all transfers are done")
     parser.add_argument("--json", action="store_true", help="print the report as JSON")
     parser.add_argument("--timeout", metavar="S", type=_seconds, help="deadline of every wait for another rank, in seconds "
                                                        "(default: WRP_TIMEOUT_S, else 300)")

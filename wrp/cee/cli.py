@@ -1,4 +1,4 @@
-"""The command ``wrp_cee``: ls, query, stat, retrieve, export, import, destroy, recover. Rank 0 speaks, every rank ends alike."""
+"""The command ``wrp_cee``: ls, query, stat, retrieve, export, import, label, destroy, recover. Rank 0 speaks, every rank ends alike."""
 
 import dataclasses
 import io
@@ -15,7 +15,7 @@ from wrp.cee.printing import checksum, count, moment, table, visible
 from wrp.comm.command import Parser, say, speaking
 from wrp.comm.ranks import run
 from wrp.comm.sizes import format_size
-from wrp.errors import UsageError
+from wrp.errors import UsageError, WrpError
 from wrp.runtime.devices.safe.seen import describe
 
 
@@ -110,6 +110,9 @@ def _parser():
     sub = command("import", _import, "Take one dataset of an HDF5 file in as the reference's import does: its chunks, and what it is.", writes=True)
     sub.add_argument("tag", help="the tag; the dataset's path, too, unless the file's name is followed by :/its/path")
     sub.add_argument("path", help="the HDF5 file")
+
+    sub = command("label", _label, "Ask a language model about blobs that have no label since they changed, and keep what it says as NAME_label.", writes=True)
+    sub.add_argument("rules", metavar="rules.yaml", help="which blobs, which model, which prompt: label_endpoint, label_prompts, label_matches")
 
     sub = command("destroy", _destroy, "Remove contexts, an HDF5 one with all its datasets.", writes=True)
     sub.add_argument("tags", nargs="+", metavar="tag")
@@ -207,6 +210,18 @@ def _import(args, store, ranks):
     result, = ingest.run(job, store, ranks)
     answer = {"tag": args.tag, "path": args.path, "nbytes": result.nbytes, "seconds": round(result.seconds, 3), "checksum": result.checksum}
     return answer, [visible(f"{args.tag}: {format_size(result.nbytes)} in {result.seconds:.2f} s")]
+
+
+def _label(args, store, ranks):
+    from wrp.cae import labels
+
+    with ranks.agreed(f"reading {args.rules}"):
+        rules = labels.load(args.rules)
+    found = labels.run(store, ranks, rules)
+    if found.failed or found.left:
+        raise WrpError(f"{found.labelled} of {sum(found)} blobs got their label, {found.failed} failed, {found.left} wait because {rules.endpoint} "
+                       "is silent (the log says which and why): call it again")
+    return found._asdict(), [f"{count(found.labelled, 'label')} made"]
 
 
 def _destroy(args, store, ranks):

@@ -6,6 +6,7 @@ import shlex
 import sys
 
 from wrp.cae import described
+from wrp.cae.labels.rules import SUFFIX
 from wrp.cee.explore import LAYOUT
 from wrp.cee.filling import fill, pieces_of
 from wrp.cee.writing import aside, check_target, reserve, told
@@ -93,7 +94,8 @@ def stream_of(store, tag):
     blobs = [(blob, store.size(tag, blob)) for _, blob in store.blobs(re.escape(tag))]
     chunks = [(blob, size) for blob, size in blobs if re.fullmatch(r"chunk_\d+", blob)]
     text = _text(store, tag)
-    if text.startswith("tensor<") and len(chunks) == len(blobs) - 1:
+    names = dict(blobs)
+    if text.startswith("tensor<") and len(chunks) == sum(not _is_label(blob, names) for blob in names) - 1:
         return chunks
     described = _BINARY.fullmatch(text)
     if not described:
@@ -103,6 +105,11 @@ def stream_of(store, tag):
         raise Corrupt(f"tag {tag!r} holds {found} bytes in its chunks and its description says {expected}: "
                       f"some were deleted or replaced; take the source in again")
     return chunks
+
+
+def _is_label(blob, names):
+    """Whether it is the label of another one (`wrp.cae.labels`)."""
+    return blob.endswith(SUFFIX) and blob[:-len(SUFFIX)] in names
 
 
 def _text(store, tag):
