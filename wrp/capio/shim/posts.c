@@ -2,7 +2,7 @@
    down before it makes it. The kernel tells the server of the file itself, and the server looks into the rings before it listens to that. */
 #include "shim.h"
 #include <pthread.h>
-#include <signal.h>
+#include <sys/mman.h>
 
 #define FOLDERS 8
 static char folders[FOLDERS][PATH_MAX]; /* where the server has said that the kernel tells it of new files */
@@ -42,6 +42,8 @@ static struct capio_ring *own(void)
         has_asked = 1;
         if (capio_table() && capio_ask(CAPIO_TABLE, 0, 0, NULL, NULL, &answer) == 0 && answer.slot >= 0 && answer.slot < CAPIO_RINGS)
             ring = &capio_table()->rings[answer.slot];
+        if (ring && ((uintptr_t)ring % sysconf(_SC_PAGESIZE) || sizeof *ring % sysconf(_SC_PAGESIZE)))
+            ring = NULL;                /* it couldn't be taken from a child */
     }
     return ring;
 }
@@ -56,28 +58,23 @@ int capio_may_post(const char *full)
     return may && !capio_is_listed(full) && capio_is_served();
 }
 
-/* Which of the ring's posts it is, -1 when there is no room. */
+/* Which of the ring's posts it is, -1 when there is no room. A child that a signal handler forks meanwhile goes on in memory of its own. */
 int64_t capio_post(const char *full)
 {
     int64_t turn = -1;
-    sigset_t all, mask;
-    sigfillset(&all);
-    pthread_sigmask(SIG_BLOCK, &all, &mask);            /* a child of a handler's has no ring */
-    if (!ring || pthread_mutex_trylock(&lock)) {
-        pthread_sigmask(SIG_SETMASK, &mask, NULL);
-        return -1;                      /* one that was forked since it was asked */
-    }
-    uint64_t head = ring->head;
-    if (head - __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) < CAPIO_POSTS) {
-        struct capio_post *post = &ring->posts[head % CAPIO_POSTS];
+    struct capio_ring *in = ring;
+    if (!in || pthread_mutex_trylock(&lock))
+        return -1;
+    uint64_t head = in->head;
+    if (head - __atomic_load_n(&in->tail, __ATOMIC_ACQUIRE) < CAPIO_POSTS) {
+        struct capio_post *post = &in->posts[head % CAPIO_POSTS];
         post->outcome = (uint32_t)head << 2 | CAPIO_UNTOLD;
         post->path_nbytes = strlen(full) - capio_dir_nbytes - 1;
         memcpy(post->path, full + capio_dir_nbytes + 1, post->path_nbytes);
-        __atomic_store_n(&ring->head, head + 1, __ATOMIC_SEQ_CST);
+        __atomic_store_n(&in->head, head + 1, __ATOMIC_SEQ_CST);
         turn = (int64_t)head;
     }
     pthread_mutex_unlock(&lock);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
     return turn;
 }
 
@@ -93,9 +90,11 @@ void capio_posted(int64_t turn, int is_made)
                                 __ATOMIC_SEQ_CST, __ATOMIC_RELAXED);
 }
 
-/* In the child of a fork: the ring is the parent's. */
+/* In the child of a fork: the ring is the parent's. What a signal handler's fork has interrupted writes to nobody's memory from now on. */
 void capio_posts_forked(void)
 {
+    if (ring)
+        REAL(mmap)(ring, sizeof *ring, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     ring = NULL;
     has_asked = 0;
