@@ -1,7 +1,8 @@
 """Sizes in text."""
+import numpy as np
 import pytest
 
-from wrp.comm.sizes import INFINITE, format_size, parse_size
+from wrp.comm.sizes import INFINITE, format_size, parse_size, whole
 from wrp.errors import UsageError
 
 
@@ -26,3 +27,14 @@ def test_refuse(text):
 ])
 def test_format(nbytes, text):
     assert format_size(nbytes) == text
+
+
+@pytest.mark.parametrize("number", [3, np.int64(3), np.uint8(3), True + 2])
+def test_whole_numbers_of_any_type(number):
+    assert whole(number, "a size") == 3 and type(whole(number, "a size")) is int
+
+
+@pytest.mark.parametrize("number", [3.0, np.float32(3), "3", None])
+def test_what_is_no_whole_number(number):
+    with pytest.raises(UsageError, match="a size .* is no whole number"):
+        whole(number, "a size")

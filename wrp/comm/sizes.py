@@ -1,4 +1,5 @@
-"""Sizes in text: "64k", "1.5 GiB", "inf"; base 1024."""
+"""Sizes: in text, "64k", "1.5 GiB", "inf", base 1024; and as whole numbers."""
+import operator
 import re
 
 from wrp.errors import UsageError
@@ -35,6 +36,14 @@ def _checked(number, text):
     if number != number or number < 0:
         raise UsageError(f"{text!r} is not a size: a size is zero or more bytes.")
     return INFINITE if number >= INFINITE else int(number)
+
+
+def whole(number, what):
+    """The int of a whole number of any type, an offset or a size: UsageError for a float, a text, … `what` names it."""
+    try:
+        return operator.index(number)
+    except TypeError:
+        raise UsageError(f"{what} {number!r} is no whole number: round it, or give an int") from None
 
 
 def format_size(nbytes):

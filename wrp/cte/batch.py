@@ -9,7 +9,8 @@ from contextlib import ExitStack, contextmanager, suppress
 from typing import NamedTuple
 
 from wrp.comm.ranks.agreement import is_agreed
-from wrp.cte import names, pieces
+from wrp.comm.sizes import whole
+from wrp.cte import given, names, pieces
 from wrp.cte.compacting import compact
 from wrp.cte.homes import home_of
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
@@ -47,6 +48,7 @@ class Batch:
 
     def writing(self, tag, blob, nbytes):
         """Context manager: a writable memoryview of nbytes to fill; filled at the end of the block. Local."""
+        nbytes = whole(nbytes, f"the size of blob {blob!r}:")
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
         tag = self._named(tag, blob)
@@ -87,7 +89,7 @@ class Batch:
 
     def put(self, tag, blob, data):
         """A whole blob. Local."""
-        self._put(self._named(tag, blob), blob, pieces.bytes_of(data))
+        self._put(self._named(tag, blob), blob, given.bytes_of(data))
 
     def _named(self, tag, blob):
         """The tag's own name, before space is leased for the blob. UsageError for what can't be a name."""

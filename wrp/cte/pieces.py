@@ -8,51 +8,11 @@ import numpy as np
 from wrp.comm import cached
 from wrp.comm.checksum import crc32
 from wrp.comm.streaming import address_of, copy_checked
+from wrp.cte.given import bytes_of
 from wrp.cte.records import RAM, Record
 from wrp.cte.targets.placing import Wish
 from wrp.cte.tiers import PIECE
-from wrp.errors import Corrupt, UsageError
-
-
-def bytes_of(data, writable=False):
-    """The bytes of a contiguous buffer as a memoryview. UsageError when it has none, or may not be written and should be."""
-    try:
-        view = memoryview(data)
-        flat = view.cast("B") if view.nbytes else memoryview(b"")
-    except TypeError as error:
-        raise UsageError(f"data of type {type(data).__name__} is no contiguous buffer of bytes: {error}") from error
-    if writable and view.readonly:
-        raise UsageError(f"a buffer of type {type(data).__name__} is read-only: bytes can't be read into it")
-    return flat
-
-
-def array_of(data):
-    """The bytes of a contiguous buffer as a uint8 array; None when it has none."""
-    try:
-        array = np.frombuffer(data, np.uint8)
-    except (TypeError, ValueError, BufferError):
-        return None
-    # an array of Python objects has bytes too, but nobody wants those
-    return array if type(data) is bytes or memoryview(data).format != "O" else None
-
-
-def whole_of(data):
-    """A C-contiguous array, of any type and shape, with the bytes of a contiguous buffer; None when it has none. Numbers in an array take the short way here."""
-    if type(data) is np.ndarray and data.dtype.kind in "uifcb" and data.flags.c_contiguous:
-        return data
-    return array_of(data)
-
-
-def rows_of(data):
-    """The rows of a C-contiguous array of two or more dimensions as a uint8 array (n x nbytes); None of anything else."""
-    if not isinstance(data, np.ndarray) or data.ndim < 2 or not data.flags.c_contiguous or data.dtype.hasobject or not len(data):
-        return None
-    return data.reshape(len(data), -1).view(np.uint8)
-
-
-def rows_in(data, nbytes):
-    """The rows of `nbytes` bytes that stand one behind the other in `data`, as such an array."""
-    return np.frombuffer(data, np.uint8).reshape(-1, nbytes)
+from wrp.errors import Corrupt
 
 
 def parcel(extents):

@@ -2,6 +2,7 @@
 
 from wrp.comm.digests import crc32_at
 from wrp.comm.mapping import close_quietly
+from wrp.comm.sizes import format_size
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
 from wrp.errors import OutOfSpace, UsageError
@@ -24,7 +25,7 @@ class Reservation:
             except OutOfSpace:
                 pass                    # a file may have room
         if self.view is None:
-            self.view = memoryview(bytearray(nbytes))
+            self.view = memoryview(_private(nbytes))
         self._nbytes = nbytes
         self._open = True
 
@@ -62,3 +63,10 @@ class Reservation:
         if kind is None and self._open:
             self.commit()
         self.abandon()
+
+
+def _private(nbytes):
+    try:
+        return bytearray(nbytes)
+    except MemoryError:
+        raise OutOfSpace(f"this process has no {format_size(nbytes)} of memory for a reservation: make the blob in parts, with put and offsets") from None

@@ -63,6 +63,15 @@ def test_bytes_come_back(keeping):
     device.sync()
 
 
+def test_a_lease_is_a_whole_number_of_bytes(device):
+    for nbytes in (100000.5, "10", None):
+        with pytest.raises(UsageError, match="no whole number"):
+            device.lease(nbytes)
+    free = device.free
+    device.give_back(device.lease(np.int64(5000)), 5000)
+    assert device.free == free
+
+
 def test_leases_of_several_threads_are_disjoint(device):
     found, errors = [], []
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from wrp.cte.arrays import boxes
 from wrp.cte.arrays.boxes import Box
+from wrp.cte.given import host_array
 from wrp.errors import Corrupt, NoSuchBlob, RangeError, UsageError
 
 ABOUT = "array"
@@ -112,18 +113,6 @@ def parsed_name(name):
         return Box(*(tuple(int(number) for number in part.split(",") if number) for part in name[len(_PREFIX):].split("+", 1)))
     except (TypeError, ValueError):
         raise Corrupt(f"blob {name!r} isn't the name of a block: it isn't of put_array") from None
-
-
-def host_array(data):
-    """`data` as a NumPy array of this process, without a copy where its memory is the host's. UsageError for objects."""
-    if hasattr(data, "__cuda_array_interface__"):
-        data = data.get() if hasattr(data, "get") else data
-    elif not isinstance(data, np.ndarray) and hasattr(data, "__dlpack__"):
-        data = np.from_dlpack(data)
-    array = np.asarray(data)
-    if array.dtype.hasobject:
-        raise UsageError(f"an array of dtype {array.dtype} holds objects of Python: only plain bytes are kept")
-    return array
 
 
 def _described(block, offset):

@@ -2,7 +2,8 @@
 
 import time
 
-from wrp.cte import names, pieces
+from wrp.comm.sizes import whole
+from wrp.cte import given, names, pieces
 from wrp.cte.calls.base import READS, Calls, busy
 from wrp.cte.calls.info import info_in
 from wrp.cte.records import full_name
@@ -21,6 +22,8 @@ class Reading(Calls):
         Raises NoSuchBlob, RangeError beyond the end, Corrupt when the bytes changed on storage.
         """
         tag = self._own(tag)
+        if type(offset) is not int or size is not None and type(size) is not int:
+            offset, size = place_of(blob, offset, size)
         if self._direct is not None:
             done = self._short_get(tag, blob, offset, size, out) if out is not None else self._direct.get(tag, blob) if size is None and offset == 0 else None
             if done is not None:
@@ -48,15 +51,15 @@ class Reading(Calls):
 
     def _short_get(self, tag, blob, offset, size, out):
         """What `get` into a buffer returns, or None: the long way does it, or says why it can't."""
-        array = pieces.whole_of(out)
-        if array is None or not array.flags.writeable or size is not None and not 0 <= size <= array.nbytes:
+        array = given.whole_of(out, writable=True)
+        if array is None or size is not None and not 0 <= size <= array.nbytes:
             return None
         wanted = array.nbytes if size is None else size
         return wanted if self._direct.get_into(tag, blob, offset, array, wanted) else None
 
     def get_segments(self, tag, blob, ranges):
         """The bytes of ranges [(offset, size)] of a blob, as a list, all of one generation. RangeError where one lies beyond the end."""
-        tag = self._own(tag)
+        tag, ranges = self._own(tag), [place_of(blob, *place) for place in ranges]
         for _ in range(READS):
             record = self._record(tag, blob)
             found = [target_of(record, offset, size, None) for offset, size in ranges]
@@ -73,7 +76,7 @@ class Reading(Calls):
         tag = self._own(tag)
         if out is None:
             return [self.get(tag, blob) for blob in blobs]
-        rows = pieces.rows_of(out)
+        rows = given.rows_of(out)
         if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
             raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
         names.all_checked("blob", blobs)
@@ -108,11 +111,17 @@ class Reading(Calls):
         return info_in(own, record)
 
 
+def place_of(blob, offset, size):
+    """(offset, size) of a range as ints. UsageError."""
+    what = f"range of blob {blob!r} that is read: its begin or size"
+    return whole(offset, what), size if size is None else whole(size, what)
+
+
 def target_of(record, offset, size, out):
     """The buffer to read into, of the length asked; RangeError when the blob is shorter."""
     nbytes = record.raw or record.size
     if out is not None:
-        target = pieces.bytes_of(out, writable=True)
+        target = given.bytes_of(out, writable=True)
         if size is not None and size > len(target):
             raise RangeError(f"{size} bytes of blob {record.blob!r} don't fit into the buffer of {len(target)}")
         wanted = len(target) if size is None else size

@@ -2,7 +2,8 @@
 
 from contextlib import suppress
 
-from wrp.cte import names, pieces
+from wrp.comm.sizes import whole
+from wrp.cte import given, names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.calls.base import READS, Calls, busy
 from wrp.cte.changes import check_generation
@@ -32,8 +33,10 @@ class Writing(Calls):
         tag = self._own(tag)
         if not 0 <= score <= 1:
             raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
-        if offset is not None and self._tag_names.sources:
-            self._bring(tag, blob)
+        if offset is not None:
+            offset = whole(offset, f"offset of a put into blob {blob!r}:")
+            if self._tag_names.sources:
+                self._bring(tag, blob)
         if min_persistence != "volatile":
             self._check_persistence(min_persistence, offset, compression)
         elif compression is not None or self._parts.framing is not None:
@@ -41,7 +44,7 @@ class Writing(Calls):
         if offset is None and if_generation is None and self._direct is not None and min_persistence == "volatile" and self._direct.put(tag, blob, data, score):
             return None
         names.checked("tag", tag), names.checked("blob", blob)
-        view = pieces.bytes_of(data)
+        view = given.bytes_of(data)
         if offset is None:
             extents = pieces.write(self._tiers, view, wish=wish_of(score, min_persistence))
             self._changes.publish(tag, blob, extents, len(view), score, None, if_generation)
@@ -67,7 +70,7 @@ class Writing(Calls):
     def _put_framed(self, tag, blob, data, offset, score, compression, generation=None):
         """A put whose bytes may become a frame: what was asked for, else the tag's compression, and encryption."""
         names.checked("tag", tag), names.checked("blob", blob)
-        view = pieces.bytes_of(data)
+        view = given.bytes_of(data)
         if offset is not None:
             outcome = self._modify_framed(tag, blob, view, offset, score, compression, generation)
         else:
@@ -115,7 +118,7 @@ class Writing(Calls):
         if len(blobs) != len(rows):
             raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
         tag = self._own(tag)
-        array = pieces.rows_of(rows)
+        array = given.rows_of(rows)
         if (array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST
                 or not self._direct.takes(array.shape[1], score)):
             for blob, row in zip(blobs, rows):
@@ -146,7 +149,7 @@ class Writing(Calls):
         self._writable()
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
-        view = pieces.bytes_of(data)
+        view = given.bytes_of(data)
         if self._tag_names.sources:
             self._bring(tag, blob)
         if self._parts.framing is not None or not self._changes.modify(tag, blob, view, None, 1.0):
@@ -155,6 +158,7 @@ class Writing(Calls):
     def truncate(self, tag, blob, nbytes):
         """The blob has `nbytes` bytes: its first ones, or with zeros at its end. NoSuchBlob when it isn't there."""
         self._writable()
+        nbytes = whole(nbytes, f"the size of blob {blob!r}:")
         if nbytes < 0:
             raise UsageError(f"blob {blob!r} of {nbytes} bytes")
         tag = self._own(tag)
@@ -168,20 +172,29 @@ class Writing(Calls):
             self._remade(tag, blob, edited)
 
     def reserve(self, tag, blob, nbytes, score=1.0):
-        """A Reservation of `nbytes` bytes to fill in place; its `commit` makes them the blob."""
+        """A Reservation of `nbytes` bytes to fill in place; its `commit` makes them the blob. OutOfSpace at once where no tier could take them."""
         self._writable()
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
-        if nbytes < 0 or not 0 <= score <= 1:
-            raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")
+        nbytes = reservable(blob, nbytes, score)
         tiers = self._tiers if self._parts.framing is None else None
+        if tiers is not None:
+            tiers.check_room(nbytes)
         return Reservation(tiers, nbytes, lambda extents: self._changes.publish(tag, blob, extents, nbytes, score),
                            lambda view: self.put(tag, blob, view, score=score))
 
 
+def reservable(blob, nbytes, score):
+    """The bytes of a reservation. UsageError."""
+    nbytes = whole(nbytes, f"the size of blob {blob!r}:")
+    if nbytes < 0 or not 0 <= score <= 1:
+        raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")
+    return nbytes
+
+
 def segments_of(blob, segments, score):
     """[(offset, memoryview)] of the ranges that a caller gave. UsageError."""
-    parts = [(offset, pieces.bytes_of(data)) for offset, data in segments]
+    parts = [(whole(offset, f"offset of a range of blob {blob!r}:"), given.bytes_of(data)) for offset, data in segments]
     if not parts or any(offset < 0 for offset, _ in parts) or not 0 <= score <= 1:
         raise UsageError(f"{len(parts)} ranges of blob {blob!r}, with score {score}: give one or more, offsets from 0 on, and a score of 0 to 1")
     return parts

@@ -10,6 +10,7 @@ from wrp.cte.client.directory import Directory
 from wrp.cte.client.future import DEPTH, THREADS, Later
 from wrp.cte.client.more import More
 from wrp.cte.client.results import Blobs, BlobState, Flushed, Tags, TargetState, Telemetry, TelemetryLog
+from wrp.cte.given import bytes_of
 from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.routing import PoolQuery
 
@@ -206,7 +207,7 @@ class Client(More):
 
     def append_blob(self, tag_id, blob_name, data):
         """Put `data` at the blob's end, wherever that is at this moment."""
-        self.store.append(self._directory.name_of(tag_id), blob_name, shapes.flat(data))
+        self.store.append(self._directory.name_of(tag_id), blob_name, bytes_of(data))
 
     def truncate_blob(self, tag_id, blob_name, size):
         """The blob's first `size` bytes are the blob, with zeros at the end where it had fewer."""
@@ -315,14 +316,14 @@ def _checked(blob_name, size, data):
         raise Refused(f"a put into blob {blob_name!r} without data", codes.NO_DATA)
     if blob_name == "":
         raise Refused("a blob's name is empty", codes.NO_NAME)
-    view = shapes.flat(data)
+    view = bytes_of(data)
     if not len(view):
         raise Refused(f"a put of 0 bytes into blob {blob_name!r}", codes.NO_BYTES)
     if size is None or size == len(view):
         return view
     if size > len(view):
         raise UsageError(f"a put of {size} bytes into blob {blob_name!r}: the data has {len(view)}")
-    return memoryview(view)[:size]
+    return view[:size]
 
 
 def _count(name, value):

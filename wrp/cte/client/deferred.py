@@ -6,7 +6,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from wrp.cte.background import Background
-from wrp.cte.client import shapes
+from wrp.cte.given import bytes_of
 from wrp.errors import OutOfSpace, RangeError, UsageError, WaitTimeout, WrpError
 
 BUDGET, MOST = 64 << 20, 64     # bytes that may wait; puts in one call
@@ -39,7 +39,7 @@ class Deferred:
 
     def put_blob(self, tag_id, blob_name, data, score=1.0):
         """Take a whole blob: its bytes are copied. A put of the same name that still waits is replaced. UsageError, NoSuchTag as of a put; WaitTimeout without room."""
-        tag, data = self._name(tag_id), bytes(shapes.flat(data))
+        tag, data = self._name(tag_id), bytes(bytes_of(data))
         self._client.store.tag_stamp(tag)
         if not blob_name or not 0 <= score <= 1:
             raise UsageError(f"blob {blob_name!r} with score {score}: it needs a name, and a score of 0 to 1")

@@ -8,7 +8,7 @@ import numpy as np
 from wrp.comm import forking
 from wrp.comm.fresh import HEAD_OF_BYTES, fresh_bytes
 from wrp.comm.jit import direct
-from wrp.cte import names, pieces
+from wrp.cte import given, names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.desk import OLD, Desks
 from wrp.cte.direct.getting import direct_get_into, direct_get_whole, direct_view
@@ -59,18 +59,18 @@ class Direct:
 
     def put(self, tag, blob, data, score):
         """True when `data` is the whole blob now, False when nothing has happened."""
-        array = pieces.whole_of(data)
+        array = given.whole_of(data)
         named = _named(tag, blob)
         if array is None or named is None or not array.nbytes:
             return False
         if array.nbytes > LARGEST or not self._tiers.placing.ram_first(array.nbytes, score):
-            return self._put_run(tag, blob, named, array, score) or self._put_long(tag, blob, named, data, score)
+            return self._put_run(tag, blob, named, array, score) or self._put_long(tag, blob, named, array, score)
         name, tag_nbytes = named
         desk = self._desks.take()
         code = _kernels.put_array(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
         done = not code or code != NO_BLOCK and self._finish(tag, blob, array.nbytes, score, code, desk)
         self._desks.give(desk)
-        return done or code == NO_BLOCK and self._put_long(tag, blob, named, data, score)
+        return done or code == NO_BLOCK and self._put_long(tag, blob, named, array, score)
 
     def _put_run(self, tag, blob, named, array, score):
         """The same for more bytes than a block has, where one run of ram is free for them."""

@@ -8,7 +8,7 @@ from itertools import repeat
 
 import numpy as np
 
-from wrp.cte import pieces
+from wrp.cte import given, pieces
 from wrp.cte.nodes.away import Receipts
 from wrp.cte.nodes.wire import INLINE, PORTION, extents_of
 from wrp.cte.records import full_name
@@ -81,7 +81,7 @@ class Answering:
 
     def put_many(self, tag, blobs, rows, nbytes, score):
         """Store.put_many of rows of equal length that stand one behind the other."""
-        self._here.put_many(tag, blobs, pieces.rows_in(rows, nbytes), score)
+        self._here.put_many(tag, blobs, given.rows_in(rows, nbytes), score)
 
     def look(self, tag, blob, offset, size, known=0):
         """[None, bytes] of a range where that is short, else [the fields of the record, None]; [None, None] where the generation is the one `known`."""

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrp.cte import pieces
+from wrp.cte import given
 from wrp.cte.nodes.wire import INLINE, PORTION
 from wrp.errors import Corrupt, WaitTimeout
 
@@ -11,7 +11,7 @@ _NAMES = 4096                   # in one question
 
 def put_many(store, routes, tag, blobs, rows, score):
     """Put rows under names, each at its home. For the arguments see Store.put_many."""
-    array, net, under_way = pieces.rows_of(rows), routes.net, []
+    array, net, under_way = given.rows_of(rows), routes.net, []
     try:
         for home, numbers in _by_home(routes, tag, blobs).items():
             if array is None or array.shape[1] > INLINE:
@@ -41,7 +41,7 @@ def get_many(store, routes, cache, tag, blobs, rows):
     answers = net.answers([question for *_, question in under_way], (Corrupt, WaitTimeout) if routes.keepers is not None else ())
     for (part, kept, _), answer in zip(under_way, answers):
         if isinstance(answer, bytes):   # rows, one behind the other
-            rows[part] = pieces.rows_in(answer, nbytes)
+            rows[part] = given.rows_in(answer, nbytes)
             answer = [b""] * len(part)
         for number, record, data in zip(part, kept, answer or ()):      # without an answer one by one: keepers have them
             if data is True:

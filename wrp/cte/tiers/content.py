@@ -134,7 +134,7 @@ class Content:
 
     def _named_errors(self):
         """A context manager: an error of the operating system becomes a sentence about the store."""
-        return _Named("the store in memory" if self._folder is None else f"store {self._folder.path}")
+        return _Named(self.where)
 
     def close(self):
         """Close the reading side and let go of the ram; the runtime closes the devices."""

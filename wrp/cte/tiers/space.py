@@ -34,14 +34,17 @@ class Space:
                 return target, offset
             # it began to leave after the policy was asked; who empties it waits until this is given back
             self._devices[target].give_back(offset, nbytes)
-        where = "the store in memory" if self._folder is None else f"store {self._folder.path}"
         lost = [f"target {self.said(number)!r} is lost for now: {why}" for number, why in self._lost.items()]
         if lost and not refusals:
-            raise StoreError(f"{where}: these bytes can't be written now: " + "; ".join(lost))
+            raise StoreError(f"{self.where}: these bytes can't be written now: " + "; ".join(lost))
         refusals += lost
         advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
-        raise OutOfSpace(f"{where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
+        raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
+
+    @property
+    def where(self):
+        return "the store in memory" if self._folder is None else f"store {self._folder.path}"
 
     def expect(self, nbytes):
         """This process is about to lease so many bytes of ram."""
@@ -56,6 +59,14 @@ class Space:
             return self.ram.lease_some(nbytes, count)
         except OutOfSpace:
             return None
+
+    def check_room(self, nbytes, is_empty=False):
+        """OutOfSpace where the targets together can't have so many bytes free, whatever leaves the ram for files; `is_empty`: not even if nothing were there."""
+        targets = self.placing.targets
+        room = sum(target.capacity if is_empty or target.number == RAM and len(targets) > 1 else self.free(target.number) for target in targets)
+        if nbytes > room:
+            raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: all of them together have {format_size(room)} at most "
+                             f"(raise capacity_limit of its tiers in the configuration)")
 
     def lease_run(self, nbytes):
         """Offset of one run of ram, however long. Raises OutOfSpace."""

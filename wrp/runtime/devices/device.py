@@ -4,7 +4,7 @@ import numpy as np
 
 from wrp.comm import atomics
 from wrp.comm.extents import extents_claim, extents_free, extents_give
-from wrp.comm.sizes import format_size
+from wrp.comm.sizes import format_size, whole
 from wrp.comm.turn import Turn
 from wrp.errors import OutOfSpace, UsageError, WrpError
 from wrp.runtime import bdev
@@ -64,9 +64,9 @@ class Device:
     def lease(self, nbytes):
         """Offset of nbytes, backed by memory or storage, that nobody else has. Raises OutOfSpace; nothing has changed then."""
         self._check_open()
-        if nbytes <= 0:
-            raise UsageError(f"a lease of {nbytes} bytes of device {self.name!r}: ask for at least one")
         size = self._rounded(nbytes)
+        if size <= 0:
+            raise UsageError(f"a lease of {nbytes} bytes of device {self.name!r}: ask for at least one")
         with self._lock.of(self._space):
             return self._leased(size)
 
@@ -237,6 +237,8 @@ class Device:
         raise NotImplementedError
 
     def _rounded(self, nbytes):
+        if type(nbytes) is not int:
+            nbytes = whole(nbytes, f"the size of a lease of device {self.name!r}:")
         return -(-nbytes // self.align) * self.align
 
     def _check_open(self):

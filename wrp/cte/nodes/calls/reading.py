@@ -4,9 +4,9 @@ import time
 import warnings
 from contextlib import suppress
 
-from wrp.cte import names, pieces
+from wrp.cte import given, names
 from wrp.cte.calls.base import READS, busy
-from wrp.cte.calls.reading import target_of
+from wrp.cte.calls.reading import place_of, target_of
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.nodes.held import unpack
 from wrp.cte.nodes.many import get_many
@@ -22,7 +22,7 @@ class NodesReading(NodesCalls):
 
     def get(self, tag, blob, offset=0, size=None, out=None):
         """As Store.get. The bytes of a blob with another home come straight into `out`; a copy of a keeper's where the home's are damaged, or it is silent."""
-        tag = self._own(tag)
+        tag, (offset, size) = self._own(tag), place_of(blob, offset, size)
         try:
             return self._get(tag, blob, offset, size, out)
         except (Corrupt, WaitTimeout) as error:
@@ -74,7 +74,7 @@ class NodesReading(NodesCalls):
 
     def _get_far(self, home, tag, blob, offset, size, out):
         """`get` of a blob of another node; of what this node keeps of it where that is what its home has."""
-        target = pieces.bytes_of(out, writable=True) if out is not None else None
+        target = given.bytes_of(out, writable=True) if out is not None else None
         if target is not None and size is None:
             size = len(target)
         elif target is not None and size > len(target):
@@ -121,7 +121,7 @@ class NodesReading(NodesCalls):
 
     def get_segments(self, tag, blob, ranges):
         """As Store.get_segments."""
-        tag, ranges = self._own(tag), [(offset, size) for offset, size in ranges]
+        tag, ranges = self._own(tag), [place_of(blob, *place) for place in ranges]
         try:
             return self._through(lambda own: self._get_segments(own, blob, ranges), tag)
         except (Corrupt, WaitTimeout):
@@ -154,7 +154,7 @@ class NodesReading(NodesCalls):
             return [self.get(tag, blob) for blob in blobs]
         if out is None:
             return get_many(self, self._routes, self._cache, tag, blobs, None)
-        rows = pieces.rows_of(out)
+        rows = given.rows_of(out)
         if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
             raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
         names.all_checked("blob", blobs)

@@ -1,7 +1,8 @@
 """Calls that put bytes, each at the home of its blob."""
 
-from wrp.cte import names, pieces
-from wrp.cte.calls.writing import segments_of
+from wrp.comm.sizes import whole
+from wrp.cte import given, names
+from wrp.cte.calls.writing import reservable, segments_of
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.nodes.many import put_many
 from wrp.cte.nodes.wire import INLINE
@@ -23,8 +24,10 @@ class NodesWriting(NodesCalls):
             self._check_persistence(min_persistence, offset, compression)
         names.checked("tag", tag), names.checked("blob", blob)
         tag = self._own(tag)
-        if offset is not None and self._tag_names.sources:
-            self._bring(tag, blob)
+        if offset is not None:
+            offset = whole(offset, f"offset of a put into blob {blob!r}:")
+            if self._tag_names.sources:
+                self._bring(tag, blob)
         home = self._routes.home(tag, blob)
         try:
             outcome = self._put_at(home, tag, blob, data, offset, score, compression, if_generation, min_persistence)
@@ -34,7 +37,7 @@ class NodesWriting(NodesCalls):
                 or not min_persistence.startswith("only") and self._parts.folder is not None
             if offset is not None or compression is not None or self._parts.framing is not None or not lasts:
                 raise
-            extents = self._routes.net.lent(home, pieces.bytes_of(data))
+            extents = self._routes.net.lent(home, given.bytes_of(data))
             if extents is None:
                 raise
             outcome = self._routes.change_at(home, "put", tag, blob, extents, None, score, None, if_generation, "volatile")
@@ -54,7 +57,7 @@ class NodesWriting(NodesCalls):
 
     def _sent(self, home, data, wish=Wish()):
         """`data` as an argument of a call: the bytes, or extents of the home that hold them, where it is wished."""
-        view = pieces.bytes_of(data)
+        view = given.bytes_of(data)
         return bytes(view) if len(view) <= INLINE else self._routes.net.far[home].carry(view, wish)
 
     def put_many(self, tag, blobs, rows, score=1.0):
@@ -101,7 +104,7 @@ class NodesWriting(NodesCalls):
     def truncate(self, tag, blob, nbytes):
         """As Store.truncate."""
         self._writable()
-        tag = self._own(tag)
+        tag, nbytes = self._own(tag), whole(nbytes, f"the size of blob {blob!r}:")
         if self._tag_names.sources:
             self._bring(tag, blob)
         self._routes.change("truncate", tag, blob, nbytes)
@@ -113,6 +116,7 @@ class NodesWriting(NodesCalls):
         tag = self._own(tag)
         if self._routes.home(tag, blob) == self._routes.node and self._routes.keepers is None:
             return self._here.reserve(tag, blob, nbytes, score)
-        if nbytes < 0 or not 0 <= score <= 1:
-            raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")
+        nbytes = reservable(blob, nbytes, score)
+        if self._parts.framing is None:
+            self._tiers.check_room(nbytes, is_empty=True)
         return Reservation(None, nbytes, None, lambda view: self.put(tag, blob, view, score=score))

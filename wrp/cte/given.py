@@ -1,0 +1,110 @@
+"""What users give to calls: buffers and arrays as plain bytes, to be stored or filled; what can't be either is refused. No store and no extents here."""
+
+import re
+
+import numpy as np
+
+from wrp.errors import UsageError
+
+_PLAIN = "biufcmMSU"                            # kinds of dtypes whose bytes are all there is of them
+_NAMES = re.compile(r":[^:]*:")                 # of fields, in the format of a buffer
+_ADDRESSES = re.compile(r"[OPXz&]|Z(?![fdg])")  # in such a format: objects and pointers
+_NOTHING = np.empty(0, np.uint8)
+
+
+def bytes_of(data, writable=False):
+    """The bytes of a buffer or an array, in C order, as a memoryview of one dimension; a copy where they don't lie so.
+
+    data : bytes-like, an array (NumPy, CuPy: copied to the host), or what has DLPack, of any dtype but objects
+    writable : they are to be filled, so nothing is copied
+    Raises UsageError for what holds objects or pointers, is no buffer, or can't be filled where it lies.
+    """
+    return memoryview(data) if type(data) is bytes and not writable else memoryview(array_of(data, writable))
+
+
+def array_of(data, writable=False):
+    """The same as a uint8 array of one dimension."""
+    if type(data) is bytes and not writable:
+        return np.frombuffer(data, np.uint8)
+    if not isinstance(data, np.ndarray):
+        try:
+            view = memoryview(data)
+        except (TypeError, ValueError, BufferError):    # it has none, or none of its dtype
+            data = _of_others(data, writable)
+        else:
+            return _of_buffer(view, data, writable)
+    check_plain(data)
+    if writable and not (data.flags.c_contiguous and data.flags.writeable):
+        raise _unfit(data, data.flags.writeable)
+    return np.ascontiguousarray(data).reshape(-1).view(np.uint8) if data.nbytes else _NOTHING
+
+
+def whole_of(data, writable=False):
+    """A C-contiguous array, of any type and shape, with the bytes that `bytes_of` gives; None where that refuses. Numbers in an array take the short way here."""
+    if type(data) is np.ndarray and data.dtype.kind in _PLAIN and data.flags.c_contiguous and (not writable or data.flags.writeable):
+        return data
+    try:
+        return array_of(data, writable)
+    except UsageError:
+        return None
+
+
+def rows_of(data):
+    """The rows of a C-contiguous array of two or more dimensions as a uint8 array (n x nbytes); None of anything else. UsageError for objects."""
+    if not isinstance(data, np.ndarray):
+        return None
+    check_plain(data)
+    return data.reshape(len(data), -1).view(np.uint8) if len(data) and data.ndim > 1 and data.flags.c_contiguous else None
+
+
+def rows_in(data, nbytes):
+    """The rows of `nbytes` bytes that stand one behind the other in `data`, as such an array."""
+    return np.frombuffer(data, np.uint8).reshape(-1, nbytes)
+
+
+def host_array(data):
+    """`data` as a NumPy array of this process, without a copy where its memory is the host's. UsageError for objects."""
+    if hasattr(data, "__cuda_array_interface__"):
+        data = data.get() if hasattr(data, "get") else data
+    elif not isinstance(data, np.ndarray) and hasattr(data, "__dlpack__"):
+        data = np.from_dlpack(data)
+    array = np.asarray(data)
+    check_plain(array)
+    return array
+
+
+def check_plain(array):
+    """UsageError for an array of objects."""
+    if array.dtype.hasobject:
+        raise _addresses(f"an array of dtype {array.dtype}")
+
+
+def _of_buffer(view, data, writable):
+    if view.format != "B" and _ADDRESSES.search(_NAMES.sub("", view.format)):
+        raise _addresses(f"a buffer of type {type(data).__name__} and format {view.format!r}")
+    if writable and (view.readonly or not view.c_contiguous):
+        raise _unfit(data, not view.readonly)
+    if not view.nbytes:
+        return _NOTHING
+    return np.frombuffer(view if view.c_contiguous else view.tobytes(), np.uint8)
+
+
+def _of_others(data, writable):
+    """An array of what has no buffer that Python knows."""
+    if isinstance(data, np.generic):
+        return np.asarray(data)
+    on_device = hasattr(data, "__cuda_array_interface__")
+    if writable and on_device or not on_device and not hasattr(data, "__dlpack__"):
+        wanted = "bytes can't be read into it: give a writable array of the host" if writable else "it is neither bytes nor an array: encode it first"
+        raise UsageError(f"data of type {type(data).__name__}: {wanted}")
+    return host_array(data)
+
+
+def _addresses(what):
+    return UsageError(f"{what} holds addresses of this process, not data: give an array of numbers, or encode the objects (json, pickle) and give the bytes")
+
+
+def _unfit(data, is_writable):
+    if not is_writable:
+        return UsageError(f"a buffer of type {type(data).__name__} is read-only: bytes can't be read into it")
+    return UsageError(f"a buffer of type {type(data).__name__} doesn't lie in one piece in C order: read into a new array (numpy.empty), and assign that to it")
