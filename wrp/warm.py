@@ -21,7 +21,7 @@ from wrp.runtime.daemon import attach, leftovers
 from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.meeting import Meeting, rooms
 from wrp.runtime.inline import do_here, run_inline
-from wrp.runtime.postman import quick
+from wrp.runtime.postman import desk, news, quick
 from wrp.runtime.postman.serving import served_new
 from wrp.runtime.runtime import Runtime
 from wrp.runtime.waiting import CoMutex, gather, in_thread, sleep
@@ -110,10 +110,10 @@ def _use_runtime(runtime, folder):
 def _compile_mail(node):
     """What a postman calls; there is none on one node."""
     for kernel in (ways.way_post, ways.way_look, ways.way_drop, ways.way_due, ways.way_owes, ways.way_lags, ways.way_waits, ways.ways_send, ways.ways_come,
-                   quick.turns, quick.pause, quick.rows_format, quick.sent_end, quick.turn_of_other, quick.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, do_here, run_inline):
+                   quick.turns, quick.pause, desk.rows_format, desk.sent_end, quick.turn_of_other, news.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, do_here, run_inline):
         kernel.compile((types.int64,) * len(signature(kernel.py_func).parameters))
     offset = served_new(node.address, node.address + node.layout.free, node.layout.lane(0), 0, 0, admin.MONITOR, 0, 0, 0, 0, 0, 0, 0)
-    quick.post_finish(node.address, node.address + node.layout.free, offset, 0, 0, 0, 0, 0)         # its worker frees the record
+    desk.post_finish(node.address, node.address + node.layout.free, offset, 0, 0, 0, 0, 0)         # its worker frees the record
 
 
 def _take_cached(path):

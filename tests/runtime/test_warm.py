@@ -26,13 +26,13 @@ from wrp.cae.hdf5 import filters
 from wrp.comm import cached, notes, ways
 from wrp.runtime import asking, batch, inline, pythonworker, requests, tasks, worker
 from wrp.runtime.meeting import rooms
-from wrp.runtime.postman import quick, serving
+from wrp.runtime.postman import desk, news, quick, serving
 warm.main()
 for kernel in (tasks.task_submit, tasks.task_wait, asking.ask, asking.await_task, tasks.task_free, pythonworker.python_finish, worker.worker_loop, tasks.task_hand, tasks.task_watch,
                batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve, ways.ways_send, ways.ways_come,
-               ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive, serving.served_new, quick.post_finish, quick.turns, quick.pause, quick.sent_end,
+               ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive, serving.served_new, desk.post_finish, quick.turns, quick.pause, desk.sent_end,
                filters._join8, filters._join4, filters._join2,
-               quick.turn_of_other, quick.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, inline.run_inline, inline.do_here, cached._take, cached._clear):
+               quick.turn_of_other, news.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, inline.run_inline, inline.do_here, cached._take, cached._clear):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """
 

@@ -6,7 +6,7 @@ from functools import partial
 from wrp.runtime import lanes, tasks
 from wrp.runtime.pool import Pool
 from wrp.runtime.postman.joins import FAILED, Joins
-from wrp.runtime.postman.quick import post_finish
+from wrp.runtime.postman.desk import post_finish
 from wrp.runtime.postman.work import Work
 from wrp.runtime.routing.address import unpack
 from wrp.runtime.routing.query import PoolQuery

@@ -12,7 +12,7 @@ from wrp.comm.ranks import world
 from wrp.errors import UsageError
 from wrp.runtime import handlers, modules
 from wrp.runtime.config import load
-from wrp.runtime.postman.quick import ROWS
+from wrp.runtime.postman.desk import ROWS
 from wrp.runtime.routing import PoolQuery
 from wrp.runtime.runtime import Runtime
 from wrp.runtime.waiting.coroutines import sleep

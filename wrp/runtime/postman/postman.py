@@ -10,12 +10,12 @@ from wrp.comm.mailbox import REPLIES, TASKS
 from wrp.runtime import lanes, tasks
 from wrp.runtime.future import NO_POOL
 from wrp.runtime.joint import aggregate_of
+from wrp.runtime.postman.desk import WORKED, post_finish
 from wrp.runtime.postman.fan import Fan
 from wrp.runtime.postman.far import Far
 from wrp.runtime.postman.joins import FAILED, Joins
 from wrp.runtime.postman.meets import Meets
 from wrp.runtime.postman.plain import Plain
-from wrp.runtime.postman.quick import WORKED, post_finish
 from wrp.runtime.postman.serving import Serving
 from wrp.runtime.postman.work import CANCEL, MEET, PING, RING, Work
 from wrp.runtime.routing.address import is_far, unpack
