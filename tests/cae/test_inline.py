@@ -155,7 +155,7 @@ with cee.ContextInterface() as interface:
 
 
 @needs_mpirun
-@pytest.mark.parametrize("ranks, nodes", [(2, {}), (3, {"WRP_RANKS_PER_NODE": "1"})])
+@pytest.mark.parametrize("ranks, nodes", [(3, {"WRP_RANKS_PER_NODE": "1"})])
 def test_on_several_ranks(tmp_path, ranks, nodes):
     done = run_python(_TOGETHER, ranks, env={"WRP_STORE": str(tmp_path / "s"), **nodes})
     assert done.returncode == 0 and done.stderr.count("has no 'src_data'") == 1, done.stderr

@@ -243,7 +243,7 @@ def test_commands(job, capsys, server):
 
 
 @needs_mpirun
-@pytest.mark.parametrize("ranks, nodes", [(2, {}), (3, {"WRP_RANKS_PER_NODE": "1"})])
+@pytest.mark.parametrize("ranks, nodes", [(3, {"WRP_RANKS_PER_NODE": "1"})])
 def test_on_several_ranks(job, server, ranks, nodes):
     code = """
 from wrp.cae import labels

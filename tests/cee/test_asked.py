@@ -212,7 +212,7 @@ with Store.open(None, ranks) as store:
 
 
 @needs_mpirun
-@pytest.mark.parametrize("ranks, nodes", [(2, {}), (3, {"WRP_RANKS_PER_NODE": "1"})])
+@pytest.mark.parametrize("ranks, nodes", [(3, {"WRP_RANKS_PER_NODE": "1"})])
 def test_on_several_ranks(file, tmp_path, monkeypatch, ranks, nodes):
     monkeypatch.chdir(tmp_path)
     done = run_python(_TOGETHER.replace("SOURCE", f"kvhdf5::{file}"), ranks, env=nodes)

@@ -17,7 +17,7 @@ _MARKS = ("ETag", "etag", "VersionId", "generation", "LastModified", "Last-Modif
 class Service:
     """One object. Local; SourceMissing and SourceError have a sentence for what the service says.
 
-    options : of fsspec's file system, (name, value) pairs
+    options : of S3, pairs: `profile`, `region`
     """
 
     def __init__(self, url, options=()):
@@ -31,7 +31,7 @@ class Service:
             kind = fsspec.get_filesystem_class(protocol)
             self._path = kind._strip_protocol(url)
             with self._told():
-                self._fs = kind(**kind._get_kwargs_from_urls(url), **dict(options))
+                self._fs = kind(**kind._get_kwargs_from_urls(url), **_of_fsspec(dict(options)))
         except (ImportError, ValueError) as error:
             package = PACKAGES.get(protocol, "fsspec")
             raise SourceError(f"{url}: fsspec can't use it ({error}); install what it wants, for {protocol}:// pip install {package}") from error
@@ -109,6 +109,12 @@ class Service:
             if any(word in text for word in ("PreconditionFailed", "pre-conditions", "InvalidRange", "not satisfiable")):
                 raise changed(self._url) from error
             raise SourceError(f"{self._url} can't be read ({type(error).__name__}: {text}); check the URL, its credentials and the network") from error
+
+
+def _of_fsspec(options):
+    """The options as s3fs calls them."""
+    region = options.pop("region", None)
+    return {**options, "client_kwargs": {"region_name": region}} if region else options
 
 
 def changed(url):

@@ -10,10 +10,13 @@ from wrp.errors import SourceError
 _BLOCK_NBYTES = 1 << 20                 # the HDF5 library reads many small pieces near each other
 _KEPT_NBYTES = 64 << 20
 
+# blocks of the object that was read last, by their numbers: every dataset's reader opens the file anew
+_kept = {}
+
 
 @dataclass(frozen=True)
 class ObjectStamp:
-    """An object as it was. `path` is its URL; `options`: of fsspec; `marks`: what the service says of this state of it, its ETag for example."""
+    """An object as it was. `path` is its URL; `options`: of the Service; `marks`: what the service says of this state of it, its ETag for example."""
 
     path: str
     options: tuple
@@ -37,7 +40,8 @@ class ObjectStamp:
         return ObjectFile(self)
 
     def check(self):
-        """SourceError when the object was changed since `of`."""
+        """SourceError when the object was changed since `of`. The end of reading it here."""
+        _kept.clear()
         if ObjectStamp.of(self.path, self.options) != self:
             raise changed(self.path)
 
@@ -78,11 +82,10 @@ class ObjectFile:
 
 
 class _LibraryFile(io.RawIOBase):
-    """The object as a file that can be read at any place; whole blocks are kept a while."""
+    """The object as a file that can be read at any place; whole blocks are kept until `ObjectStamp.check`, or another object is read."""
 
     def __init__(self, stamp):
         self._stamp, self._at, self._file = stamp, 0, stamp.open()
-        self._kept = OrderedDict()
 
     def readable(self):
         return True
@@ -109,12 +112,15 @@ class _LibraryFile(io.RawIOBase):
         return done
 
     def _block(self, number):
-        data = self._kept.pop(number, None)
+        if self._stamp not in _kept:
+            _kept.clear()
+        blocks = _kept.setdefault(self._stamp, OrderedDict())
+        data = blocks.pop(number, None)
         if data is None:
             start = number * _BLOCK_NBYTES
             data = bytearray(min(_BLOCK_NBYTES, self._stamp.nbytes - start))
             self._file.fill(data, start)
-        self._kept[number] = data
-        if len(self._kept) * _BLOCK_NBYTES > _KEPT_NBYTES:
-            self._kept.popitem(last=False)
+        blocks[number] = data
+        if len(blocks) * _BLOCK_NBYTES > _KEPT_NBYTES:
+            blocks.popitem(last=False)
         return data

@@ -18,9 +18,8 @@ class Objects:
 
 
 def options_of(transfer):
-    """What the transfer says to fsspec's file system, as pairs."""
-    found = (("profile", transfer.s3_profile), ("client_kwargs", {"region_name": transfer.s3_region}))
-    return tuple(pair for pair, given in zip(found, (transfer.s3_profile, transfer.s3_region)) if given)
+    """What the transfer says of S3, as pairs: `profile`, `region`."""
+    return tuple((name, value) for name, value in (("profile", transfer.s3_profile), ("region", transfer.s3_region)) if value)
 
 
 def _with_selector(where, options):
