@@ -6,11 +6,13 @@ import importlib.util
 import json
 import os
 import random
+import re
 import resource
 import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -262,6 +264,115 @@ def test_a_killed_writer_bars_no_objects(runtime, tmp_path):
     out = bytearray(8 * MIB)
     device.read(0, out)
     assert out == model and not any(token.holder for token in device._tokens)
+
+
+class Holding(threading.Thread):
+    """What stands between a client and the server: it has a PUT of an object, whole, wait until `release`, though its client ends meanwhile."""
+
+    def __init__(self, port):
+        super().__init__(daemon=True)
+        self.port, self.held, self.goes, self.answer = port, threading.Event(), threading.Event(), threading.Event()
+        self.listening = socket.create_server(("127.0.0.1", 0))
+        self.start()
+
+    def run(self):
+        with contextlib.suppress(OSError):
+            while True:
+                threading.Thread(target=self.carry, args=(self.listening.accept()[0],), daemon=True).start()
+
+    def carry(self, client):
+        with client, socket.create_connection(("127.0.0.1", self.port)) as server:
+            back = threading.Thread(target=self.back, args=(server, client), daemon=True)
+            back.start()
+            while data := client.recv(1 << 20):
+                if data.startswith(b"PUT /wrp/some/place/0"):
+                    self.hold(client, server, data)
+                    return
+                server.sendall(data)
+            server.shutdown(socket.SHUT_WR)
+            back.join()
+
+    def back(self, server, client):
+        with contextlib.suppress(OSError):
+            while data := server.recv(1 << 20):
+                if self.goes.is_set():
+                    self.status += data
+                    self.answer.set()
+                else:
+                    client.sendall(data)
+
+    def hold(self, client, server, data):
+        while b"\r\n\r\n" not in data:
+            data += client.recv(1 << 20)
+        head, _, body = data.partition(b"\r\n\r\n")
+        nbytes = int(re.search(rb"content-length: (\d+)", head, re.I)[1])
+        if b"100-continue" in head:
+            client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
+        while len(body) < nbytes:
+            body += client.recv(1 << 20)
+        self.held.set()
+        self.goes.wait(30)
+        server.sendall(re.sub(rb"(?i)expect: 100-continue\r\n", b"", head) + b"\r\n\r\n" + body)
+        self.answer.wait(30)
+
+    status = b""
+
+    def close(self):
+        self.listening.shutdown(socket.SHUT_RDWR)
+        self.join()
+        self.listening.close()
+
+
+_PUTS = """
+import sys
+from wrp.runtime.devices import objects
+objects.opened(sys.argv[1]).write(int(sys.argv[2]), memoryview(b"late" * (int(sys.argv[3]) // 4)))
+"""
+
+
+@lacks("s3fs", "moto")
+@pytest.mark.parametrize("offset, nbytes", [(4, 400), (4 * MIB, 4 * MIB), (8 * MIB, 4 * MIB)])        # a part; a whole object; one that isn't there yet
+def test_a_put_of_a_killed_writer_that_comes_late_changes_nothing(runtime, s3, offset, nbytes):
+    _, url = s3
+    device, model = runtime.device("o", "object", 16 * MIB, url), bytearray(os.urandom(12 * MIB))
+    device.write(0, memoryview(model)[:8 * MIB])
+    between = Holding(int(os.environ["AWS_ENDPOINT_URL"].rpartition(":")[2]))
+    writer = subprocess.Popen([sys.executable, "-c", _PUTS, url, str(offset), str(nbytes)],
+                              env={**os.environ, "AWS_ENDPOINT_URL": f"http://127.0.0.1:{between.listening.getsockname()[1]}"})
+    assert between.held.wait(30)
+    writer.kill()
+    writer.wait()
+    device.write(offset, memoryview(model)[offset:offset + nbytes])
+    if nbytes < MIB:
+        model[7000:7010] = b"0123456789"
+        device.write(7000, b"0123456789")
+    else:
+        device.write(8 * MIB, memoryview(model)[8 * MIB:])
+    between.goes.set()
+    assert between.answer.wait(30) and b" 412 " in between.status.partition(b"\r\n")[0]
+    out = bytearray(12 * MIB if nbytes >= MIB else 8 * MIB)
+    device.read(0, out)
+    assert out == model[:len(out)]
+    between.close()
+
+
+def test_objects_that_a_killed_process_left_go_when_a_store_says_what_it_has(runtime, url):
+    device, size = runtime.device("o", "object", 64 * MIB, url), objects.OBJECT_NBYTES
+    objects.opened(url).write(0, memoryview(bytes(6 * size)))           # of a process whose leases nobody knows any more
+    device.claim([(100, 4096), (3 * size - 10, 20)])
+    assert there(url) == [0, 2, 3]
+    device.close()
+    assert there(url) == [0, 2, 3]
+
+
+def test_a_file_is_on_storage_when_it_was_put(tmp_path, monkeypatch):
+    synced, fsync = [], os.fsync
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.readlink(f"/proc/self/fd/{descriptor}")) or fsync(descriptor))
+    bucket = objects.Bucket(f"file://{tmp_path}/place")
+    bucket.make(16 * MIB)
+    del synced[:]
+    bucket.write(0, memoryview(bytes(4 * MIB)))
+    assert [os.path.basename(path).split(".")[0] for path in synced] == ["00000000", "place"]
 
 
 @lacks("s3fs", "moto")

@@ -4,7 +4,7 @@
     URL/00000007        bytes 7 * object_nbytes on of the device, as far as they were written
 
 A write has put all of its objects when it returns. One that it changes in part is read and put again, whole: a service puts an object wholly or not,
-and so does file://, where a file `00000007.*.part` is renamed when it has all the bytes.
+and so does file://, where a file `00000007.*.part` is renamed when it has all the bytes and they are on storage. With s3:// a put that comes late changes nothing: known.py.
 """
 
 import asyncio
@@ -17,10 +17,14 @@ from contextlib import contextmanager, nullcontext, suppress
 from pathlib import Path
 from threading import get_native_id
 
+import numpy as np
+
 from wrp.comm.heir import inherited
+from wrp.comm.lasting import sync_path
 from wrp.comm.lock import Token
 from wrp.errors import StoreError, StoreVersion, UsageError
 from wrp.runtime.devices.held import HeldDevice
+from wrp.runtime.devices.known import TRIES, Changed, Known
 
 OBJECT_NBYTES = 4 << 20
 TOKENS = 64                     # who changes a part of an object holds the token of its number
@@ -49,6 +53,7 @@ class Bucket:
         except Exception as error:
             raise UsageError(f"{self.url}: fsspec can't use it: {error}") from error
         self._sync, self._in_files = sync, isinstance(self._fs, LocalFileSystem)
+        self._known = Known(self._fs) if package == "s3fs" else None
         self.header = None
 
     # the whole
@@ -122,9 +127,29 @@ class Bucket:
         """Take the objects away that lie wholly in a run; those that were never written aren't missed."""
         size, end = self.header["object_nbytes"], offset + nbytes
         last = -(-end // size) if end == self.header["capacity"] else end // size
-        self._each([("rm_file", (self._path(number),), {}) for number in range(-(-offset // size), last)], may_lack=True)
+        self._remove(range(-(-offset // size), last))
+
+    def keep(self, runs):
+        """Take the objects away that hold nothing of these runs, (offset, nbytes) each."""
+        size, kept = self.header["object_nbytes"], set()
+        for offset, nbytes in runs:
+            kept.update(range(offset // size, -(-(offset + nbytes) // size)))
+        names = [path.rpartition("/")[2] for path in self._each([("find", (self._root,), {})])[0]]
+        self._remove([int(name) for name in names if len(name) == 8 and name.isdigit() and int(name) not in kept])
+
+    def _remove(self, numbers):
+        self._each([("rm_file", (self._path(number),), {}) for number in numbers], may_lack=True)
 
     def _patch(self, number, begin, data):
+        for _ in range(TRIES):
+            if self._patched(number, begin, data):
+                return
+        raise OSError(errno.EAGAIN, f"object {number} is put by others again and again", self.url)
+
+    def _patched(self, number, begin, data):
+        """Change a part of an object; False when somebody else has put it meanwhile."""
+        if self._known is not None:
+            self._each([("look", (self._path(number),), {})])
         try:
             old = self._get(f"{number:08}")
         except FileNotFoundError:
@@ -132,7 +157,11 @@ class Bucket:
         new = bytearray(max(len(old), begin + len(data)))
         new[:len(old)] = old
         new[begin:begin + len(data)] = data
-        self._put(f"{number:08}", bytes(new))
+        try:
+            self._put(f"{number:08}", bytes(new), **({"tries": 1} if self._known is not None else {}))
+        except Changed:
+            return False
+        return True
 
     def _parts(self, offset, nbytes):
         """(object, begin and end in it, place among the bytes) of a run."""
@@ -151,16 +180,16 @@ class Bucket:
     def _get(self, name):
         return self._each([("cat_file", (f"{self._root}/{name}",), {})])[0]
 
-    def _put(self, name, data):
+    def _put(self, name, data, **more):
         if not getattr(self._fs, "async_impl", False):
             self._each([("makedirs", (self._root, True), {})])
-        self._each([("pipe_file", (f"{self._root}/{name}", data), {})])
+        self._each([("pipe_file", (f"{self._root}/{name}", data), more)])
 
     def _each(self, calls, may_lack=False):
         """Results of calls (method, arguments, named ones), several at once where the file system can. may_lack : objects that aren't there are no error"""
         async def one(method, arguments, more):
             try:
-                return await getattr(self._fs, "_" + method)(*arguments, **more)
+                return await self._coroutine(method)(*arguments, **more)
             except FileNotFoundError:
                 if not may_lack:
                     raise
@@ -171,6 +200,8 @@ class Bucket:
             async def gathered():
                 return await asyncio.gather(*(one(*call) for call in calls))
             return self._sync(self._fs.loop, gathered, timeout=self._timeout_s)
+        except Changed:
+            raise
         except FileNotFoundError as error:
             raise FileNotFoundError(errno.ENOENT, str(error) or "no such object", self.url) from error
         except (TimeoutError, asyncio.TimeoutError) as error:
@@ -187,6 +218,10 @@ class Bucket:
             if not may_lack:
                 raise
 
+    def _coroutine(self, method):
+        known = {"pipe_file": "put", "rm_file": "remove", "look": "look"}.get(method)
+        return getattr(self._known, known) if self._known is not None and known else getattr(self._fs, "_" + method)
+
     def _call(self, method):
         # fsspec empties a file and writes into it
         return _put_file if method == "pipe_file" and self._in_files else getattr(self._fs, method)
@@ -196,12 +231,15 @@ class Bucket:
 
 
 def _put_file(path, data):
-    """Have a file hold `data`, or what it held before."""
+    """Have a file hold `data`, on storage, or what it held before."""
     part = f"{path}.{os.getpid()}.{get_native_id()}{_PART}"
     try:
         with open(part, "wb") as file:
             file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
         os.replace(part, path)
+        sync_path(os.path.dirname(path))
     except BaseException:
         with suppress(OSError):
             os.unlink(part)
@@ -260,11 +298,22 @@ class ObjectDevice(HeldDevice):
         for offset, nbytes in pairs:
             self._free_run(offset, nbytes)
 
+    def claim(self, runs):
+        """As of other devices; objects that hold nothing of these runs, as a process that was killed leaves them, go."""
+        super().claim(runs)
+        if len(runs):
+            self._without(self._bucket.keep, np.asarray(runs, np.int64).reshape(-1, 2).tolist())
+
     def _drop(self, offset, nbytes):
-        # before somebody else can lease it; a service that fails isn't waited for again at each run
-        if self._drops and nbytes:
+        # before somebody else can lease it
+        if nbytes:
+            self._without(self._bucket.drop, offset, nbytes)
+
+    def _without(self, remove, *what):
+        """Remove objects; a service that fails isn't waited for again at each run."""
+        if self._drops:
             try:
-                self._bucket.drop(offset, nbytes)
+                remove(*what)
             except OSError as error:
                 self._drops = False
                 _log.warning("device %r leaves the objects in its bucket that hold nothing: %s", self.name, error)
