@@ -208,6 +208,19 @@ def test_what_somebody_writes_at_the_end_stays_in_memory_until_they_are_done(flo
 
 
 @_ON_DISK
+@needs_compiler
+def test_what_somebody_opens_while_it_is_copied_at_the_end_is_theirs(flow):
+    assert flow.run("writer", "head -c 64M /dev/zero > $CAPIO_DIR/mkept")[0] == 0
+    flow.client.control("end")
+    while not (flow.dir / ".mkept.capio").exists() and flow.server.poll() is None:
+        pass
+    with open(flow.dir / "mkept", "ab") as late:
+        assert flow.server.wait(LIMIT_S) == 0
+        late.write(b"more")
+    assert place.tidy_all() == ([], []) and not (flow.dir / "mkept").is_symlink() and (flow.dir / "mkept").read_bytes()[-5:] == b"\0more"
+
+
+@_ON_DISK
 def test_files_of_which_the_kernel_lost_count_are_found(flow):
     """Its queue overflows while the server is stopped, and files are made then, which are closed later."""
     names = ("m1", "mkept")

@@ -63,7 +63,7 @@ class Growing:
         """The numbers that a call chooses for a copy are the program's own from now on, before it has them."""
         if notice.what == "dup2":
             first, end = notice.arguments[1] & 0xFFFFFFFF, (notice.arguments[1] & 0xFFFFFFFF) + 1
-        elif notice.what == "fcntl" and notice.arguments[1] in _COPIES:
+        elif notice.what == "fcntl" and _is_copy(notice):
             first, end = notice.arguments[2] & 0xFFFFFFFF, calls.LAST           # the lowest from there on that is free
         else:
             return
@@ -136,6 +136,11 @@ def _at_address(address, notice):
     return word(notice.thread, address) + 1 if address else _position(notice)
 
 
+def _is_copy(notice):
+    """True for an fcntl that copies: only half of the word is the command."""
+    return notice.arguments[1] & 0xFFFFFFFF in _COPIES
+
+
 def _copy_to(number):
     """A copy under a number that the filter doesn't know isn't seen: it is made of a whole file only."""
     return None if calls.FIRST <= number & 0xFFFFFFFF < calls.LAST else NEVER
@@ -147,9 +152,9 @@ _UPTO = {
     "pread": lambda notice: notice.arguments[3] + 1 if notice.arguments[3] < NEVER else _position(notice),      # preadv2 takes -1
     "sendfile": lambda notice: _at_address(notice.arguments[2], notice),
     "splice": lambda notice: _at_address(notice.arguments[1], notice),
-    "lseek": lambda notice: NEVER if notice.arguments[2] not in (os.SEEK_SET, os.SEEK_CUR) else None,
+    "lseek": lambda notice: NEVER if notice.arguments[2] & 0xFFFFFFFF not in (os.SEEK_SET, os.SEEK_CUR) else None,
     "mmap": lambda notice: None if notice.arguments[3] & mmap.MAP_ANONYMOUS else NEVER,
     "dup": lambda notice: NEVER,
     "dup2": lambda notice: _copy_to(notice.arguments[1]) if notice.arguments[1] & 0xFFFFFFFF != calls.INPUT else None,
-    "fcntl": lambda notice: _copy_to(notice.arguments[2]) if notice.arguments[1] in _COPIES else None,
+    "fcntl": lambda notice: _copy_to(notice.arguments[2]) if _is_copy(notice) else None,
 }

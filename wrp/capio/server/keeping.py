@@ -120,7 +120,13 @@ def _move(path, to):
         if mark is not None and endings.is_written(path):
             raise OSError(errno.EBUSY, "somebody writes it") from None
         _copy(path, to)
-        _unlink(at if to == path else path, mark)
+        try:
+            _unlink(at if to == path else path, mark)
+        except OSError:
+            if to == path and (_mark(at) != mark or endings.is_written(at)):        # they have it since then, and what they write is to be found by its name
+                os.symlink(at, _begun(to))
+                os.replace(_begun(to), to)
+            raise
         return
     if at != path != to:
         for lasting in (to, os.path.dirname(to)):
@@ -159,7 +165,7 @@ def _copy(path, to):
         shutil.copy2(at, made, follow_symlinks=False)
         if not os.path.islink(made):
             sync_path(made)
-        if to == path and _mark(path) != mark:
+        if to == path and (_mark(path) != mark or endings.is_written(at)):
             raise OSError(errno.EBUSY, "somebody writes it")
         os.replace(made, to)
         sync_path(os.path.dirname(to))
