@@ -18,7 +18,7 @@ def churn(device, operations=None, until=None, seed=1):
     rng, held, done = random.Random(seed), [], 0
     while done < operations if operations else time.monotonic() < until:
         if held and rng.random() < 0.5:
-            device.give_back(*held.pop(rng.randrange(len(held))))
+            (device.give_back if rng.random() < 0.5 else device.swap_back)(*held.pop(rng.randrange(len(held))))
         else:
             nbytes = rng.choice(_SIZES)
             try:

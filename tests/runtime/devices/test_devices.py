@@ -137,6 +137,34 @@ def test_giving_back_twice_is_refused(device):
     assert device.free == device.capacity
 
 
+def test_what_is_swapped_back_is_had_by_the_next_lease_of_its_size(device):
+    first, other = device.lease(MIB), device.lease(MIB)
+    remaining, free = device.remaining, device.free
+    device.swap_back(first, MIB)
+    assert (device.remaining, device.free) == (remaining + MIB, free + MIB)
+    assert device.lease(MIB) == first
+    device.swap_back(first, MIB)
+    device.swap_back(other, MIB)
+    assert {device.lease(MIB), device.lease(MIB)} == {first, other} and device.free == free
+    device.swap_back(first, MIB)
+    with pytest.raises(WrpError, match="some of them are free already"):
+        device.give_back(first, MIB)
+
+
+def test_what_is_swapped_back_is_free_for_all_else(device):
+    held = [device.lease(4 * MIB) for _ in range(8)]
+    for turn in range(8):
+        device.swap_back(held[turn], 4 * MIB)
+        if turn % 2:
+            assert device.lease(8 * MIB) == held[turn - 1]
+    assert device.free == device.remaining == 0
+    for offset in held[::2]:
+        device.swap_back(offset, 8 * MIB)
+    assert device.free == device.remaining == device.capacity
+    device.close()
+    assert extents_free(device._extents) == device.capacity
+
+
 def test_runs_in_use_are_taken_over(device):
     runs = np.array([(8 * MIB, 100), (0, MIB), (MIB, 4096), (31 * MIB, 5 * MIB), (50 * MIB, 7)], np.int64)
     device.claim(runs)

@@ -157,7 +157,7 @@ class Direct:
         if count == 1:
             _, offset, nbytes = _WORDS.unpack_from(desk.buffer, OLD)
             if nbytes > LARGEST:
-                self._tiers.ram.give_back(offset, nbytes)
+                self._tiers.ram.swap_back(offset, nbytes)
                 return
         found = (_WORDS.unpack_from(desk.buffer, OLD + _WORDS.size * number) for number in range(count))
         self._tiers.give_back([(RAM, offset, nbytes, crc) for crc, offset, nbytes in found])

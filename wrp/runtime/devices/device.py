@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from wrp.comm import atomics
+from wrp.comm import atomics, jit
 from wrp.comm.extents import extents_claim, extents_free, extents_give
 from wrp.comm.sizes import format_size, whole
 from wrp.comm.turn import Turn
@@ -16,6 +16,7 @@ _SHARES = 8                     # a lease in bulk is at most this part of a rank
 _AHEAD = 512 << 20              # at most so much of what a process expects to need is leased, and backed, at once
 _PART = 4                       # a gap of this part of the usual lease is taken rather than fresh space
 _WHOLE_KEPT = 1                 # leases without a byte in use that a process keeps
+_NOTHING = 0, 0
 
 
 class Device:
@@ -45,7 +46,8 @@ class Device:
         self._most = max(self.align, min(self.unit, share))
         self._unit = min(self.first, self._most)
         self._expected, self._own_part = None, self.capacity // node.ranks.size
-        self._leases = Leases()
+        self._leases, self._spare = Leases(), _NOTHING
+        self._add = jit.direct(atomics.add, 2)
         self._lock, self._space = Turn(), f"the space of device {self.name!r}"
         self.is_open = True
 
@@ -53,7 +55,7 @@ class Device:
     def free(self):
         """Bytes that this process could still lease."""
         self._check_open()
-        return extents_free(self._extents) + self._leases.free
+        return extents_free(self._extents) + self._leases.free + self._spare[1]
 
     @property
     def remaining(self):
@@ -71,10 +73,11 @@ class Device:
             return self._leased(size)
 
     def _leased(self, size):
-        offset = self._leases.take(size)
-        if offset < 0:
+        if self._spare[1] == size:
+            (offset, _), self._spare = self._spare, _NOTHING
+        elif (offset := self._leases.take(size)) < 0:
             offset = self._lease_more(size)
-        atomics.add(self._used, size)
+        self._add(self._used, size)
         return offset
 
     def lease_some(self, nbytes, count):
@@ -85,7 +88,7 @@ class Device:
             while fitting > 1:
                 offset = self._leases.take(fitting * size)
                 if offset >= 0:
-                    atomics.add(self._used, fitting * size)
+                    self._add(self._used, fitting * size)
                     return range(offset, offset + fitting * size, size)
                 fitting //= 2
             offset = self._leased(size)
@@ -102,6 +105,8 @@ class Device:
 
     def _lease_more(self, size):
         """Lease from the node: a good part of a unit, or of what is expected, else, when that doesn't fit, just this."""
+        if self._reclaimed() and (offset := self._leases.take(size)) >= 0:
+            return offset
         refusal, usual = None, self._unit
         if self._expected is not None:
             usual = max(min(self.first, self._most), min(self._expected, _AHEAD))
@@ -148,6 +153,7 @@ class Device:
         return error
 
     def _drain(self):
+        self._reclaimed()
         for offset, nbytes in self._leases.drain():
             self._free_run(offset, nbytes)
 
@@ -169,14 +175,40 @@ class Device:
         if size <= 0:
             return
         with self._lock.of(self._space):
-            done = self._leases.give(offset, size)
-            if done is None:
-                self._free_run(offset, size)
-            elif not done:
-                raise self._double(offset, size)
-            elif self._leases.whole > _WHOLE_KEPT:
-                self._return(*self._leases.pop_whole())
-        atomics.add(self._used, -size)
+            self._reclaimed()
+            self._give(offset, size)
+        self._add(self._used, -size)
+
+    def swap_back(self, offset, nbytes):
+        """The same of bytes that were replaced, after which as many are leased mostly: the next lease of so many has them, sooner.
+
+        Whether they are free already is seen when something else is leased or given back.
+        """
+        self._check_open()
+        size = self._rounded(nbytes)
+        if offset + size > self.capacity:
+            self.give_back(offset, nbytes)
+            return
+        with self._lock.of(self._space):
+            self._reclaimed()
+            self._spare = offset, size
+        self._add(self._used, -size)
+
+    def _reclaimed(self):
+        """What was swapped back is free as all else: True when there was such a run. With the lock."""
+        (offset, size), self._spare = self._spare, _NOTHING
+        if size:
+            self._give(offset, size)
+        return size > 0
+
+    def _give(self, offset, size):
+        done = self._leases.give(offset, size)
+        if done is None:
+            self._free_run(offset, size)
+        elif not done:
+            raise self._double(offset, size)
+        elif self._leases.whole > _WHOLE_KEPT:
+            self._return(*self._leases.pop_whole())
 
     def _return(self, offset, nbytes):
         """Give a run back of which this process has every byte, and uses none."""
@@ -242,8 +274,8 @@ class Device:
         return -(-nbytes // self.align) * self.align
 
     def _check_open(self):
-        self._node.check_open()
-        if not self.is_open:
+        if not self._node.is_open or not self.is_open:
+            self._node.check_open()
             raise UsageError(f"device {self.name!r} was closed")
 
     def _check(self, code, what):
