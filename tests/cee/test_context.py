@@ -179,3 +179,27 @@ def test_context_looks_as_in_the_reference():
 ])
 def test_fitting(sizes, limit, batch, chosen):
     assert fitting(sizes, limit, batch) == chosen
+
+
+def test_queries_by_time_and_by_words(folder):
+    with Store.open(folder) as store:
+        for blob, text in (("a", b"storms over the sea"), ("b", b"calm sea, sea, sea"), ("c", b"wind"), ("other", b"sea")):
+            store.put("notes", blob, text)
+        stamps = {blob: store.info("notes", blob).stamp for blob in "abc"}
+    with cee.ContextInterface(store=folder) as interface:
+        assert interface.context_query("notes", "[abc]", time_begin=stamps["b"]) == ["b", "c"]
+        assert interface.context_query("notes", "[abc]", 0, "", stamps["a"], stamps["b"]) == ["a", "b"]
+        assert interface.context_query("notes", ".*", 1, "sea", 1, stamps["c"]) == ["a"]       # times count before words
+        assert interface.context_query("notes", "[abc]", prompt="the sea") == ["a", "b"] and interface.context_query("notes", "[abc]", 1, "Sea") == ["b"]
+        assert interface.context_query("none", ".*", prompt="sea") == [] == interface.context_query("notes", ".*", prompt="mountain")
+        assert interface.context_retrieve("notes", "[abc]", prompt="sea") == [b"calm sea, sea, seastorms over the sea"]
+        assert interface.context_retrieve("notes", "[abc]", time_end=stamps["a"]) == [b"storms over the sea"]
+        for wrong in (dict(prompt=5), dict(time_begin=-1), dict(time_begin=9, time_end=3), dict(prompt="!")):
+            with pytest.raises(UsageError):
+                interface.context_query("notes", ".*", **wrong)
+
+
+def test_the_later_name():
+    import clio_cee
+
+    assert clio_cee.ContextInterface is cee.ContextInterface and clio_cee.AssimilationCtx is cee.AssimilationCtx

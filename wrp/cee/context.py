@@ -57,29 +57,32 @@ class ContextInterface:
         """Take in a list of AssimilationCtx. 0, or the error's exit code: ``last_error`` has the error. Collective."""
         return self._code(lambda: self._bundle(_listed("context_bundle", bundle, "AssimilationCtx")))
 
-    def context_query(self, tag_re, blob_re, max_results=0):
+    def context_query(self, tag_re, blob_re, max_results=0, prompt="", time_begin=0, time_end=0):
         """Names of the blobs whose tag and name match as a whole, natural order; 0 = all. Collective at the first call.
 
+        time_begin, time_end : only those changed last from the one to the other (ns since 1970, 0 = no bound), the oldest first
+        prompt : without times: those that have words of it, the best first, 10 where max_results is 0
         Raises UsageError for wrong arguments. Where there is no store the answer is [], and ``last_error`` says so.
         """
         with self._remembered():
-            _check("context_query", (tag_re, blob_re), max_results=max_results)
+            _check("context_query", (tag_re, blob_re), prompt, max_results=max_results, time_begin=time_begin, time_end=time_end)
             store = self._reading()
-            return [blob for _, blob in store.blobs(tag_re, blob_re, max_results)] if store else []
+            return [blob for _, blob in explore.find(store, tag_re, blob_re, prompt, (time_begin, time_end), max_results)] if store else []
 
     def context_retrieve(self, tag_re, blob_re, max_results=DEFAULT_MAX_RESULTS,
-                         max_context_size=DEFAULT_MAX_CONTEXT_SIZE, batch_size=32):
+                         max_context_size=DEFAULT_MAX_CONTEXT_SIZE, batch_size=32, prompt="", time_begin=0, time_end=0):
         """A list with at most one `bytes`: the matching blobs one after the other, no delimiters, "description" included.
 
         As in the reference system a blob that doesn't fit into `max_context_size` bytes ends its batch of `batch_size`
         blobs, and later batches may still add smaller ones. `max_results` 0 = all. When blobs that match are left out,
-        ``last_error`` says so, and one line on standard error. Otherwise as `context_query`.
+        ``last_error`` says so, and one line on standard error. Otherwise, and in what prompt and times mean, as `context_query`.
         """
         with self._remembered():
             limits = dict(max_results=max_results, max_context_size=max_context_size, batch_size=batch_size)
-            _check("context_retrieve", (tag_re, blob_re), **limits)
+            _check("context_retrieve", (tag_re, blob_re), prompt, **limits, time_begin=time_begin, time_end=time_end)
             store = self._reading()
-            matching = store.blobs(tag_re, blob_re) if store else []
+            wanted = max_results if prompt else 0       # of the others all are counted, to tell how many are left out
+            matching = explore.find(store, tag_re, blob_re, prompt, (time_begin, time_end), wanted) if store else []
             found = matching[:max_results] if max_results else matching
             sizes = [store.size(tag, blob) for tag, blob in found]
             chosen = fitting(sizes, max_context_size, batch_size)
@@ -211,8 +214,10 @@ def _listed(call, items, what):
     return list(items)
 
 
-def _check(call, patterns, **numbers):
-    """UsageError unless the patterns are regular expressions and the numbers integers of 0 or more."""
+def _check(call, patterns, prompt="", **numbers):
+    """UsageError unless the patterns are regular expressions, the prompt text, and the numbers integers of 0 or more."""
+    if not isinstance(prompt, str):
+        raise UsageError(f"{call}: prompt must be text, not {prompt!r}")
     for pattern in patterns:
         try:
             re.compile(pattern if isinstance(pattern, str) else None)

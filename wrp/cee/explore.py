@@ -7,6 +7,7 @@ from wrp.cae import claims
 from wrp.errors import NoSuchTag, NothingMatched
 
 EVERYTHING = ".*"
+_BEST = 10
 LAYOUT = "layout"            # the blob that an HDF5 context keeps its file's image description in
 
 
@@ -67,6 +68,22 @@ def query(store, tag_pattern, blob_pattern=".*", limit=0):
     found = store.blobs(tag_pattern, blob_pattern, limit)
     rows = [BlobRow(tag, blob, store.size(tag, blob)) for tag, blob in found]
     return _some(rows, f"no blob matches {blob_pattern!r} in the tags that match {tag_pattern!r}")
+
+
+def find(store, tag_pattern, blob_pattern, prompt="", times=(0, 0), limit=0):
+    """[(tag, blob)] that match as a whole: changed last within `times`, the oldest first; else with words of `prompt`, the best first; else in natural order.
+
+    limit : at most so many; 0: all, or of those with words 10
+    """
+    begin, end = times
+    if begin or end:
+        changes = store.changed(begin, end + 1 if end else None, pattern=tag_pattern)
+        return [(tag, blob) for _, tag, blob in changes if re.fullmatch(blob_pattern, blob)][:limit or None]
+    if prompt:
+        from wrp.cte.client.searching import Searching
+
+        return [(found.tag, found.blob) for found in Searching(store).search(prompt, tag_pattern, blob_pattern, limit or _BEST)]
+    return store.blobs(tag_pattern, blob_pattern, limit)
 
 
 def stat(store, tag, blob=None):
