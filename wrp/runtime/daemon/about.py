@@ -11,6 +11,8 @@ from wrp.errors import StoreError, StoreVersion
 from wrp.runtime import bdev, clients, lanes, pools, queues, tasks
 from wrp.runtime.daemon import processes
 from wrp.runtime.clients import READY, STARTING, STOPPING
+from wrp.runtime.devices.safe import asking
+from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.layout import Layout
 from wrp.runtime.meeting import rooms
 from wrp.runtime.meter import block, histogram
@@ -36,7 +38,7 @@ _WORDS = {"state": _STATE, "started_ns": _STARTED, "leader": _LEADER, "node": _N
           "order": _ORDER, "bell": _BELL}
 
 # what two processes must agree on besides the version; whatever is changed in one of these makes another word of it
-_SHARED = (extents, lock, ring, segments, bdev, clients, lanes, pools, queues, tasks, rooms, block, histogram, parking, sys.modules[__name__])
+_SHARED = (extents, lock, ring, segments, bdev, boards, asking, clients, lanes, pools, queues, tasks, rooms, block, histogram, parking, sys.modules[__name__])
 SHAPE = shape(*_SHARED, more=[field.name for field in dataclasses.fields(Layout)])
 
 

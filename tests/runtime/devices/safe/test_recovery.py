@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from runtime.devices.safe.sets import CAPACITY, OPERATIONS, Set
 
-from wrp.errors import Corrupt, OutOfSpace
+from wrp.errors import Corrupt, OutOfSpace, StoreError
 from wrp.runtime.devices.safe import recovery, roster
 from wrp.runtime.devices.safe.layout import CHUNK, chunk_place
 
@@ -70,3 +70,10 @@ def test_a_member_comes_back_under_another_path(four, tmp_path):
     rest.paths[0] = str(tmp_path / "elsewhere")
     with rest.without((1, 2)).opened() as array:
         four.check(array)
+
+
+def test_a_member_isn_t_recovered_to_the_place_of_another(four):
+    rest = four.without((1, 2))
+    with rest.opened() as array, pytest.raises(StoreError, match="m2 is the place of another member"):
+        recovery.recover(array, 1, rest.member, rest.paths[2])
+    assert not os.path.exists(rest.paths[2])

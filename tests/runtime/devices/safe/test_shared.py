@@ -4,11 +4,13 @@ import mmap
 import os
 import random
 import signal
+import threading
 
 import numpy as np
 import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
+from wrp.errors import Corrupt
 from wrp.runtime.devices.safe import opening, recovery, roster, widening
 from wrp.runtime.devices.safe.board import COUNTERS_NBYTES, NBYTES, Board
 from wrp.runtime.devices.safe.layout import CHUNK, entry_place
@@ -123,3 +125,33 @@ def test_a_writer_that_died_beside_a_member_that_is_out_is_repaired_before_that_
     recovery.recover(array, 1, made.member)
     made.check(array)
     assert recovery.look(array)[1:] == (0, 0, 0)
+
+
+def test_who_only_reads_gets_no_mixture_of_a_row_that_is_being_written(shared, monkeypatch):
+    made, array, other = shared
+    made.fail(0)
+    made.put(array, 0, bytes(made.model[:3 * CHUNK]))        # member 0 is out: its column is read from the others
+    made.works(0)
+    outside, write = opening.alone(made.paths, made.member), FileMember.write
+    begun, goes = threading.Event(), threading.Event()
+
+    def slow(member, place, *pieces):
+        write(member, place, *pieces)
+        if member.path == made.paths[3] and place == entry_place(0):
+            begun.set()
+            goes.wait(20)
+    before = bytes(made.model[:CHUNK])
+    monkeypatch.setattr(FileMember, "write", slow)
+    writer = threading.Thread(target=made.put, args=(array, CHUNK, b"n" * CHUNK))
+    writer.start()
+    assert begun.wait(10)
+    out = bytearray(CHUNK)
+    with pytest.raises(Corrupt, match="row 0 is being written, or was when its writer died"):
+        outside.read(0, memoryview(out))                    # one parity is new, the other and the data are old
+    made.check(outside, begin=3 * CHUNK)
+    threading.Timer(0.1, goes.set).start()
+    outside.read(0, memoryview(out))                        # a writer that lives is waited for
+    writer.join()
+    assert out == before
+    made.check(outside)
+    outside.close()

@@ -10,7 +10,7 @@ from wrp.runtime.devices.safe import label as labels
 from wrp.runtime.devices.safe.array import Array
 from wrp.runtime.devices.safe.layout import SLOTS
 from wrp.runtime.devices.safe.recovery import closed_on_error, look
-from wrp.runtime.devices.safe.replaying import records, replay, unfinished
+from wrp.runtime.devices.safe.replaying import records, replay
 from wrp.runtime.devices.safe.roster import mask, positions_of
 
 _log = logging.getLogger("wrp.runtime")
@@ -97,8 +97,6 @@ def alone(paths, open_member):
     board.name(newest.paths)
     board.set(mask(newest.out) | _away(newest, array.members, _labels(array.members), says=False))
     array._seen = board.version
-    if newest.boot:
-        array.doubtful = frozenset(row for slot in range(SLOTS) for row in unfinished(array, slot))
     return array
 
 

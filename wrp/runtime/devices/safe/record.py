@@ -8,7 +8,7 @@ import struct
 from typing import NamedTuple
 
 from wrp.comm.checksum import crc32
-from wrp.runtime.devices.safe.layout import CHUNK, slot_place
+from wrp.runtime.devices.safe.layout import slot_place
 
 FRESH, REDO = 1, 2
 _MAGIC = b"WRPROW1\0"
@@ -40,11 +40,18 @@ def write(member, slot, record, data=b""):
     member.write(slot_place(slot), record.packed(), data)
 
 
-def read(member, slot):
-    """(Record, its bytes) of a slot, None where there is no whole one."""
-    found = bytes(member.read_some(slot_place(slot), HEAD_NBYTES + CHUNK))
+def head(member, slot):
+    """The Record of a slot without its bytes, None where there is none."""
+    found = bytes(member.read_some(slot_place(slot), HEAD_NBYTES))
     if len(found) < HEAD_NBYTES or found[:8] != _MAGIC or crc32(found[:_BODY.size]) != _HEAD.unpack_from(found, _BODY.size)[0]:
         return None
-    record = Record(*_BODY.unpack_from(found)[1:])
-    data = found[HEAD_NBYTES:HEAD_NBYTES + record.nbytes]
+    return Record(*_BODY.unpack_from(found)[1:])
+
+
+def read(member, slot):
+    """(Record, its bytes) of a slot, None where there is no whole one."""
+    record = head(member, slot)
+    if record is None:
+        return None
+    data = bytes(member.read_some(slot_place(slot) + HEAD_NBYTES, record.nbytes))
     return (record, data) if len(data) == record.nbytes and crc32(data) == record.crc else None

@@ -106,6 +106,8 @@ def recover(array, position, open_member, path=None):
         if array.board.joining & bit:
             raise StoreError(f"safe device: member {array.label.paths[position]} is being recovered already")
         path = path or array.label.paths[position]
+        if path in array.label.paths[:position] + array.label.paths[position + 1:]:
+            raise StoreError(f"safe device: {path} is the place of another member: give another path")
         array.replace(position, taken(array, position, path, open_member))
         paths = (*array.label.paths[:position], path, *array.label.paths[position + 1:])
         array.write_labels(array.label.next(paths=paths), array.board.out, array.board.joining | bit)

@@ -67,12 +67,12 @@ def _join_again(array, position, row):
 
 
 def unfinished(array, slot):
-    """Rows that a replay might change."""
-    found = records(array, slot)
-    last = max((kept[0] for kept in found.values()), key=lambda each: each.seq, default=None)
+    """(number of the last write, its rows that aren't written on all members), for who may only read. OSError."""
+    there = [position for position, member in enumerate(array.members) if member is not None and array.is_in(position)]
+    last = max(filter(None, (record.head(array.members[position], slot) for position in there)), key=lambda each: each.seq, default=None)
     if last is None:
-        return ()
-    rows = [last.row + row for row in positions_of(last.rows)]
+        return 0, ()
     word = last.seq & 0xFFFFFFFF
-    touched = [position for position in positions_of(last.touched) if array.members[position] is not None and not array.board.out >> position & 1]
-    return [row for row in rows if not all(int(array.entries(position, row, 1)["seq"][0]) == word for position in touched)]
+    touched = [position for position in positions_of(last.touched) if position in there]
+    rows = [last.row + row for row in positions_of(last.rows)]
+    return last.seq, [row for row in rows if not all(int(array.entries(position, row, 1)["seq"][0]) == word for position in touched)]

@@ -20,7 +20,6 @@ class Roster:
         self._know(label)
         self.syncs, self.may_write = syncs, may_write
         self.is_ending = False              # its process is about to close it: what takes long gives up
-        self.doubtful = frozenset()         # rows of a set that was left in the middle of them, of who may only read
         self._opener, self._seen = opener, board.version
         self._turns = board.turns()
         self._retired, self._changing = [], Lock()

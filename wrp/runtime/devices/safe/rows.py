@@ -10,10 +10,10 @@ from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.devices.safe.entry import ENTRY, checksum, entry_of
 from wrp.runtime.devices.safe.galois import multiply, rebuilding
 from wrp.runtime.devices.safe.layout import CHUNK, chunk_place, entry_place, slot_of
-from wrp.runtime.devices.safe.replaying import replay
+from wrp.runtime.devices.safe.replaying import replay, unfinished
 from wrp.runtime.devices.safe.roster import Roster, positions_of
 
-_TRIES, _TRY_S = 5, 0.01
+_TRIES, _TRY_S = 20, 0.01
 
 
 class Rows(Roster):
@@ -101,9 +101,24 @@ class Rows(Roster):
 
     def rebuilt(self, group, row, wanted):
         """{column: uint8 array} of columns, from as many others as it takes. Corrupt."""
+        if self.may_write:
+            return self._rebuilt(group, row, wanted)
+        # who holds no token waits until nobody writes the row: chunks of before a write and of after it make neither
+        for last in (*[False] * _TRIES, True):
+            seq, rows = unfinished(self, slot_of(row))
+            try:
+                if row not in rows:
+                    found = self._rebuilt(group, row, wanted)
+                    if unfinished(self, slot_of(row))[0] == seq:
+                        return found
+            except Corrupt:
+                if last:
+                    raise
+            time.sleep(_TRY_S)
+        raise Corrupt(f"safe device: row {row} is being written, or was when its writer died: read it again, or open it for writing once")
+
+    def _rebuilt(self, group, row, wanted):
         columns, width = self.columns(group), len(group.members)
-        if row in self.doubtful:
-            raise Corrupt(f"safe device: row {row} was being written when its writer died: open it for writing once")
         sources, present = np.empty((1, width, CHUNK), np.uint8), []
         for column, position in enumerate(columns):
             found = None if column in wanted or len(present) == width else self.chunk(position, row)

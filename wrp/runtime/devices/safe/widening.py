@@ -13,7 +13,7 @@ def cut(array, used):
     """The first row behind all that is leased (`used` bytes of the device) or was ever written, where a group may begin."""
     last = array.groups.row_of(used - 1) if used else -1
     for group, first in zones(array):
-        if not all(array.known(group, first, ZONE)[1]):
+        if first > last and not all(array.known(group, first, ZONE)[1]):
             last = max(last, first)
     return (last // ZONE + 1) * ZONE
 
