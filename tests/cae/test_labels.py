@@ -246,7 +246,10 @@ def test_commands(job, capsys, server):
 @pytest.mark.parametrize("ranks, nodes", [(3, {"WRP_RANKS_PER_NODE": "1"})])
 def test_on_several_ranks(job, server, ranks, nodes):
     code = """
+import dataclasses
+from contextlib import nullcontext
 from wrp.cae import labels
+from wrp.cae.labels.rules import Match
 from wrp.comm.ranks import world
 from wrp.cte import Store
 ranks = world()
@@ -257,11 +260,18 @@ with Store.open(None, ranks) as store:
     found = labels.run(store, ranks, labels.load("labels.yaml"))
     assert found == (ranks.size, ranks.size, 0), found
     assert store.get("t", f"chunk_{ranks.size - 1}_label") == f"WORDS {ranks.size - 1}".encode()
-    ranks.barrier("all have looked")
+    # and by one rank that follows what all put
+    rules = dataclasses.replace(labels.load("labels.yaml"), matches=(Match("m", "short", "^followed"),))
+    with labels.Labels(store, rules) if ranks.rank == 0 else nullcontext():
+        for number in range(5):
+            store.put(f"followed{number}", f"by{ranks.rank}", b"words")
+        for number in range(5):
+            store.wait(f"followed{number}", f"by{ranks.rank}_label", 20)
+        ranks.barrier("all are followed")
 """
     done = run_python(code, ranks, env=nodes)
     assert done.returncode == 0 and done.stderr.count("no label for blob 'chunk_bad") == ranks, done.stderr
-    assert len(server.asked) == 2 * ranks
+    assert len(server.asked) == 7 * ranks
 
 
 def test_rules_of_the_reference(tmp_path):
