@@ -250,7 +250,7 @@ def test_a_configured_organizer_works_by_itself_and_ends_with_the_store(tmp_path
         store.get("t", down)
         until(lambda: where(store, down) == "ram")
         assert store.organize().moved > 0
-    assert not [thread for thread in threading.enumerate() if thread.name == "wrp organizer"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "wrp-organizer"]
     with Store.open(folder, config=organized_config(tmp_path, "none")) as store:
         assert store.organize().looks == 0 and store.get("t", down) == bytes([int(down)]) * MIB
 

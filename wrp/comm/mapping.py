@@ -14,6 +14,9 @@ _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)     # has a name in Python 
 _LARGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
+_kept = []          # memory that a thread still looks at: it goes with the process
+
+
 class Mapping:
     """`nbytes` of shared memory: the mmap `memory` at `address`; `fd` is the mapped file's descriptor or None.
 
@@ -39,9 +42,12 @@ class Mapping:
         if path is not None and self._pid == os.getpid():       # a forked child leaves the name to its parent
             _unlink(path)
 
-    def close(self):
-        """Let go of memory, file and name; may be called again. The memory stays mapped while views of it are left."""
+    def close(self, is_used=False):
+        """Let go of memory, file and name; may be called again. The memory stays mapped while views of it are left, and where it `is_used` for good."""
         memory, self.memory = self.memory, None
+        if is_used:
+            _kept.append(memory)
+            memory = None
         fd, self.fd = self.fd, None
         self.hide()
         if memory is not None:

@@ -161,14 +161,16 @@ class Segment:
         """Of a named segment that this process made: remove its name before `close`, for a process that may be killed any moment."""
         self._owner.hide()
 
-    def close(self):
-        """Let go of the memory; may be called again. Views that others still hold keep the mapping until they go."""
+    def close(self, is_used=False):
+        """Let go of the memory; may be called again. Views that others still hold keep the mapping until they go; where it `is_used`, it stays until
+        the process ends.
+        """
         owner, self._owner = self._owner, None
         if self.buffer is not None:
             mapping.close_quietly(self.buffer.release)
             self.buffer = None
         if owner is not None:
-            owner.close()
+            owner.close(is_used)
 
     def __enter__(self):
         return self

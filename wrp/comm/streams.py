@@ -43,7 +43,7 @@ class Streams:
         self.are_everywhere = all(contact[0] for contact in self._contacts)
         self._lock, self._open, self._threads, self._is_closing = threading.Lock(), set(), [], False
         self._silent_s, self._found, self._are_found = silent_s, {}, threading.Event()
-        threading.Thread(target=self._find, args=({contact[2] for contact in self._contacts},), name="streams-names", daemon=True).start()
+        threading.Thread(target=self._find, args=({contact[2] for contact in self._contacts},), name="wrp-streams-names", daemon=True).start()
 
     def listen(self, heard):
         """From now on heard(rank, socket) is called in a thread of its own for each connection of another rank; afterwards the socket is closed."""
@@ -118,7 +118,7 @@ class Streams:
     # threads
 
     def _begin(self, function, *what):
-        thread = threading.Thread(target=function, args=what, name="streams", daemon=True)
+        thread = threading.Thread(target=function, args=what, name="wrp-streams", daemon=True)
         with self._lock:
             if self._is_closing:
                 return False

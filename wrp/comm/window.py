@@ -49,12 +49,12 @@ class Window:
         self.memory = np.frombuffer(base, np.uint8)[skew:skew + nbytes]
         self.address = self.memory.__array_interface__["data"][0]
 
-    def close(self):
-        """Collective, idempotent. While any rank still has a view of the memory, it stays until the process ends."""
+    def close(self, is_used=False):
+        """Collective, idempotent. While any rank still has a view of the memory, or says that it `is_used`, it stays until the process ends."""
         window, self._window = self._window, None
         if window is None:
             return
-        seen = self._let_go()
+        seen = self._let_go() or is_used
         if self._ranks.broken or any(self._ranks.gather(seen or None, "close of a window")):
             _kept.append(window)
         else:

@@ -6,7 +6,7 @@ import threading
 class Background:
     """At most one thread, begun by `start` and ended by `stop`.
 
-    name : of the thread, as debuggers show it
+    name : of the thread, as debuggers show it; begins with `wrp-`, see `wrp.comm.inside`
     """
 
     def __init__(self, name):

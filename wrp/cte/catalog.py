@@ -10,7 +10,7 @@ from functools import partial
 
 import numpy as np
 
-from wrp.comm import atomics, lock, window
+from wrp.comm import atomics, inside, lock, window
 from wrp.comm.turn import Spares
 from wrp.cte import layout, records
 from wrp.cte.blocks import Blocks, blocks_nbytes
@@ -90,7 +90,7 @@ class Catalog:
         """Collective over the node; idempotent."""
         if self._segment is not None:
             segment, self._segment = self._segment, None
-            segment.close()
+            segment.close(is_used=not inside.wait_out())
 
     def __len__(self):
         return atomics.load(self.at + layout.LIVE)

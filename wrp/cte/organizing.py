@@ -58,7 +58,7 @@ class Organizing:
         self._catalog, self._tiers, self._moves = catalog, tiers, moves
         self._make = lambda found: organizer.make(name, found, **settings)
         self._most = most
-        self._turn, self._thread = threading.Lock(), Background("wrp organizer")
+        self._turn, self._thread = threading.Lock(), Background("wrp-organizer")
         self.organized = Organized()
         self._begin(tiers_of(tiers))
 

@@ -27,7 +27,7 @@ class Periodic:
 
     def __init__(self, parts, flush, periods):
         self._parts, self._flush, self._periods = parts, flush, periods
-        self._thread = Background("wrp flush")
+        self._thread = Background("wrp-flush")
 
     def start(self):
         """Flush until `stop`, if there is a period."""

@@ -221,7 +221,9 @@ class Store(Writing, Editing, Reading, Listing):
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
         self._parts = None
-        self._catalog = self._tiers = self._direct = self._edits = self._noted = self._tag_names = self._own = self._naming = _Closed(self._gone)
+        closed = _Closed(self._gone)
+        self._catalog = self._tiers = self._direct = self._edits = self._noted = self._tag_names = self._own = self._naming = closed
+        self._changes = self._flush = self._moves = self._eviction = closed
 
     def _in_child(self):
         """In a forked child of a process that has its node alone: views stay what they were; everything else would be about a copy that nobody else sees."""

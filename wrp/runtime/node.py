@@ -1,6 +1,6 @@
 """What all pools and devices of a process share of its node: the segment, the layout in it, the deadline. Starts nothing."""
 
-from wrp.comm import memory, reserve, window
+from wrp.comm import inside, memory, reserve, window
 from wrp.comm.segment import Segment
 from wrp.errors import UsageError
 from wrp.runtime import layout as layouts
@@ -54,7 +54,7 @@ class Node:
 
     def close(self):
         self.is_open = False
-        self.segment.close()
+        self.segment.close(is_used=not inside.wait_out())
 
 
 def _segment(ranks, config, counts, make_segment):

@@ -79,7 +79,7 @@ def test_a_file_that_does_not_answer_counts_as_lost_after_its_time(opened, tmp_p
         answers.set()
     until(lambda: not trouble(store))
     store.close()
-    assert not [thread for thread in threading.enumerate() if thread.name in ("wrp watch", "wrp look")]
+    assert not [thread for thread in threading.enumerate() if thread.name in ("wrp-watch", "wrp-look")]
 
 
 def test_a_flush_does_not_wait_for_a_file_that_is_lost(opened, tmp_path, monkeypatch):
@@ -122,7 +122,7 @@ def test_a_store_that_nobody_closes_is_not_kept_by_its_watch(tmp_path):
     del store
     try:
         until(lambda: (gc.collect(), runtime())[1] is None)
-        until(lambda: not [thread for thread in threading.enumerate() if thread.name in ("wrp watch", "wrp look")])
+        until(lambda: not [thread for thread in threading.enumerate() if thread.name in ("wrp-watch", "wrp-look")])
     finally:
         folder.close()
 

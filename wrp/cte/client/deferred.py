@@ -34,7 +34,7 @@ class Deferred:
         self._changed = threading.Condition()
         self._waiting, self._under_way = OrderedDict(), {}      # (tag, blob): (bytes, score)
         self._failed, self._nbytes = [], 0
-        self._thread = Background("wrp deferred")
+        self._thread = Background("wrp-deferred")
         self._thread.start(self._run)
 
     def put_blob(self, tag_id, blob_name, data, score=1.0):

@@ -102,7 +102,7 @@ class NodesNaming(Naming):
 
     def _tell_later(self):
         if self._behind and self._again is None:
-            self._again = Background("wrp names")
+            self._again = Background("wrp-names")
             self._again.start(self._tell_again)
 
     def _tell_again(self):

@@ -21,7 +21,7 @@ class Sweeping:
         self._owed, self._changes = {}, 0       # {(home, full name): number of its last change}
         self._noting, self._turn = threading.Lock(), threading.Lock()
         self._told = ""
-        self._thread = Background("wrp replicas")
+        self._thread = Background("wrp-replicas")
         self._thread.start(self._run, period_s)
 
     def __len__(self):

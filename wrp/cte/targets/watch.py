@@ -35,7 +35,7 @@ class Watch:
     def start(self):
         """Begin, if there is a file and it hasn't begun."""
         if self._thread is None and self._tiers().files():
-            self._thread = Background("wrp watch")
+            self._thread = Background("wrp-watch")
             self._thread.start(self._run)
 
     def stop(self):
@@ -102,7 +102,7 @@ class _Look:
 
     def __init__(self, descriptor, path):
         self.is_answered, self.trouble = threading.Event(), ""
-        self.thread = threading.Thread(target=self._ask, args=(descriptor, path), name="wrp look", daemon=True)
+        self.thread = threading.Thread(target=self._ask, args=(descriptor, path), name="wrp-look", daemon=True)
         self.thread.start()
 
     def _ask(self, descriptor, path):

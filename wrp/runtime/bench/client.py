@@ -21,9 +21,10 @@ class Client(threading.Thread):
     """One thread. After `join`: `samples`, `done`, `failed`, `elapsed_s`, and `error` or None."""
 
     def __init__(self, way, work, start):
-        super().__init__(name="wrp-benchmark-client", daemon=True)
+        super().__init__(name="wrp benchmark client", daemon=True)
         self._way, self._work = way, work
         self._start, self._duration_s = start
+        self._until = np.zeros(1, np.int64)         # the clock at its end
         self.done = self.failed = 0
         self.elapsed_s, self.error = 0.0, None
         self._merged, self._loose = Samples(), []
@@ -36,10 +37,17 @@ class Client(threading.Thread):
         try:
             self._start.wait(_END_S)
             before = time.monotonic_ns()
-            self._run(before + int(self._duration_s * 1e9))
+            self._until[0] = before + int(self._duration_s * 1e9)
+            self._run(self._until.ctypes.data)
             self.elapsed_s = (time.monotonic_ns() - before) / 1e9
         except Exception as error:
             self.error = error
+
+    def stop(self):
+        """End it after the operation that it is at; from another thread."""
+        self._until[0] = 0
+        if self.ident is not None:
+            self.join(_END_S)
 
     def _run(self, until):
         why = loops.FULL
@@ -58,8 +66,9 @@ class Client(threading.Thread):
 
 def prepare(ways, works):
     """(ways, works), with their loop compiled before any clock runs. Local."""
+    over = np.zeros(1, np.int64)
     for way, work in zip(ways, works):
-        loops.loop(way.place, way.waits, work, 0, np.empty(0, np.int64))
+        loops.loop(way.place, way.waits, work, over.ctypes.data, np.empty(0, np.int64))
     return ways, works
 
 
@@ -67,15 +76,21 @@ def run_clients(ways, works, duration_s):
     """The Clients of this rank after `duration_s` seconds: one for each of `ways` with its work. Raises the first one's error."""
     start = threading.Barrier(len(works) + 1)
     clients = [Client(way, work, (start, duration_s)) for way, work in zip(ways, works)]
-    for client in clients:
-        client.start()
-    start.wait(_END_S)
-    for client in clients:
-        client.join(duration_s + ways[0].waits[1] / 1e9 + _END_S)
-        if client.is_alive():
-            raise WaitTimeout(f"a client of the benchmark doesn't end {_END_S} s after its time")
-        if client.error:
-            raise client.error
+    try:
+        for client in clients:
+            client.start()
+        start.wait(_END_S)
+        for client in clients:
+            client.join(duration_s + ways[0].waits[1] / 1e9 + _END_S)
+            if client.is_alive():
+                raise WaitTimeout(f"a client of the benchmark doesn't end {_END_S} s after its time")
+            if client.error:
+                raise client.error
+    except BaseException:
+        start.abort()
+        for client in clients:
+            client.stop()
+        raise
     return clients
 
 

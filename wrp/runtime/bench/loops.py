@@ -87,13 +87,13 @@ def operation(place, waits, work):
 
 @kernel
 def loop(place, waits, work, until, durations):
-    """Operations until the clock says `until` (ns) or `durations` (int64, ns of each that went well) is full.
+    """Operations until the clock says what stands at the address `until` (ns), or `durations` (int64, ns of each that went well) is full.
 
     Gives (operations that went well, others, why it ended: TIME_OVER, FULL, NO_ANSWER, GONE).
     """
     done = failed = 0
     before = atomics.now_ns()
-    while before < until:
+    while before < atomics.load(until):
         if done == len(durations):
             return done, failed, FULL
         code = operation(place, waits, work)

@@ -46,11 +46,11 @@ def _tasks(stage, measure, seconds):
     """Round trips to the second node from a jitted loop and from Python, and many at once."""
     ranks, far, rounds = stage.ranks, stage.admin.towards("physical:1"), rounds_of(seconds, _ROUND_S, _MOST)
     take = max(seconds / rounds, _WARM_UP_S / 5)
-    way, durations = ways.embedded(stage.runtime, far), np.empty(_ALL, np.int64)
+    way, durations, until = ways.embedded(stage.runtime, far), np.empty(_ALL, np.int64), np.zeros(1, np.int64)
     work, plain, trips, calls, rate = (loops.LATENCY, far.number, 0, 0), [], [], [], 0
     with ranks.agreed("preparing what crosses nodes"):
         if ranks.rank == 0:
-            loops.loop(way.place, way.waits, work, 0, durations)
+            loops.loop(way.place, way.waits, work, until.ctypes.data, durations)
             client.calls(far, _WARM_UP_S)       # the postmen have compiled what they need
     for _ in range(rounds):
         time.sleep(_QUIET_S)
@@ -58,7 +58,8 @@ def _tasks(stage, measure, seconds):
         with ranks.agreed("measuring what crosses nodes"):
             if ranks.rank == 0:
                 client.calls(far, _WARM_UP_S / 10)
-                done, failed, _ = loops.loop(way.place, way.waits, work, time.monotonic_ns() + int(take * 1e9), durations)
+                until[0] = time.monotonic_ns() + int(take * 1e9)
+                done, failed, _ = loops.loop(way.place, way.waits, work, until.ctypes.data, durations)
                 if failed or not done:
                     raise WrpError(f"{failed} tasks of the benchmark for another node failed")
                 trips.append(durations[:done].copy())

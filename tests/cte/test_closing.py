@@ -1,0 +1,91 @@
+"""Closing a store, or the runtime below it, while other threads call it: they are told, and no memory goes below them."""
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+_HEAD = """
+import sys, threading, time
+from wrp.comm.ranks.solo import Solo
+from wrp.cte import Store
+from wrp.cte.client import Client
+from wrp.errors import WrpError
+from wrp.runtime import admin
+from wrp.runtime.config import Config
+from wrp.runtime.runtime import Runtime
+
+def beside(close, *calls):
+    told = []
+    def work(call):
+        try:
+            while True:
+                call()
+        except WrpError as error:
+            told.append(str(error))
+    threads = [threading.Thread(target=work, args=(call,)) for call in calls]
+    for thread in threads:
+        thread.start()
+    time.sleep(0.3)
+    close()
+    for thread in threads:
+        thread.join(20)
+        assert not thread.is_alive(), "it still runs"
+    assert len(told) == len(calls) and all("was closed" in sentence for sentence in told), told
+"""
+_CASES = {
+    "runtime": """
+runtime = Runtime(Solo(), Config.default())
+pool = runtime.pool("admin", "admin")
+beside(runtime.close, *[lambda: pool.call(admin.MONITOR, 0)] * 2, lambda: pool.submit_many(admin.MONITOR, [(0,)] * 64).wait())
+""",
+    "store": """
+for nbytes in (3000, 300_000):
+    store = Store.open(None, Solo())
+    def call():
+        store.put("t", "b", b"x" * nbytes)
+        store.get("t", "b")
+        store.append("t", "grows", b"x")
+    beside(store.close, call, call)
+""",
+    "futures": """
+for _ in range(5):
+    with Store.open(None, Solo()) as store:
+        client = Client(store)
+        client.get_or_create_tag("t")
+        puts = [client.later.put_blob("t", f"b{n}", n % 3, None, b"x" * 30_000) for n in range(60)]
+""",
+    "reservation": """
+store = Store.open(None, Solo())
+reserved = store.reserve("t", "r", 1 << 20)
+store.close()
+try:
+    reserved.commit()
+    sys.exit("it was committed")
+except WrpError as error:
+    assert "was closed" in str(error)
+reserved.abandon()
+""",
+}
+
+
+@pytest.mark.parametrize("case", _CASES)
+def test_threads_that_call_meanwhile_are_told(case):
+    done = subprocess.run([sys.executable, "-c", _HEAD + _CASES[case]], capture_output=True, text=True, timeout=100)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_benchmark_that_is_interrupted_ends_its_clients(number, tmp_path):
+    call = [os.path.join(os.path.dirname(sys.executable), "wrp_run_thrpt_benchmark"), "--test-case", "latency", "--threads", "2", "--duration", "60"]
+    job = subprocess.Popen(call, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=tmp_path,
+                           preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler))
+    deadline = time.monotonic() + 20
+    while job.poll() is None and len(os.listdir(f"/proc/{job.pid}/task")) < 5 and time.monotonic() < deadline:      # workers, and clients
+        time.sleep(0.1)
+    time.sleep(2)
+    job.send_signal(number)
+    _, said = job.communicate(timeout=60)
+    assert (job.returncode, said.strip()) == (128 + number, "wrp: interrupted")
