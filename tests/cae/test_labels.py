@@ -197,6 +197,12 @@ def test_a_blob_that_changes_or_goes_meanwhile_gets_no_label_of_what_it_was(stor
     assert labels.run(store, world(), rules(server)) == (0, 0, 0)
     assert [blob for _, blob in store.blobs("t")] == ["changes"]
     assert labels.run(store, world(), rules(server)) == (1, 0, 0) and store.get("t", "changes_label") == b"NEW"
+    # and in the moment in which the label is put
+    put = store.put
+    monkeypatch.setattr(store, "put", lambda tag, blob, *more, **named: (put(tag, blob, *more, **named), put("t", "changes", b"newest")))
+    put("t", "changes", b"newer")
+    assert labels.run(store, world(), rules(server)) == (0, 0, 0)
+    assert [blob for _, blob in store.blobs("t")] == ["changes"]
 
 
 def test_a_dataset_with_labels_is_exported_without_them(store, server, tmp_path):

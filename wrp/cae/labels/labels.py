@@ -105,13 +105,19 @@ class Labels:
                 if not error.is_silent:
                     self._tried[tag, blob] = before.stamp       # not again before it changes
                 raise
-            if self._store.info(tag, blob).stamp != before.stamp:
+            if not self._is_still(tag, blob, before.stamp):
                 return False
             self._store.put(tag, blob + SUFFIX, text.encode("utf-8", "replace"), score=before.score)
+            if not self._is_still(tag, blob, before.stamp):
+                self._store.delete(tag, blob + SUFFIX)          # or it would pass for one of what is there now
+                return False
         except (NoSuchTag, NoSuchBlob):
             return False
         self._tried[tag, blob] = before.stamp
         return True
+
+    def _is_still(self, tag, blob, stamp):
+        return self._store.exists(tag, blob) and self._store.info(tag, blob).stamp == stamp
 
     def _answer(self, tag, blob, data):
         """The answers about all parts of the bytes; of parts without one the log says why. NoAnswer when there is none at all."""
