@@ -191,6 +191,36 @@ def test_a_change_costs_what_it_changes_not_what_there_is(place, monkeypatch):
         ranks.barrier("looked again")
 
 
+def test_who_sees_a_change_first_is_served_by_homes_that_do_not_know_it_yet(place, monkeypatch):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        if ranks.nodes == 1:
+            pytest.skip("one node knows a change at one moment")
+        if ranks.rank == 0:
+            ask, blobs, looks = store._naming._ask, [f"b{number}" for number in range(8)], []
+
+            def looking(nodes, call, *args):
+                if call == "take_names":
+                    looks.pop()()
+                return ask(nodes, call, *args)
+
+            def look(name, before):
+                assert [store.get(name, blob) for blob in blobs[:4]] == [before] * 4
+                for blob in blobs:
+                    store.put(name, blob, name.encode())
+            monkeypatch.setattr(store._naming, "_ask", looking)
+            for blob in blobs[:4]:
+                store.put("t", blob, b"first")
+            looks.append(lambda: look("u", b"first"))
+            store.alias("t", "u")
+            looks.append(lambda: look("v", b"u"))
+            store.rename_tag("u", "v")
+            assert not looks and [store.get(name, blob) for name in "tv" for blob in blobs] == [b"v"] * 16
+        ranks.barrier("named")
+        assert store.aliases("t") == ["t", "v"] and store.tags() == ["t", "v"]
+        ranks.barrier("all have looked")
+
+
 @pytest.mark.parametrize("is_made_again", [False, True])
 def test_who_still_means_a_tag_by_a_name_that_it_had_is_refused_at_its_home(place, is_made_again):
     ranks = world()

@@ -11,13 +11,13 @@ HIDDEN = MARK                   # tag whose blobs, all empty, say what names sta
 
 
 class Own(str):
-    """The own name of a tag, see naming/table.py; `given`: the name that a caller gave for it."""
+    """The own name of a tag, see naming/table.py; `given`: the name that a caller gave for it; `number`: of a change of names, from which on it stands for that."""
 
-    __slots__ = ("given",)
+    __slots__ = ("given", "number")
 
-    def __new__(cls, name, given=None):
+    def __new__(cls, name, given=None, number=0):
         own = super().__new__(cls, name)
-        own.given = readable(name) if given is None else given
+        own.given, own.number = readable(name) if given is None else given, number
         return own
 
     def __repr__(self):

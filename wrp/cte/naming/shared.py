@@ -40,10 +40,13 @@ class TagNames:
         return self._table.own_of(name) if self._owns or type(name) is not str or MARK in name else name
 
     def _still(self, own):
-        table = self.table()
-        if own.given != readable(own) and table.own_of(own.given) != own and own not in table.named:
+        if own.given != readable(own) and not self._leads_to(self.table(), own, True):
             raise _changed(own)
         return own
+
+    def _leads_to(self, table, own, is_there):
+        """Whether the name that a caller gave is still one for this own name: where the tag is there it may have got another one, and another node may know more than this one."""
+        return table.own_of(given(own)) == own or is_there and own in table.named or type(own) is Own and own.number > self._seen
 
     def _renew(self):
         if self._word.value != self._seen:
@@ -57,11 +60,11 @@ class TagNames:
             return self._table
         changes = self._latest.since(seen, now) if seen else None
         if changes is None:
-            self._take(table_of(entry for entry in self._catalog.names_held(HIDDEN) if not entry.startswith(HELD)), now)
+            self._take(table_of((entry for entry in self._catalog.names_held(HIDDEN) if not entry.startswith(HELD)), now), now)
         else:
             self._seen = _CHANGING          # another thread doesn't take half of it for all
-            for change in changes:
-                self._table.apply(change)
+            for number, change in enumerate(changes, seen + 1):
+                self._table.apply(change, number)
             self._seen = now
         return self._table
 
@@ -99,9 +102,7 @@ class TagNames:
     def check_held(self, own, is_there):
         """Changed for an own name to which the name that a caller gave doesn't lead any more, unless the tag is there and has got another one: nothing may be put
         there, and no tag be made; nor while a change of names is under way that it would disturb. Inside `changing`."""
-        table = self.read_held()
-        is_right = table.own_of(given(own)) == own or is_there and own in table.named
-        if own != HIDDEN and (not is_right or not is_there and self._catalog.has(held(own))):
+        if own != HIDDEN and (not self._leads_to(self.read_held(), own, is_there) or not is_there and self._catalog.has(held(own))):
             raise _changed(own)
 
     def gone(self, owns):

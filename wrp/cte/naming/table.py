@@ -20,12 +20,12 @@ class Table:
     checkpoints : {own name of a source: own names of its checkpoint tags}
     """
 
-    def __init__(self, owns=()):
+    def __init__(self, owns=(), number=0):
         self.owns, self.named, self.sources, self.checkpoints = {}, {}, {}, {}
-        self.apply(dict(owns))
+        self.apply(dict(owns), number)
 
-    def apply(self, change):
-        """Take a change in; what it costs says the change."""
+    def apply(self, change, number=0):
+        """Take the change of this number in; what it costs says the change."""
         for name, own in change.items():
             before = self.owns.pop(name, None)
             for entries, (key, value) in () if before is None else self._listed(name, before):
@@ -36,7 +36,7 @@ class Table:
                 self.sources.pop(name[1:], None)
             if own is None:
                 continue
-            self.owns[name] = Own(own, name)
+            self.owns[name] = Own(own, name, number)
             for entries, (key, value) in self._listed(name, own):
                 entries[key] = list(entries.get(key, ()))      # who reads the old one meanwhile goes on with it
                 insort(entries[key], value, key=names.natural)
@@ -114,9 +114,9 @@ def entry_of(name, own):
     return f"{HIDDEN}\0{name}{MARK}{own}"
 
 
-def table_of(entries):
-    """The Table of the entries' own blob names."""
-    return Table(map(_item_of, entries))
+def table_of(entries, number=0):
+    """The Table of the entries' own blob names, as it is after the change of this number."""
+    return Table(map(_item_of, entries), number)
 
 
 def _item_of(entry):

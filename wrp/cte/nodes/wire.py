@@ -16,7 +16,7 @@ encode = msgpack.packb
 
 def question_of(call, args):
     """A call as it is asked for; own names of tags are arguments by themselves."""
-    return encode([call, *(msgpack.ExtType(_OWN, encode([str(arg), arg.given])) if type(arg) is Own else arg for arg in args)])
+    return encode([call, *(msgpack.ExtType(_OWN, encode([str(arg), arg.given, arg.number])) if type(arg) is Own else arg for arg in args)])
 
 
 def decode(data):
