@@ -10,6 +10,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from wrp.cte import Store
 from wrp.cte.crypt import Key
+from wrp.cte.naming import changing
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.config import load
 
@@ -32,6 +33,7 @@ class StoreModel(RuleBasedStateMachine):
             file.write(self.configuration)
         self.config = load(os.path.join(self.root, "conf.yaml"))
         self.now = {}
+        self.unused, changing._UNUSED = changing._UNUSED, 1         # names of destroyed tags are used again soon
         self.open()
 
     key = None
@@ -232,6 +234,7 @@ class StoreModel(RuleBasedStateMachine):
         if hasattr(self, "store"):
             self.store.close()
             shutil.rmtree(self.root)
+            changing._UNUSED = self.unused
 
 
 class ThreeTargets(StoreModel):

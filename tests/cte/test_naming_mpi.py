@@ -6,6 +6,7 @@ import pytest
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
+from wrp.cte.naming import changing
 from wrp.errors import Changed, NoSuchTag, UsageError
 
 pytestmark = pytest.mark.mpi
@@ -275,9 +276,45 @@ def test_folders_move_as_one(place):
             ranks.barrier("all have looked")
 
 
+def test_what_ranks_name_and_destroy_at_once_is_never_anothers(place, monkeypatch):
+    """Each rank has one tag at a time, which it makes, renames to a name that others want, too, and destroys. Own names are used again soon."""
+    ranks = world()
+    monkeypatch.setattr(changing, "_UNUSED", 1)
+    made, name, blobs = random.Random(ranks.rank), None, {}
+    with Store.open(place, ranks) as store:
+        for turn in range(150):
+            call = made.choice(("rename", "rename", "put", "put", "destroy", "destroy_folder")) if name is not None else "make"
+            try:
+                if call == "make":
+                    wanted, blobs = f"r{ranks.rank}/{made.randrange(2)}", {"who": b"%d" % ranks.rank}
+                    store.put(wanted, "who", blobs["who"])
+                    name = wanted
+                elif call == "rename":
+                    wanted = made.choice((f"s{made.randrange(3)}", f"r{ranks.rank}/{made.randrange(2)}"))
+                    store.rename_tag(name, wanted)
+                    name = wanted
+                elif call == "put":
+                    blob, data = f"b{made.randrange(8)}", b"%d:%d" % (ranks.rank, turn)
+                    store.put(name, blob, data)
+                    blobs[blob] = data
+                else:
+                    store.destroy(name, recursive=call == "destroy_folder")
+                    name = None
+            except Changed:
+                pass                    # another has the name, or is about to drop what is left of it
+            if name is not None:
+                assert {blob: store.get(name, blob) for blob in store.list(name)} == blobs, (turn, call, name)
+        if name is not None:
+            store.destroy(name)
+        ranks.barrier("all is destroyed")
+        assert store.tags() == []
+        ranks.barrier("all have looked")
+
+
 @pytest.mark.parametrize("seed", [1, 2])
-def test_random_names_given_by_random_ranks_are_those_of_a_dictionary(place, seed):
-    """The ranks draw the same calls; each is made by one of them, then all compare."""
+def test_random_names_given_by_random_ranks_are_those_of_a_dictionary(place, seed, monkeypatch):
+    """The ranks draw the same calls; each is made by one of them, then all compare. Names of destroyed tags are used again soon."""
+    monkeypatch.setattr(changing, "_UNUSED", seed - 1)
     ranks = world()
     made, known = random.Random(seed), {}
     with Store.open(place, ranks) as store:

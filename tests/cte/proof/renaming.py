@@ -17,6 +17,7 @@ from cte.proof.calls import Calls
 from cte.proof.children import Child, succeeded
 from cte.proof.script import main, until
 from wrp.cte import Store
+from wrp.cte.naming import changing
 from wrp.errors import Changed, NoSuchTag, UsageError
 
 COUNT = 12
@@ -86,7 +87,7 @@ class Renamings:
 
     def __init__(self, root):
         self._store, self._config = os.path.join(root, "store"), workload.Configured(root).of(0)     # with journals that are written anew often
-        self.kills = 0
+        self.kills, changing._UNUSED = 0, 1         # names of destroyed tags are used again soon
 
     def calls(self, seed):
         """How many calls that reach the disk the workload of a seed makes."""

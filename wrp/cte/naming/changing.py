@@ -67,7 +67,7 @@ class Naming:
         table, gone = self._tag_names.table(), set(map(str, gone))
         for source in gone:
             for tag in table.checkpoints.get(source, ()):
-                if tag not in gone and self._knows(tag):
+                if tag not in gone and self._known_of([tag]):
                     raise Changed(f"tag {readable(source)!r} is the source of checkpoint tag {readable(tag)!r}: destroy that first")
         if change := table.unsourced(gone):
             self._make(change)
@@ -101,12 +101,13 @@ class Naming:
         """Own names of all tags."""
         return {record.name for record in self._catalog.scan(kind=TAG)}
 
-    def _knows(self, own):
-        return self._catalog.has(own)
+    def _known_of(self, owns):
+        """Those of the own names that have a tag."""
+        return self.node.known(owns)
 
     def _known(self, tag):
         own = self._tag_names.own(tag)
-        if not self._knows(own):
+        if not self._known_of([str(own)]):
             raise names.no_tag(tag)
         return own
 
@@ -121,19 +122,26 @@ class Naming:
 
     def _make(self, change, free=()):
         """Change the table. Changed, and nothing has changed, unless the own names in `free`, {own name: the name that is wanted}, are those of no tag. OutOfSpace."""
-        with self._holding(free, change) as found:
-            if found:
-                raise Changed(f"the name {free[found[0]]!r} is taken: destroy it first, or choose another")
+        def refuse(found):
+            for own in found:
+                raise Changed(f"the name {free[own]!r} is taken: destroy it first, or choose another")
+        owns = list(map(str, free))
+        refuse(self._known_of(owns) if owns else ())
+        with self._holding(owns, change) as found:
+            refuse(found)
             self._write_down(change)
-        self._show(change, free)
+        self._show(change, owns)
 
     def _tidy(self):
         """Drop the entries of names whose tags were destroyed longest ago, once there are many of them."""
         unused = self._tag_names.unused
         if len(unused) < 2 * _UNUSED:
             return
-        table, gone = self._tag_names.table(), [unused.popleft() for _ in range(len(unused) - _UNUSED)]
-        owns = sorted({each for name in gone if name in table.owns for each in (name, str(table.owns[name]))})
+        table = self._tag_names.table()
+        both = {name: [name, str(table.owns[name])] for name in (unused.popleft() for _ in range(len(unused) - _UNUSED)) if name in table.owns}
+        known = set(self._known_of(sorted(set().union(*both.values()))))    # a tag that there is again isn't disturbed
+        gone = {name: owns for name, owns in both.items() if known.isdisjoint(owns)}
+        owns = sorted(set().union(*gone.values()))
         with self._holding(owns, {}) as found:
             change = table.dropped(gone, set(found))
             unused += [own for name in change if (own := str(table.owns[name])) in table.owns and own not in change]
@@ -143,7 +151,6 @@ class Naming:
     @contextmanager
     def _holding(self, owns, change):
         """No tag is made under these own names before the change is shown, or at all when the block raises; gives those that have one."""
-        owns = list(map(str, owns))
         try:
             yield self._hold(owns, change)
         except BaseException:
@@ -168,4 +175,4 @@ class Naming:
 
     def _show(self, change, owns):
         """Everybody sees the change, and the own names are let go."""
-        self.node.take(self.node.number + 1, change, list(map(str, owns)))
+        self.node.take(self.node.number + 1, change, owns)

@@ -19,6 +19,10 @@ class NodeNames:
         """Of the newest change that the node has."""
         return self._catalog.names_word.value
 
+    def known(self, owns):
+        """Those of the own names that have a tag here."""
+        return [own for own in owns if self._catalog.find(own) is not None]
+
     def hold(self, owns, change):
         """Those of the own names that have a tag here. Nobody makes one under the others before they are let go. OutOfSpace without room for the change."""
         with self._catalog.changing("holding names of tags"):

@@ -32,7 +32,7 @@ class TagNames:
         self._table, self._owns, self.sources, self._seen = table, table.owns, table.sources, seen
 
     def own(self, name):
-        """The own name of the tag that has, or would have, this name. What is no text is given back. Changed for an Own of before that may be another tag's by now."""
+        """The own name of the tag that has, or would have, this name. What is no text is given back; an Own of before that may be another tag's by now leads to none."""
         if self._word.value != self._seen:
             self._renew()
         if type(name) is Own:
@@ -40,9 +40,8 @@ class TagNames:
         return self._table.own_of(name) if self._owns or type(name) is not str or MARK in name else name
 
     def _still(self, own):
-        if own.given != readable(own) and not self._leads_to(self.table(), own, True):
-            raise _changed(own)
-        return own
+        is_stale = own.given != readable(own) and not self._leads_to(self.table(), own, True)
+        return Own(MARK + own, own.given) if is_stale else own
 
     def _leads_to(self, table, own, is_there):
         """Whether the name that a caller gave is still one for this own name: where the tag is there it may have got another one, and another node may know more than this one."""
@@ -103,16 +102,12 @@ class TagNames:
         """Changed for an own name to which the name that a caller gave doesn't lead any more, unless the tag is there and has got another one: nothing may be put
         there, and no tag be made; nor while a change of names is under way that it would disturb. Inside `changing`."""
         if own != HIDDEN and (not self._leads_to(self.read_held(), own, is_there) or not is_there and self._catalog.has(held(own))):
-            raise _changed(own)
+            raise Changed(f"the name {given(own)!r} was given to another tag, or taken away, meanwhile: nothing has changed; do it again")
 
     def gone(self, owns):
         """Tags with these own names, which nobody else names now, were destroyed, or are about to be."""
         table = self.table()
         self.unused += [name for own in owns for name in [*table.named.get(own, ()), str(own)] if name in table.owns]
-
-
-def _changed(own):
-    return Changed(f"the name {given(own)!r} was given to another tag, or taken away, meanwhile: nothing has changed; do it again")
 
 
 def held(own):

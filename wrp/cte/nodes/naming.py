@@ -24,7 +24,7 @@ class NodesNaming(Naming):
     def table(self):
         """{name: function} of what can be asked."""
         node = self.node
-        return {"naming": self.run, "hold_names": node.hold, "take_names": node.take, "take_all_names": node.take_all, "let_names_go": node.let_go}
+        return {"naming": self.run, "known_names": node.known, "hold_names": node.hold, "take_names": node.take, "take_all_names": node.take_all, "let_names_go": node.let_go}
 
     def stop(self):
         """Tell nobody anything again. Idempotent."""
@@ -47,13 +47,13 @@ class NodesNaming(Naming):
     def _tags(self):
         return {own for part in self.net.everywhere("tags", ".*") for own in part}
 
-    def _knows(self, own):
-        return self.net.calls["exists"](own) or any(self.net.everywhere("exists", own))
+    def _known_of(self, owns):
+        return [own for part in self.net.everywhere("known_names", owns) for own in part]
 
     def _hold(self, owns, change):
-        """This node first: it may have no room, or a tag."""
+        """This node first: it may have no room."""
         found = super()._hold(owns, change)
-        return found or [own for part in self._ask(self.net.others, "hold_names", owns, change).values() for own in part]
+        return found + [own for part in self._ask(self.net.others, "hold_names", owns, change).values() for own in part]
 
     def _let_go(self, owns):
         """Nodes that are silent aren't waited for: they are told once they answer."""
@@ -66,7 +66,7 @@ class NodesNaming(Naming):
         """This node first: whoever sees the change elsewhere can ask it. WaitTimeout for one that is silent: it has the change once it answers."""
         super()._show(change, owns)
         try:
-            told = self._ask(self.net.others - self._behind, "take_names", self.node.number, change, list(map(str, owns)))
+            told = self._ask(self.net.others - self._behind, "take_names", self.node.number, change, owns)
             self._behind.update(node for node, is_known in told.items() if not is_known)
             self._tell_all()
         finally:
