@@ -13,7 +13,7 @@ def test_a_node_that_stood_still_has_the_names_that_there_are(tmp_path, call, is
     conf = tmp_path / "conf.yaml"
     conf.write_text("networking: {net_timeout: 1, mailbox_depth: 4}\n")
     done = run_python(textwrap.dedent(f"""
-    import os, signal, time
+    import glob, os, signal, time
     from wrp.comm.ranks import world
     from wrp.cte import Store
     from wrp.cte.naming.shared import held
@@ -30,6 +30,8 @@ def test_a_node_that_stood_still_has_the_names_that_there_are(tmp_path, call, is
             if call == "{call}":
                 store._net.begin = begin
                 os.kill(pids[1], signal.SIGSTOP)
+                while any(open(path).read().rpartition(")")[2].split()[0] != "T" for path in glob.glob(f"/proc/{{pids[1]}}/task/*/stat")):
+                    time.sleep(0.001)
             return begin(node, call, *args)
         store._net.begin = stopping
         try:
