@@ -12,7 +12,7 @@ import numpy as np
 
 from wrp.comm import atomics, inside, lock, window
 from wrp.comm.turn import Spares
-from wrp.cte import layout, records
+from wrp.cte import layout, records, views
 from wrp.cte.blocks import Blocks, blocks_nbytes
 from wrp.cte.entries import entry_put, entry_put_all, entry_remove
 from wrp.cte.images import entry_copy, entry_find, entry_list, entry_scan
@@ -38,15 +38,15 @@ class Catalog:
     """The records of one node. Making and closing it is collective over the ranks of the node.
 
     slots : number of names it can hold
-    ram : bytes of the node's ram, whose tables of blocks lie here too
+    ram : bytes of the node's ram, whose tables of blocks, and of who looks at it (`views`), lie here too
     telemetry : operations that the ring of `noted` keeps, a power of two; 0: there is none
     """
 
     def __init__(self, node_ranks, slots, timeout_s, ram=0, telemetry=0):
-        self._slots = slots
+        self._slots, self._ram = slots, ram
         heap = slots * _RECORD_BYTES
         sizes = {"header": layout.HEADER_NBYTES, "token": lock.NBYTES, "flushing": lock.NBYTES, "naming": 2 * lock.NBYTES, "latest": latest.NBYTES, "table": table_nbytes(slots),
-                 "blocks": blocks_nbytes(ram), "ring": Telemetry.nbytes(telemetry) if telemetry else 0,
+                 "blocks": blocks_nbytes(ram), "views": views.NBYTES if ram else 0, "ring": Telemetry.nbytes(telemetry) if telemetry else 0,
                  "counters": Counters.nbytes(TARGETS), "heap": heap}
         self._segment = window.allocate(node_ranks, sum(sizes.values()) + _STEP)
         self._timeout_s = timeout_s
@@ -83,6 +83,7 @@ class Catalog:
         self._heap = places["heap"]
         self.at = segment.address + places["header"]
         self.blocks_at = segment.address + places["blocks"]
+        self.views = views.Views(segment, places["views"]) if self._ram else None
         ring, counters = (atomics.load(self.at + word) for word in (layout.TELEMETRY, layout.COUNTERS))
         self.noted = Noted(self.at, ring and self.at + ring, counters and self.at + counters)
 
@@ -90,6 +91,8 @@ class Catalog:
         """Collective over the node; idempotent."""
         if self._segment is not None:
             segment, self._segment = self._segment, None
+            if self.views is not None:
+                self.views.close()
             segment.close(is_used=not inside.wait_out())
 
     def __len__(self):

@@ -157,7 +157,7 @@ class Changes:
         stamp = self._catalog.next_stamp()
         checksum, raw, codec = (packed.checksum, packed.raw, packed.codec) if packed is not None else (combined_crc(extents), 0, 0)
         record = Record(name, BLOB, stamp, size, checksum, score, tuple(extents), old.durable if old else (),
-                        journaled=old is not None and old.journaled, created=old.created if old else stamp, raw=raw, codec=codec)
+                        pinned=old is not None and old.pinned and not set(extents).isdisjoint(old.extents), journaled=old is not None and old.journaled, created=old.created if old else stamp, raw=raw, codec=codec)
         self._catalog.put(record)
         return old
 

@@ -17,7 +17,7 @@ class Eviction:
     def run(self, nbytes):
         """Give back at least `nbytes` of ram where that is possible; True when some came back."""
         wanted = max(nbytes, self._tiers.ram.capacity // _LEAST)
-        candidates = [record for record in self._catalog.scan(kind=BLOB, dirty=False) if is_spare(record) and in_ram(record)]
+        candidates = [record for record in self._catalog.scan(kind=BLOB, dirty=False) if is_spare(record) and in_ram(record) and not self._tiers.is_viewed(record)]
         freed = 0
         for record in sorted(candidates, key=lambda record: record.stamp):
             if freed >= wanted:

@@ -208,7 +208,7 @@ class Flush:
             if now is None:
                 return
             if now.stamp == record.stamp:
-                is_elsewhere = known.extents != record.extents and now.extents == record.extents and not now.pinned
+                is_elsewhere = known.extents != record.extents and now.extents == record.extents and not self._parts.tiers.is_viewed(now)
                 settled = now.but(durable=known.durable, dirty=known.dirty, extents=known.extents if is_elsewhere else now.extents)
             else:
                 settled = now.but(durable=tuple(extent for extent in now.durable if extent not in obsolete))

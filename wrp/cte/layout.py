@@ -56,7 +56,7 @@ EXTENT = 24             # target << 32 | crc32, offset, nbytes
 UNIT = 32
 FIRST = 2               # number of the first record; 0 is none
 TAG_KIND, BLOB_KIND, ANCHOR = 1, 2, 3       # an anchor holds the list of blobs whose tag isn't there (yet)
-DIRTY, PINNED, JOURNALED, TRANSFORMED = 1, 2, 4, 8
+DIRTY, PINNED, JOURNALED, TRANSFORMED = 1, 2, 4, 8      # pinned: views.py may say that somebody looks at the bytes
 
 ABSENT, BUSY, FULL, UNBACKED = 0, -1, -2, -3
 LOW = 0xFFFFFFFF

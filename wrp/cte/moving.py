@@ -34,7 +34,7 @@ class Moves:
         if record is None or record.kind != BLOB or not record.size or all(extent[0] == target for extent in record.extents):
             return False
         if target is not None and is_durable(target):
-            return not record.pinned and self._to_file(record, target, score)
+            return not self._tiers.is_viewed(record) and self._to_file(record, target, score)
         if record.dirty and self._tiers.has_files:
             self._flush.some([name])
             record = self._catalog.find(name)
@@ -55,9 +55,9 @@ class Moves:
         """Give up the copy outside of files of a clean blob that nobody views; True when it was."""
         with self._catalog.changing(f"moving blob {record.blob!r} to files"):
             now = self._catalog.find(record.name)
-            if now is None or now.stamp != record.stamp or not is_spare(now):
+            if now is None or now.stamp != record.stamp or not is_spare(now) or self._tiers.is_viewed(now):
                 return False
-            self._catalog.put(_scored(now.but(extents=now.durable), score))
+            self._catalog.put(_scored(now.but(extents=now.durable, pinned=False), score))
         self._tiers.give_back([extent for extent in now.extents if extent not in now.durable])
         return True
 
@@ -74,8 +74,8 @@ class Moves:
         try:
             with self._catalog.changing(f"moving blob {record.blob!r}"):
                 now = self._catalog.find(record.name)
-                if now is not None and not now.pinned and (now.stamp, now.extents, now.dirty) == (record.stamp, record.extents, record.dirty):
-                    self._catalog.put(_scored(now.but(extents=tuple(extents)), score))
+                if now is not None and (now.stamp, now.extents, now.dirty) == (record.stamp, record.extents, record.dirty) and not self._tiers.is_viewed(now):
+                    self._catalog.put(_scored(now.but(extents=tuple(extents), pinned=False), score))
                     unused, done = set(now.extents) - set(now.durable) - set(extents), True
         finally:
             self._tiers.give_back(unused)
@@ -102,8 +102,8 @@ def in_ram(record):
 
 
 def is_spare(record):
-    """True when files hold all of the blob too, and nobody views the copy elsewhere."""
-    return bool(record.durable) and not record.dirty and not record.pinned and record.extents != record.durable
+    """True when files hold all of the blob too."""
+    return bool(record.durable) and not record.dirty and record.extents != record.durable
 
 
 def _scored(record, score):

@@ -32,7 +32,7 @@ class Record(NamedTuple):
     extents: tuple = ()
     durable: tuple = ()
     dirty: bool = True
-    pinned: bool = False    # somebody has a view of its ram
+    pinned: bool = False    # somebody has, or had, a view of its ram: see views.py
     journaled: bool = False     # the journal may know the name: its removal must go there too
     created: int = 0
     read: int = 0           # when it was read last, and how often; readers write it, so a record put keeps what the catalog has

@@ -89,7 +89,7 @@ class Reading(Calls):
     def view(self, tag, blob):
         """A read-only memoryview of the blob, without a copy where it is one run of ram.
 
-        It shows the blob as it is now and is good until the blob is replaced or deleted.
+        It shows the blob as it is now, whatever happens to the blob, as long as it is there or anything made of it (arrays, memoryviews).
         """
         tag = self._own(tag)
         for _ in range(_VIEWS if self._direct is not None else 0):

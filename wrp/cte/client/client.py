@@ -178,7 +178,7 @@ class Client(More):
         return shapes.shaped(bytearray(self.store.get(tag, blob_name, offset, size)), dtype)
 
     def view_blob(self, tag_id, blob_name, dtype=np.uint8, shape=None):
-        """The blob as a read-only array, without a copy where it is one run of ram; good until the blob is replaced or deleted."""
+        """The blob as a read-only array, without a copy where it is one run of ram: what it is now, as long as somebody has the array or anything made of it."""
         return shapes.shaped(self.store.view(self._directory.name_of(tag_id), blob_name), dtype, shape)
 
     @contextmanager

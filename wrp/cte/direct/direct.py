@@ -17,6 +17,7 @@ from wrp.cte.direct.putting import MOST, NO_BLOCK, STORED, direct_publish, direc
 from wrp.cte.records import RAM, combined_crc, full_name
 from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
+from wrp.cte.views import Shown
 from wrp.errors import OutOfSpace, UsageError
 
 _GUESSED = 16 << 10             # longest blob of which a get makes room before it has looked
@@ -28,7 +29,7 @@ class _Kernels:
     """The kernels that are called with words alone, each loaded when it is called first."""
 
     _words = {"get_into": (direct_get_into, 6), "get_whole": (direct_get_whole, 5), "publish": (direct_publish, 8), "put_array": (direct_put_array, 7),
-              "put_run": (direct_put_run, 8), "view": (direct_view, 3)}
+              "put_run": (direct_put_run, 8), "view": (direct_view, 4)}
 
     def __getattr__(self, name):
         found = direct(*self._words[name])
@@ -184,10 +185,22 @@ class Direct:
         return _kernels.get_into(self._desks.address, id(name) + HEAD_OF_BYTES, len(name), offset, id(array), wanted)
 
     def view(self, tag, blob):
-        """A read-only memoryview of a blob that is one run of ram, which stays where it is; None for the long way."""
-        name = full_name(tag, blob).encode()
-        offset, nbytes = _kernels.view(self._desks.address, id(name) + HEAD_OF_BYTES, len(name))
-        return self._tiers.ram_bytes[offset:offset + nbytes].toreadonly() if nbytes >= 0 else None
+        """A read-only memoryview of a blob that is one run of ram, which stays what it is as long as somebody has that; None for the long way."""
+        name, views = full_name(tag, blob).encode(), self._tiers.views
+        slot = views.taken()
+        if slot is None:
+            return None
+        try:
+            offset, nbytes = _kernels.view(self._desks.address, id(name) + HEAD_OF_BYTES, len(name), slot.address)
+            shown = self._tiers.ram_array[offset:offset + nbytes].view(Shown) if nbytes >= 0 else None
+        except BaseException:
+            views.end(slot)
+            raise
+        if shown is None:
+            views.end(slot)
+            return None
+        shown.slot = slot
+        return memoryview(shown)
 
 
 def _named(tag, blob):

@@ -10,6 +10,7 @@ from wrp.cte.images import entry_find, extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, EXTENT, HEAD, LOW, PINNED, SEQUENCE, SHAPE, SIZE, TOKEN, TRANSFORMED, UNIT, class_at,
                             class_units, flags_of, kind_of, record_at)
 from wrp.cte.telemetry.noting import note_read
+from wrp.cte.views import view_begin, view_end
 
 
 @kernel
@@ -64,25 +65,35 @@ def direct_get_whole(desk, name, nbytes, to, room):
 
 
 @kernel
-def direct_view(desk, name, nbytes):
-    """(offset, bytes) of a blob that is one run of ram and stays there from now on; (-1, -1) for the long way, or when another has the token."""
+def direct_view(desk, name, nbytes, slot):
+    """(offset, bytes) of a blob that is one run of ram, which the slot at that address holds now; (-1, -1) for the long way, or when another has the token."""
     at, place = load(desk + AT), desk + IMAGE
     number, sequence = _look(at, name, nbytes, place)
-    if number == 0 or load(place + 24) & PINNED == 0 and not _pin(at, load(desk + HOLDER), number, sequence):
+    if number == 0:
         return -1, -1
-    note_read(at, number, 0, load(place + 8), True)
-    return load(place), load(place + 8)
+    offset, size = load(place), load(place + 8)
+    if load(place + 24) & PINNED != 0:
+        view_begin(slot, offset, size)
+        held = load(record_at(at, number) + SEQUENCE) == sequence
+    else:
+        held = _pin(at, load(desk + HOLDER), number, sequence, slot, offset, size)
+    if not held:
+        view_end(slot)
+        return -1, -1
+    note_read(at, number, 0, size, True)
+    return offset, size
 
 
 @kernel
-def _pin(at, holder, number, sequence):
-    """Keep the bytes where they are. False when the blob has changed, or another has the token."""
+def _pin(at, holder, number, sequence, slot, offset, size):
+    """Hold the bytes, and let whoever changes the record see that somebody may. False when the blob has changed, or another has the token."""
     token = at + load(at + TOKEN)
     if token_take(token, holder) != 0:
         return False
     record = record_at(at, number)
     same = load(record + SEQUENCE) == sequence
     if same:
+        view_begin(slot, offset, size)
         store(record + SEQUENCE, sequence + 1)
         store(record + SHAPE, load(record + SHAPE) | PINNED << 8)
         store(record + SEQUENCE, sequence + 2)

@@ -13,7 +13,7 @@ from wrp.cte.blocks import blocks_give, blocks_take
 from wrp.cte.direct.desk import AT, BLOCKS, HOLDER, IMAGE, OLD, RAM
 from wrp.cte.entries import entry_put_in
 from wrp.cte.images import extent_at
-from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, RAW, READ, READS, SCORE, SHAPE,
+from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, PINNED, RAW, READ, READS, SCORE, SHAPE,
                             SIZE, STAMP, TAG_KIND, TOKEN, flags_of, kind_of, record_at)
 from wrp.cte.table import table_home, table_locate
 from wrp.cte.telemetry.noting import note_put, note_written
@@ -125,7 +125,8 @@ def _publish_held(at, k0, k1, name, nbytes, tag_nbytes, count, size, check, scor
         record = record_at(at, number)
         counts = load(record + COUNTS)
         old, durable = counts & LOW, counts >> 32
-        if old > MOST or HEAD + EXTENT * (count + durable) + own + 8 > OLD - IMAGE:
+        # what somebody looks at isn't free yet
+        if flags_of(record) & PINNED != 0 or old > MOST or HEAD + EXTENT * (count + durable) + own + 8 > OLD - IMAGE:
             return LONG_WAY
         for position in range(old):
             if extent_at(record, position)[0] != 0:

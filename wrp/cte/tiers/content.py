@@ -138,7 +138,7 @@ class Content:
 
     def close(self):
         """Close the reading side and let go of the ram; the runtime closes the devices."""
-        self.ram_bytes = None
+        self.ram_bytes = self.ram_array = None
         for descriptor in self._readers.values():
             os.close(descriptor)
         for reader in self._other_readers.values():

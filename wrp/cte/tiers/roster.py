@@ -12,6 +12,7 @@ from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, kind_of, node_of
 from wrp.cte.targets import Placing, TargetInfo
 from wrp.cte.targets.wanted import LEVELS
+from wrp.cte.views import read_only
 from wrp.errors import ConfigError, StoreError, UsageError
 from wrp.runtime.devices import places
 
@@ -116,6 +117,7 @@ class Roster:
 
     def infos(self):
         """[TargetInfo] of the targets that this node gives space out of, by number."""
+        self.give_due()
         counts = self.counters.read()
         by_number = {target.number: target for target in self.placing.targets}
         return [self._info(number, by_number.get(number), counts) for number in sorted(self._devices) if number not in self._gone]
@@ -148,13 +150,13 @@ class Roster:
             raise UsageError(f"there is no safe target {name!r} on this node" + (f": there are {', '.join(info.name for info in found)}" if found else ""))
         return self._devices[number]
 
-    def cut(self, at, timeout_s):
-        """Let the ram be cut into blocks; their tables lie at the address `at`. Before any lease."""
+    def cut(self, at, timeout_s, views):
+        """Let the ram be cut into blocks; their tables lie at the address `at`, who looks at it say `views`. Before any lease."""
         self._count()
         if self.ram is not None:
             self.ram_bytes = self.ram.view(0, self.ram.capacity)
-            self.ram_address = address_of(self.ram_bytes)
-            self.blocks = Blocks(at, self.ram, timeout_s)
+            self.ram_address, self.ram_array = address_of(self.ram_bytes), read_only(self.ram_bytes)
+            self.blocks, self.views = Blocks(at, self.ram, timeout_s), views
 
     def level(self, target):
         """The persistence of a target."""

@@ -78,7 +78,8 @@ class Space:
         try:
             return self._lease_ram(nbytes)
         except OutOfSpace:
-            if not self.blocks.shrink() and not self.make_room(nbytes):
+            freed = self.give_due(thorough=True)
+            if not self.blocks.shrink() and not freed and not self.make_room(nbytes):
                 raise
         try:
             return self._lease_ram(nbytes)
@@ -99,10 +100,31 @@ class Space:
 
     def free(self, target):
         """Bytes of the target that this process could still have."""
+        if target == RAM:
+            self.give_due()
         return self.device(target).free + (self.blocks.unused if target == RAM else 0)
 
     def give_back(self, extents):
-        """Give the space of extents back; that of other nodes waits in `away` for whoever tells them."""
+        """Give the space of extents back; that of other nodes waits in `away` for whoever tells them, what somebody views until nobody does."""
+        if self.views is not None and self.views.is_used:
+            extents = self.views.free_of(extents) + self.views.due()
+        self._give_back(extents)
+
+    def give_due(self, thorough=False):
+        """Give back what nobody views any more; True when there was some. `thorough`: also what dead processes viewed."""
+        if self.views is None or not self.views.is_used:
+            return False
+        if thorough:
+            self.views.bury()
+        due = self.views.due()
+        self._give_back(due)
+        return bool(due)
+
+    def is_viewed(self, record):
+        """True when somebody who lives looks at the blob's bytes in the first ram."""
+        return record.pinned and self.views is not None and self.views.hold(record.extents)
+
+    def _give_back(self, extents):
         for extent in extents:
             target, offset, nbytes, _ = extent
             if target == RAM and nbytes <= LARGEST and self.blocks.give(offset):

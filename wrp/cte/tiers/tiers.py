@@ -35,7 +35,7 @@ class Tiers(Coming, Space, Content):
         self._next, self._token = len(sizes.targets), sizes.token
         self.read_elsewhere = None                  # set by a store of several nodes: (node, offset, out) of its first ram
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
-        self.ram_bytes, self.ram_address, self.blocks = None, 0, None
+        self.ram_bytes, self.ram_array, self.ram_address, self.blocks, self.views = None, None, 0, None, None
         self.counters = Counters(0, 0)              # set at opening: counts what pieces.py reads and writes
         writes = folder is None or folder.write
         for place, wanted in enumerate(sizes.targets):
