@@ -1,8 +1,11 @@
 """Mapped memory: an anonymous mapping, shared or not, or one of a file with a name; no header, no layout (see segment.py)."""
+import atexit
 import contextlib
+import ctypes
 import fcntl
 import mmap
 import os
+import weakref
 
 import numpy as np
 
@@ -14,7 +17,8 @@ _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)     # has a name in Python 
 _LARGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
 
 
-_kept = []          # memory that a thread still looks at: it goes with the process
+_kept = []                      # memory that a thread still looks at: it goes with the process
+_made = weakref.WeakSet()       # Mappings
 
 
 class Mapping:
@@ -31,6 +35,7 @@ class Mapping:
         except (OSError, ValueError, OverflowError) as error:
             raise OutOfSpace(f"Cannot map {nbytes} bytes of shared memory ({error}); ask for less, or look at the limits of "
                              "this process (ulimit -v).") from error
+        _made.add(self)
         self.address = np.frombuffer(self.memory, dtype=np.uint8).__array_interface__["data"][0]
         if alone and _LARGE_PAGES is not None:
             with contextlib.suppress(OSError):      # a kernel without them
@@ -54,6 +59,14 @@ class Mapping:
             close_quietly(memory.close)
         if fd is not None:
             os.close(fd)
+
+
+@atexit.register
+def _stay():
+    """Python is about to end, and takes no account of threads that are in a kernel: what they look at stays until the process has ended."""
+    for memory in [*_kept, *(mapping.memory for mapping in _made)]:
+        if memory is not None:
+            ctypes.pythonapi.Py_IncRef(ctypes.py_object(memory))
 
 
 def close_quietly(close):

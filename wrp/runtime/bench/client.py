@@ -24,7 +24,7 @@ class Client(threading.Thread):
         super().__init__(name="wrp benchmark client", daemon=True)
         self._way, self._work = way, work
         self._start, self._duration_s = start
-        self._until = np.zeros(1, np.int64)         # the clock at its end
+        self._until = np.zeros(1, np.int64)         # the clock at its end; before it begins 0, or -1 where it isn't to begin
         self.done = self.failed = 0
         self.elapsed_s, self.error = 0.0, None
         self._merged, self._loose = Samples(), []
@@ -37,7 +37,7 @@ class Client(threading.Thread):
         try:
             self._start.wait(_END_S)
             before = time.monotonic_ns()
-            self._until[0] = before + int(self._duration_s * 1e9)
+            self._until[0] = self._until[0] or before + int(self._duration_s * 1e9)
             self._run(self._until.ctypes.data)
             self.elapsed_s = (time.monotonic_ns() - before) / 1e9
         except Exception as error:
@@ -45,9 +45,7 @@ class Client(threading.Thread):
 
     def stop(self):
         """End it after the operation that it is at; from another thread."""
-        self._until[0] = 0
-        if self.ident is not None:
-            self.join(_END_S)
+        self._until[0] = -1
 
     def _run(self, until):
         why = loops.FULL
@@ -90,6 +88,9 @@ def run_clients(ways, works, duration_s):
         start.abort()
         for client in clients:
             client.stop()
+        for client in clients:
+            if client.ident is not None:
+                client.join(_END_S)
         raise
     return clients
 
