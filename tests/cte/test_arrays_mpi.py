@@ -1,6 +1,7 @@
 """Arrays of all ranks: any decomposition in, any box out, on any number of ranks; refusals are everybody's."""
 
 import json
+import threading
 
 import numpy as np
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.arrays import array_info, get_array, put_array
-from wrp.errors import Corrupt, NoSuchBlob, RangeError, UsageError
+from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError
 
 pytestmark = pytest.mark.mpi
 SHAPE = (13, 7, 4)
@@ -99,6 +100,9 @@ def test_boxes_beyond_and_missing_blocks(shared_folder):
             get_array(store, "t")
         with pytest.raises(NoSuchBlob, match="holds no array"):
             get_array(store, "u")
+        for call in (get_array, array_info):
+            with pytest.raises(NoSuchTag):
+                call(store, "nobody")
 
 
 def test_memory_of_others_goes_in_without_a_copy(shared_folder):
@@ -107,3 +111,41 @@ def test_memory_of_others_goes_in_without_a_copy(shared_folder):
         words = memoryview(bytearray(range(8))).cast("I")
         put_array(store, "t", words, (2 * ranks.rank,))
         assert get_array(store, "t", (2 * ranks.rank,), (2,)).tolist() == list(words)
+
+
+def test_arrays_of_version_1_are_read(shared_folder):
+    ranks = world()
+    with Store.open(shared_folder) as store:
+        with store.batch("as before") as batch:
+            if ranks.rank == 0:
+                batch.put("t", "array", json.dumps({"version": 1, "dtype": "<i4", "shape": [4]}).encode())
+                batch.put("t", "block_0+2", np.arange(2, dtype="<i4")), batch.put("t", "block_2+2", np.arange(2, 4, dtype="<i4"))
+        assert get_array(store, "t").tolist() == [0, 1, 2, 3] and get_array(store, "t", (1,), (2,)).tolist() == [1, 2]
+
+
+def test_a_reader_sees_one_put(configured):
+    """A thread of each rank reads while all ranks put again and again: one put's elements, never those of two."""
+    ranks = world()
+    wrong, seen, end = [], [0], threading.Event()
+    with Store.open(None, config=configured(ram="32m")) as store:
+        shape = (8 * ranks.size, 500)
+
+        def put(number):
+            put_array(store, "t", np.full((8, 500), number), (8 * ranks.rank, 0), shape)
+
+        def read():
+            while not end.is_set():
+                found = get_array(store, "t")
+                seen[0] += 1
+                if (found != found[0, 0]).any():
+                    wrong.append(found)
+        put(0)
+        thread = threading.Thread(target=read)
+        thread.start()
+        for number in range(1, 40):
+            put(number)
+        end.set()
+        thread.join()
+        assert not wrong and seen[0]
+        assert (get_array(store, "t") == 39).all() and len(store.list("t")) == ranks.size + 1
+        ranks.barrier("all have looked")

@@ -151,6 +151,14 @@ def test_arrays_come_out_as_arrays(client, tag):
     del view
 
 
+def test_a_reserved_array_is_read_only_when_it_is_the_blob(client, tag):
+    with client.reserve_blob(tag, "r", (10, 10), "f8") as array:
+        array[:] = 7
+    with pytest.raises(ValueError, match="read-only"):
+        array[0, 0] = 1
+    assert client.get_blob(tag, "r", dtype="f8").sum() == 700
+
+
 def test_reserved_arrays_are_the_blob_when_the_block_ends(client, tag):
     with client.reserve_blob(tag, "b", (2, 3), "i8") as array:
         array[:] = np.arange(6).reshape(2, 3)

@@ -1,11 +1,13 @@
 """A distributed array in a tag: put by all ranks together, each its block; any box of it is got by any rank of any later job.
 
-The tag holds a blob `array` (JSON: version, dtype as in the .npy format, shape) and a blob per block, named
-`block_OFFSET+SHAPE`, e.g. `block_0,512+256,512`, with its elements in C order. A large block is several such blobs.
+The tag holds a blob `array` (JSON: version, dtype as in the .npy format, shape, a word of the put) and a blob per block, named
+`block_PUT_OFFSET+SHAPE`, e.g. `block_5ab0c2d1_0,512+256,512`, with its elements in C order. A large block is several such blobs. No two puts
+have the same word, so blocks of one name are of one put. Arrays of version 1, which have no word, are read too.
 """
 
 import json
-import re
+import secrets
+import time
 from dataclasses import dataclass
 from math import prod
 
@@ -14,28 +16,30 @@ import numpy as np
 from wrp.cte.arrays import boxes
 from wrp.cte.arrays.boxes import Box
 from wrp.cte.given import host_array
-from wrp.errors import Corrupt, NoSuchBlob, RangeError, UsageError
+from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 ABOUT = "array"
-VERSION = 1
+VERSION = 2
 MOST = 64 << 20                 # bytes of one blob, where rows are no larger
 _PREFIX = "block_"
+_NAP_S, _LACKS_S = 1e-3, 1.0    # an array that lacks blocks for longer than that isn't one that is being put
 
 
 @dataclass(frozen=True)
 class ArrayInfo:
-    """shape: tuple; dtype: numpy.dtype; blocks: {Box: name of its blob}."""
+    """shape: tuple; dtype: numpy.dtype; blocks: {Box: name of its blob}; put: the word of its put."""
 
     shape: tuple
     dtype: np.dtype
     blocks: dict
+    put: str = ""
 
     @property
     def nbytes(self):
         return prod(self.shape) * self.dtype.itemsize
 
 
-def put_array(store, tag, block, offset=None, shape=None, score=1.0):
+def put_array(store, tag, block, offset=None, shape=None):
     """Put an array of which every rank has a block, in place of what the tag held. Collective; all or nothing; durable when it returns.
 
     block : this rank's elements, anything that NumPy takes without a copy: arrays, memoryviews, arrays of a device through DLPack
@@ -52,16 +56,17 @@ def put_array(store, tag, block, offset=None, shape=None, score=1.0):
     with ranks.agreed(f"the blocks of array {tag!r}"):
         if failure is not None:
             raise failure
-    everything = ranks.gather((described, shape), f"the blocks of array {tag!r}")
+    *everything, words = zip(*ranks.gather((described, shape, secrets.token_hex(8)), f"the blocks of array {tag!r}"))
+    everything, put = list(zip(*everything)), words[0]
     with ranks.agreed(f"checking the blocks of array {tag!r}"):
         shape = _common_shape(everything, tag)
     box = Box(*described[1:])
     with store.batch(f"array {tag}") as batch:
         batch.replace(tag)
         if ranks.rank == 0:
-            batch.put(tag, ABOUT, json.dumps({"version": VERSION, "dtype": np.lib.format.dtype_to_descr(block.dtype), "shape": shape}).encode())
+            batch.put(tag, ABOUT, json.dumps({"version": VERSION, "dtype": np.lib.format.dtype_to_descr(block.dtype), "shape": shape, "put": put}).encode())
         for part in boxes.rows(box, block.dtype.itemsize, MOST) if box.size else ():
-            batch.put(tag, block_name(part), np.ascontiguousarray(block[part.within(box)]))
+            batch.put(tag, block_name(part, put), np.ascontiguousarray(block[part.within(box)]))
 
 
 def get_array(store, tag, offset=None, shape=None, out=None):
@@ -69,8 +74,25 @@ def get_array(store, tag, offset=None, shape=None, out=None):
 
     Only the bytes from the first to the last row wanted of each block are read. Raises NoSuchTag, NoSuchBlob when the tag holds no
     array, RangeError beyond its end, UsageError for an `out` of another shape or dtype, Corrupt when a block isn't there.
+    All elements are of one put: where another comes in between it begins anew; WaitTimeout when puts don't pause.
     """
+    begun = since = time.monotonic()
     info = array_info(store, tag)
+    while (found := _got(store, tag, info, offset, shape, out)) is None:
+        # it is being put, or another is in its place
+        before, info, now = info, array_info(store, tag), time.monotonic()
+        if info.put != before.put:
+            since = now
+        elif now - since > _LACKS_S:
+            raise Corrupt(f"array {tag!r}: some of its elements are in no block: a blob of the tag was deleted; put it again")
+        if now - begun > store.ranks.timeout_s:
+            raise WaitTimeout(f"array {tag!r} was put again and again for {store.ranks.timeout_s:g} s while it was read; its writers don't pause")
+        time.sleep(_NAP_S)
+    return found
+
+
+def _got(store, tag, info, offset, shape, out):
+    """The same of the array as it is described, or None: some of its blocks aren't there."""
     wanted = _wanted(info, offset, shape, tag)
     if out is None:
         out = np.empty(wanted.shape, info.dtype)
@@ -80,11 +102,12 @@ def get_array(store, tag, offset=None, shape=None, out=None):
     for box, name in info.blocks.items():
         common = box.intersection(wanted) if wanted.size else None
         if common is not None:
-            out[common.within(wanted)] = _read(store, (tag, name), (box, common), info.dtype)
+            try:
+                _read(store, (tag, name), box, common, out[(*common.within(wanted), ...)])
+            except (NoSuchBlob, NoSuchTag):
+                return None
             filled += common.size
-    if filled != wanted.size:
-        raise Corrupt(f"array {tag!r}: {wanted.size - filled} of {wanted.size} elements are in no block: a blob of the tag was deleted; put it again")
-    return out
+    return out if filled == wanted.size else None
 
 
 def array_info(store, tag):
@@ -92,25 +115,32 @@ def array_info(store, tag):
     try:
         about = json.loads(store.get(tag, ABOUT))
         version, shape, dtype = about["version"], tuple(about["shape"]), np.lib.format.descr_to_dtype(_tuples(about["dtype"]))
+        put = about.get("put", "")
+    except NoSuchTag:
+        raise
     except NoSuchBlob:
         raise NoSuchBlob(f"tag {tag!r} holds no array: it has no blob {ABOUT!r}") from None
     except (ValueError, LookupError, TypeError) as error:
         raise Corrupt(f"tag {tag!r}: its blob {ABOUT!r} doesn't describe an array ({error})") from error
-    if version != VERSION:
-        raise UsageError(f"array {tag!r} is of version {version}, this wrp reads version {VERSION}")
-    names = (blob for _, blob in store.blobs(re.escape(tag), _PREFIX + ".*"))
-    return ArrayInfo(shape, dtype, {parsed_name(name): name for name in names})
+    if version not in (1, VERSION):
+        raise UsageError(f"array {tag!r} is of version {version}, this wrp reads versions 1 and {VERSION}")
+    names = [name for name in store.list(tag, _prefix(put)) if put or name.count("_") == 1]
+    return ArrayInfo(shape, dtype, {parsed_name(name): name for name in names}, put)
 
 
-def block_name(box):
-    """Name of the blob of a Box."""
-    return _PREFIX + ",".join(map(str, box.offset)) + "+" + ",".join(map(str, box.shape))
+def _prefix(put):
+    return f"{_PREFIX}{put}_" if put else _PREFIX
+
+
+def block_name(box, put=""):
+    """Name of the blob of a Box of a put."""
+    return _prefix(put) + ",".join(map(str, box.offset)) + "+" + ",".join(map(str, box.shape))
 
 
 def parsed_name(name):
     """The Box of a blob's name. Corrupt when it isn't one."""
     try:
-        return Box(*(tuple(int(number) for number in part.split(",") if number) for part in name[len(_PREFIX):].split("+", 1)))
+        return Box(*(tuple(int(number) for number in part.split(",") if number) for part in name.rpartition("_")[2].split("+", 1)))
     except (TypeError, ValueError):
         raise Corrupt(f"blob {name!r} isn't the name of a block: it isn't of put_array") from None
 
@@ -154,16 +184,17 @@ def _wanted(info, offset, shape, tag):
     return box
 
 
-def _read(store, name, places, dtype):
-    """The elements of `common` from the block `box`: the bytes between the first and the last row wanted."""
-    box, common = places
-    where = common.within(box)
-    if not box.shape or where[0] == slice(0, box.shape[0]):
-        return np.frombuffer(store.view(*name), dtype).reshape(box.shape)[where]
+def _read(store, name, box, common, place):
+    """Fill `place` with the elements of `common` from the block `box`: the bytes between the first and the last row wanted."""
+    where, dtype = common.within(box), place.dtype
+    first, count = (where[0].start, common.shape[0]) if box.shape else (0, 1)
     of_row = dtype.itemsize * prod(box.shape[1:])
-    count = common.shape[0]
-    data = store.get(*name, offset=where[0].start * of_row, size=count * of_row)
-    return np.frombuffer(data, dtype).reshape(count, *box.shape[1:])[(slice(None), *where[1:])]
+    if common.shape[1:] == box.shape[1:] and place.flags.c_contiguous:
+        store.get(*name, offset=first * of_row, out=place)
+        return
+    rows = np.empty((count, *box.shape[1:]), dtype)
+    store.get(*name, offset=first * of_row, out=rows)
+    place[...] = rows[(slice(None), *where[1:])] if box.shape else rows[0]
 
 
 def _tuples(descr):

@@ -183,9 +183,16 @@ class Client(More):
 
     @contextmanager
     def reserve_blob(self, tag_id, blob_name, shape, dtype=np.uint8, score=1.0):
-        """A context manager of a writable array in place, which is the blob when the block ends without an error."""
+        """A context manager of a writable array in place, which is the blob when the block ends without an error, and read-only then.
+
+        Nothing that was made of it before (slices, memoryviews) may be written to, nor anything of it be read, after that.
+        """
         with self.store.reserve(self._directory.name_of(tag_id), blob_name, shapes.nbytes_of(dtype, shape), score) as reservation:
-            yield shapes.shaped(reservation.view, dtype, shape)
+            array = shapes.shaped(reservation.view, dtype, shape)
+            try:
+                yield array
+            finally:
+                array.flags.writeable = False
 
     def multi_put_blob(self, tag_id, blob_names, rows, score=1.0):
         """Put row k of an array, or of a list of bytes-likes, as the blob blob_names[k]: one call for all, each atomic by itself."""
