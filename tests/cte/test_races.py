@@ -259,10 +259,10 @@ def test_compaction_killed_between_two_journals(open_store, another_rank, monkey
     assert open_store().blobs("t") == []
 
 
-def test_full_disk_at_opening_is_a_sentence(open_store, monkeypatch):
+def test_storage_that_fails_at_opening_is_a_sentence(open_store, monkeypatch):
     open_store().close()
-    fail_once(monkeypatch, "fsync", errno.ENOSPC)
-    with pytest.raises(StoreError, match="No space left"):
+    fail_once(monkeypatch, "fsync", errno.EIO)
+    with pytest.raises(StoreError, match="Input.output error"):
         open_store()
     monkeypatch.undo()
     open_store()

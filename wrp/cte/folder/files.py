@@ -12,6 +12,9 @@ def replace(path, data):
     try:
         write_all(descriptor, data)
         os.fsync(descriptor)
+    except OSError:
+        os.unlink(temporary)            # on a full disk what it takes is needed
+        raise
     finally:
         os.close(descriptor)
     os.replace(temporary, path)

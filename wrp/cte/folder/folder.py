@@ -6,6 +6,7 @@
     journal/<epoch>-<rank>     frames: changes since, the newest stamp of a name wins, and few bytes (carried.py); zeros may stand behind them; in another
                                folder where STORE says `log`
     data/<number>              the bytes, unless STORE has another path for the number under `places`
+    spare                      nothing, see spare.py
 """
 
 import json
@@ -14,7 +15,7 @@ import uuid
 from contextlib import suppress
 
 from wrp.comm.lasting import sync_path
-from wrp.cte.folder import frames
+from wrp.cte.folder import frames, spare
 from wrp.cte.folder.carried import astray, carried, restore
 from wrp.cte.folder.checking import checked
 from wrp.cte.folder.files import replace
@@ -40,6 +41,7 @@ class Folder:
         self.header = None
         self.astray = {}                            # (target, offset, nbytes) -> bytes that a reader finds in the journals only
         self._lock = FolderLock(self.path)
+        self._is_tight = False                      # the disk was full: what the folder keeps of it was given up
 
     def open(self, nodes, places=(None,)):
         """Make or recognise the folder, lock it, and return its records by name. Rank 0 only.
@@ -61,11 +63,11 @@ class Folder:
             if self.write:
                 restore(self.data_path, held)
                 self._begin_epoch(nodes, places)
-                if stale:
-                    self.write_snapshot(records)
-                    self._drop(stale)
-                self._leave_logs()
+                if not stale or self._replaced(stale, records):
+                    self._leave_logs()
                 self._trim(records)
+                if not self._is_tight:
+                    spare.keep(self.path)
             else:
                 self.astray = astray(self.data_path, held)
         except StoreError:
@@ -105,6 +107,8 @@ class Folder:
         return os.path.join(self.journals, f"{self.header['epoch']}-{rank}")
 
     def close(self):
+        if self._is_tight:
+            spare.keep(self.path)
         self._lock.release()
 
     def in_child(self):
@@ -216,7 +220,30 @@ class Folder:
         if log not in (None, *logs):
             logs.append(log)
         # journals of earlier jobs are where they were until the snapshot has what they say
-        self.change_header(format=FORMAT, epoch=self.header["epoch"] + 1, files=files, places=places or None, log=log, logs=logs or None)
+        changes = dict(format=FORMAT, epoch=self.header["epoch"] + 1, files=files, places=places or None, log=log, logs=logs or None)
+        try:
+            self.change_header(**changes)
+        except OSError as error:
+            if error.errno not in spare.FULL:
+                raise
+            self._is_tight = True
+            spare.spend(self.path)
+            self.change_header(**changes)
+
+    def _replaced(self, stale, records):
+        """True when a snapshot has what these journals say; on a full disk they stay as they are, and are read again next time."""
+        try:
+            self.write_snapshot(records)
+        except OSError as error:
+            if error.errno not in spare.FULL:
+                raise
+            self._is_tight = True
+            spare.spend(self.path)
+            for path in stale:
+                sync_path(path)             # space that they give up is used from now on
+            return False
+        self._drop(stale)
+        return True
 
     def _leave_logs(self):
         """Nothing of earlier jobs lies in other folders any more."""
@@ -295,7 +322,6 @@ class Folder:
             os.unlink(path)
         for folder in sorted(set(map(os.path.dirname, paths))):
             sync_path(folder)
-
 
 
 def _mounted_read_only(path):
