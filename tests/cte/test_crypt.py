@@ -5,7 +5,7 @@ import pickle
 
 import pytest
 
-from wrp.cte import crypt
+from wrp.cte import Store, crypt
 from wrp.errors import Corrupt, StoreError, UsageError
 
 pytest.importorskip("cryptography", reason="the package cryptography isn't installed")
@@ -103,3 +103,11 @@ def test_sealed_pieces():
     _, other = lock_and_cipher(crypt.Key(bytes(32), "here"))
     with pytest.raises(Corrupt):
         other.open(sealed, b"about")                    # the same key, another store's salt
+
+
+@pytest.mark.parametrize("secret", [bytes(range(65, 97)), bytearray(b"abcdefgh" * 4), "0123456789abcdef" * 4])
+def test_a_key_given_for_its_file_is_refused_and_not_shown(tmp_path, secret):
+    with pytest.raises(UsageError, match="a key is a crypt.Key or the path of its file") as refused:
+        Store.open(tmp_path / "store", key=secret)
+    shown = secret if isinstance(secret, str) else bytes(secret).decode()
+    assert shown not in str(refused.value) + repr(refused.value.__cause__) + repr(refused.value.__context__)

@@ -1,8 +1,10 @@
 """Names and patterns."""
 
+import numpy as np
 import pytest
 
 from wrp.cte import names
+from wrp.cte.client import Client
 from wrp.errors import UsageError
 
 
@@ -22,3 +24,33 @@ def test_patterns_match_whole_names():
     assert matches("run/a") and not matches("run/ab") and not matches("a/run/a")
     with pytest.raises(UsageError, match="is not a regular expression"):
         names.matcher("tag", "(")
+
+
+def test_names_with_newlines_are_in_every_list(open_store):
+    """A `.` matches no newline, as in the reference's patterns; lists that leave nothing out have all names."""
+    store = open_store(memory=True)
+    client = Client(store)
+    tag = client.get_or_create_tag("two\nlines")
+    store.put("two\nlines", "a\nb", b"x")
+    assert store.tags() == client.tag_query(".*").results == ["two\nlines"] and store.tags("t.*") == []
+    assert store.blobs(".*") == [("two\nlines", "a\nb")] and [change[1:] for change in store.changed()] == [("two\nlines", "a\nb")]
+    assert Client(store).get_tag_name(tag) == "two\nlines"
+    for pattern in (b".*", None, 3):
+        with pytest.raises(UsageError, match="is no text"):
+            store.tags(pattern)
+
+
+def test_a_wait_for_what_cannot_be_named_is_refused_at_once(open_store):
+    store = open_store(memory=True)
+    for tag, blob in (("t", ""), ("t", "a\0b"), ("", "b"), ("t", 3)):
+        with pytest.raises(UsageError, match="can't be a name"):
+            store.wait(tag, blob)
+
+
+@pytest.mark.parametrize("rows", [[b"one", b"two"], np.ones((2, 64), np.uint8), [b"x" * 40000] * 2])
+def test_a_bad_name_among_many_puts_none(open_store, rows):
+    store = open_store(memory=True)
+    store.create("t")
+    with pytest.raises(UsageError, match="can't be a name"):
+        store.put_many("t", ["good", "a\0b"], rows)
+    assert store.list("t") == []

@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 
 from wrp.cae import claims
+from wrp.cte.names import matcher
 from wrp.errors import NoSuchTag, NothingMatched
 
 EVERYTHING = ".*"
@@ -77,8 +78,8 @@ def find(store, tag_pattern, blob_pattern, prompt="", times=(0, 0), limit=0):
     """
     begin, end = times
     if begin or end:
-        changes = store.changed(begin, end + 1 if end else None, pattern=tag_pattern)
-        return [(tag, blob) for _, tag, blob in changes if re.fullmatch(blob_pattern, blob)][:limit or None]
+        changes, matches = store.changed(begin, end + 1 if end else None, pattern=tag_pattern), matcher("blob", blob_pattern)
+        return [(tag, blob) for _, tag, blob in changes if matches(blob)][:limit or None]
     if prompt:
         from wrp.cte.client.searching import Searching
 

@@ -38,6 +38,8 @@ class Key:
     @classmethod
     def from_file(cls, path):
         """The key in a file that its owner alone may read (mode 0600 or 0400). UsageError says what is wrong with it."""
+        if not isinstance(path, (str, os.PathLike)) or _is_hexadecimal(os.fspath(path)) and not os.path.exists(path):
+            raise UsageError("a key is a crypt.Key or the path of its file, and what was given is neither: Key(secret, origin) has the bytes of a key")
         path = os.fspath(path)
         try:
             descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
@@ -159,6 +161,11 @@ def _check_private(path, status):
         raise UsageError(f"the key file {path} has mode {status.st_mode & 0o777:04o}, so others may use it: chmod 600 {path}")
     if status.st_uid not in (os.geteuid(), 0):
         raise UsageError(f"the key file {path} belongs to another user")
+
+
+def _is_hexadecimal(text):
+    """True for what may be a key itself, which no sentence is to show."""
+    return len(text) == 2 * KEY_NBYTES and set(text) <= set("0123456789abcdefABCDEF")
 
 
 def _plain(text):

@@ -6,6 +6,7 @@ from wrp.errors import NoSuchTag, UsageError
 
 _DIGITS = re.compile(r"(\d+)")
 LONGEST = 4096
+EVERY = ".*"                    # the pattern that lists have by default
 MARK = "\uffff"                 # what the store makes of names itself has it (naming/table.py)
 HIDDEN = MARK                   # tag whose blobs, all empty, say what names stand for
 
@@ -71,10 +72,14 @@ def natural(name):
 
 
 def matcher(what, pattern):
-    """A predicate: the whole name matches the regular expression. UsageError when it isn't one."""
+    """A predicate: the whole name matches the regular expression; `EVERY` all names, a `.` of another one no newline. UsageError when it isn't one."""
+    if pattern == EVERY:
+        return lambda name: True
+    if not isinstance(pattern, str):
+        raise UsageError(f"{what} pattern {pattern!r} is no text: a regular expression is a str")
     try:
         compiled = re.compile(pattern)
-    except (re.error, TypeError) as error:
+    except re.error as error:
         raise UsageError(f"{what} pattern {pattern!r} is not a regular expression: {error}") from error
     return lambda name: compiled.fullmatch(name) is not None
 

@@ -100,7 +100,8 @@ class Reading(Calls):
         return memoryview(self.get(tag, blob)).toreadonly()
 
     def wait(self, tag, blob, timeout_s=None):
-        """Wait until the blob is there: its BlobInfo. WaitTimeout after `timeout_s` seconds (default: WRP_TIMEOUT_S)."""
+        """Wait until the blob is there: its BlobInfo. WaitTimeout after `timeout_s` seconds (default: WRP_TIMEOUT_S); UsageError at once for what no blob can be named."""
+        names.checked("tag", tag), names.checked("blob", blob)
         timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
         while (record := self._catalog.find(full_name(own := self._own(tag), blob)) or self._of_sources(own, blob)) is None:

@@ -112,19 +112,19 @@ class Writing(Calls):
     def put_many(self, tag, blobs, rows, score=1.0):
         """Store row k of `rows` (array of two or more dimensions, C-contiguous, or a list of bytes-like) as the blob blobs[k].
 
-        Each is a put of its own: an error leaves those before it. Rows of equal length of at most 16 KiB take one call for all.
+        Each is a put of its own: an error leaves those before it; of a name that can't be one, nothing. Rows of equal length of at most 16 KiB take one call for all.
         """
         self._writable()
         if len(blobs) != len(rows):
             raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
         tag = self._own(tag)
+        names.checked("tag", tag), names.all_checked("blob", blobs)
         array = given.rows_of(rows)
         if (array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST
                 or not self._direct.takes(array.shape[1], score)):
             for blob, row in zip(blobs, rows):
                 self.put(tag, blob, row, score=score)
             return
-        names.checked("tag", tag), names.all_checked("blob", blobs)
         self._direct.put_many(tag, blobs, array, score, lambda number: self.put(tag, blobs[number], array[number], score=score))
 
     def put_segments(self, tag, blob, segments, score=1.0, if_generation=None):

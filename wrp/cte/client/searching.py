@@ -5,6 +5,7 @@ import re
 from collections import Counter, OrderedDict
 from typing import NamedTuple
 
+from wrp.cte.names import matcher
 from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 
 K1, B = 1.5, 0.75
@@ -74,7 +75,7 @@ class Searching:
             infos = self._store.infos(tag)
         except NoSuchTag:
             return {}
-        matches, found = re.compile(blob_regex).fullmatch, {}
+        matches, found = matcher("blob", blob_regex), {}
         for blob, info in infos.items():
             if matches(blob) and (words := self._words(tag, blob, info.stamp)) is not None:
                 found[tag, blob] = words

@@ -177,6 +177,7 @@ class NodesReading(NodesCalls):
 
     def wait(self, tag, blob, timeout_s=None):
         """As Store.wait."""
+        names.checked("tag", tag), names.checked("blob", blob)
         timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
         while not self.exists(tag, blob):
