@@ -45,15 +45,6 @@ def test_each_module_has_its_own_folder_in_a_private_one_and_numba_keeps_its_own
     assert config.CACHE_DIR not in folders
 
 
-def test_a_folder_that_cannot_be_used_is_replaced_by_a_private_one(tmp_path, monkeypatch):
-    (tmp_path / "file").write_text("not a folder")
-    monkeypatch.setenv("WRP_CACHE_DIR", str(tmp_path / "file"))
-    monkeypatch.setenv("TMPDIR", str(tmp_path))
-    folder = jit.cache_root.__wrapped__()
-    assert os.path.isdir(folder) and os.stat(folder).st_mode & 0o077 == 0
-    os.rmdir(folder)
-
-
 _SCRIPT = """
 import sys
 from pathlib import Path
@@ -65,18 +56,28 @@ print(sum(square.stats.cache_hits.values()))
 """
 
 
-def test_one_of_many_processes_compiles(tmp_path):
+@pytest.mark.parametrize("cache", ["cache", "file"])
+def test_one_of_many_processes_compiles(tmp_path, cache):
+    """Also where nothing can be kept: then into a folder of this user's that all use and the last one removes, and rank 0 says so."""
     (tmp_path / "squares.py").write_text("from wrp.comm.jit import kernel\n@kernel\ndef square(a):\n    return a * a\n")
-    script = _SCRIPT.format(folder=str(tmp_path))
-    environ = {**os.environ, "WRP_CACHE_DIR": str(tmp_path / "cache")}
-    jobs = [subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-                             env=environ) for _ in range(3)]
+    (tmp_path / "file").write_text("not a folder")
+    temporary, script = tmp_path / "tmp", _SCRIPT.format(folder=str(tmp_path))
+    temporary.mkdir()
+    environ = {**os.environ, "WRP_CACHE_DIR": str(tmp_path / cache), "TMPDIR": str(temporary), "OMPI_COMM_WORLD_SIZE": "3"}
+    jobs = [subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                             env={**environ, "OMPI_COMM_WORLD_RANK": str(rank)}) for rank in range(3)]
     assert [job.stdout.readline() for job in jobs] == ["ready\n"] * 3
+    shared = temporary / f"wrp-{os.getuid()}.kernels"
+    assert list(temporary.iterdir()) == ([] if cache == "cache" else [shared])
+    assert cache == "cache" or os.stat(shared).st_mode & 0o777 == 0o700
     for job in jobs:
         job.stdin.write("go\n")
         job.stdin.flush()
-    hits = sorted(int(job.communicate(timeout=60)[0]) for job in jobs)
-    assert hits == [0, 1, 1]
+    found = [job.communicate(timeout=60) for job in jobs]
+    assert sorted(int(out) for out, _ in found) == [0, 1, 1]
+    notes = "".join(err for _, err in found)
+    assert notes.count("\n") == notes.count("set WRP_CACHE_DIR to a folder that you can write") == (cache == "file") and found[0][1] == notes
+    assert list(temporary.iterdir()) == []
 
 
 def test_a_turn_that_never_comes_is_not_waited_for_again(tmp_path, monkeypatch):

@@ -73,7 +73,7 @@ def test_deadline():
 
 
 @pytest.mark.parametrize("variables, sentence", [
-    ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "1"}, "Slurm started 2 processes, but MPI sees 1"),
+    ({"SLURM_STEP_NUM_TASKS": "2", "SLURM_PROCID": "0"}, "Slurm started 2 processes, but MPI sees 1"),
     ({"PMI_SIZE": "4", "PMI_RANK": "0"}, "PMI started 4 processes, but MPI sees 1"),
     ({"PMIX_RANK": "1"}, "PMIx started this process as rank 1, but MPI sees 1")])
 def test_a_launcher_that_mpi_does_not_know_is_refused(variables, sentence):

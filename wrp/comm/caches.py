@@ -5,6 +5,7 @@ by the folder's time of change; home folders are small, so what nobody has used 
 """
 import os
 import shutil
+import sys
 import time
 from functools import lru_cache
 from pathlib import Path
@@ -12,6 +13,7 @@ from pathlib import Path
 _DAY_S = 86400
 _KEPT_S = 60 * _DAY_S
 _KINDS = ("kernels-*/*", "capio-*")
+_notes = []
 
 
 def root():
@@ -19,14 +21,27 @@ def root():
     return Path(os.environ.get("WRP_CACHE_DIR") or os.path.expanduser("~/.cache/wrp"))
 
 
+def note(sentence):
+    """Have rank 0 say this on standard error when this process first uses one of the folders."""
+    _notes.append(sentence)
+
+
 @lru_cache(maxsize=None)
 def mark(folder):
     """Say that this process uses `folder` (a path). Written at most once a day; without a right to write nothing is said."""
+    if _notes:
+        _tell(_notes.pop())
     try:
         if time.time() - os.stat(folder).st_mtime > _DAY_S:
             os.utime(folder)
     except OSError:
         pass                # it is used all the same
+
+
+def _tell(sentence):
+    from wrp.comm.ranks.job import speaks       # which has kernels itself
+    if speaks():
+        print(f"wrp: note: {sentence}", file=sys.stderr, flush=True)
 
 
 def remove_unused():

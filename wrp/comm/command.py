@@ -49,6 +49,10 @@ def say(text):
         print(text.encode(encoding, "backslashreplace").decode(encoding), flush=True)
 
 
+class ReaderGone(WrpError):
+    """Who reads standard output has closed it."""
+
+
 @contextmanager
 def speaking():
     """An OSError of the block, which writes standard output, becomes a WrpError; what Python still holds of it is dropped."""
@@ -61,7 +65,7 @@ def speaking():
         raise
     except BrokenPipeError:
         discard(sys.stdout)
-        raise WrpError("standard output was closed by its reader before all was written") from None
+        raise ReaderGone("standard output was closed by its reader before all was written") from None
     except OSError as error:
         discard(sys.stdout)
         raise WrpError(f"standard output can't be written: {error.strerror or error}") from error

@@ -8,15 +8,17 @@ but for what is the same in both.
 import atexit
 import os
 import platform
-import shutil
 import tempfile
 from functools import lru_cache
+from pathlib import Path
 
 import numba
 from numba import config, types
 
 from wrp.comm import caches, sources
 from wrp.comm.compiling import SharedCache
+from wrp.comm.passing import PassingFolder
+from wrp.errors import StoreError
 
 _OPTIONS = {"nogil": True, "error_model": "numpy", "boundscheck": False}
 
@@ -60,24 +62,54 @@ def cache_folder(module):
 
 @lru_cache(maxsize=None)
 def cache_root():
-    """The folder of those folders: below WRP_CACHE_DIR or ~/.cache/wrp, else a private one that is lost. Each version of Numba and Python has its own."""
-    folder = caches.root() / f"kernels-{numba.__version__}-{platform.python_version()}-{platform.machine()}"
-    return str(folder) if _is_usable(folder) else _private_folder()
+    """The folder of those folders: `lasting_root`, else one that goes with the last process of this user's on this node that uses it."""
+    folder = lasting_root()
+    why = trouble(folder)
+    return _passing_root(folder, why) if why else str(folder)
 
 
-def _private_folder():
-    folder = tempfile.mkdtemp(prefix="wrp-kernels-")
-    atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    return folder
+def lasting_root():
+    """Where compiled kernels are to be kept, as a Path: below WRP_CACHE_DIR or ~/.cache/wrp. Each version of Numba and Python has its own."""
+    return caches.root() / _version()
 
 
-def _is_usable(folder):
-    """True if `folder` is there or can be made, takes files, and only this user can write to it: its code will be run."""
+def _version():
+    return f"kernels-{numba.__version__}-{platform.python_version()}-{platform.machine()}"
+
+
+def _passing_root(wanted, why):
+    """The folder `wrp-UID.kernels` for temporary files, or in /dev/shm; where neither can be used each process has one of its own."""
+    path = tempfile.mkdtemp(prefix=f"wrp-{os.getuid()}.kernels-") if (shared := _passing()) is None else shared.path
+    caches.note(f"compiled kernels can't be kept in {wanted} ({why}): they are compiled anew into {path}, which goes with the last process that uses it; "
+                "set WRP_CACHE_DIR to a folder that you can write")
+    return os.path.join(path, _version())
+
+
+def _passing():
+    for parent in (None, "/dev/shm"):
+        try:
+            folder = PassingFolder("kernels", parent)
+        except StoreError:
+            continue
+        if not trouble(Path(folder.path)):
+            atexit.register(_close, folder, os.getpid())
+            return folder
+        folder.close()
+    return None
+
+
+def _close(folder, pid):
+    if os.getpid() == pid:          # a forked child shares the lock, and leaves the folder to its parent
+        folder.close()
+
+
+def trouble(folder):
+    """"" if `folder`, a Path, is there or can be made, takes files, and only this user can write to it: its code will be run. Else why not."""
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         found = folder.stat()
         with tempfile.TemporaryFile(dir=folder) as probe:       # home folders are often full
             probe.write(bytes(4096))
-        return found.st_uid == os.getuid() and not found.st_mode & 0o022
-    except OSError:
-        return False
+        return "" if found.st_uid == os.getuid() and not found.st_mode & 0o022 else "others can write to it"
+    except OSError as error:
+        return error.strerror

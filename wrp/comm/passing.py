@@ -5,6 +5,7 @@ They lie in a folder for such things, /dev/shm or TMPDIR, as wrp-UID.PURPOSE.
 
 import fcntl
 import os
+import re
 import shutil
 import stat
 import tempfile
@@ -52,7 +53,7 @@ def left():
 
 def remove(path):
     """Remove one that was left; False when somebody uses it by now."""
-    fd = _opened(path)
+    fd = None if _maker_lives(path) else _opened(path)
     if fd is None:
         return False
     try:
@@ -106,8 +107,14 @@ def _is_there(path, fd):
         return False
 
 
+def _maker_lives(path):
+    """True for PURPOSE-PID of a process that lives: it may have made the folder a moment ago, and be about to lock it."""
+    maker = re.search(r"-(\d+)$", path)
+    return maker is not None and os.path.exists(f"/proc/{maker[1]}")
+
+
 def _is_left(path):
-    fd = _opened(path)
+    fd = None if _maker_lives(path) else _opened(path)
     if fd is None:
         return False
     try:

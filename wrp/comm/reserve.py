@@ -66,7 +66,7 @@ def _check_room(missing, fd):
     if free is None:
         return
     if missing > free:
-        _refuse(missing, free)
+        _refuse(missing, free, fd)
     _looks[fd] = looked_at, free - missing
 
 
@@ -96,7 +96,7 @@ def _back(address, nbytes, fd, offset):
     if code == errno.EINVAL:            # a kernel older than 5.14
         code = _allocate(address, nbytes, fd, offset)
     if code in _NO_ROOM:
-        _refuse(nbytes, _free(fd))
+        _refuse(nbytes, _free(fd), fd)
     if code:
         raise WrpError(f"Cannot reserve {format_size(nbytes)} of shared memory: {os.strerror(code)}.")
 
@@ -131,7 +131,16 @@ def _touch(address, nbytes, page):
         atomics.add(address + start, 0)
 
 
-def _refuse(nbytes, free):
+def _refuse(nbytes, free, fd):
     rest = "" if free is None else f": {format_size(free)} are free"
     raise OutOfSpace(f"Shared memory has no room for {format_size(nbytes)} more{rest}; ask for smaller tiers of memory, "
-                     "for more memory from the batch system, or remove what other programs left in /dev/shm.")
+                     f"for more memory from the batch system, or remove what other programs left in {_folder(fd)}.")
+
+
+def _folder(fd):
+    """Where the file of `fd` lies, WRP_SHM_DIR for one; /dev/shm for its folders, and where there is no file."""
+    try:
+        path = os.readlink(f"/proc/self/fd/{fd}")
+    except OSError:
+        path = ""
+    return os.path.dirname(path) if path.startswith("/") and not path.startswith("/dev/") else "/dev/shm"

@@ -159,7 +159,9 @@ class Segment:
 
     def hide(self):
         """Of a named segment that this process made: remove its name before `close`, for a process that may be killed any moment."""
-        self._owner.hide()
+        owner = self._owner             # None when a signal comes while it is closed
+        if owner is not None:
+            owner.hide()
 
     def close(self, is_used=False):
         """Let go of the memory; may be called again. Views that others still hold keep the mapping until they go; where it `is_used`, it stays until

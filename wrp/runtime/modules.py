@@ -24,6 +24,7 @@ from wrp.runtime.waiting.context import METHODS
 
 GROUP = "wrp.modules"
 _STATE_NBYTES = 4096
+FIRST_METHOD = 10               # those below are the runtime's own
 _BUILT_IN = {"bdev": pools.BDEV_KIND, "chimaera_bdev": pools.BDEV_KIND, "clio_bdev": pools.BDEV_KIND,
              "admin": pools.ADMIN_KIND, "chimaera_admin": pools.ADMIN_KIND, "clio_admin": pools.ADMIN_KIND}
 # written in Python as those of users are
@@ -38,6 +39,9 @@ def register(name, cls):
         raise ConfigError(f"module {name!r} is built in: give yours another name")
     if not any(isinstance(getattr(cls, table, None), dict) for table in ("methods", "kernels")):
         raise ConfigError(f"module {name!r} has no table `methods` of numbers and names of methods, and no `kernels`")
+    low = [method for method in getattr(cls, "methods", None) or {} if not isinstance(method, int) or method < FIRST_METHOD]
+    if low:
+        raise ConfigError(f"module {name!r} has a method of number {low[0]!r}: give yours numbers from {FIRST_METHOD} on")
     before = _registered.get(name, cls)
     if _origin(before) != _origin(cls):
         raise ConfigError(f"module {name!r} is {' of '.join(_origin(before))} already: give {' of '.join(_origin(cls))} another name")

@@ -28,6 +28,7 @@ _LIMIT = 1 << 63
 _WAYS = 1024                    # routes that a pool remembers
 _ZEROS = [(0,) * (tasks.ARGUMENTS - given) for given in range(tasks.ARGUMENTS + 1)]
 _new = tuple.__new__            # without the frame of Reply's own
+_LONGEST_S = 1e9                # of deadlines and periods: 31 years
 
 
 class Pool:
@@ -140,9 +141,9 @@ class Pool:
         """
         if query is not None or self._asks:
             return self.towards(query, method, args).submit(method, *args, timeout_s=timeout_s, deadline_s=deadline_s, period_s=period_s)
-        padded = self._padded(args)
+        method, padded = self._number(method), self._padded(args)
         if deadline_s is not None or period_s is not None or self._join is not None:
-            kind = tasks.SUBMITTED, deadline_s, period_s
+            kind = self._kind(tasks.SUBMITTED, deadline_s, period_s)
             return Future(self, self._submit_special(method, len(args), padded, timeout_s, kind), method)
         offset = self._push(method, len(args), padded)
         if offset < 0:
@@ -155,9 +156,9 @@ class Pool:
             return self.towards(query, method, args).post(method, *args, timeout_s=timeout_s, deadline_s=deadline_s)
         padded = self._padded(args)
         if self._is_attached:
-            self.submit(method, *args, timeout_s=timeout_s)
+            self.submit(method, *args, timeout_s=timeout_s, deadline_s=deadline_s)
         else:
-            self._submit_special(method, len(args), padded, timeout_s, (tasks.ABANDONED, deadline_s, None))
+            self._submit_special(self._number(method), len(args), padded, timeout_s, self._kind(tasks.ABANDONED, deadline_s))
 
     def submit_many(self, method, rows, timeout_s=None, query=None):
         """Hand over a task for each of `rows`, tuples of equally many integers or an int64 array (n, k), with one wake.
@@ -167,7 +168,7 @@ class Pool:
         """
         if query is not None:
             return self.towards(query).submit_many(method, rows, timeout_s)
-        words = words_of(self, rows)
+        method, words = self._number(method), words_of(self, rows)
         if self._asks or self._join is not None:
             return Batch(self, method, (), [self.submit(method, *row, timeout_s=timeout_s) for row in words.tolist()])
         offsets, done = np.empty(len(words), np.int64), 0
@@ -207,10 +208,10 @@ class Pool:
         """As `submit`, in a coroutine of a module: it awaits room."""
         if query is not None or self._asks:
             return await self.towards(query, method, args).submit_async(method, *args, timeout_s=timeout_s, deadline_s=deadline_s)
-        padded = self._padded(args)
+        method, padded, kind = self._number(method), self._padded(args), self._kind(tasks.SUBMITTED, deadline_s)
         watch = Watch(self._node.timeout_s if timeout_s is None else timeout_s)
         while True:
-            offset = self._try(method, len(args), padded, (tasks.SUBMITTED, deadline_s, None)) if deadline_s is not None or self._join else \
+            offset = self._try(method, len(args), padded, kind) if deadline_s is not None or self._join else \
                 self._push(method, len(args), padded)
             if offset >= 0:
                 return Future(self, offset, method)
@@ -246,6 +247,23 @@ class Pool:
             raise UsageError(f"an argument of a task of pool {self.name!r} doesn't fit into 64 bits: {words}")
         return words + (0,) * (tasks.ARGUMENTS - len(words))
 
+    def _number(self, method):
+        """The method as a plain integer."""
+        if type(method) is int and -_LIMIT <= method < _LIMIT:
+            return method
+        try:
+            return int(np.int64(index(method)))
+        except (TypeError, OverflowError):
+            raise UsageError(f"{method!r} is no method of pool {self.name!r}: methods are called by their numbers, of 64 bits") from None
+
+    def _kind(self, state, deadline_s, period_s=None):
+        """(state that a task begins in, its deadline, its period), ns, 0: none. Raises UsageError."""
+        due = 0 if deadline_s is None else max(1, time.monotonic_ns() + _ns("deadline_s", deadline_s))
+        period = 0 if period_s is None else _ns("period_s", period_s)
+        if period_s is not None and (period_s <= 0 or is_far(self.number)):
+            raise UsageError(f"a period of {period_s} s: it must be more than 0, and of one container of this node")
+        return state, due, max(1, period) if period_s is not None else 0
+
     def _push(self, method, count, args):
         return tasks.task_submit(self._node.address, self._free, self._lane, self.number, method, count, *args)
 
@@ -254,23 +272,19 @@ class Pool:
         return batch_submit(self._node.address, self._free, self._lane, self.number, method, words, offsets)
 
     def _submit_special(self, method, count, args, timeout_s, kind):
-        """Offset of a task of another kind: (state it begins in, deadline, period), seconds or None."""
-        if self._is_attached:
-            raise UsageError(f"deadlines and periods of tasks of pool {self.name!r} need a rank of the runtime: this process is attached")
+        """Offset of a task of another kind, see `_kind`."""
         offset = self._try(method, count, args, kind)
         return offset if offset >= 0 else self._later(lambda: self._try(method, count, args, kind), method, timeout_s, offset)
 
     def _try(self, method, count, args, kind):
-        base, (state, deadline_s, period_s) = self._node.address, kind
-        if period_s is not None and (period_s <= 0 or is_far(self.number)):
-            raise UsageError(f"a period of {period_s} s: it must be more than 0, and of one container of this node")
+        base, (state, due, period) = self._node.address, kind
         offset = tasks.task_new(base, self._free, state, self.number, method, count, *args)
         if offset < 0:
             return offset
-        if deadline_s is not None:
-            atomics.store(base + offset + tasks.DUE, max(1, time.monotonic_ns() + int(deadline_s * 1e9)))
-        if period_s is not None:
-            atomics.store(base + offset + tasks.PERIOD, max(1, int(period_s * 1e9)))
+        if due:
+            atomics.store(base + offset + tasks.DUE, due)
+        if period:
+            atomics.store(base + offset + tasks.PERIOD, period)
             atomics.store(base + offset + tasks.RUNS, 0)
             atomics.store(base + offset + tasks.MISSED, 0)
         self._mark(base + offset)
@@ -330,7 +344,8 @@ class Pool:
         """WaitTimeout when nobody serves the lane any more."""
         pid = atomics.load(self._lane + lanes.PID)
         if atomics.load(self._lane + lanes.ENDED) == 1:
-            raise WaitTimeout(f"method {method} of pool {self.name!r} isn't served: {self._worker()} was stopped")
+            how = "was stopped" if atomics.load(self._lane + lanes.STOP) else "has ended by an error, see its message"
+            raise WaitTimeout(f"method {method} of pool {self.name!r} isn't served: {self._worker()} {how}")
         if pid and not is_alive(pid):
             raise WaitTimeout(f"method {method} of pool {self.name!r} isn't served: the process of {self._worker()} has ended; "
                               "see its own message, and start the job again")
@@ -342,3 +357,13 @@ class Pool:
 
     def __repr__(self):
         return f"<Pool {self.name!r}, id {self.id[0]}.{self.id[1]}>"
+
+
+def _ns(name, seconds):
+    """Nanoseconds of seconds. UsageError for what is no number, or lasts longer than anybody."""
+    try:
+        if abs(seconds) <= _LONGEST_S:
+            return int(seconds * 1e9)
+    except TypeError:
+        pass
+    raise UsageError(f"{name}={seconds!r}: give a number of seconds, at most {_LONGEST_S:.0f}")

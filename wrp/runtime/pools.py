@@ -1,5 +1,6 @@
 """The pool table of a node, in its segment: name, id, module and lane of every pool, so that all ranks find the same one."""
 
+import re
 from dataclasses import dataclass
 
 from wrp.comm import atomics
@@ -240,6 +241,12 @@ class PoolTable:
     def is_taken(self, wanted):
         """True when a pool has this id."""
         return any(self.slot(number).id == wanted for number in range(self.count))
+
+
+def check_name(name):
+    """UsageError for what is no name of a pool: a text that isn't empty, without control characters, which would break lines."""
+    if not isinstance(name, str) or not name or re.search("[\\x00-\\x1f\\x7f]", name):
+        raise UsageError(f"{name!r} can't name a pool: give a text without line breaks and other control characters")
 
 
 def parse_id(text):

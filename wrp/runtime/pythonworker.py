@@ -120,7 +120,7 @@ class PythonLoop(Loop):
             return self._special(offset, words, container)
         try:
             return 0, getattr(container, name)(*words[_ARGS:_ARGS + words[_COUNT]])
-        except Exception:
+        except BaseException:               # sys.exit of a module ends no worker of others
             _log.exception("method %s (%d) of %s failed", name, words[_METHOD], type(container).__name__)
             return EXCEPTION, ()
 
@@ -168,9 +168,9 @@ class PythonLoop(Loop):
             if inspect.iscoroutine(values):
                 try:
                     await values
-                except Cancelled:
+                except (Cancelled, GeneratorExit):
                     raise
-                except Exception:
+                except BaseException:
                     _log.exception("a run of a periodic task failed")
             atomics.add(task + tasks.RUNS, 1)
             now = time.monotonic_ns()
@@ -186,7 +186,7 @@ class PythonLoop(Loop):
                 raise ValueError(f"{len(values)} results: a task has room for {tasks.RESULTS}")
             padded = [int(value) for value in values] + [0] * (tasks.RESULTS - len(values))
             python_finish(self._context.address, offset, code, *padded)
-        except (TypeError, ValueError, OverflowError):
+        except BaseException:
             _log.exception("the results of a task of pool %d don't fit", self._words[offset // 8 + _POOL])
             python_finish(self._context.address, offset, EXCEPTION, 0, 0, 0, 0)
 
@@ -226,8 +226,8 @@ class PythonLoop(Loop):
         for job in list(self._jobs.values()):
             try:
                 job.coroutine.close()
-            except RuntimeError:
-                _log.exception("a coroutine goes on after it was cancelled %d times", _CANCELS)
+            except BaseException:
+                _log.exception("a coroutine doesn't end after it was cancelled %d times", _CANCELS)
             self.ended(job, None, Cancelled("the runtime was closed"))
 
 

@@ -2,13 +2,15 @@
 
 import os
 import weakref
+from numbers import Integral
 
 import numpy as np
 
 from wrp.comm import forking
-from wrp.errors import UsageError, WaitTimeout
+from wrp.comm.sizes import parse_size
+from wrp.errors import UsageError, WaitTimeout, WrpError
 from wrp.runtime import bdev, modules, pools, removing, schedulers
-from wrp.runtime.config.keys import of_entry
+from wrp.runtime.composing import composed
 from wrp.runtime.devices import Spec, make_device, of_pool
 from wrp.runtime.inline import doer_of
 from wrp.runtime.iothreads import IoThreads
@@ -25,8 +27,6 @@ from wrp.runtime.worker import JittedLoop, Worker
 
 _SHARDS = 64                    # of a pool on a node, at most
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
-_SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
-_BDEV_KEYS = ("pool_id", "pool_query", "shards", "bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level", "members", "max_failures")
 _MOVED = ("file", "gpu", "object", "safe")        # kinds whose bytes I/O threads move
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
           pools.JITTED_KIND: "a user's module"}
@@ -154,7 +154,7 @@ class Runtime:
         """
         self._node.check_open()
         if name not in self._devices:
-            self._add_device(name, self._slot(name, "bdev", {}), Spec(kind, capacity, path, read_only, **more))
+            self._add_device(name, self._slot(name, "bdev", {}), Spec(kind, parse_size(capacity), path, read_only, **more))
         device = self._devices[name]
         if device.kind != kind:
             raise UsageError(f"device {name!r} is there and is of kind {device.kind}, not {kind}")
@@ -205,8 +205,11 @@ class Runtime:
         first, count, shards = slot.containers
         with node.ranks.agreed(f"making the container of pool {name!r}"):
             if pool.module is not None and first <= node.number < first + count:
-                for shard in range(shards):
-                    self._serve(node.table.slot(slot.number + shard), pool, params)
+                try:
+                    for shard in range(shards):
+                        self._serve(node.table.slot(slot.number + shard), pool, params)
+                except SystemExit as leaving:
+                    raise WrpError(f"the container of pool {name!r} can't be made: module {module} says sys.exit({leaving.code!r})") from leaving
         node.table.set_ready(slot.number)
         self._pools[name] = pool
 
@@ -230,9 +233,10 @@ class Runtime:
         pool_id, shards, query = params.pop("pool_id", ""), params.pop("shards", 1), params.pop("pool_query", "dynamic")
         cls = modules.class_of(module) if kind in (pools.PYTHON_KIND, pools.JITTED_KIND) else None
         with node.ranks.agreed(f"making pool {name!r}"):
-            if shards != 1 and cls is None or not 1 <= shards <= _SHARDS:
-                raise UsageError(f"pool {name!r} can't have {shards} shards: 1 to {_SHARDS}, and 1 of {module}" if cls is None else
-                                 f"pool {name!r} can't have {shards} shards: 1 to {_SHARDS}")
+            pools.check_name(name)
+            if not isinstance(shards, Integral) or shards != 1 and cls is None or not 1 <= shards <= _SHARDS:
+                raise UsageError(f"pool {name!r} can't have {shards!r} shards: 1 to {_SHARDS}, and 1 of {module}" if cls is None else
+                                 f"pool {name!r} can't have {shards!r} shards: 1 to {_SHARDS}")
             containers = Containers(*home(query, node.count), shards)
             if node.ranks.rank == 0:
                 slot = node.table.add(name, kind, self._id(name, kind, pool_id), lambda major, shard: self._lane(kind, major + shard),
@@ -340,21 +344,6 @@ class Runtime:
         # after an error of this rank alone the others don't come to `close`
         if error is None or getattr(error, "common", False):
             self.close()
-
-
-def composed(config):
-    """(name, module, params) of the pools that a configuration asks for."""
-    for entry in config.get("compose"):
-        if entry["mod_name"] in _SERVED_BY_THE_LIBRARY:
-            continue
-        is_bdev = modules.kind_of(entry["mod_name"]) == pools.BDEV_KIND
-        passed = [*_BDEV_KEYS, *(key for key in entry if key.startswith("perf_metrics."))] if is_bdev else ["pool_id", "pool_query", "shards", *(key for key in entry if key not in of_entry("compose"))]
-        yield entry["pool_name"], entry["mod_name"], {key: entry[key] for key in passed}
-
-
-def restarted(config):
-    """Names of the pools of a configuration that a restarted daemon makes again."""
-    return {entry["pool_name"] for entry in config.get("compose") if entry["restart"]}
 
 
 def _stopped(workers, timeout_s):

@@ -4,6 +4,6 @@ from wrp.comm.ranks.agreement import is_common
 from wrp.comm.ranks.ending import watch
 from wrp.comm.ranks.group import Ranks
 from wrp.comm.ranks.job import speaks, world
-from wrp.comm.ranks.running import run
+from wrp.comm.ranks.running import refuse, run
 
-__all__ = ["Ranks", "is_common", "run", "speaks", "watch", "world"]
+__all__ = ["Ranks", "is_common", "refuse", "run", "speaks", "watch", "world"]

@@ -57,6 +57,12 @@ def is_common(error):
     return getattr(error, "common", False)
 
 
+def everywhere(error):
+    """The error, which every rank raises by itself, before they have met."""
+    error.common = True
+    return error
+
+
 def is_agreed(error, ranks):
     """True when every rank of this group raises this error out of `agreed`, `gather_of` or `share_of`, and not because an exchange broke."""
     return getattr(error, "named", False) or ranks.size == 1 and isinstance(error, Exception)

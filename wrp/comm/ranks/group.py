@@ -3,7 +3,7 @@
 import os
 import socket
 
-from wrp.comm.ranks.agreement import agreed, gather_of, share_of
+from wrp.comm.ranks.agreement import agreed, everywhere, gather_of, share_of
 from wrp.errors import UsageError
 
 _DEFAULT_TIMEOUT_S = 300.0
@@ -94,5 +94,5 @@ def timeout_from_environment(environ=os.environ):
     except ValueError:
         timeout_s = 0.0
     if not 0 < timeout_s < float("inf"):
-        raise UsageError(f"WRP_TIMEOUT_S is {text!r}: give the deadline of a wait as a positive number of seconds, e.g. 300")
+        raise everywhere(UsageError(f"WRP_TIMEOUT_S is {text!r}: give the deadline of a wait as a positive number of seconds, e.g. 300"))
     return timeout_s

@@ -3,6 +3,7 @@
 import os
 
 from wrp.comm.ranks import ending
+from wrp.comm.ranks.agreement import everywhere
 from wrp.comm.ranks.launcher import launcher, quiet_open_mpi
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import UsageError, WaitTimeout
@@ -51,10 +52,12 @@ def _connected(found):
     size = MPI.COMM_WORLD.Get_size()
     if found.rank >= size or found.size is not None and size < found.size:
         started = f"{found.size} processes" if found.size is not None else f"this process as rank {found.rank}"
-        raise UsageError(
+        error = UsageError(
             f"{found.kind} started {started}, but MPI sees {size}: launcher and MPI library don't match. "
             "Start with the mpirun of the MPI library that mpi4py uses, or under Slurm with 'srun --mpi=pmix ...' "
             "('srun --mpi=pmi2 ...' for MPICH)")
+        # where only MPI can tell the size, rank 0 takes itself for alone
+        raise error if found.size is None else everywhere(error)
     if size == 1:
         return Solo()
     ranks = _joined(MPI.COMM_WORLD)

@@ -3,6 +3,7 @@
 import os
 from typing import NamedTuple
 
+from wrp.comm.ranks.agreement import everywhere
 from wrp.errors import UsageError
 
 
@@ -36,5 +37,5 @@ def ranks_per_node_from_environment(environ=os.environ):
     if not text:
         return None
     if not text.isdigit() or int(text) == 0:
-        raise UsageError(f"WRP_RANKS_PER_NODE is {text!r}: give the number of ranks that form a node, 1 or more")
+        raise everywhere(UsageError(f"WRP_RANKS_PER_NODE is {text!r}: give the number of ranks that form a node, 1 or more"))
     return int(text)

@@ -8,8 +8,7 @@ from contextlib import contextmanager
 
 from wrp.comm.ranks.agreement import is_common
 from wrp.comm.ranks.ending import Terminated, abort, exit_code, tell
-from wrp.comm.ranks.job import world
-from wrp.comm.ranks.launcher import launcher
+from wrp.comm.ranks.job import speaks, world
 from wrp.comm.ranks.streams import flush
 
 _GRACE_S = 2.0          # whoever interrupts one rank mostly interrupts all, and ends them soon
@@ -39,6 +38,15 @@ def _run(main):
         return _fail(ranks, error)
 
 
+def refuse(error):
+    """The exit code of a command that ends with this error on every rank, before they have met: rank 0 tells it. Local."""
+    if speaks():
+        tell(error)
+    else:
+        time.sleep(_GRACE_S)            # mpirun ends the others, rank 0 too, once one has ended with an error
+    return exit_code(error)
+
+
 @contextmanager
 def _terminable():
     """SIGTERM raises Terminated in the block, once; a second one ends the process. Not where others have a say in SIGTERM."""
@@ -65,7 +73,7 @@ def _fail(ranks, error):
         if alone:
             time.sleep(_GRACE_S)        # MPI's abort would cut the others off, and be wordy
             ranks.abort(code)
-    elif ranks is None or alone or ranks.rank == 0:
+    elif not is_common(error) or speaks():
         tell(error)
     if alone:
         abort(ranks, code)
@@ -77,13 +85,8 @@ def _fail(ranks, error):
 
 def _say_interrupted(ranks):
     """Once, by rank 0, also before the ranks have met; not when a rank that failed has told why the job ends."""
-    if ranks is None:
-        found = launcher()
-        is_speaker = found is None or found.rank == 0
-    else:
-        board = getattr(ranks, "board", None)
-        is_speaker = ranks.rank == 0 and (board is None or not board.has_ended())
-    if is_speaker:
+    board = getattr(ranks, "board", None)
+    if speaks() and (board is None or not board.has_ended()):
         tell(KeyboardInterrupt())
 
 

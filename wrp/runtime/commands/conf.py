@@ -4,12 +4,14 @@ from types import MappingProxyType
 
 from wrp.runtime.commands.output import show as print_answer
 from wrp.runtime.commands.output import table
+from wrp.runtime.composing import check as check_pools
 from wrp.runtime.config import describe, load
 
 
 def check(args):
-    """Read the file; raises ConfigError with what is wrong. Local."""
+    """Read the file; raises ConfigError with what is wrong, also of pools that can't be made. Local."""
     config = load(args.file)
+    check_pools(config)
     keys = [key.path for key in describe() if "[]" not in key.path and config.origin(key.path) != "default"]
     answer = {"path": config.path, "keys_set": keys}
     print_answer(answer, [f"{config.path or 'no file, the defaults'}: correct, {len(keys)} keys set"], args.json)

@@ -5,6 +5,7 @@ import resource
 import shutil
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
 
@@ -81,7 +82,7 @@ def _leftovers(clean):
         else:
             yield _left(left.name, left.nbytes)
     for path in passing.left():
-        nbytes = sum(file.stat().st_blocks * 512 for file in Path(path).rglob("*"))
+        nbytes = _nbytes(Path(path))
         yield Finding("leftover", True, f"{path}: removed, {format_size(nbytes)}") if clean and passing.remove(path) else _left(path, nbytes)
 
 
@@ -103,12 +104,15 @@ def _limit(value):
 
 
 def _caches():
-    folder = Path(jit.cache_root())
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        nbytes = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    except OSError as error:
-        yield Finding("compiled kernels", False, f"{folder}: {error.strerror}; set WRP_CACHE_DIR")
-        return
-    ok = os.access(folder, os.W_OK)
-    yield Finding("compiled kernels", ok, f"{folder}: {format_size(nbytes)}" + ("" if ok else "; it can't be written, set WRP_CACHE_DIR"))
+    folder = jit.lasting_root()
+    why = jit.trouble(folder)
+    yield Finding("compiled kernels", not why, f"{folder} can't be used ({why}): every job compiles anew; set WRP_CACHE_DIR to a folder that you can write" if why else f"{folder}: {format_size(_nbytes(folder))}")
+
+
+def _nbytes(folder):
+    """Of its files; those that somebody removes meanwhile don't count."""
+    found = 0
+    for path in folder.rglob("*"):
+        with suppress(OSError):
+            found += path.stat().st_blocks * 512
+    return found

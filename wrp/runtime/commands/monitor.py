@@ -4,8 +4,10 @@ import json
 import sys
 import time
 
+from wrp.comm.command import ReaderGone, say
 from wrp.comm.sizes import format_size
 from wrp.errors import UsageError
+from wrp.runtime.commands import status
 from wrp.runtime.commands.output import show, table
 from wrp.runtime.daemon.view import View
 from wrp.runtime.devices.safe.seen import describe
@@ -17,7 +19,7 @@ _CLEAR = "\x1b[H\x1b[J"
 def monitor(args):
     """Look every `args.interval` seconds until the daemon ends; once with `args.once`. Local."""
     if not 0 < args.interval <= 86400:
-        raise UsageError(f"--interval {args.interval:g}: give a positive number of seconds")
+        raise UsageError(f"--interval {args.interval:g}: give a positive number of seconds, at most 86400")
     before = None
     if args.trace:
         return _trace(args)
@@ -25,7 +27,12 @@ def monitor(args):
         while True:
             view.check_alive()
             now = sample(view)
-            print(json.dumps(now) if args.json else _drawn(now, before, args.once), flush=True)
+            try:
+                say(json.dumps(now) if args.json else _drawn(now, before, args))
+            except ReaderGone:
+                if args.once:
+                    raise
+                return                      # `wrp-runtime monitor | head` has seen what it wanted
             if args.once:
                 return
             before = now
@@ -56,9 +63,9 @@ def _trace(args):
     show({"trace": args.trace, "steps": steps}, [f"{args.trace}: {steps} steps of {args.interval:g} s; open it in Perfetto or chrome://tracing"], args.json)
 
 
-def _drawn(now, before, once):
-    lines = list(_lines(now, before))
-    return (_CLEAR if sys.stdout.isatty() and not once else "") + "\n".join(lines)
+def _drawn(now, before, args):
+    lines = [*(status.lines(now) if args.verbose else ()), *_lines(now, before)]
+    return (_CLEAR if sys.stdout.isatty() and not args.once else "") + "\n".join(lines)
 
 
 def _lines(now, before):

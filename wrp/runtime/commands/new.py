@@ -1,6 +1,7 @@
 """module new: writes a module of one page and a test that passes."""
 
 import keyword
+import os
 from pathlib import Path
 
 from wrp.errors import UsageError
@@ -61,11 +62,18 @@ def new(args):
     if not folder.is_dir():
         raise UsageError(f"there is no folder {folder}: make it, or give another --folder")
     texts = {folder / f"{name}.py": _MODULE, folder / f"test_{name}.py": _TEST}
-    there = [str(path) for path in texts if path.exists()]
+    there = [str(path) for path in texts if os.path.lexists(path)]
     if there:
         raise UsageError(f"{there[0]} is there already: give another name, or remove it")
     cls = "".join(part.capitalize() for part in name.split("_"))
-    for path, text in texts.items():
-        path.write_text(text.format(name=name, cls=cls))
-    written = [str(path) for path in texts]
+    written = []
+    try:
+        for path, text in texts.items():
+            with open(path, "x", encoding="utf-8") as file:
+                written.append(str(path))
+                file.write(text.format(name=name, cls=cls))
+    except OSError as error:
+        for path in written:
+            os.unlink(path)
+        raise UsageError(f"module {name} can't be written into {folder}: {error.strerror}; give another --folder") from error
     show({"written": written}, [f"wrote {path}" for path in written], args.json)

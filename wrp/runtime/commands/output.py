@@ -2,10 +2,12 @@
 
 import json
 
+from wrp.comm.command import say
+
 
 def show(answer, lines, as_json):
-    """Print the answer."""
-    print(json.dumps(answer, indent=1) if as_json else "\n".join(lines), flush=True)
+    """Print the answer. WrpError when it can't be written."""
+    say(json.dumps(answer, indent=1) if as_json else "\n".join(lines))
 
 
 def table(head, rows):

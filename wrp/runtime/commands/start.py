@@ -1,10 +1,16 @@
 """start, restart and stop of a daemon."""
 
-from wrp.errors import RuntimeGone, StoreError, StoreVersion, WaitTimeout
+from contextlib import suppress
+
+from wrp.comm import names
+from wrp.comm.command import say
+from wrp.errors import RuntimeGone, StoreError, StoreVersion, WaitTimeout, WrpError
 from wrp.runtime.commands.output import show
+from wrp.runtime.composing import check
 from wrp.runtime.config import load
 from wrp.runtime.daemon import place
 from wrp.runtime.daemon.daemon import Daemon
+from wrp.runtime.daemon.kept import Kept
 from wrp.runtime.daemon.view import View
 
 
@@ -13,20 +19,32 @@ class NotEnding(WaitTimeout):
 
 
 def start(args, ranks, signals, again=False):
-    """Hold a runtime until something asks it to stop. Collective. `again`: with the pools that were kept for a restart."""
+    """Hold a runtime until something asks it to stop. Collective. `again`: in place of the one that runs, with the pools that were kept for a restart."""
     config = None
     with ranks.agreed("reading the configuration"):
         config = load(args.conf)
+        check(config)
+        names.path(args.name or place.default_name())
+    if again:
+        with ranks.agreed("stopping the daemon that runs"):
+            if ranks.rank == 0:
+                Kept(config, args.name or place.default_name()).entries()       # what can't be read is told while the old one runs
+                _stop_if_running(args)
     with Daemon(ranks, config, args.name, again) as daemon:
         if ranks.rank == 0:
             for line in _greeting(daemon, config):
-                print(f"wrp-runtime: {line}", flush=True)
+                _tell(line)
         reason = daemon.hold(signals)
         if ranks.rank == 0:
-            print(f"wrp-runtime: stopping ({reason})", flush=True)
+            _tell(f"stopping ({reason})")
     if ranks.rank == 0:
-        print("wrp-runtime: stopped", flush=True)
+        _tell("stopped")
     return 0
+
+
+def _tell(line):
+    with suppress(WrpError):            # a daemon outlives who reads what it says
+        say(f"wrp-runtime: {line}")
 
 
 def _greeting(daemon, config):
@@ -40,9 +58,6 @@ def _greeting(daemon, config):
 
 def restart(args, ranks, signals):
     """Stop the daemon of this name, then start one with the pools that were kept. Collective."""
-    with ranks.agreed("stopping the daemon that runs"):
-        if ranks.rank == 0:
-            _stop_if_running(args)
     return start(args, ranks, signals, again=True)
 
 

@@ -35,7 +35,8 @@ class Config:
         return self._find(self._values, key)
 
     def origin(self, key):
-        """Where the value came from: "default", "FILE:LINE" or "environment NAME"."""
+        """Where the value came from: "default", "FILE:LINE" or "environment NAME". Also of an entry of a list, "compose[0]", and of what stands in it,
+        "compose[0].pool_id"."""
         return self._find(self._origins, key)
 
     @staticmethod
@@ -46,7 +47,7 @@ class Config:
             raise ConfigError(f"there is no configuration key {key!r}{nearest(key, table)}") from None
 
     def __repr__(self):
-        changed = sum(origin != "default" for origin in self._origins.values())
+        changed = sum(self._origins[path] != "default" for path in self._values)
         return f"<Config of {self.path or 'defaults'}, {changed} keys set>"
 
 
@@ -91,8 +92,9 @@ def _chosen(path, environ):
         if not name:
             continue
         if not os.path.isfile(name):
+            how = "is no file" if os.path.exists(name) else "isn't there"
             said = "" if name == path else f", which {who} names,"
-            raise ConfigError(f"configuration file {name}{said} isn't there: correct the path" + ("" if name == path else f" or unset {who}"))
+            raise ConfigError(f"configuration file {name}{said} {how}: correct the path" + ("" if name == path else f" or unset {who}"))
         return os.fspath(name)
     home = os.path.join(environ.get("HOME") or os.path.expanduser("~"), _AT_HOME)
     return home if os.path.isfile(home) else None

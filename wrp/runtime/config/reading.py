@@ -19,7 +19,7 @@ _TYPES = {"int": int, "number": (int, float), "bool": bool, "text": str}
 
 
 class Reader:
-    """The keys that a file sets: `values` and `origins` by key path. Raises ConfigError."""
+    """The keys that a file sets: `values` and `origins` by key path, the latter also of entries, e.g. "compose[0].pool_id". Raises ConfigError."""
 
     def __init__(self, path):
         self._path = path
@@ -95,9 +95,11 @@ class Reader:
         schema = keys.of_entry(name)
         entry = {path: key.default for path, key in schema.items()}
         module = _text_at(node, "mod_name")
+        self.origins[where] = f"{self._path}:{_line(node)}"
 
         def take(key, child, line):
             path = key.path.split("[].", 1)[1]
+            self.origins[f"{where}.{path}"] = f"{self._path}:{line}"
             entry[path] = self._value(key, child, line, f"{where}.{path}")
 
         def extra(key, child):

@@ -10,10 +10,10 @@ from wrp import errors
 from wrp.comm import atomics
 from wrp.comm.ranks.solo import Solo
 from wrp.comm.turn import Turn
-from wrp.errors import OutOfSpace, RuntimeGone, UsageError, WaitTimeout
+from wrp.errors import OutOfSpace, RuntimeGone, UsageError, WaitTimeout, WrpError
 from wrp.runtime import config as configs
 from wrp.runtime import clients, lanes, modules
-from wrp.runtime.daemon import place, processes, texts
+from wrp.runtime.daemon import place, processes, stopping, texts
 from wrp.runtime.daemon.calling import AttachedPool
 from wrp.runtime.daemon.finding import GONE_HINT, found, wait_s
 from wrp.runtime.devices import open_device
@@ -69,7 +69,7 @@ class Attached:
     def _claimed(self, deadline):
         """Number of a slot that is this process's and prepared."""
         self._word = processes.identity()
-        number = None
+        number, heartbeat = None, self.about.heartbeat
         while True:
             if number is None:
                 number = self._clients.claim(self._word)
@@ -85,8 +85,9 @@ class Attached:
             if time.monotonic() >= deadline:
                 if number is not None:
                     self._clients.leave(number)
-                raise WaitTimeout(f"the daemon {self.name!r} (process {self.about.pid}) has no slot for this process: {clients.MOST} are attached, "
-                                  "or it doesn't answer; see 'wrp-runtime status'")
+                why = f"{clients.MOST} are attached to it, end one of them" if number is None else \
+                    "it doesn't prepare one, look at its messages" if self.about.heartbeat != heartbeat else "it doesn't answer: is it halted (SIGSTOP), or its node overloaded?"
+                raise WaitTimeout(f"the daemon {self.name!r} (process {self.about.pid}) has no slot for this process: {why}")
             time.sleep(0.001 if number is not None else _NAP_S)
 
     # pools and devices
@@ -181,9 +182,14 @@ class Attached:
         if self.about.state == clients.STOPPING or not self.about.is_alive():
             raise self.gone()
 
-    def gone(self):
-        """The error of a daemon that isn't there any more."""
-        how = "was stopped" if self.about.state == clients.STOPPING else "has ended without being stopped: see its messages"
+    def gone(self, worker=None):
+        """The error of a daemon that isn't there any more, or is about to end since this worker has."""
+        if self.about.state == clients.STOPPING:
+            how = stopping.sentence(self.about.stop, self.about.size)
+        elif worker and self.about.is_alive():
+            how = f"is about to end: {worker} has ended by an error, see its messages"
+        else:
+            how = "has ended without being stopped: see its messages"
         return RuntimeGone(f"the daemon {self.name!r} (process {self.about.pid}) {how}; {GONE_HINT}")
 
     def forget(self):
@@ -193,20 +199,30 @@ class Attached:
     def close(self):
         """Leave the daemon: what this process still leases is free again. Idempotent."""
         if self.is_open:
+            failure = None
             for device in self._devices.values():
-                if self.about.state == clients.READY and self.about.is_alive():
-                    device.close()
-                elif device.descriptor >= 0:
-                    device._closing()
+                try:
+                    if failure is None and self.about.state == clients.READY and self.about.is_alive():
+                        device.close()
+                    elif device.descriptor >= 0:
+                        device._closing()
+                except WrpError as error:           # of a daemon that doesn't answer: what was leased goes with the slot
+                    failure = failure or error
             self.is_open = False
             self._ending()
             self._unmapping()
+            if failure is not None:
+                raise failure
 
     def __enter__(self):
         return self
 
-    def __exit__(self, *_):
-        self.close()
+    def __exit__(self, kind, error, trace):
+        try:
+            self.close()
+        except WrpError:
+            if error is None:           # else that one is why
+                raise
 
 
 def _leave(about, slot, word):

@@ -1,7 +1,5 @@
 """Calling: how an attached process hands tasks to the workers of a daemon. See queues.py for what crosses the processes."""
 
-import time
-
 from wrp.comm import atomics
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import clients, lanes, tasks
@@ -68,10 +66,9 @@ class AttachedPool(Pool):
         return code
 
     def _submit_special(self, method, count, args, timeout_s, kind):
-        _, deadline_s, period_s = kind
-        if period_s is not None:
+        _, due, period = kind
+        if period:
             raise UsageError(f"a periodic task of pool {self.name!r} needs a rank of the runtime: this process is attached and may end before it")
-        due = 0 if deadline_s is None else max(1, time.monotonic_ns() + int(deadline_s * 1e9))
         offset = self._push(method, count, args, due)
         return offset if offset >= 0 else self._later(lambda: self._push(method, count, args, due), method, timeout_s, offset)
 
@@ -101,8 +98,8 @@ class AttachedPool(Pool):
 
     def _check_worker(self, method):
         # a daemon that stops still does the tasks that it has
-        if not self._node.about.is_alive() or atomics.load(self._lane + lanes.ENDED) == 1:
-            raise self._node.gone()
+        if atomics.load(self._lane + lanes.ENDED) == 1 or not self._node.about.is_alive():
+            raise self._node.gone(self._worker())
 
 
 def _again(attached):

@@ -7,13 +7,14 @@ from wrp import errors
 from wrp.comm import atomics
 from wrp.errors import RankFailed, WrpError
 from wrp.runtime import clients, lanes
+from wrp.runtime.composing import composed, restarted
 from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon import place, processes, stopping, texts
 from wrp.runtime.daemon.about import About
 from wrp.runtime.daemon.kept import Kept
 from wrp.runtime.daemon.nodes import Nodes
 from wrp.runtime.daemon.reaping import Reaper
-from wrp.runtime.runtime import Runtime, composed, restarted
+from wrp.runtime.runtime import Runtime
 
 _TICK_US, _LONG_TICK_US = 500_000, 2_000_000    # of the first rank and of the others, which the bell wakes
 _SWEEP_S = 1.0
@@ -96,7 +97,7 @@ class Daemon:
 
     def hold(self, signals):
         """Serve until something asks it to stop: the reason as text. Collective. `signals`: a `stopping.Signals` that was entered."""
-        signals.tell(self.about)
+        signals.tell(self.about, self._made.hide)
         while True:
             heard = self.about.bell
             if self.is_first:
@@ -136,7 +137,18 @@ class Daemon:
         if atomics.load(first + lanes.STOP) and not self.about.stop:
             self.about.stop = stopping.STOP_TASK
         if not self.about.is_alive():
-            raise RankFailed(f"a rank of the daemon {self.name!r} has ended (processes {self.about.pids}): see its own message, start it again")
+            ended = ", ".join(f"{rank} (process {processes.pid_of(word)})" for rank, word in enumerate(self.about.identities) if word and not processes.lives(word))
+            raise RankFailed(f"rank {ended} of this node's part of the daemon {self.name!r} has ended: see its own message, start the daemon again")
+        self._look_at_workers()
+
+    def _look_at_workers(self):
+        """RankFailed when a worker of the node has ended that nobody has stopped."""
+        layout = self.runtime.node.layout
+        for number in range(layout.lane_count):
+            lane = self.runtime.node.address + layout.lane(number)
+            if atomics.load(lane + lanes.ENDED) and not atomics.load(lane + lanes.STOP):
+                raise RankFailed(f"the {layout.kind(number)} worker of rank {atomics.load(lane + lanes.RANK)} (process {atomics.load(lane + lanes.PID)}) of "
+                                 f"the daemon {self.name!r} has ended by an error: see its message, start the daemon again")
 
     def _hear(self, node, message):
         """Do what a process asks for which is attached to another node, or note that the other one has."""

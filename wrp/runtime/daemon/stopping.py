@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 
 from wrp.comm.ranks.launcher import launcher
 
@@ -9,12 +10,21 @@ ASKED, PARENT_GONE, STOP_TASK, OTHER_NODE = 1, 2, 3, 4
 _SIGNAL = 1000                  # and the signal's number
 _REASONS = {ASKED: "wrp-runtime stop", PARENT_GONE: "the end of its launcher", STOP_TASK: "a task StopRuntime",
             OTHER_NODE: "the stop of another node"}
+_AT_ONCE = (signal.SIGTERM, signal.SIGINT)
+_MEANT_S = 1.0                  # launchers and shells send several for one end
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1, signal.SIGUSR2, signal.SIGHUP)
 
 
 def describe(reason):
     """Text for a reason's number."""
     return signal.Signals(reason - _SIGNAL).name if reason > _SIGNAL else _REASONS.get(reason, "?")
+
+
+def sentence(reason, ranks):
+    """What a process that was attached hears of a daemon of so many ranks."""
+    if reason > _SIGNAL and ranks > 1:
+        return f"was told to end by {describe(reason)}, as the ranks of a job are that is cancelled or where another rank failed: see its messages"
+    return {PARENT_GONE: "ends because its launcher has", OTHER_NODE: "was stopped on another node, or ended there: see its messages"}.get(reason, "was stopped")
 
 
 def is_hasty(reason):
@@ -25,15 +35,17 @@ def is_hasty(reason):
 class Signals:
     """Within its `with` block a signal that ends a job is kept for the daemon that is held, or that is still being made.
 
-    Enter it before the first collective call, in the main thread: a rank that ended by a signal would take all others along.
+    Enter it before the first collective call, in the main thread: a rank that ended by a signal would take all others along. SIGTERM or SIGINT once
+    more, or after a `wrp-runtime stop`, ends the process at once.
     """
 
     def __init__(self):
         self.number, self._about, self._before = 0, None, {}
+        self._hide, self._came_at = None, 0.0
 
-    def tell(self, about):
-        """From now on a signal asks the daemon of this record to stop."""
-        self._about = about
+    def tell(self, about, hide):
+        """From now on a signal asks the daemon of this record to stop. hide() removes its name."""
+        self._about, self._hide = about, hide
         if self.number:
             self._ask()
 
@@ -50,12 +62,21 @@ class Signals:
             signal.signal(number, handler)
 
     def _catch(self, number, frame):
-        if self.number and self._about is None:         # the second one: it isn't to be started at all
+        if self._is_last(number):
+            if self._hide is not None:
+                self._hide()
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
+        self._came_at = self._came_at or time.monotonic()
         self.number = number
         if self._about is not None:
             self._ask()
+
+    def _is_last(self, number):
+        """True for a signal that ends this process: it isn't to be started at all, or doesn't stop by itself."""
+        if self._about is None:
+            return self.number != 0
+        return number in _AT_ONCE and (self._about.stop == ASKED or self.number != 0 and time.monotonic() >= self._came_at + _MEANT_S)
 
     def _ask(self):
         self._about.stop = _SIGNAL + self.number

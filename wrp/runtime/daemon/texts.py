@@ -2,6 +2,8 @@
 
 import json
 
+import numpy as np
+
 from wrp.comm import atomics
 from wrp.errors import UsageError
 from wrp.runtime import pools
@@ -11,12 +13,22 @@ _ENTRY = 512
 
 def write(segment, address, capacity, value):
     """Put `value` as JSON at an address of the segment. UsageError when it doesn't fit into `capacity` bytes."""
-    data = json.dumps(value).encode()
+    try:
+        data = json.dumps(value, default=_plain).encode()
+    except (TypeError, ValueError) as error:
+        raise UsageError(f"parameters of a daemon's pool must be what JSON can say: {error}") from None
     if len(data) > capacity:
         raise UsageError(f"{len(data)} bytes of parameters are too many for a daemon: it takes {capacity}")
     start = address - segment.address + 8
     segment.buffer[start:start + len(data)] = data
     atomics.store(address, len(data))
+
+
+def _plain(value):
+    """A number of NumPy's as Python's."""
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} is a {type(value).__name__}")
 
 
 def read(segment, address, capacity):

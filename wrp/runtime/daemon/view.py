@@ -14,6 +14,10 @@ from wrp.runtime.monitor import looking
 from wrp.errors import RuntimeGone, StoreError
 
 
+_ANSWER_S = 3.0
+SILENT = "doesn't answer"
+
+
 class _Seen(NamedTuple):
     """What a Meter looks at."""
 
@@ -48,13 +52,24 @@ class View:
     def status(self):
         """Dictionary for people and JSON: who the daemon is and how it is."""
         about = self.about
-        found = {"name": self.name, "state": STATES[about.state], "pid": about.pid, "pids": about.pids, "node": about.node,
+        found = {"name": self.name, "state": STATES[about.state] if self.answers() else SILENT, "pid": about.pid, "pids": about.pids, "node": about.node,
                  "nodes": about.nodes, "ranks": about.size, "ranks_on_node": about.local_size, "started": _moment(about.started_ns),
                  "uptime_s": round((time.time_ns() - about.started_ns) / 1e9, 1), "heartbeat": about.heartbeat,
                  "segment_nbytes": self.segment.nbytes, "attached": [], "pools": []}
         if self._has_tables():
             found.update(attached=self.attached(), pools=[pool["name"] for pool in self.pools()])
         return found
+
+    def answers(self):
+        """False when it is ready and its heart doesn't beat: it is halted, or does something that takes long."""
+        about, until = self.about, time.monotonic() + _ANSWER_S
+        seen = about.heartbeat
+        about.ring()
+        while about.state == clients.READY and about.heartbeat == seen and about.is_alive():
+            if time.monotonic() >= until:
+                return False
+            time.sleep(0.001)
+        return True
 
     def attached(self):
         """Pids of the attached processes."""

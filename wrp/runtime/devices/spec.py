@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 
 from wrp.comm import atomics
+from wrp.comm.sizes import parse_size
 from wrp.errors import UsageError
 from wrp.runtime import bdev
 from wrp.runtime.config.kinds import is_url, kind_of
@@ -77,7 +78,7 @@ def of_pool(name, bdev_type="", capacity=1 << 30, path=None, **more):
     """The Spec of a bdev pool's parameters; kind and path follow from its name. Raises UsageError for an unknown one."""
     kind = kind_of(bdev_type, path or name)
     metrics = {key.removeprefix("perf_metrics."): more.pop(key) for key in list(more) if key.startswith("perf_metrics.")}
-    given = {"depth": more.pop("io_depth", 32), "direct": more.pop("direct_io", False), "alignment": more.pop("alignment", 4096),
+    given = {"depth": more.pop("io_depth", 32), "direct": more.pop("direct_io", False), "alignment": parse_size(more.pop("alignment", 4096)),
              "persistence": more.pop("persistence_level", "volatile")}
     members, failures = more.pop("members", None), more.pop("max_failures", 1)
     if kind == "safe":
@@ -86,4 +87,4 @@ def of_pool(name, bdev_type="", capacity=1 << 30, path=None, **more):
         raise UsageError(f"pool {name!r} is of kind {kind} and has no members: those are for bdev_type safe")
     if more or set(metrics) - set(METRICS):
         raise UsageError(f"pool {name!r} of module bdev takes no {', '.join([*more, *(set(metrics) - set(METRICS))])}: see docs/configuration.md")
-    return Spec(kind, capacity, path or (name if kind in ("file", "object") else None), metrics=metrics, **given)
+    return Spec(kind, parse_size(capacity), path or (name if kind in ("file", "object") else None), metrics=metrics, **given)

@@ -57,7 +57,7 @@ class Arriving:
             now.container = now.pool.module(now.pool.name, **params)
             now.container.load(bytes(now.data))
             getattr(now.container, "started", lambda _: None)(now.pool)
-        except Exception:
+        except BaseException:
             _log.exception("container %d of pool %r can't be loaded", now.number, now.pool.name)
             return Coded(LOAD_FAILED)
         try:

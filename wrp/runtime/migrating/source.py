@@ -63,9 +63,9 @@ class Leaving:
             if code:
                 return code
             state = _bytes_of(plugged.container.save())
-        except Cancelled:
+        except (Cancelled, GeneratorExit):
             raise
-        except Exception:
+        except BaseException:
             _log.exception("container %d of pool %r can't be saved", self._made.number, self._pool.name)
             return SAVE_FAILED
         try:

@@ -84,7 +84,7 @@ class Loop:
             wait = job.coroutine.send(value) if error is None else job.coroutine.throw(error)
         except StopIteration as end:
             result = end.value
-        except Exception as raised:
+        except BaseException as raised:                 # also sys.exit of a module: the thread is that of others too
             failure = raised
         if begin and job.offset is not None:
             at = job.offset // 8
@@ -105,7 +105,7 @@ class Loop:
         except AttributeError:
             self.resume(job, error=UsageError(f"{wait!r} can't be awaited on a Python worker: use wrp.runtime.waiting, or in_thread for "
                                               "what belongs to another event loop"))
-        except Exception as failure:
+        except BaseException as failure:
             self.resume(job, error=failure)
         else:
             if wait.due_ns:
