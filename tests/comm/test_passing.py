@@ -79,6 +79,14 @@ def test_a_folder_that_goes_while_it_is_named_is_made_again(parent):
     assert not wrong and os.listdir(parent) == []
 
 
+def test_one_that_is_named_after_a_living_process_is_its(parent):
+    """Made, and not locked yet."""
+    mine, dead = (parent / f"wrp-{os.getuid()}.test-{pid}" for pid in (os.getpid(), 1 << 22))
+    for path in (mine, dead):
+        path.mkdir(0o700)
+    assert left(parent) == [str(dead)] and not passing.remove(str(mine)) and passing.remove(str(dead)) and mine.exists()
+
+
 @pytest.mark.parametrize("made", ["open to others", "a file", "a link"])
 def test_what_is_no_folder_of_ours_alone_is_refused_and_stays(parent, made):
     path = parent / f"wrp-{os.getuid()}.theirs"

@@ -65,3 +65,10 @@ def test_outside_is_refused(segment):
     for offset, nbytes in ((-1, 8), (0, segment.nbytes + 1), (segment.nbytes, 1)):
         with pytest.raises(UsageError, match="lie outside"):
             segment.reserve(offset, nbytes)
+
+
+def test_the_folder_that_is_full_is_named(tmp_path, named):
+    with open(tmp_path / "segment", "w+b") as elsewhere:
+        for fd, folder in ((elsewhere.fileno(), str(tmp_path)), (named._fd, "/dev/shm"), (None, "/dev/shm")):
+            with pytest.raises(OutOfSpace, match=f"left in {folder}.$"):
+                reserve._refuse(_MIB, 0, fd)

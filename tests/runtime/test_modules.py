@@ -43,6 +43,9 @@ def test_what_is_refused():
         modules.register("bdev", Twice)
     with pytest.raises(ConfigError, match="no table `methods`"):
         modules.register("x", object)
+    for number in (4, -3, 9, "ten"):
+        with pytest.raises(ConfigError, match="give yours numbers from 10 on"):
+            modules.register("low", type("Low", (), {"methods": {number: "twice"}}))
 
 
 def test_a_name_is_of_one_class(monkeypatch):

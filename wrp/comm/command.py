@@ -5,13 +5,17 @@ import json
 import sys
 from contextlib import contextmanager
 
-from wrp.comm.ranks.running import run
+from wrp.comm.ranks.running import refuse, run
 from wrp.comm.ranks.streams import discard
 from wrp.errors import UsageError, WrpError
 
 
 class Parser(argparse.ArgumentParser):
     """An ArgumentParser whose `parse_args` raises UsageError instead of ending the process."""
+
+    def print_help(self, file=None):
+        """Raises WrpError when it can't be written; argparse wouldn't say so."""
+        say(self.format_help().rstrip("\n"))
 
     def error(self, message):
         """Raise UsageError."""
@@ -25,7 +29,10 @@ def together(parser, parse, work, arguments=None):
     """
     given = sys.argv[1:] if arguments is None else list(arguments)
     if {"-h", "--help"} & set(given):
-        parser.print_help()
+        try:
+            parser.print_help()
+        except WrpError as error:
+            return refuse(error)
         return 0
     return run(lambda ranks: work(ranks, _read(ranks, parse, given)))
 

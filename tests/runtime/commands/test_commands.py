@@ -151,7 +151,7 @@ def test_every_command_but_start_answers_in_json():
 
     found = {" ".join(words): "--json" in parser._option_string_actions for words, parser in leaves(cli._parser())}
     assert found == {"start": False, "restart": False, "stop": True, "compose": True, "migrate": True, "status": True, "monitor": True, "doctor": True,
-                     "conf check": True, "conf show": True, "module new": True}
+                     "conf check": True, "conf show": True, "module new": True, **{f"member {what}": True for what in ("list", "recover", "add", "remove", "check")}}
 
 
 def test_the_configuration_is_looked_for_in_order(capsys, tmp_path, monkeypatch):

@@ -66,6 +66,14 @@ def test_conf_check_says_what_no_runtime_can_do(capsys, tmp_path, text, line, se
     assert cli.main(["conf", "check", str(path)]) == 3 and f"{path}:{line}: " in capsys.readouterr().err
 
 
+def test_doctor_says_where_kernels_cannot_be_kept(monkeypatch, capsys, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("WRP_CACHE_DIR", str(tmp_path / "file"))
+    assert cli.main(["doctor"]) == 1
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "compiled kernels" in line]
+    assert line.startswith(f"WRONG compiled kernels: {tmp_path}/file/kernels-") and "set WRP_CACHE_DIR to a folder that you can write" in line
+
+
 def test_a_pool_that_is_listed_twice_alike_is_one(capsys, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("compose: [{mod_name: bdev, pool_name: 'ram::x'}, {mod_name: bdev, pool_name: 'ram::x'}, {mod_name: wrp_cte_core, pool_name: cte}]")

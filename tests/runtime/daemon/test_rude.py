@@ -154,6 +154,8 @@ def test_wrong_calls_are_one_sentence(runtime, attached):
                                        ("", {}, "can't name a pool"), ("a\nb", {}, "can't name a pool")):
             with pytest.raises(UsageError, match=sentence):
                 node.pool(name, "bdev", **params)
+    with pytest.raises(UsageError, match="there is no other node"):
+        attached.pool("lonely", "rude").migrate(0, 0)
     with pytest.raises(UsageError, match="must be what JSON can say"):
         attached.pool("x", "rude", start=object())
 

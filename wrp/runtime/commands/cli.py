@@ -1,10 +1,9 @@
 """The command ``wrp-runtime``: its arguments, and which function answers. Only `start` and `restart` are collective."""
 
 import sys
-
 from argparse import ArgumentTypeError
 
-from wrp.comm.command import Parser, speaking
+from wrp.comm.command import Parser
 from wrp.comm.ranks import refuse, run
 from wrp.errors import WrpError
 from wrp.runtime.commands import compose, conf, doctor, member, migrate, monitor, new, start, status
@@ -18,8 +17,7 @@ def main(arguments=None, program="wrp-runtime"):
     if not given or given[0].startswith("-") and given[0] not in ("-h", "--help"):
         given = ["start", *given]
     try:
-        with speaking():                # --help
-            args = _parser(program).parse_args(given)
+        args = _parser(program).parse_args(given)
         if not args.is_collective:
             return args.work(args) or 0
     except (WrpError, KeyboardInterrupt) as error:
