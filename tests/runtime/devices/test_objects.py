@@ -389,6 +389,29 @@ def test_a_service_that_goes_is_an_error_with_its_sentence(runtime, s3):
 
 
 @lacks("s3fs", "moto")
+def test_puts_that_an_error_of_another_one_ends_put_nothing_later(runtime, s3, monkeypatch):
+    device, size = runtime.device("o", "object", 16 * MIB, s3[1]), objects.OBJECT_NBYTES
+    fs, goes = device._bucket._fs, asyncio.Event()
+    put = fs._pipe_file
+
+    async def slow_and_broken(path, data, **more):
+        if path.endswith("1"):
+            raise OSError(5, "the service fails")
+        await goes.wait()
+        return await put(path, data, **more)
+    with monkeypatch.context() as patched:
+        patched.setattr(fs, "_pipe_file", slow_and_broken)
+        with pytest.raises(OSError, match="the service fails"):
+            device.write(0, b"o" * 2 * size)
+    device.write(0, b"n" * size)
+    fs.loop.call_soon_threadsafe(goes.set)
+    asyn.sync(fs.loop, asyncio.sleep, 0.5)
+    out = bytearray(size)
+    device.read(0, out)
+    assert out == b"n" * size
+
+
+@lacks("s3fs", "moto")
 def test_a_bucket_that_is_not_there_is_named(runtime, s3):
     with pytest.raises(StoreError, match="s3://none/here can't be (made|read).*check the URL, its credentials and the network"):
         runtime.device("o", "object", 16 * MIB, "s3://none/here")

@@ -198,7 +198,13 @@ class Bucket:
                 return [self._now(may_lack, self._call(method), *arguments, **more) for method, arguments, more in calls]
 
             async def gathered():
-                return await asyncio.gather(*(one(*call) for call in calls))
+                begun = [asyncio.ensure_future(one(*call)) for call in calls]
+                try:
+                    return await asyncio.gather(*begun)
+                finally:
+                    for each in begun:          # after an error of one: a put that went on would put its bytes once more over those of who has the place next
+                        each.cancel()
+                    await asyncio.gather(*begun, return_exceptions=True)
             return self._sync(self._fs.loop, gathered, timeout=self._timeout_s)
         except Changed:
             raise
