@@ -8,6 +8,7 @@ but for what is the same in both.
 import atexit
 import os
 import platform
+import shutil
 import tempfile
 from functools import lru_cache
 from pathlib import Path
@@ -79,10 +80,17 @@ def _version():
 
 def _passing_root(wanted, why):
     """The folder `wrp-UID.kernels` for temporary files, or in /dev/shm; where neither can be used each process has one of its own."""
-    path = tempfile.mkdtemp(prefix=f"wrp-{os.getuid()}.kernels-") if (shared := _passing()) is None else shared.path
+    shared = _passing()
+    path = _own() if shared is None else shared.path
     caches.note(f"compiled kernels can't be kept in {wanted} ({why}): they are compiled anew into {path}, which goes with the last process that uses it; "
                 "set WRP_CACHE_DIR to a folder that you can write")
     return os.path.join(path, _version())
+
+
+def _own():
+    path = tempfile.mkdtemp(prefix="wrp-kernels-")
+    atexit.register(shutil.rmtree, path, ignore_errors=True)
+    return path
 
 
 def _passing():
