@@ -99,12 +99,20 @@ def test_the_first_error_of_a_thread_is_raised():
 
 
 @pytest.mark.parametrize("arguments", [["Put"], ["Set", 1, 1, "4k", 1], ["Put", 0, 1, "4k", 1], ["Put", 1, 0, "4k", 1], ["Put", 1, 1, "4q", 1], ["Put", 1, 1, "4k", 0],
-                                       ["Put", 1, 1, "1t", 2], ["Put", 1, 1, "4k", 1, "--jitted"], ["Get", 1, 1, "4k", 1, "--jitted", "--async"],
+                                       ["Put", 1, 1, "1t", 2], ["Put", 1, 1, "1t", 1], ["Put", 1, 1, "4k", 1, "--jitted"], ["Get", 1, 1, "4k", 1, "--jitted", "--async"],
                                        ["Put", 1, 1, "4k", 1, "--compression", "no"]], ids=str)
 def test_wrong_options_are_a_sentence(arguments, capsys):
     assert cli.main([*map(str, arguments)]) == 2
     printed = capsys.readouterr()
     assert printed.out == "" and printed.err.startswith("wrp: ") and len(printed.err.splitlines()) == 1
+
+
+@pytest.mark.parametrize("more", [[], ["--verify"], ["--async"]], ids=str)
+def test_some_that_failed_are_an_error_with_the_first_reason(capsys, more):
+    assert cli.main(["Put", "1", "1", "1m", "100", "--fresh", *more]) == 1
+    printed = capsys.readouterr()
+    assert "failed; a thread" in printed.out and len(printed.err.splitlines()) == 1
+    assert ("blobs didn't have the bytes" if "--verify" in more else "puts failed, first: the store in memory: no tier has room for 1 MiB") in printed.err
 
 
 def test_nothing_went_well(capsys):
@@ -118,3 +126,11 @@ def test_under_mpirun(tmp_path):
     assert done.returncode == 0, done.stderr
     result = json.loads(done.stdout)
     assert result["size"] == 2 and result["blobs"] == 40 and result["phases"]["get"]["operations"] == 40 and result["wrong"] == 0
+
+
+@needs_mpirun
+@pytest.mark.parametrize("arguments, sentence", [(["Put", 1, 1, "1m", 100, "--fresh"], "puts failed, first: "), (["Put", 1, 1, "1m", 100, "--fresh", "--verify"], "didn't have the bytes"),
+                                                 (["Put", 1, 1, "65m", 1], "no put of Put went well")], ids=str)
+def test_what_failed_is_said_once_for_all_ranks(arguments, sentence):
+    done = mpirun(2, [sys.executable, "-m", "wrp.cte.bench.cli", *arguments])
+    assert done.returncode == 1 and done.stderr.count("wrp: ") == done.stderr.count(sentence) == 1 and "MPI_ABORT" not in done.stderr + done.stdout

@@ -12,6 +12,7 @@ from wrp.cte.bench import loops, phase
 from wrp.cte.bench.work import Work
 from wrp.errors import UsageError, WrpError
 from wrp.runtime.config import load
+from wrp.runtime.devices import share_of_memory
 
 _CASES = {"Put": ("put",), "Get": ("get",), "PutGet": ("put", "get")}
 _REGION = 64 << 20              # bytes that the plain copies of a thread rotate over, at most
@@ -26,8 +27,12 @@ def main(arguments=None):
 def _run(ranks, options):
     result = measure(ranks, options)
     show(ranks, result, options.json, _lines(result))
-    if result["wrong"]:
-        raise WrpError(f"{result['wrong']} of {result['blobs']} blobs didn't have the bytes that were put")
+    with ranks.agreed("looking at what went wrong"):
+        if result["wrong"]:
+            raise WrpError(f"{result['wrong']} of {result['blobs']} blobs didn't have the bytes that were put")
+        for name, found in result["phases"].items():
+            if found["failed"]:
+                raise WrpError(f"{found['failed']} of {found['operations']} {name}s failed, first: {found['reason']}")
 
 
 def parse(arguments):
@@ -45,6 +50,8 @@ def parse(arguments):
 
 def measure(ranks, options):
     """The result as a dictionary that JSON can say, the same on every rank. Collective. WrpError when no operation went well."""
+    with ranks.agreed("looking for memory"):
+        _check_memory(ranks, options)
     with ranks.agreed("reading the configuration"):
         config = load(options.config) if options.config else None
     with Store.open(options.store, ranks, config) as store:
@@ -67,6 +74,15 @@ def measure(ranks, options):
     return {"test_case": options.test_case, "size": ranks.size, "nodes": ranks.nodes, "cores": len(os.sched_getaffinity(0)),
             "load": os.getloadavg()[0], "options": vars(options), "blobs": ranks.size * options.threads * options.io_count, "phases": phases,
             "ratios": ratios, "verified": options.verify, "wrong": wrong}
+
+
+def _check_memory(ranks, options):
+    """UsageError for data of the clients of this node that its memory doesn't hold: no system says so before it ends a process."""
+    rows = 2 * options.depth + min(options.io_count, max(2, _REGION // options.io_size)) + 1
+    nbytes, room = ranks.local_size * options.threads * rows * options.io_size, share_of_memory(None)
+    if nbytes > room:
+        raise UsageError(f"the clients of a node would hold {format_size(nbytes)}, {rows} blobs of {format_size(options.io_size)} each, and have {format_size(room)} "
+                         "of its memory: choose a smaller io_size or depth, or fewer threads")
 
 
 def _compress(store, options, works):
@@ -104,8 +120,11 @@ def _measured(store, options, works, name):
     before = sum(work.failed for work in works)
     done = phase.run(ranks, name, [getattr(work, name) for work in works])
     found = phase.figures(ranks, done, options.io_size * options.io_count, sum(work.failed for work in works) - before)
-    if found["failed"] == found["operations"]:
-        raise WrpError(f"no {name} of {options.test_case} went well: {next((work.error for work in works if work.error), 'see the other ranks')}")
+    told = ranks.gather(next((str(work.error) for work in works if work.error), ""), "why operations failed")
+    found["reason"] = next(filter(None, told), "a kernel can't get them" if found["failed"] else "")
+    with ranks.agreed("looking at what went well"):
+        if found["failed"] == found["operations"]:
+            raise WrpError(f"no {name} of {options.test_case} went well: {found['reason']}")
     if name == "put" and options.store is not None:
         flush = phase.run(ranks, "flush", [lambda: (store.flush(), [0])[1]])
         found["flush_s"] = max(ranks.gather((flush[0]["end"] - flush[0]["start"]) / 1e9, "time of the flush"))

@@ -16,7 +16,7 @@ _SEED = 1
 class Work:
     """The blobs ``blob_0`` … of the tag ``tag_t<number>`` (behind the rank where there are several).
 
-    Attributes: failed (operations), error (the last one), wrong (blobs whose bytes weren't those that were put).
+    Attributes: failed (operations), error (the first one), wrong (blobs whose bytes weren't those that were put).
     """
 
     def __init__(self, store, options, number):
@@ -41,7 +41,7 @@ class Work:
             self.names = first
             self.get()
         finally:
-            self.tag, self.names, self.failed = tag, names, 0
+            self.tag, self.names, self.failed, self.error = tag, names, 0, None
 
     def cool_down(self):
         """Remove what `warm_up` has put. When all clients have put theirs: they are to have memory of their own."""
@@ -90,7 +90,7 @@ class Work:
                 function(names)
             except WrpError as error:
                 self.failed += len(names)
-                self.error = error
+                self.error = self.error or error
             durations[start:start + len(names)] = perf_counter_ns() - begin
         return durations
 
@@ -117,7 +117,7 @@ class Work:
             future.wait()
             if future.get_return_code() != 0:
                 self.failed += 1
-                self.error = future.error()
+                self.error = self.error or future.error()
 
     def _get_jitted(self):
         full = [full_name(self.tag, name).encode() for name in self.names]
