@@ -8,6 +8,7 @@ import pytest
 
 from wrp.comm import caches
 
+_DIGEST = "0123456789abcdef"
 _LONG_AGO = time.time() - 61 * 86400
 
 
@@ -25,8 +26,8 @@ def _old(folder):
 
 
 def test_what_nobody_has_used_for_two_months_goes_and_nothing_else(root):
-    gone = [_old(root / "kernels-1-x" / "ring-1"), _old(root / "capio-1")]
-    kept = [_old(root / "kernels-2-x" / "ring-2"), _old(root / "capio-2"), _old(root / "mine")]
+    gone = [_old(root / "kernels-1-x" / f"ring-{_DIGEST}"), _old(root / f"capio-{_DIGEST}")]
+    kept = [_old(root / "kernels-2-x" / f"ring-{_DIGEST}"), _old(root / f"capio-{_DIGEST[::-1]}"), *(_old(root / name) for name in ("mine", "capio-results", "kernels-of-mine/run-1"))]
     for folder in kept[:2]:
         caches.mark(folder)
     (root / "speeds.json").write_text("{}")

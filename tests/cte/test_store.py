@@ -114,6 +114,13 @@ def test_ranges_beyond_the_end_are_refused(store, offset, size):
         store.get("t", "b", offset, size)
 
 
+@pytest.mark.parametrize("offset", [-1, 9, 2**63 - 1, 2**63 - 4, 2**63, -2**70])
+def test_no_buffer_is_said_to_be_filled_from_beyond_the_end(store, offset):
+    store.put("t", "b", b"0123456789")
+    with pytest.raises(RangeError, match="which has 10 bytes"):
+        store.get("t", "b", offset, out=bytearray(8))
+
+
 @pytest.mark.parametrize("call", [
     lambda store: store.put("", "b", b""), lambda store: store.put("t", "", b""), lambda store: store.put("t", "b", "text"),
     lambda store: store.put("t", "b", b"x", score=2), lambda store: store.put("t", "b", b"x", offset=-1),

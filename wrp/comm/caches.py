@@ -12,7 +12,8 @@ from pathlib import Path
 
 _DAY_S = 86400
 _KEPT_S = 60 * _DAY_S
-_KINDS = ("kernels-*/*", "capio-*")
+_DIGEST = 16 * "[0-9a-f]"        # WRP_CACHE_DIR may hold what others have made: only such names are of this library
+_KINDS = (f"kernels-*/*-{_DIGEST}", f"capio-{_DIGEST}")
 _notes = []
 
 

@@ -20,6 +20,7 @@ from wrp.cte.tiers import PIECE
 from wrp.cte.views import Shown
 from wrp.errors import OutOfSpace, UsageError
 
+_FARTHEST = 1 << 62             # offset from which on a sum of words may be too large
 _GUESSED = 16 << 10             # longest blob of which a get makes room before it has looked
 _LOOKS = 3                      # of a get, at a blob whose size is another one each time
 _WORDS = struct.Struct("<qqq")
@@ -181,6 +182,8 @@ class Direct:
 
     def get_into(self, tag, blob, offset, array, wanted):
         """Fill the first `wanted` bytes of a C-contiguous array from the blob's byte `offset`: True, or False for the long way."""
+        if offset >= _FARTHEST or offset < 0:
+            return False
         name = full_name(tag, blob).encode()
         return _kernels.get_into(self._desks.address, id(name) + HEAD_OF_BYTES, len(name), offset, id(array), wanted)
 
