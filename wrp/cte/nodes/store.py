@@ -47,6 +47,11 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         """As Store.targets: of this node."""
         return self._here.targets()
 
+    def lasting(self):
+        """As Store.lasting: of this node."""
+        self._check_open()
+        return self._here.lasting()
+
     def recover(self, target, member, path=None):
         """As Store.recover: of this node."""
         self._writable()
