@@ -45,6 +45,25 @@ def test_an_old_copy_of_a_member_is_stale_too(four):
         four.check(array)
 
 
+@pytest.mark.parametrize("keeps", [False, True])        # the old file
+def test_a_member_that_was_recovered_elsewhere_is_found_there(four, tmp_path, keeps):
+    old, place = four.copy(1), str(tmp_path / "elsewhere")
+    os.unlink(four.paths[1])
+    with four.opened() as array:
+        four.put(array, 0, b"new" * 100_000)
+        recovery.recover(array, 1, four.member, place)
+    if keeps:
+        four.bring(1, old)
+    for text in (b"later", b"last"):
+        with four.opened() as array:
+            assert not array.board.out and array.members[1].path == place
+            four.put(array, 5000, text * 100_000)
+    for lost in (0, 2):
+        os.unlink(four.paths[lost])
+    with four.opened() as array:
+        four.check(array)
+
+
 def test_files_that_are_no_members_of_the_set_are_refused(four, tmp_path):
     (tmp_path / "other").mkdir()
     other = Set(tmp_path / "other", 4, 2)

@@ -40,6 +40,7 @@ def _opened(members, paths, failures, capacity, open_member, board, syncs):
         with board.labels():
             array.write_labels(replace(label, boot=_boot()), 0)
         return array
+    paths = _followed(members, found, paths, newest, open_member)
     _check_all(paths, failures, newest, found)
     for position in range(len(members), len(newest.paths)):         # added later: the labels know them
         members.append(_tried(open_member, position, newest.paths[position]) if position not in gone else None)
@@ -49,6 +50,24 @@ def _opened(members, paths, failures, capacity, open_member, board, syncs):
         raise StoreError(f"safe device: {out.bit_count()} of its members are missing or stale ({', '.join(newest.paths[position] for position in positions_of(out))}), "
                          f"and {failures} may be: bring them back")
     return _continued(members, newest, out, board, open_member, capacity, paths, syncs)
+
+
+def _followed(members, found, paths, newest, open_member):
+    """The paths, of members that were recovered elsewhere those where they are now, opened in place of what is named: that is gone, or older."""
+    if any(label is not None and label.generation == newest.generation and path != named for label, path, named in zip(found, paths, newest.paths)):
+        return paths                    # all of the set was moved, or copied: who stands at its old places isn't asked
+    paths = list(paths)
+    for position, (path, moved) in enumerate(zip(paths, newest.paths)):
+        if moved in ("", path) or found[position] is not None and found[position].generation >= newest.generation:
+            continue
+        other = [_tried(open_member, position, moved)]
+        label, = _labels(other)
+        if label is not None and (label.set, label.position) == (newest.set, position) and (found[position] is None or label.generation > found[position].generation):
+            other, members[position] = [members[position]], other[0]
+            paths[position], found[position] = moved, label
+        if other[0] is not None:
+            other[0].close()
+    return paths
 
 
 def _continued(members, newest, out, board, open_member, capacity, paths, syncs):
