@@ -108,7 +108,10 @@ class Uncertain(StoreError):
 
 
 class OutOfSpace(WrpError, MemoryError):
+    """`none_fits`: no target is of the kind that was asked for, whatever room there is."""
+
     exit_code = 8
+    none_fits = False
 
 
 class WaitTimeout(WrpError, TimeoutError):

@@ -147,7 +147,8 @@ def open_parts(path, ranks, config, write, key=None):
     """See Store.open."""
     ranks = ranks if ranks is not None else comm_ranks.world()
     with ranks.agreed("reading the configuration"):
-        config = config if config is not None else load()
+        if config is None or isinstance(config, (str, os.PathLike)):
+            config = load(config)
         if path is None and key is not None:
             raise UsageError("a store in memory isn't encrypted: give it a folder, or leave the key out")
     parts = Parts(ranks, write, config)

@@ -55,6 +55,7 @@ class Store(Writing, Editing, Reading, Listing):
     def open(cls, folder=None, ranks=None, config=None, write=True, key=None):
         """Open or make the store in `folder`, or one in memory. Collective over `ranks` (default: all of the job).
 
+        config : a Config, or the path of its file (default: as for every command)
         write : False opens for reading, together with other readers
         key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
         Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.

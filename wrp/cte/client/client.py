@@ -11,6 +11,7 @@ from wrp.cte.client.future import DEPTH, THREADS, Later
 from wrp.cte.client.more import More
 from wrp.cte.client.results import Blobs, BlobState, Flushed, Tags, TargetState, Telemetry, TelemetryLog
 from wrp.cte.given import bytes_of
+from wrp.cte.targets.wanted import LEVELS
 from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.routing import PoolQuery
 
@@ -281,7 +282,12 @@ class Client(More):
         return self.flush_data(query, 1, period_us).blobs_flushed
 
     def flush_data(self, query="local", target_persistence_level=1, period_us=0):
-        """Everything that this node's ranks have put is durable when it returns: Flushed(bytes, blobs). In memory nothing is: zeros."""
+        """Everything that this node's ranks have put is durable when it returns: Flushed(bytes, blobs). In memory nothing is: zeros.
+
+        target_persistence_level : 0 to 2, the least that is wanted; what is flushed outlasts the job, whichever it is
+        """
+        if target_persistence_level not in range(len(LEVELS)):
+            raise UsageError(f"target_persistence_level {target_persistence_level!r} is none of 0 to {len(LEVELS) - 1}")
         kind = PoolQuery.parse(query).kind
         if kind not in ("local", "dynamic") and self.store.ranks.nodes > 1:
             raise UsageError(f"a flush of {kind} wants all ranks: call Store.flush_all on every one of them")

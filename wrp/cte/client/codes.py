@@ -6,10 +6,10 @@ OK, OTHER = 0, 1
 
 # reasons that a UsageError of this room carries
 NO_BYTES, NO_DATA, NO_NAME, BAD_SCORE, NO_TARGET = "no bytes", "no data", "no name", "bad score", "no target"
-SPACE, MISSING, READ, WRITE = "space", "missing", "read", "write"
+NONE_FITS, SPACE, MISSING, READ, WRITE = "none fits", "space", "missing", "read", "write"
 
 CODES = {
-    "put_blob": {NO_BYTES: 2, NO_DATA: 3, NO_NAME: 4, BAD_SCORE: 5, NO_TARGET: 11, SPACE: 13, WRITE: 21},
+    "put_blob": {NO_BYTES: 2, NO_DATA: 3, NO_NAME: 4, BAD_SCORE: 5, NONE_FITS: 12, SPACE: 13, WRITE: 21},
     "reorganize_blob": {MISSING: 3, SPACE: 5, READ: 6, WRITE: 7},
     "get_target_info": {NO_TARGET: 2},
     "flush_metadata": {WRITE: 99},
@@ -36,7 +36,7 @@ def _reason(call, error):
     if isinstance(error, Refused):
         return error.reason
     if isinstance(error, OutOfSpace):
-        return SPACE
+        return NONE_FITS if error.none_fits and call != "reorganize_blob" else SPACE
     if isinstance(error, (NoSuchBlob, NoSuchTag)):
         return MISSING
     if isinstance(error, Corrupt):

@@ -1,6 +1,7 @@
 """The targets that a configuration asks for, before there is a device. Sizes that it doesn't give come from the machine."""
 
 import os
+from numbers import Integral
 from typing import NamedTuple
 
 from wrp.cte.placement.contract import LONG_TERM, VOLATILE
@@ -18,7 +19,7 @@ LASTING = ("file", "object", "safe")      # kinds that can outlast the job
 
 def wish_of(score, persistence):
     """The Wish of a put: of a level at least, or of "only LEVEL". UsageError for another text."""
-    level = persistence.removeprefix(ONLY)
+    level = persistence.removeprefix(ONLY) if isinstance(persistence, str) else None
     if level not in LEVELS:
         raise UsageError(f"min_persistence {persistence!r} is none of {', '.join(LEVELS)}, or of these after {ONLY!r}")
     number = LEVELS.index(level)
@@ -95,11 +96,11 @@ def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
         raise UsageError(f"{what} can't be long_term: what {kind} holds is gone after the job; only files last")
     if not name or kind == "file" and not os.path.isabs(name):
         raise UsageError(f"{what} has no place: give a file an absolute path, others a name")
-    if not isinstance(capacity, int) or capacity < 4096:
+    if not isinstance(capacity, Integral) or capacity < 4096:
         raise UsageError(f"{what} of {capacity!r} bytes: give it at least 4096")
     if score != -1 and not 0 <= score <= 1:
         raise UsageError(f"{what}: score {score} is outside 0 to 1")
-    return Wanted(name, kind, capacity // 4096 * 4096, name if kind == "file" else None, score, level)
+    return Wanted(name, kind, int(capacity) // 4096 * 4096, name if kind == "file" else None, score, level)
 
 
 def _place_of(where, entry, level):

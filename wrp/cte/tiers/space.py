@@ -2,8 +2,10 @@
 
 from wrp.comm.sizes import format_size
 from wrp.cte.blocks import LARGEST
+from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import RAM
 from wrp.cte.targets import Wish
+from wrp.cte.targets.wanted import LEVELS
 from wrp.errors import OutOfSpace, StoreError
 
 PIECE = 4 << 20                 # an extent is at most this long
@@ -38,9 +40,18 @@ class Space:
         if lost and not refusals:
             raise StoreError(f"{self.where}: these bytes can't be written now: " + "; ".join(lost))
         refusals += lost
+        if not refusals:
+            raise self._none_fits(wish, durable)
         advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
-        raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals or ["it has no tier that fits"])
+        raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals)
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
+
+    def _none_fits(self, wish, durable):
+        least = LONG_TERM if durable else wish.persistence
+        level = f"just {LEVELS[wish.exact]}" if wish.exact >= 0 else f"at least {LEVELS[least]}"
+        error = OutOfSpace(f"{self.where} has no tier that fits: none that takes new bytes is {level} (see persistence_level under `storage` in the configuration)")
+        error.none_fits = True
+        return error
 
     @property
     def where(self):
