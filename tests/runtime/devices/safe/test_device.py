@@ -5,6 +5,7 @@ import random
 import threading
 import time
 
+import numpy as np
 import pytest
 from runtime.devices.safe.sets import break_disk, mend_disk
 
@@ -279,3 +280,19 @@ def test_memory_of_a_removed_device_is_given_back(members, configured):
         device.close()
         runtime.remove("mixed")
         assert missing < nbytes // 2 and reserve._missing(runtime.node.segment.address + at, nbytes) > nbytes - 2 * reserve.PAGE
+
+
+def test_bytes_that_change_while_they_are_written_leave_whole_rows(device):
+    """Whoever writes may find out afterwards that they weren't what it meant; what others have in the row, and the next write, must not suffer."""
+    data, is_over, offset = np.zeros(MIB, np.uint8), threading.Event(), device.lease(MIB)
+
+    def change():
+        while not is_over.is_set():
+            np.add(data, 1, out=data)       # without the GIL
+    thread = threading.Thread(target=change)
+    thread.start()
+    for _ in range(30):
+        device.write(offset, data)
+    is_over.set()
+    thread.join()
+    assert len(shown(device, offset, MIB)) == MIB

@@ -66,7 +66,8 @@ class Array(Rows):
             with self.zone(span.row) as slot:
                 if self.board.is_broken:
                     raise StoreError("safe device: too many of its members have failed: bring them back and open it again")
-                self._write_span(slot, span, data[done:done + span.nbytes])
+                # a copy: others may change the bytes meanwhile, and parity and checksums have to be of what is written
+                self._write_span(slot, span, memoryview(bytes(data[done:done + span.nbytes])))
             done += span.nbytes
 
     def _write_span(self, slot, span, data):
