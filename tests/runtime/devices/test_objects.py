@@ -389,6 +389,25 @@ def test_a_service_that_goes_is_an_error_with_its_sentence(runtime, s3):
 
 
 @lacks("s3fs", "moto")
+def test_a_service_without_conditions_for_deletes_deletes(runtime, s3, monkeypatch):
+    device, size = runtime.device("o", "object", 16 * MIB, s3[1]), objects.OBJECT_NBYTES
+    fs, call = device._bucket._fs, device._bucket._fs._call_s3
+
+    async def without(method, *arguments, **more):
+        if method == "delete_object" and "IfMatch" in more:
+            error = OSError(38, "A header you provided implies functionality that is not implemented")
+            error.response = {"Error": {"Code": "NotImplemented"}}
+            raise error
+        return await call(method, *arguments, **more)
+    with monkeypatch.context() as patched:
+        patched.setattr(fs, "_call_s3", without)
+        for _ in range(2):
+            device.write(0, b"o" * 2 * size)
+            device._drop(0, 2 * size)
+            assert there(s3[1]) == [] and device._drops
+
+
+@lacks("s3fs", "moto")
 def test_puts_that_an_error_of_another_one_ends_put_nothing_later(runtime, s3, monkeypatch):
     device, size = runtime.device("o", "object", 16 * MIB, s3[1]), objects.OBJECT_NBYTES
     fs, goes = device._bucket._fs, asyncio.Event()

@@ -51,7 +51,9 @@ class Known:
         try:
             await self._fs._call_s3("delete_object", Bucket=bucket, Key=key, **({"IfMatch": tag} if tag and self._asks else {}))
         except Exception as error:
-            if _code(error) not in _REFUSED:
+            if _code(error) in _UNKNOWN and tag and self._asks:
+                await self._fs._call_s3("delete_object", Bucket=bucket, Key=key)        # it may have conditions for puts all the same
+            elif _code(error) not in _REFUSED:
                 raise
 
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from runtime.devices.safe.sets import CAPACITY, OPERATIONS, Set
 
 from wrp.errors import Corrupt, OutOfSpace, StoreError
-from wrp.runtime.devices.safe import recovery, roster
+from wrp.runtime.devices.safe import opening, recovery, roster
 from wrp.runtime.devices.safe.layout import CHUNK, chunk_place
 
 
@@ -61,6 +61,20 @@ def test_a_row_that_is_lost_doesn_t_keep_the_others_from_recovery(four):
         rest.check(array, begin=4 * CHUNK)
         with pytest.raises(Corrupt, match="3 of the 6 chunks of row 0"):
             array.read(3 * CHUNK, memoryview(bytearray(10)))
+
+
+def test_a_row_that_is_lost_stays_so_after_a_crash(tmp_path):
+    made = Set(tmp_path, 4, 2)
+    with made.opened() as array:
+        made.put(array, 0, bytes(range(1, 251)) * 1048)     # row 0, which nobody has written before
+    rest = made.without((3,))
+    for position in (0, 4):
+        rest.flip(position, chunk_place(0) + 5)
+    array = opening.opened(rest.paths, 2, CAPACITY, rest.member, rest.board(), False)
+    recovery.recover(array, 3, rest.member)
+    array.close()                       # its labels don't say that nothing is left in the middle
+    with rest.opened() as array, pytest.raises(Corrupt, match="3 of the 6 chunks of row 0"):
+        array.read(0, memoryview(bytearray(10)))
 
 
 def test_a_member_comes_back_under_another_path(four, tmp_path):

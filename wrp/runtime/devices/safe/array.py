@@ -57,8 +57,6 @@ class Array(Rows):
 
     # writing
 
-    # writing
-
     def write(self, offset, data):
         """Write all of `data` (memoryview of bytes) to a byte of the device on."""
         done = 0

@@ -172,11 +172,10 @@ def closed_on_error(members):
 
 def _rebuilt_zone(array, group, first, position):
     """Let a member that joins have its chunks of a zone: how many."""
-    columns = array.columns(group)
-    if position not in columns:
+    if position not in array.columns(group):
         return 0
     known, fresh = array.known(group, first, ZONE)
-    count, column, member = 0, columns.index(position), array.members[position]
+    count, member = 0, array.members[position]
     member.back(entry_place(first), ZONE * layout.ENTRY)
     for number in range(ZONE):
         row = first + number
@@ -184,11 +183,9 @@ def _rebuilt_zone(array, group, first, position):
             member.write(entry_place(row), bytes(layout.ENTRY))
             continue
         member.back(chunk_place(row), CHUNK)
-        seq = max(int(entries["seq"][number]) for entries in known.values())
         try:
-            array.put(position, row, seq, array.rebuilt(group, row, (column,))[column])
+            array.restore(position, row, max(int(entries["seq"][number]) for entries in known.values()))
             count += 1
         except Corrupt as error:
             _log.warning("%s", error)
-            member.write(entry_place(row), bytes(layout.ENTRY))
     return count

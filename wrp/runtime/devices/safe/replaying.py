@@ -61,9 +61,8 @@ def _join_again(array, position, row):
     array.members[position].write(entry_place(row), bytes(layout.ENTRY))
     known, (is_fresh,) = array.known(group, row, 1)
     if not is_fresh and position in array.columns(group):
-        column = array.columns(group).index(position)
         with suppress(Corrupt):
-            array.put(position, row, max(int(entry["seq"][0]) for entry in known.values()), array.rebuilt(group, row, (column,))[column])
+            array.restore(position, row, max(int(entry["seq"][0]) for entry in known.values()))
 
 
 def unfinished(array, slot):

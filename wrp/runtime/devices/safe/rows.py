@@ -7,7 +7,7 @@ import numpy as np
 
 from wrp.errors import Corrupt, StoreError
 from wrp.runtime.devices.safe import board as boards
-from wrp.runtime.devices.safe.entry import ENTRY, checksum, entry_of
+from wrp.runtime.devices.safe.entry import ENTRY, NO_CRC, checksum, entry_of
 from wrp.runtime.devices.safe.galois import multiply, rebuilding
 from wrp.runtime.devices.safe.layout import CHUNK, chunk_place, entry_place, slot_of
 from wrp.runtime.devices.safe.replaying import replay, unfinished
@@ -137,3 +137,16 @@ class Rows(Roster):
         """Write a whole chunk and its entry, without a record. OSError."""
         self.members[position].write(chunk_place(row), memoryview(chunk))
         self.members[position].write(entry_place(row), entry_of(seq, checksum(chunk)))
+
+    def restore(self, position, row, seq):
+        """Let a member have its chunk of a row from the others; where too much of them is damaged, an entry that what lies there doesn't fit: then Corrupt. OSError."""
+        group, member = self.groups.of_row(row), self.members[position]
+        column = self.columns(group).index(position)
+        try:
+            self.put(position, row, seq, self.rebuilt(group, row, (column,))[column])
+        except Corrupt:
+            # not one of zeros, by which the row would be one that nobody has written, for who undoes half of a write
+            lies = np.zeros(CHUNK, np.uint8)
+            member.read(chunk_place(row), [memoryview(lies)])
+            member.write(entry_place(row), entry_of(seq, checksum(lies) ^ 1 or NO_CRC))
+            raise
