@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from wrp.errors import ConfigError
+from wrp.runtime import composing
 from wrp.runtime.config import Config, describe, load
 
 INVALID = sorted((Path(__file__).parent / "invalid").glob("*.yaml"))
@@ -116,6 +117,32 @@ compose:
     assert mine["anything"] == [1, 2]
     assert config.get("storage")[0]["capacity_limit"] == 2 << 20
     assert config.get("targets.neighborhood") == 2
+
+
+def test_later_names_and_keys_of_the_reference(tmp_path):
+    config = load(written(tmp_path, """
+compose:
+  - {mod_name: clio_bdev, pool_name: "ram::a", growth_unit: 1g, populate_unit: 64m, alloc_log: /tmp/log}
+  - mod_name: clio_cte_core
+    pool_name: cte_main
+    storage: [{path: "ram::t", growth_unit: 1g, populate_unit: 64m, alloc_log: /tmp/log}]
+    dpe: {dpe_type: maxbw}
+    performance: {organizer_tasks: 2}
+    gpu_metadata_cache: {enabled: true, capacity: 1m}
+"""), {})
+    assert config.get("dpe.dpe_type") == "max_bw"
+    assert load(written(tmp_path, "dpe: {dpe_type: roundrobin}"), {}).get("dpe.dpe_type") == "round_robin"
+    assert [name for name, _, _ in composing.composed(config)] == ["ram::a"]
+
+
+@pytest.mark.parametrize("module, ours", [
+    ("clio_cte_replication", "targets.replicas"), ("wrp_cte_compressor", "Store.set_compression"), ("clio_cte_compressor", "Store.set_compression"),
+    ("clio_cte_cache", "targets.cache"), ("clio_cte_indexer", "semantic_search"), ("clio_cte_filesystem", "wrp.cee.doors"),
+    ("clio_cte_checkpoint", "Store.checkpoint"), ("clio_cae_summarizer", "wrp_cee label")])
+def test_modules_of_the_chain_are_refused_with_what_there_is_instead(tmp_path, module, ours):
+    config = load(written(tmp_path, f"compose:\n  - {{mod_name: {module}, pool_name: x, pool_id: 561.0, next_pool_id: 512.0}}\n"), {})
+    with pytest.raises(ConfigError, match=f"c.yaml:2: module '{module}' isn't needed.*{ours}"):
+        composing.check(config)
 
 
 def test_it_never_changes(tmp_path):

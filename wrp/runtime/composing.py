@@ -7,6 +7,11 @@ from wrp.runtime.devices import of_pool
 from wrp.runtime.routing import home
 
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
+# modules of the reference before its store, and what does here what they do
+_OF_THE_CHAIN = {"replication": "the store's key targets.replicas has blobs on several nodes", "compressor": "Context and Store.set_compression compress",
+                 "cache": "the store's key targets.cache keeps blobs of other nodes", "indexer": "semantic_search needs no index",
+                 "filesystem": "wrp.cee.doors shows a store as files, capio serves POSIX programs", "summarizer": "wrp_cee label makes labels",
+                 "checkpoint": "Store.checkpoint makes tags whose blobs are copied late"}
 _PLACE_KEYS = ("pool_id", "pool_query", "shards")
 _BDEV_KEYS = ("bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level", "members", "max_failures")
 
@@ -48,6 +53,9 @@ def _is_bdev(entry):
 
 
 def _look_at_module(entry):
+    _, _, name = entry["mod_name"].rpartition("_")
+    if name in _OF_THE_CHAIN and entry["mod_name"].startswith(("clio_cte_", "wrp_cte_", "clio_cae_", "wrp_cae_")):
+        raise ConfigError(f"module {entry['mod_name']!r} isn't needed: there is no chain of pools before the store; {_OF_THE_CHAIN[name]}. Remove the entry")
     if entry["mod_name"] not in _SERVED_BY_THE_LIBRARY:
         modules.kind_of(entry["mod_name"])
 

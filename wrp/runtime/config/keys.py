@@ -12,7 +12,7 @@ class Key:
     """One key. `kind`: int, number, bool, text, size (bytes), entries (a list of mappings), any (whatever YAML says).
 
     `used` is False for keys of the reference system that are accepted for compatibility, without effect yet.
-    `choices` lists the texts allowed; `environ` names the variable that overrides the file.
+    `choices` lists the texts allowed, `aliases` (other name, text) more names of them; `environ` names the variable that overrides the file.
     """
 
     path: str
@@ -24,10 +24,17 @@ class Key:
     choices: tuple = ()
     used: bool = True
     environ: str = ""
+    aliases: tuple = ()
 
 
 def _compatible(path, kind, default, description, *limits, **more):
     return Key(path, kind, default, description, *limits, used=False, **more)
+
+
+def _of_bdev(entry):
+    return (_compatible(entry + "growth_unit", "size", _GIBI, "bytes that a bdev grows by; here its capacity is all there from the start", 0, _LARGEST),
+            _compatible(entry + "populate_unit", "size", 64 * _MEBI, "bytes that are made present at once", 0, _LARGEST),
+            _compatible(entry + "alloc_log", "any", None, "log of a bdev's space; here the store's journal says whose it is"))
 
 
 _RUNTIME = (
@@ -87,6 +94,7 @@ _COMPOSE = (
     Key("compose[].perf_metrics.write_latency_us", "number", 1200, "the same: microseconds until a write begins", 0),
     Key("compose[].perf_metrics.iops", "number", 1000, "the same: operations per second", 0),
     Key("compose[].persistence_level", "text", "volatile", "how long the data lasts; with long_term what was written to a file is on storage after Sync", choices=("volatile", "temporary", "long_term")),
+    *_of_bdev("compose[]."),
 )
 
 _STORE = (
@@ -108,8 +116,9 @@ _STORE = (
     Key("storage[].existing_pool_id", "text", "", "MAJOR.MINOR of a pool of compose: the target is the device of that one, and shares its space with whoever else uses it"),
     Key("storage[].existing_pool_module", "text", "", "module of that pool, always bdev", choices=("", "bdev", "chimaera_bdev", "clio_bdev")),
     _compatible("storage[].devices", "any", None, "devices of the target"),
+    *_of_bdev("storage[]."),
     Key("dpe.dpe_type", "text", "max_bw", "placement of new data: max_bw, round_robin, random, or cost (bandwidth, latency, free space and score)",
-        choices=("max_bw", "round_robin", "random", "cost")),
+        choices=("max_bw", "round_robin", "random", "cost"), aliases=(("maxbw", "max_bw"), ("roundrobin", "round_robin"))),
     Key("targets.neighborhood", "int", 4, "nodes whose targets a blob may lie on: its home's and, where they have no room for a put, those of the nodes after it", 1, 1024),
     Key("targets.replicas", "int", 1, "nodes that have the bytes of a blob, its home among them, before the put returns; a get does without a home whose bytes are "
         "damaged, or that is silent", 1, 1024),
@@ -128,6 +137,7 @@ _STORE = (
     Key("performance.stat_targets_period_ms", "int", 50, "milliseconds for which cost takes the free space of the ram to be what it was", 10, 60000),
     Key("performance.organizer", "text", "none", "who moves blobs between a node's tiers by itself: none, frecency, lru, hotset; see perf/README.md",
         choices=("none", "frecency", "lru", "hotset")),
+    _compatible("performance.organizer_tasks", "int", 1, "tasks that organize at once; here one thread of each node does", 1),
     Key("performance.organizer_period_ms", "int", 5000, "milliseconds between its looks at the blobs", 1, 86_400_000),
     Key("performance.max_concurrent_operations", "int", 64, "most blobs that the organizer moves at one look", 1, 1024),
     Key("performance.score_threshold", "number", 0.7, "score from which on frecency moves a blob up", 0, 1),
@@ -149,6 +159,7 @@ _SECTIONS = (
     _compatible("memory", "any", None, "sizes of shared segments; wrp has runtime.segment_capacity"),
     _compatible("logging", "any", None, "log level and file"),
     _compatible("workers", "any", None, "numbers of threads by kind"),
+    _compatible("gpu_metadata_cache", "any", None, "names of tags and blobs in the memory of a gpu"),
 )
 
 KEYS = {key.path: key for key in _RUNTIME + _NETWORKING + _COMPOSE + _STORE + _SECTIONS}

@@ -14,7 +14,7 @@ from wrp.runtime.config.kinds import kind_of
 _BUILT_IN = {"bdev", "chimaera_bdev", "clio_bdev", "admin", "chimaera_admin", "clio_admin",
              "wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core"}
 _STORES = {"wrp_cte_core", "clio_cte_core"}         # their entry holds the store's keys, as the reference writes them
-_STORE_KEYS = {"storage", "dpe", "targets", "performance"}
+_STORE_KEYS = {"storage", "dpe", "targets", "performance", "gpu_metadata_cache"}
 _TYPES = {"int": int, "number": (int, float), "bool": bool, "text": str}
 
 
@@ -154,6 +154,7 @@ def checked(key, value, where):
         value = _parsed(key, value, where)
     elif isinstance(value, bool) != (key.kind == "bool") or not isinstance(value, _TYPES[key.kind]):
         raise ConfigError(f"{where} is {value!r}: it must be {_ARTICLES[key.kind]} ({key.description})")
+    value = dict(key.aliases).get(value, value) if key.aliases else value
     if key.choices and value not in key.choices:
         raise ConfigError(f"{where} is {value!r}: it must be one of {', '.join(filter(None, key.choices))}{nearest(value, key.choices)}")
     outside = key.low is not None and value < key.low or key.high is not None and value > key.high
