@@ -18,16 +18,17 @@ def root(tmp_path, monkeypatch):
     return tmp_path
 
 
-def _old(folder):
+def _old(folder, holds="code"):
     folder.mkdir(parents=True)
-    (folder / "code").write_bytes(b"\1")
+    (folder / holds).write_bytes(b"\1")
     os.utime(folder, (_LONG_AGO, _LONG_AGO))
     return folder
 
 
 def test_what_nobody_has_used_for_two_months_goes_and_nothing_else(root):
-    gone = [_old(root / "kernels-1-x" / f"ring-{_DIGEST}"), _old(root / f"capio-{_DIGEST}")]
-    kept = [_old(root / "kernels-2-x" / f"ring-{_DIGEST}"), _old(root / f"capio-{_DIGEST[::-1]}"), *(_old(root / name) for name in ("mine", "capio-results", "kernels-of-mine/run-1"))]
+    gone = [_old(root / "kernels-1-x" / f"ring-{_DIGEST}"), _old(root / f"shim-{_DIGEST}"), _old(root / f"capio-{_DIGEST}", "libcapio_posix.so")]
+    kept = [_old(root / "kernels-2-x" / f"ring-{_DIGEST}"), _old(root / f"shim-{_DIGEST[::-1]}"), _old(root / f"capio-{_DIGEST[::-1]}"),
+            *(_old(root / name) for name in ("mine", "shim-results", "kernels-of-mine/run-1"))]
     for folder in kept[:2]:
         caches.mark(folder)
     (root / "speeds.json").write_text("{}")
@@ -37,7 +38,7 @@ def test_what_nobody_has_used_for_two_months_goes_and_nothing_else(root):
 
 
 def test_a_folder_is_marked_once_a_day_and_none_is_made(root):
-    folder, new = _old(root / "capio-1"), root / "capio-2"
+    folder, new = _old(root / "shim-1"), root / "shim-2"
     caches.mark(folder)
     assert time.time() - folder.stat().st_mtime < 60
     yesterday = time.time() - 80000

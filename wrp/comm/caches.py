@@ -13,7 +13,8 @@ from pathlib import Path
 _DAY_S = 86400
 _KEPT_S = 60 * _DAY_S
 _DIGEST = 16 * "[0-9a-f]"        # WRP_CACHE_DIR may hold what others have made: only such names are of this library
-_KINDS = (f"kernels-*/*-{_DIGEST}", f"capio-{_DIGEST}")
+_KINDS = (f"kernels-*/*-{_DIGEST}", f"shim-{_DIGEST}")
+_OLD_SHIMS = f"capio-{_DIGEST}/libcapio_posix.so"        # what the shim's folders were called once, as those of servers are, which may lie here too
 _notes = []
 
 
@@ -47,12 +48,11 @@ def _tell(sentence):
 
 def remove_unused():
     """Remove the folders that no process has used for 60 days, and what they leave empty. Local; what can't be removed stays."""
-    for kind in _KINDS:
-        for folder in root().glob(kind):
-            try:
-                if folder.is_dir() and time.time() - folder.stat().st_mtime > _KEPT_S:
-                    shutil.rmtree(folder, ignore_errors=True)
-                    if folder.parent != root():
-                        folder.parent.rmdir()
-            except OSError:
-                continue    # somebody else removed it, or others are beside it
+    for folder in [*(folder for kind in _KINDS for folder in root().glob(kind)), *(shim.parent for shim in root().glob(_OLD_SHIMS))]:
+        try:
+            if folder.is_dir() and time.time() - folder.stat().st_mtime > _KEPT_S:
+                shutil.rmtree(folder, ignore_errors=True)
+                if folder.parent != root():
+                    folder.parent.rmdir()
+        except OSError:
+            continue    # somebody else removed it, or others are beside it

@@ -33,7 +33,7 @@ def path():
     digest = hashlib.sha256(" ".join((platform.machine(), *platform.libc_ver(), *_OPTIONS)).encode())
     for source in sources():
         digest.update(source.read_bytes())
-    folder = caches.root() / f"capio-{digest.hexdigest()[:16]}"
+    folder = caches.root() / f"shim-{digest.hexdigest()[:16]}"
     caches.mark(folder)
     if not (folder / NAME).exists():
         _compile(folder)
