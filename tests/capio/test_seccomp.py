@@ -7,6 +7,7 @@ import signal
 import struct
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -15,7 +16,7 @@ import pytest
 from capio.served import document, ended, killed, needs_compiler
 from wrp.capio import language, shim
 from wrp.capio.commands import doctor, launching
-from wrp.capio.seccomp import calls, growing, kernel
+from wrp.capio.seccomp import calls, growing, kernel, supervisor, waits
 
 pytestmark = pytest.mark.skipif(bool(doctor._tried(doctor._seccomp)), reason="the kernel doesn't let calls be held here")
 
@@ -334,6 +335,35 @@ def test_what_is_kept_of_programs_goes_with_them():
         for pid in pids:
             os.waitpid(pid, 0)
     assert len(made._chosen) <= growing._MOST_KEPT
+
+
+def test_a_file_without_a_name_stays_known_however_many_there_are(tmp_path):
+    made, files = growing.Growing(-1, None), []
+    for n in range(growing._MOST_KEPT + 2):
+        files.append(open(tmp_path / f"{n}", "w"))
+        made._keep(growing._life(os.fstat(files[-1].fileno())), str(tmp_path / f"{n}"))
+        if n == 0:
+            os.unlink(tmp_path / "0")
+        if n == 1:
+            os.rename(tmp_path / "1", tmp_path / "moved")
+            (tmp_path / "1").write_text("another")
+    try:
+        first, second, third = (growing._life(os.fstat(file.fileno())) for file in files[:3])
+        assert first in made._paths and third in made._paths and second not in made._paths
+    finally:
+        for file in files:
+            file.close()
+
+
+def test_a_call_that_cannot_be_answered_is_not_waited_for():
+    end, listener = os.pipe()
+    os.close(end)
+    made = supervisor.Supervisor(listener, "w", "s", "/nowhere")
+    made._answers.add(threading.current_thread())
+    with pytest.raises(OSError):
+        made._answer(waits.Wait(kernel.Notice(0, 0, "read", (), 5), ("/nowhere/a", 1), ""))
+    assert not made._answers
+    made.close()
 
 
 _OPENS = """import os, sys

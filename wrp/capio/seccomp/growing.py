@@ -27,6 +27,7 @@ class Growing:
     def __init__(self, listener, waits):
         self._listener, self._waits, self._paths = listener, waits, {}
         self._lock, self._chosen = threading.Lock(), {}         # chosen: {process: the numbers that it has chosen itself}
+        self._room = _MOST_KEPT
 
     def give(self, wait, path, flags):
         """End an open with a descriptor of the file. False where it can't be, so that it has to be whole. OSError: what the open itself would say."""
@@ -36,9 +37,7 @@ class Growing:
             if stat.S_ISDIR(status.st_mode):
                 return False
             with self._waits.answering(wait) as notice, self._lock:
-                if len(self._paths) >= _MOST_KEPT:
-                    self._paths = {life: known for life, known in self._paths.items() if _now(known) == life}
-                self._paths[_life(status)] = path
+                self._keep(_life(status), path)
                 number = _free_number(notice.thread, self._chosen.get(_process(notice.thread), ()))
                 kernel.give(self._listener, notice, file, number, flags & os.O_CLOEXEC)
             return True
@@ -46,6 +45,13 @@ class Growing:
             return False
         finally:
             os.close(file)
+
+    def _keep(self, life, path):
+        """Know a file from now on. Of one whose name is gone there may be more; one whose name another has is over."""
+        if len(self._paths) >= self._room:
+            self._paths = {life: known for life, known in list(self._paths.items()) if _now(known) in (life, None)}
+            self._room = max(_MOST_KEPT, 2 * len(self._paths))
+        self._paths[life] = path
 
     def wanted(self, notice):
         """(path, upto) of a held call on a descriptor that has to wait for byte `upto`, NEVER: for the end of the file; None: it goes on."""

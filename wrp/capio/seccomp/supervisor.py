@@ -84,11 +84,13 @@ class Supervisor:
         except Left:
             error, is_done = elsewhere.GIVEN, False
         finally:
-            if error != elsewhere.GIVEN:
-                is_done = self._end(wait, error) and not error
-            if not is_done and wait.notice.fd is None:
-                self._tell_of_none(wait)
-            self._answers.discard(threading.current_thread())
+            try:
+                if error != elsewhere.GIVEN:
+                    is_done = self._end(wait, error) and not error
+                if not is_done and wait.notice.fd is None:
+                    self._tell_of_none(wait)
+            finally:
+                self._answers.discard(threading.current_thread())
 
     def _end(self, wait, error):
         """Answer; False where nobody waits for it any more."""
