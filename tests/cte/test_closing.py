@@ -57,6 +57,26 @@ for _ in range(5):
         client.get_or_create_tag("t")
         puts = [client.later.put_blob("t", f"b{n}", n % 3, None, b"x" * 30_000) for n in range(60)]
 """,
+    "another": """
+from wrp.comm import inside, mapping
+told = []
+def waits(store):
+    try:
+        store.wait("t", "never", timeout_s=60)
+    except WrpError as error:
+        told.append(str(error))
+one, other = Store.open(None, Solo()), Store.open(None, Solo())
+threads = [threading.Thread(target=waits, args=(store,)) for store in (one, other)]
+for thread in threads:
+    thread.start()
+time.sleep(0.5)
+other.close()
+threads[1].join(20)
+assert told and threads[0].is_alive() and not mapping._kept, (told, mapping._kept)
+one.close()
+threads[0].join(20)
+assert len(told) == 2 and not mapping._kept, (told, mapping._kept)
+""",
     "reservation": """
 store = Store.open(None, Solo())
 reserved = store.reserve("t", "r", 1 << 20)

@@ -90,10 +90,11 @@ class Catalog:
     def close(self):
         """Collective over the node; idempotent."""
         if self._segment is not None:
+            is_used = not inside.wait_out(self._segment)
             segment, self._segment = self._segment, None
             if self.views is not None:
                 self.views.close()
-            segment.close(is_used=not inside.wait_out())
+            segment.close(is_used)
 
     def __len__(self):
         return atomics.load(self.at + layout.LIVE)

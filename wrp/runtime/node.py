@@ -54,7 +54,7 @@ class Node:
 
     def close(self):
         self.is_open = False
-        self.segment.close(is_used=not inside.wait_out())
+        self.segment.close(is_used=not inside.wait_out(self.segment))
 
 
 def _segment(ranks, config, counts, make_segment):
