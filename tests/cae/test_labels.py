@@ -1,6 +1,7 @@
 """Labels by a real HTTP server on this machine that speaks /api/generate: right answers, wrong ones, none; rules that can't be."""
 
 import contextlib
+import http.client
 import http.server
 import json
 import logging
@@ -16,6 +17,7 @@ from wrp.cae import cli as omni_cli
 from wrp.cae import ingest, labels, omni
 from wrp.cae.labels import labels as following
 from wrp.cae.labels.rules import Match, Rules
+from wrp.cae.labels.server import NoAnswer, Server
 from wrp.cee import cli, export
 from wrp.comm.ranks import world
 from wrp.cte import Store
@@ -145,6 +147,24 @@ def test_nobody_is_there(store, server, caplog):
     nobody = Rules("http://127.0.0.1:9", {"short": "p"}, (Match("m", "short"),))
     assert labels.run(store, world(), nobody) == (0, 0, 1)
     assert "http://127.0.0.1:9 can't be asked: Connection refused" in caplog.text
+
+
+def test_secrets_of_the_endpoint_stand_in_no_message(store, server, caplog):
+    for word in ("fail", "cut"):
+        store.put("t", word, f"{word} x".encode())
+    secret = server.url.replace("//", "//u:secret@") + "/base?key=secret"
+    assert labels.run(store, world(), Rules(secret, {"short": "p"}, (Match("m", "short"),), 20)) == (0, 1, 1)
+    assert len(caplog.messages) == 2 and "secret" not in caplog.text and f"{server.url}/base?... answers 500" in caplog.text
+
+
+def test_connecting_that_lasts_too_long_ends_it(server, monkeypatch):
+    """The timer finds no socket yet; what drips then must not live on."""
+    asked = Server(server.url, 0.2)
+    connect = http.client.HTTPConnection.connect
+    monkeypatch.setattr(http.client.HTTPConnection, "connect", lambda self: (waited(lambda: asked._is_late), connect(self)))
+    with pytest.raises(NoAnswer, match="hasn't answered for 0.2 s") as caught:
+        asked.ask(Match("m", "short"), "p\n\ndrip x")
+    assert caught.value.is_silent and not server.asked
 
 
 def waited(condition):
@@ -292,7 +312,7 @@ def test_rules_of_the_reference(tmp_path):
 
 @pytest.mark.parametrize("old, new, sentence", [
     ("label_endpoint: http://h:1", "", "label_endpoint must be there"), ("http://h:1", "h:1", "label_endpoint must be a URL like http://127.0.0.1:11434, not 'h:1'"),
-    ("http://h:1", "http://h:x", "must be a URL"), ("label_prompts", "label_promts", "the key 'label_promts' is not known; did you mean 'label_prompts'?"),
+    ("http://h:1", "http://h:x", "must be a URL"), ("http://h:1", "http://u:sec/ret@h:x", "11434, not 'h:x'"), ("label_prompts", "label_promts", "the key 'label_promts' is not known; did you mean 'label_prompts'?"),
     ("prompt: short", "prompt: long", "label_matches[0]: there is no prompt 'long' in label_prompts"), ("tag_re: \"^t$\"", "tag_re: '('", "'(' is not a regular expression"),
     ("model: \"gemma3:1b\"", "modle: x", "the key 'modle' is not known; did you mean 'model'?"), ("prompt: short", "prompt: short, context_length: -1", "context_length must be an integer of 0 or more"),
     ("label_matches:", "label_timeout_s: 0\nlabel_matches:", "label_timeout_s must be a number above 0"), ("label_matches:", "colour: 1\nlabel_matches:", "the key 'colour' is not known"),

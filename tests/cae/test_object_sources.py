@@ -281,12 +281,15 @@ def test_other_file_systems_of_fsspec(memory, store):
 
 
 class _Odd(http.server.BaseHTTPRequestHandler):
-    """Gives no ranges at /whole, says no size at /sizeless, doesn't answer at /hangs."""
+    """Gives no ranges at /whole, says no size at /sizeless, says no at /refused, doesn't answer at /hangs."""
 
     def do_HEAD(self):
         self.do_GET()
 
     def do_GET(self):
+        if self.path.startswith("/refused"):
+            self.send_error(403)
+            return
         if self.path == "/hangs":
             self.server.is_over.wait(20)
             return
@@ -330,9 +333,11 @@ def test_a_service_that_is_odd(store, monkeypatch):
     monkeypatch.setenv("WRP_TIMEOUT_S", "2")
     with odd_server() as url:
         for path, more, sentence in (("whole", dict(range_size=10), "gave 1000 bytes from byte 0 on where 10 were asked for"),
-                                     ("sizeless", {}, "doesn't say how many bytes it has"), ("hangs", {}, "the service hasn't answered for 1 s")):
-            with pytest.raises(SourceError, match=sentence):
+                                     ("refused?sig=secret", {}, r"refused\?\.\.\. does not exist"),
+                                         ("sizeless", {}, "doesn't say how many bytes it has"), ("hangs", {}, "the service hasn't answered for 1 s")):
+            with pytest.raises(SourceError, match=sentence) as caught:
                 ingest.run(job((f"{url}/{path}", "t", "binary", more)), store, world())
+            assert "secret" not in str(caught.value)
     assert store.tags() == []
 
 

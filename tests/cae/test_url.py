@@ -53,3 +53,12 @@ def test_no_control_characters_in_tags(letter):
     with pytest.raises(JobFileError, match="control character"):
         url.tag_of(f"iowarp::a{letter}b")
     assert url.tag_of("iowarp::größe 1") == "größe 1"
+
+
+@pytest.mark.parametrize("given, shown", [
+    ("http://u:p@h:1/a/b@c?sig=x&y=1", "http://h:1/a/b@c?..."), ("https://h/a", "https://h/a"), ("s3://b/k@x", "s3://b/k@x"), ("simplecache::https://u:p@h/x?y", "simplecache::https://h/x?..."),
+    ("file:///a?b", "file:///a?b"), ("string::a@b?c", "string::a@b?c"), ("h:1", "h:1"),
+])
+def test_what_messages_show_of_a_url_holds_no_secret(given, shown):
+    assert url.shown(given) == shown
+    assert url.shown_in(f"403, url='{given}', no") == f"403, url='{shown}', no"

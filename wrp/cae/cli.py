@@ -68,7 +68,7 @@ def _check(job, as_json):
         found.append({"number": transfer.number, "src": transfer.src, "dst": transfer.dst, "datasets": datasets, "nbytes": survey.nbytes})
         notes += ingest.notes_of(transfer, survey)
         if not as_json:
-            _say(f"{transfer.label}: {transfer.src}: {datasets} dataset(s), {format_size(survey.nbytes)}")
+            _say(f"{transfer.label}: {url.shown(transfer.src)}: {datasets} dataset(s), {format_size(survey.nbytes)}")
     if as_json:
         _say(json.dumps({"transfers": found, "notes": notes}, indent=1))
     else:

@@ -73,7 +73,7 @@ def _not_run(transfers):
 def _transfer(transfer, store, ranks, progress):
     began = time.monotonic()
     progress.begin(transfer)
-    survey = ranks.share_of(lambda: _surveyed(transfer, store), f"{transfer.label}: looking at {transfer.src}")
+    survey = ranks.share_of(lambda: _surveyed(transfer, store), f"{transfer.label}: looking at {url.shown(transfer.src)}")
     for note in notes_of(transfer, survey):
         progress.note(note)
 

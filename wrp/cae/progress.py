@@ -3,6 +3,7 @@
 import threading
 import time
 
+from wrp.cae.url import shown
 from wrp.comm.ranks.streams import discard
 from wrp.comm.sizes import format_size
 
@@ -45,7 +46,7 @@ class Plain(Silent):
 
     def begin(self, transfer):
         self.close()
-        self._label = f"{transfer.label}: {transfer.src} -> {transfer.dst}"
+        self._label = f"{transfer.label}: {shown(transfer.src)} -> {transfer.dst}"
         self._told_at, self._told = self._clock(), 0.0
         # a thread of its own: looking at a source, or reading one blob, may take minutes
         self._starting = self._timer(_STARTING_S, self._line, [f"{self._label}: starting"])
@@ -90,7 +91,7 @@ class Redrawn(Plain):
     """One line on a terminal, redrawn at most five times a second."""
 
     def begin(self, transfer):
-        self._label = f"{transfer.label}: {transfer.src} -> {transfer.dst}"
+        self._label = f"{transfer.label}: {shown(transfer.src)} -> {transfer.dst}"
         self._told_at = self._clock()
         self._draw(f"{self._label}: looking at the source")
 

@@ -1,12 +1,15 @@
 """Source and destination URLs of job files: `protocol://path` or `protocol::path`, and HDF5's selector behind a path."""
 
 import os
+import re
 import unicodedata
 
 from wrp.cae import registry
 from wrp.errors import JobFileError
 
 _CONTROL = ("Cc", "Zl", "Zp")           # kinds of characters of Unicode
+_USER = re.compile(r"^([^/?]*://)[^/?]*@")
+_IN_TEXT = re.compile(r"[\w+.-]+://[^\s'\"<>]+")
 
 
 def parse(url):
@@ -16,6 +19,20 @@ def parse(url):
         if found and protocol:
             return protocol, path
     raise JobFileError(f"{url!r} is not a URL; write protocol::path, for example file::data.bin")
+
+
+def shown(url):
+    """A URL as messages name it: without user, password and query, which may be secret."""
+    protocol, found, _ = url.partition("://")
+    if not found or protocol in ("file", "hdf5", "kvhdf5", "string"):
+        return url
+    bare, query, _ = _USER.sub(r"\1", url).partition("?")
+    return bare + (query and "?...")
+
+
+def shown_in(text):
+    """A text of somebody else's in which every URL is as `shown`."""
+    return _IN_TEXT.sub(lambda found: shown(found[0]), text)
 
 
 def tag_of(dst):

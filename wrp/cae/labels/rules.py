@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import yaml
 
+from wrp.cae.url import shown
 from wrp.errors import ConfigError
 
 SUFFIX = "_label"
@@ -122,7 +123,7 @@ def _endpoint(value, where, given):
     except ValueError:
         is_url = False
     if not is_url:
-        raise ConfigError(f"{where} must be a URL like http://127.0.0.1:11434, not {value!r}")
+        raise ConfigError(f"{where} must be a URL like http://127.0.0.1:11434, not {shown(value.rpartition('@')[2])!r}")
     return value.rstrip("/")
 
 

@@ -7,6 +7,8 @@ import threading
 from contextlib import closing, suppress
 from urllib.parse import urlsplit
 
+from wrp.cae.url import shown
+
 _MOST = 16 << 20                        # bytes of an answer
 _CONNECT_S = 5.0
 
@@ -23,7 +25,7 @@ class Server:
     """At a URL. One question at a time; `close` from another thread ends the one that waits. Proxies aren't asked."""
 
     def __init__(self, endpoint, timeout_s):
-        self._endpoint, self._timeout_s = endpoint, timeout_s
+        self._endpoint, self._shown, self._timeout_s = endpoint, shown(endpoint), timeout_s
         self._socket, self._is_late, self._is_closed = None, False, False
 
     def ask(self, match, prompt):
@@ -32,13 +34,13 @@ class Server:
         body = {"model": match.model, "prompt": prompt, "stream": False, **({"options": options} if options else {})}
         status, data = self._posted(json.dumps(body).encode())
         if status != 200:
-            raise NoAnswer(f"{self._endpoint} answers {status}: {' '.join(data[:200].decode('utf-8', 'replace').split())}")
+            raise NoAnswer(f"{self._shown} answers {status}: {' '.join(data[:200].decode('utf-8', 'replace').split())}")
         try:
             text = json.loads(data)["response"]
         except (ValueError, LookupError, TypeError, RecursionError):
-            raise NoAnswer(f"{self._endpoint} answers what is none: {data[:80]!r}") from None
+            raise NoAnswer(f"{self._shown} answers what is none: {data[:80]!r}") from None
         if not isinstance(text, str) or not text.strip():
-            raise NoAnswer(f"{self._endpoint} answers without a text")
+            raise NoAnswer(f"{self._shown} answers without a text")
         return text
 
     def close(self):
@@ -60,7 +62,7 @@ class Server:
             connection.connect()
             self._socket = connection.sock          # which the connection forgets when the answer is to be the last
             self._socket.settimeout(self._timeout_s)
-            if self._is_closed:
+            if self._is_closed or self._is_late:        # while there was no socket to cut
                 raise OSError("closed")
             connection.request("POST", f"{url.path}/api/generate", body, {"Content-Type": "application/json"})
             with closing(connection.getresponse()) as answer:
@@ -71,7 +73,7 @@ class Server:
         except (OSError, http.client.HTTPException, ValueError) as error:
             reason = f"hasn't answered for {self._timeout_s:g} s" if self._is_late or isinstance(error, TimeoutError) else \
                 f"can't be asked: {getattr(error, 'strerror', None) or error or type(error).__name__}"
-            raise NoAnswer(f"{self._endpoint} {reason}", is_silent=True) from error
+            raise NoAnswer(f"{self._shown} {reason}", is_silent=True) from error
         finally:
             timer.cancel()
             timer.join()                # before the descriptor may be somebody else's

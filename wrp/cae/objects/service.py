@@ -4,6 +4,7 @@ import asyncio
 import concurrent.futures
 from contextlib import contextmanager
 
+from wrp.cae.url import shown, shown_in
 from wrp.comm.ranks.group import timeout_from_environment
 from wrp.errors import SourceError, SourceMissing
 
@@ -21,7 +22,7 @@ class Service:
     """
 
     def __init__(self, url, options=()):
-        self._url = url
+        self._url, self._shown = url, shown(url)
         # the others wait for this rank as long as that
         self._timeout_s = timeout_from_environment() / 2
         protocol = url.partition("://")[0]
@@ -34,7 +35,7 @@ class Service:
                 self._fs = kind(**kind._get_kwargs_from_urls(url), **_of_fsspec(dict(options)))
         except (ImportError, ValueError) as error:
             package = PACKAGES.get(protocol, "fsspec")
-            raise SourceError(f"{url}: fsspec can't use it ({error}); install what it wants, for {protocol}:// pip install {package}") from error
+            raise SourceError(f"{self._shown}: fsspec can't use it ({shown_in(str(error))}); install what it wants, for {protocol}:// pip install {package}") from error
         self._is_s3 = protocol in ("s3", "s3a")
         self._slots = asyncio.Semaphore(_AT_ONCE)
 
@@ -44,9 +45,9 @@ class Service:
             self._fs.invalidate_cache(self._path)
             found = self._wait(self._begin(self._fs._info(self._path))) if self._is_async else self._fs.info(self._path)
         if found["type"] != "file":
-            raise SourceError(f"{self._url} is no object but what is above some; name one object")
+            raise SourceError(f"{self._shown} is no object but what is above some; name one object")
         if found["size"] is None:
-            raise SourceError(f"{self._url}: the service doesn't say how many bytes it has")
+            raise SourceError(f"{self._shown}: the service doesn't say how many bytes it has")
         return int(found["size"]), tuple((name, str(found[name])) for name in _MARKS if found.get(name) not in (None, ""))
 
     def begin(self, start, nbytes, tag):
@@ -61,7 +62,7 @@ class Service:
             else:
                 data = self._fs.cat_file(self._path, start=start, end=start + nbytes)
         if len(data) != nbytes:
-            raise SourceError(f"{self._url} gave {len(data)} bytes from byte {start} on where {nbytes} were asked for; it was cut short, or the service gives no ranges")
+            raise SourceError(f"{self._shown} gave {len(data)} bytes from byte {start} on where {nbytes} were asked for; it was cut short, or the service gives no ranges")
         return data
 
     @property
@@ -101,14 +102,14 @@ class Service:
         except (SourceError, ImportError):
             raise
         except FileNotFoundError:
-            raise SourceMissing(f"{self._url} does not exist; check the bucket and the key") from None
+            raise SourceMissing(f"{self._shown} does not exist; check the bucket and the key") from None
         except (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
-            raise SourceError(f"{self._url}: the service hasn't answered for {self._timeout_s:g} s; check the network, or raise WRP_TIMEOUT_S") from error
+            raise SourceError(f"{self._shown}: the service hasn't answered for {self._timeout_s:g} s; check the network, or raise WRP_TIMEOUT_S") from error
         except Exception as error:
-            text = " ".join(str(error).split())
+            text = shown_in(" ".join(str(error).replace(self._url, self._shown).split()))
             if any(word in text for word in ("PreconditionFailed", "pre-conditions", "InvalidRange", "not satisfiable")):
-                raise changed(self._url) from error
-            raise SourceError(f"{self._url} can't be read ({type(error).__name__}: {text}); check the URL, its credentials and the network") from error
+                raise changed(self._shown) from error
+            raise SourceError(f"{self._shown} can't be read ({type(error).__name__}: {text}); check the URL, its credentials and the network") from error
 
 
 def _of_fsspec(options):
@@ -117,6 +118,6 @@ def _of_fsspec(options):
     return {**options, "client_kwargs": {"region_name": region}} if region else options
 
 
-def changed(url):
+def changed(path):
     """The error of an object that isn't what it was."""
-    return SourceError(f"{url} was changed while it was being read; take it in again once it is complete")
+    return SourceError(f"{path} was changed while it was being read; take it in again once it is complete")

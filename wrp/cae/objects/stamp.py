@@ -5,6 +5,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 
 from wrp.cae.objects.service import Service, changed
+from wrp.cae.url import shown
 from wrp.errors import SourceError
 
 _BLOCK_NBYTES = 1 << 20                 # the HDF5 library reads many small pieces near each other
@@ -16,9 +17,10 @@ _kept = {}
 
 @dataclass(frozen=True)
 class ObjectStamp:
-    """An object as it was. `path` is its URL; `options`: of the Service; `marks`: what the service says of this state of it, its ETag for example."""
+    """An object as it was. `path` is its URL as messages name it, `url` the whole; `options`: of the Service; `marks`: what the service says of this state of it, its ETag for example."""
 
     path: str
+    url: str
     options: tuple
     nbytes: int
     marks: tuple
@@ -26,7 +28,7 @@ class ObjectStamp:
     @classmethod
     def of(cls, url, options=()):
         """SourceMissing or SourceError say why it can't be read."""
-        return cls(url, options, *Service(url, options).look())
+        return cls(shown(url), url, options, *Service(url, options).look())
 
     def for_library(self):
         """What h5py opens."""
@@ -42,7 +44,7 @@ class ObjectStamp:
     def check(self):
         """SourceError when the object was changed since `of`. The end of reading it here."""
         _kept.clear()
-        if ObjectStamp.of(self.path, self.options) != self:
+        if ObjectStamp.of(self.url, self.options) != self:
             raise changed(self.path)
 
 
@@ -50,7 +52,7 @@ class ObjectFile:
     """Ranges of an object; each is refused when the object isn't the one of the stamp, where the service can tell (S3)."""
 
     def __init__(self, stamp):
-        self._stamp, self._service = stamp, Service(stamp.path, stamp.options)
+        self._stamp, self._service = stamp, Service(stamp.url, stamp.options)
         self._tag = dict(stamp.marks).get("ETag", "")
         self._begun = {}
 
