@@ -8,7 +8,7 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip insta
 
 from cee.doors.conftest import CSV
 from wrp.cee.doors.filesystem import WrpFileSystem
-from wrp.errors import Corrupt
+from wrp.errors import Corrupt, UsageError
 
 
 @pytest.fixture
@@ -43,6 +43,21 @@ def test_info_exists_and_kinds(fs):
         assert not fs.exists(path)
         with pytest.raises(FileNotFoundError):
             fs.info(path)
+
+
+@pytest.mark.parametrize("path", ["runs//x", "/runs/x", "runs/a//x", "runs/../x", "./x"])
+def test_paths_that_would_not_be_listed_are_not_written(fs, memory, path):
+    before = memory.tags(".*")
+    for write in (lambda: fs.pipe(path, b"x"), lambda: fs.mkdir(path)):
+        with pytest.raises(UsageError, match="has a part that is empty"):
+            write()
+    assert memory.tags(".*") == before and not fs.exists(path)
+
+
+def test_what_is_listed_is_there(fs, memory):
+    for tag, blob in (("odd/", "x"), ("runs/a", "odd/"), ("runs//deep", "x")):
+        memory.put(tag, blob, b"1")
+    assert all(fs.exists(path) for folder in ("", "runs", "runs/a") for path in fs.ls(folder, detail=False))
 
 
 def test_find_walk_and_glob(fs):

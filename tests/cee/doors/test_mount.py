@@ -69,6 +69,7 @@ def test_programs_read_what_is_in_it(mounted, folder, tmp_path):
 
 
 def test_nothing_is_changed(mounted):
+    assert [oct(os.stat(mounted / path).st_mode & 0o777) for path in ("top", "top/t_10")] == ["0o555", "0o444"]
     for change in (lambda: open(mounted / "new", "w"), lambda: os.unlink(mounted / "top" / "t_10"), lambda: os.mkdir(mounted / "dir"),
                    lambda: os.rename(mounted / "top", mounted / "bottom"), lambda: open(mounted / "top" / "t_10", "a")):
         with pytest.raises(OSError):

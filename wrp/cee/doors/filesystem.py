@@ -128,6 +128,7 @@ class WrpFileSystem(AbstractFileSystem):
         path = self._strip_protocol(path)
         if self._find(path) is not None:
             raise FileExistsError(path)
+        tree.check(path)
         self._handle.writing().create(path)
 
     def makedirs(self, path, exist_ok=False):
@@ -206,6 +207,7 @@ class WrpFileSystem(AbstractFileSystem):
         return None
 
     def _put(self, path, value, new=False):
+        tree.check(path)
         store = self._handle.writing()
         if new and self._find(path) is not None:
             raise FileExistsError(path)

@@ -5,6 +5,7 @@ It wants the packages fsspec and fusepy (the extra `posix`), and libfuse 2 and /
 
 import errno
 import os
+import stat
 import sys
 
 from wrp.comm.command import Parser
@@ -24,7 +25,11 @@ def mount(fs, path, folder):
     def refused(*_, **__):
         raise FuseOSError(errno.EROFS)
     names = ("chmod", "chown", "create", "link", "mkdir", "mknod", "removexattr", "rename", "rmdir", "setxattr", "symlink", "truncate", "unlink", "utimens", "write")
-    readable = type("Readable", (FUSEr,), dict.fromkeys(names, refused))
+
+    def attributes(self, path, fh=None):
+        found = FUSEr.getattr(self, path, fh)
+        return {**found, "st_mode": found["st_mode"] & ~0o777 | (0o555 if stat.S_ISDIR(found["st_mode"]) else 0o444), "st_uid": os.getuid(), "st_gid": os.getgid()}
+    readable = type("Readable", (FUSEr,), {**dict.fromkeys(names, refused), "getattr": attributes})
     shown = readable(fs, path, ready_file=False)
     shown.root = path.strip("/") + "/" if path else ""          # no path of a store begins with a slash
     try:

@@ -43,19 +43,19 @@ def find(store, path):
 
 
 def children(store, path):
-    """{path: Node} of what lies directly in the folder at `path`, in natural order of tags, then blobs."""
+    """{path: Node} of what lies directly in the folder at `path`, in natural order of tags, then blobs. No path leads to a name that ends in a slash."""
     found, start = {}, path + "/" if path else ""
     for tag in store.tags(re.escape(start) + ".+"):
         head, more = _first(tag, start)
-        if head and not more:
-            found[start + head] = of_tag(store, tag)
-        elif head:
+        if start + head == tag:
+            found[tag] = of_tag(store, tag)
+        elif head and more:
             found.setdefault(start + head, Node(start + head, "folder"))
     for tag, rest in _splits(store, path):
         inner = rest + "/" if rest else ""
         for blob, info in store.infos(tag).items():
             head, more = _first(blob, inner)
-            if head and blob.startswith(inner):
+            if head and blob.startswith(inner) and (more or inner + head == blob):
                 found.setdefault(start + head, Node(start + head, "folder") if more else of_blob(tag, blob, info))
     return found
 
@@ -98,6 +98,12 @@ def target(store, path):
     if not tag or not blob:
         raise UsageError(f"{path!r} names no tag and blob: write to wrp://tag/blob")
     return tag, blob
+
+
+def check(path):
+    """UsageError for a path under which nobody would find what is written there."""
+    if any(part in ("", ".", "..") for part in path.split("/")):
+        raise UsageError(f"path {path!r} has a part that is empty, . or ..: write to wrp://tag/blob")
 
 
 def contexts(store, path):
