@@ -3,12 +3,14 @@
 Taking and giving back are a few instructions whatever is stored, by whichever rank. Where pages come from and go to is in tiers/space.py.
 """
 
+from collections import deque
+
 import numpy as np
 
 from wrp.comm import lock
 from wrp.comm.atomics import add, clear, load, lowest_bit, store
 from wrp.comm.jit import kernel
-from wrp.errors import OutOfSpace, WrpError
+from wrp.errors import OutOfSpace, UsageError, WrpError
 
 PAGE = 64 << 10
 LARGEST = 16 << 10              # of a block
@@ -172,6 +174,7 @@ class Blocks:
         self._device = device
         self._token = lock.Token(at + _TOKEN, "the blocks of the node's ram")
         self._timeout_s = timeout_s
+        self._late = deque()            # offsets given back by a handler of a signal while its thread had the token
 
     @staticmethod
     def format(at, capacity):
@@ -190,6 +193,7 @@ class Blocks:
         """Offset of a block. Raises OutOfSpace when the device has no page for it."""
         while True:
             with self._held():
+                self._give_late()
                 offset = blocks_take(self.at, nbytes)
             if offset >= 0:
                 return offset
@@ -222,18 +226,34 @@ class Blocks:
         return offset // PAGE
 
     def give(self, offset):
-        """Make a block free; False when the offset is in no page of ours. Raises WrpError when it is free already."""
-        with self._held():
-            code = blocks_give(self.at, offset)
+        """Make a block free; False when the offset is in no page of ours. Raises WrpError when it is free already.
+
+        Never refused: what a handler of a signal gives back in the middle of another call is free with the next one.
+        """
+        try:
+            with self._held():
+                self._give_late()
+                code = blocks_give(self.at, offset)
+        except UsageError:
+            # this thread has the token; whose the page is doesn't change as long as something in it is in use
+            ours = load(self.at + _HEADER + offset // PAGE * _ENTRY + _BLOCK) != 0
+            if ours:
+                self._late.append(offset)
+            return ours
         if code == DOUBLE:
             raise WrpError(f"the block at {offset} of the node's ram can't be given back: it is free already")
         return code != NOT_OURS
+
+    def _give_late(self):
+        while self._late:
+            blocks_give(self.at, self._late.popleft())
 
     def shrink(self):
         """Give empty pages back to the device; True when there were some."""
         pages, found = np.empty(_SHRUNK, np.int64), False
         while True:
             with self._held():
+                self._give_late()
                 count = _pop_empty(self.at, pages)
             for number in pages[:count].tolist():
                 self._device.give_back(number * PAGE, PAGE)

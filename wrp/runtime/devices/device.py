@@ -1,5 +1,7 @@
 """Device: the contract of all devices, and the leasing they share. Where the bytes lie is in ram.py, file.py, gpu.py and noop.py."""
 
+from collections import deque
+
 import numpy as np
 
 from wrp.comm import atomics, jit
@@ -47,6 +49,7 @@ class Device:
         self._unit = min(self.first, self._most)
         self._expected, self._own_part = None, self.capacity // node.ranks.size
         self._leases, self._spare = Leases(), _NOTHING
+        self._late = deque()            # (offset, nbytes) given back by a handler of a signal in the middle of a lease
         self._add = jit.direct(atomics.add, 2)
         self._lock, self._space = Turn(), f"the space of device {self.name!r}"
         self.is_open = True
@@ -166,7 +169,10 @@ class Device:
         return reply.values[:2]
 
     def give_back(self, offset, nbytes):
-        """Make leased bytes free. Raises WrpError, changing nothing, when some of them are free already."""
+        """Make leased bytes free. Raises WrpError, changing nothing, when some of them are free already.
+
+        Never refused: what a handler of a signal gives back in the middle of a lease is free after that.
+        """
         self._check_open()
         size = self._rounded(nbytes)
         if offset + size > self.capacity:
@@ -174,9 +180,12 @@ class Device:
             size = self.capacity - offset
         if size <= 0:
             return
-        with self._lock.of(self._space):
-            self._reclaimed()
-            self._give(offset, size)
+        if self._lock._is_owned():
+            self._late.append((offset, size))
+        else:
+            with self._lock:
+                self._reclaimed()
+                self._give(offset, size)
         self._add(self._used, -size)
 
     def swap_back(self, offset, nbytes):
@@ -186,20 +195,24 @@ class Device:
         """
         self._check_open()
         size = self._rounded(nbytes)
-        if offset + size > self.capacity:
+        if offset + size > self.capacity or self._lock._is_owned():
             self.give_back(offset, nbytes)
             return
-        with self._lock.of(self._space):
+        with self._lock:
             self._reclaimed()
             self._spare = offset, size
         self._add(self._used, -size)
 
     def _reclaimed(self):
-        """What was swapped back is free as all else: True when there was such a run. With the lock."""
+        """What was swapped back, or given back late, is free as all else: True when there was such a run. With the lock."""
         (offset, size), self._spare = self._spare, _NOTHING
-        if size:
+        found = size > 0
+        if found:
             self._give(offset, size)
-        return size > 0
+        while self._late:
+            self._give(*self._late.popleft())
+            found = True
+        return found
 
     def _give(self, offset, size):
         done = self._leases.give(offset, size)

@@ -294,6 +294,7 @@ class ObjectDevice(HeldDevice):
         super()._return(offset, nbytes)
 
     def _drain(self):
+        self._reclaimed()
         pairs = self._leases.drain()
         begin = end = 0                 # objects may lie in neighbours of several leases
         for offset, nbytes in [*pairs, (self.capacity + 1, 0)]:
