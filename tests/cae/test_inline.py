@@ -62,6 +62,19 @@ def test_a_note_beside_an_hdf5_context_leaves_it_whole(store, tmp_path):
     assert contents(store) == {**before, ("run", "note"): b"n"}
 
 
+def test_a_note_beside_a_described_dataset_leaves_it_whole(store, tmp_path):
+    with h5py.File(tmp_path / "f.h5", "w") as file:
+        file["x"] = [[1, 2], [3, 4]]
+    ingest.run(omni.Job((omni.Transfer(1, f"kvhdf5::{tmp_path}/f.h5:/x", "iowarp::x", "hdf5"),)), store, world())
+    before = contents(store)
+    assert set(before) == {("x", "__meta"), ("x", "0_0")}
+    for blob in ("__meta", "0_0", "7"):
+        with pytest.raises(JobFileError, match=f"the blob '{blob}' of the tag 'x' holds a source that was taken in"):
+            ingest.run(inline(("x", blob, b"n")), store, world())
+    ingest.run(inline(("x", "note", b"n"), ("y", "0_0", b"n")), store, world())
+    assert contents(store) == {**before, ("x", "note"): b"n", ("y", "0_0"): b"n"}
+
+
 def test_names_of_contexts_are_free_where_there_is_none(store):
     for _ in range(2):
         ingest.run(inline(("t", "description", b"mine"), ("t", "chunk_0", b"c")), store, world())

@@ -111,6 +111,19 @@ def test_options_and_parts(store, server):
     assert store.get("t", "most_label") == b"Z" * 1000 and "options" not in server.asked[-1][1]
 
 
+def test_each_part_is_progress_and_closing_ends_between_two(store, server):
+    store.put("t", "b", b"x" * 1000)
+    made, ticks = labels.Labels(store, rules(server, context_length=100)), []
+
+    def tick():
+        ticks.append(len(server.asked))
+        if len(ticks) == 3:
+            made.close()
+
+    assert made.work(store.changed(0), tick) == (0, 0, 1)
+    assert ticks[:3] == [0, 1, 2] and len(server.asked) <= 3 and not store.exists("t", "b_label")
+
+
 def test_a_part_without_answer_is_missing_and_told(store, server, caplog):
     store.put("t", "b", b"a" * 256 + b"fail " + b"b" * 251 + b"c")
     assert labels.run(store, world(), rules(server, context_length=100)) == (1, 0, 0)
@@ -199,6 +212,7 @@ def test_a_follower_that_waits_is_given_up_at_once(store, server, caplog):
     store.put("t", "b", b"hang on")
     with caplog.at_level(logging.WARNING), labels.Labels(store, rules(server, 100)):
         waited(lambda: server.asked)
+        assert any(thread.name == "wrp-labels" for thread in threading.enumerate())       # see wrp/comm/inside.py
         began = time.monotonic()
     assert time.monotonic() - began < 10 and not caplog.messages
 

@@ -2,6 +2,7 @@
 
 import re
 
+from wrp.cae import described
 from wrp.errors import JobFileError
 
 _LAYOUT = "layout"
@@ -23,7 +24,7 @@ def check(survey, store):
     """JobFileError when a tag of the survey belongs to a context of another name: that file could not be given back. Local."""
     claimed = {survey.context: ()}
     for item in survey.items:
-        if not survey.replaces and _OF_CONTEXTS.fullmatch(item.name(0)) and _is_taken_in(store, item.tag):
+        if not survey.replaces and _is_of_source(store, item.tag, item.name(0)):
             raise JobFileError(f"the blob {item.name(0)!r} of the tag {item.tag!r} holds a source that was taken in; name another blob, or "
                                f"remove that context first: wrp_cee destroy {item.tag!r}")
         if item.tag != survey.context and of(store, item.tag):
@@ -33,6 +34,13 @@ def check(survey, store):
                 claimed[context] = of(store, context)
             if item.tag in claimed[context]:
                 raise JobFileError(f"the tag {item.tag!r} belongs to the HDF5 context {context!r} in the store; {_cure(context)}")
+
+
+def _is_of_source(store, tag, blob):
+    """Whether a blob of this name would take the place of what was taken in under the tag."""
+    if blob == described.BLOB or described.is_chunk(blob):
+        return store.exists(tag, described.BLOB)
+    return _OF_CONTEXTS.fullmatch(blob) is not None and _is_taken_in(store, tag)
 
 
 def _is_taken_in(store, tag):

@@ -214,12 +214,13 @@ def _import(args, store, ranks):
 
 def _label(args, store, ranks):
     from wrp.cae import labels
+    from wrp.cae.url import shown
 
     with ranks.agreed(f"reading {args.rules}"):
         rules = labels.load(args.rules)
     found = labels.run(store, ranks, rules)
     if found.failed or found.left:
-        raise WrpError(f"{found.labelled} of {sum(found)} blobs got their label, {found.failed} failed, {found.left} wait because {rules.endpoint} "
+        raise WrpError(f"{found.labelled} of {sum(found)} blobs got their label, {found.failed} failed, {found.left} wait because {shown(rules.endpoint)} "
                        "is silent (the log says which and why): call it again")
     return found._asdict(), [f"{count(found.labelled, 'label')} made"]
 

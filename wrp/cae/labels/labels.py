@@ -27,7 +27,7 @@ class Labelled(NamedTuple):
 def run(store, ranks, rules):
     """Label every blob that a rule matches and that has no label younger than itself, on all ranks. Labelled, the same on each. Collective.
 
-    A failure is a line in the log; an error of the store is raised.
+    What fails for one blob, in the store too (no room for its label), is a line in the log and counted; an error of looking for them is raised.
     """
     changes = ranks.share_of(lambda: _wanted(store, rules, 0, {}), "looking for blobs without labels")
     labels = Labels(store, rules, min(rules.timeout_s, ranks.timeout_s / 2))
@@ -42,7 +42,7 @@ class Labels:
         self._store, self._rules = store, rules
         self._server = Server(rules.endpoint, timeout_s or rules.timeout_s)
         self._tried, self._since = {}, 0        # (tag, blob): stamp of what was asked about; up to when all changes are known
-        self._thread, self._is_closed = Background("wrp labels"), False
+        self._thread, self._is_closed = Background("wrp-labels"), False
 
     def catch_up(self):
         """Label what has changed since the last time. Labelled. Not while the thread follows."""
@@ -60,7 +60,7 @@ class Labels:
                 return Labelled(labelled, failed, silent + len(changes) - number)
             is_silent = False
             try:
-                labelled += self._label(change.tag, change.blob)
+                labelled += self._label(change.tag, change.blob, tick)
             except (NoAnswer, WrpError) as error:
                 is_silent = isinstance(error, NoAnswer) and error.is_silent
                 failed += not is_silent
@@ -94,13 +94,13 @@ class Labels:
                 found = Labelled(0, 0, 1)
             nap_s = _PAUSE_S if found.left else max(_PERIOD_S, 10 * (time.monotonic() - began) if found == (0, 0, 0) else 0)
 
-    def _label(self, tag, blob):
+    def _label(self, tag, blob, tick):
         """True when there is a label of the blob as it is now; False for a blob that went or changed meanwhile. NoAnswer."""
         try:
             before = self._store.info(tag, blob)
             data = bytes(self._store.get(tag, blob, 0, min(before.size, self._rules.max_bytes)))
             try:
-                text = self._answer(tag, blob, data)
+                text = self._answer(tag, blob, data, tick)
             except NoAnswer as error:
                 if not error.is_silent:
                     self._tried[tag, blob] = before.stamp       # not again before it changes
@@ -119,11 +119,14 @@ class Labels:
     def _is_still(self, tag, blob, stamp):
         return self._store.exists(tag, blob) and self._store.info(tag, blob).stamp == stamp
 
-    def _answer(self, tag, blob, data):
+    def _answer(self, tag, blob, data, tick):
         """The answers about all parts of the bytes; of parts without one the log says why. NoAnswer when there is none at all."""
         match, found, failure = self._rules.match(tag, blob), [], None
         questions = self._rules.questions(match, data)
         for number, question in enumerate(questions, start=1):
+            if self._is_closed:
+                raise NoAnswer("closed", is_silent=True)
+            tick()
             try:
                 found.append(self._server.ask(match, question))
             except NoAnswer as error:
