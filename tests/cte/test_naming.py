@@ -2,6 +2,7 @@
 
 import ctypes
 import random
+import sys
 
 import msgpack
 import numpy as np
@@ -28,6 +29,21 @@ def test_the_table_says_what_a_dictionary_would():
     table.apply(table.renamed([("b", "a")], 6))
     table.apply(table.unnamed(["e"], 7))
     assert table.own_of("a") == "a" and table.names_of("a") == ["a"] and set(table.owns) == {"c", "d"}
+
+
+def test_a_name_that_changes_stands_for_the_old_or_the_new_at_every_step():
+    table, seen = Table({"a": "x", "\uffffc": "\uffffx"}), set()
+
+    def look(*_):
+        seen.add((str(table.own_of("a")), str(table.sources.get("c"))))
+        return look
+    before = sys.gettrace()
+    sys.settrace(look)
+    try:
+        table.apply({"a": "y", "\uffffc": "\uffffy"})
+    finally:
+        sys.settrace(before)
+    assert seen == {("x", "x"), ("y", "x"), ("y", "y")}
 
 
 @pytest.mark.parametrize("seed", range(3))

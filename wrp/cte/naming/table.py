@@ -27,16 +27,17 @@ class Table:
     def apply(self, change, number=0):
         """Take the change of this number in; what it costs says the change."""
         for name, own in change.items():
-            before = self.owns.pop(name, None)
+            before = self.owns.get(name)
             for entries, (key, value) in () if before is None else self._listed(name, before):
                 entries[key] = [each for each in entries[key] if each != value]
                 if not entries[key]:
                     del entries[key]
-            if name[0] == MARK:
-                self.sources.pop(name[1:], None)
             if own is None:
+                self.owns.pop(name, None)
+                if name[0] == MARK:
+                    self.sources.pop(name[1:], None)
                 continue
-            self.owns[name] = Own(own, name, number)
+            self.owns[name] = Own(own, name, number)        # in one step: other threads read here meanwhile
             for entries, (key, value) in self._listed(name, own):
                 entries[key] = list(entries.get(key, ()))      # who reads the old one meanwhile goes on with it
                 insort(entries[key], value, key=names.natural)
