@@ -291,6 +291,34 @@ def test_rings_are_given_once_and_read_in_their_order():
     assert rings.give(9) == 1 and rings.take() == []
 
 
+def test_a_child_that_gets_the_ring_of_its_parent_which_has_ended_is_seen(flow):
+    wrote = started(flow, "writer", """for n in range(4): make(f'f_{n}')
+end, told_of = os.pipe()
+if os.fork():
+    os._exit(0)
+os.close(told_of)
+os.read(end, 1)                     # the parent has ended
+time.sleep(0.5)
+for n in range(4): make(f'f{n}')
+file = open(os.environ["CAPIO_DIR"] + "/f_open", "w")
+told()
+file.close()
+told()
+""")
+    wrote.stdout.readline()
+
+    def found(status):
+        return next((file for file in status["files"] if file["path"].endswith("/f_open")), {"writers": 0})
+
+    flow.wait_for(lambda status: found(status)["writers"] == 1)
+    assert not found(flow.status())["is_committed"]
+    goes_on(wrote)
+    wrote.stdout.readline()
+    flow.wait_for(lambda status: found(status)["is_committed"])
+    goes_on(wrote)
+    assert ended(wrote)[0] == 0
+
+
 _FORKS = """#define _GNU_SOURCE
 #include <fcntl.h>
 #include <signal.h>

@@ -8,6 +8,7 @@
 static char folders[FOLDERS][PATH_MAX]; /* where the server has said that the kernel tells it of new files */
 static unsigned last;
 static struct capio_ring *ring;
+static char is_private[CAPIO_RINGS];    /* those of ancestors, which lie in memory of our own: the server may give them to us when they have ended */
 static int has_asked;
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 
@@ -40,7 +41,8 @@ static struct capio_ring *own(void)
     struct capio_answer answer;
     if (!has_asked) {
         has_asked = 1;
-        if (capio_table() && capio_ask(CAPIO_TABLE, 0, 0, NULL, NULL, &answer) == 0 && answer.slot >= 0 && answer.slot < CAPIO_RINGS)
+        if (capio_table() && capio_ask(CAPIO_TABLE, 0, 0, NULL, NULL, &answer) == 0 && answer.slot >= 0 && answer.slot < CAPIO_RINGS &&
+            !is_private[answer.slot])
             ring = &capio_table()->rings[answer.slot];
         if (ring && ((uintptr_t)ring % sysconf(_SC_PAGESIZE) || sizeof *ring % sysconf(_SC_PAGESIZE)))
             ring = NULL;                /* it couldn't be taken from a child */
@@ -93,8 +95,10 @@ void capio_posted(int64_t turn, int is_made)
 /* In the child of a fork: the ring is the parent's. What a signal handler's fork has interrupted writes to nobody's memory from now on. */
 void capio_posts_forked(void)
 {
-    if (ring)
+    if (ring) {
         REAL(mmap)(ring, sizeof *ring, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1, 0);
+        is_private[ring - capio_table()->rings] = 1;
+    }
     lock = (pthread_mutex_t)PTHREAD_MUTEX_INITIALIZER;
     ring = NULL;
     has_asked = 0;
