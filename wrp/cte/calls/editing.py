@@ -29,6 +29,8 @@ class Editing(Calls):
     def destroy(self, tag, recursive=False):
         """Take a tag and all its blobs out, durable after `flush`; of a tag that has other names only this one, durable when it returns. NoSuchTag.
 
+        Other blobs may take the space in files after a flush; the disk has it back after the next opening for writing.
+
         recursive : also all tags in the folder of that name, whether it is a tag itself or not; all at once
         """
         self._writable()
