@@ -11,7 +11,9 @@ import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
 from wrp.errors import Corrupt
-from wrp.runtime.devices.safe import opening, recovery, roster, widening
+from wrp.runtime.devices.safe import label as labels
+from wrp.runtime.devices.safe import opening, recovery, roster, seen, widening
+from wrp.runtime.devices.safe.array import Array
 from wrp.runtime.devices.safe.board import COUNTERS_NBYTES, NBYTES, Board
 from wrp.runtime.devices.safe.layout import CHUNK, entry_place
 from wrp.runtime.devices.safe.member import FileMember
@@ -73,6 +75,58 @@ def test_a_member_that_was_added_stays_when_another_is_lost(shared):
     widening.added(array, str(made.folder / "m5"), 9 * CHUNK, made.member)
     other.lose(0, OSError(5, "Input/output error"))          # in the middle of something: it hasn't looked since
     assert other.label.paths[-1] == str(made.folder / "m5") and roster.read_label(array.members[1]).groups == other.label.groups
+
+
+def killed(step):
+    """Do it in a child that ends in the middle."""
+    child = os.fork()
+    if not child:
+        try:
+            step()
+        finally:
+            os._exit(1)
+    assert os.WIFSIGNALED(os.waitpid(child, 0)[1])
+
+
+def dying(*args):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@pytest.fixture
+def lost(shared):
+    made, array, other = shared
+    made.fail(1)
+    made.put(array, 0, b"1" * 3 * CHUNK)
+    made.works(1)
+    return shared
+
+
+def test_a_recovery_that_was_killed_is_another_one_s(lost, monkeypatch):
+    made, array, other = lost
+    with monkeypatch.context() as patched:
+        patched.setattr(Array, "put", dying)
+        killed(lambda: recovery.recover(array, 1, made.member))
+    found = seen.state(other.board)
+    assert other.board.joining == 0b10 and (found["recovering"], found["recovery_active"]) == ([], 0)
+    made.put(other, CHUNK, b"2" * 3 * CHUNK)
+    assert recovery.recover(other, 1, made.member) > 0
+    assert (other.board.out, other.board.joining) == (0, 0) and seen.state(other.board)["recovery_ops_remaining"] == 0
+    made.check(array)
+    assert recovery.look(array)[1:] == (0, 0, 0)
+
+
+def test_a_member_that_fails_when_its_recovery_was_killed_isn_t_in_after_a_crash(lost, monkeypatch):
+    made, array, other = lost
+    write = labels.write
+    with monkeypatch.context() as patched:
+        patched.setattr(labels, "write", lambda member, label: dying() if label.active and not label.out else write(member, label))
+        killed(lambda: recovery.recover(array, 1, made.member))
+    made.fail(1)
+    made.put(other, 0, b"2" * 3 * CHUNK)
+    made.works(1)
+    with made.without(()).opened() as again:            # as all of them have left it
+        assert again.board.out == 0b10
+        made.check(again)
 
 
 class _Stopped(BaseException):

@@ -2,13 +2,15 @@
 
 import ctypes
 import json
+import os
 from contextlib import contextmanager
 
 import numpy as np
 
 from wrp.comm import atomics
 from wrp.comm.heir import inherited
-from wrp.comm.lock import Token
+from wrp.comm.lock import Token, is_alive
+from wrp.errors import StoreError
 from wrp.runtime import bdev
 from wrp.runtime.devices.safe import asking
 from wrp.runtime.devices.safe.layout import MOST, SLOTS
@@ -18,15 +20,17 @@ _SEQ, _SYNCED = 64, 72
 _SET = SLOTS * _SLOT            # a token, for who changes labels
 _VERSION, _OUT, _JOINING, _BROKEN, _USERS = (_SET + 64 + 8 * number for number in range(5))
 _TURNS = _SET + 128             # a word of each position: how often another file came to stand there
-_EDITION = _TURNS + 8 * MOST    # of the paths: odd while they are written
+_WORKERS = _TURNS + 8 * MOST    # a pid for each position: of who recovers its member; then those of who looks at all rows
+_LOOKS = 32
+_EDITION = _WORKERS + 8 * (MOST + _LOOKS)           # of the paths: odd while they are written
 _PATHS = _EDITION + 8           # their bytes, then JSON
 _PATHS_NBYTES = 32 << 10
 ASKING = _PATHS + 8 + _PATHS_NBYTES
 NBYTES = ASKING + asking.NBYTES
 
 # counters: words among the facts of the device, by their distance from the first
-UNDER_WAY, RECOVERED, LOST, _OUT_TOO, _ROWS, _DONE, _NOW, RECOVERIES, MAX_FAILURES = (word - bdev.UNDER_WAY for word in (
-    bdev.UNDER_WAY, bdev.RECOVERED, bdev.LOST, bdev.OUT, bdev.RECOVERY_ROWS, bdev.RECOVERY_DONE, bdev.RECOVERY_NOW, bdev.RECOVERIES, bdev.MAX_FAILURES))
+UNDER_WAY, RECOVERED, LOST, _OUT_TOO, ROWS, _DONE, _NOW, MAX_FAILURES = (word - bdev.UNDER_WAY for word in (
+    bdev.UNDER_WAY, bdev.RECOVERED, bdev.LOST, bdev.OUT, bdev.RECOVERY_ROWS, bdev.RECOVERY_DONE, bdev.RECOVERY_NOW, bdev.MAX_FAILURES))
 COUNTERS_NBYTES = bdev.FACTS_NBYTES - bdev.UNDER_WAY
 
 
@@ -78,7 +82,7 @@ class Board:
 
     def begin_counting(self, failures):
         """An earlier device may have had the counters."""
-        for word in (UNDER_WAY, RECOVERED, LOST, _OUT_TOO, _ROWS, _DONE, _NOW, RECOVERIES):
+        for word in (UNDER_WAY, RECOVERED, LOST, _OUT_TOO, ROWS, _DONE, _NOW):
             atomics.store(self._counters + word, 0)
         atomics.store(self._counters + MAX_FAILURES, failures)
 
@@ -88,21 +92,32 @@ class Board:
     def counted(self, counter):
         return atomics.load(self._counters + counter)
 
-    @contextmanager
-    def recovery(self, rows):
-        """Let be seen that so many rows are gone through; what `with` names is a context manager for a part of them."""
-        with self.labels():
-            if atomics.add(self._counters + RECOVERIES, 1) == 0:
-                atomics.store(self._counters + _ROWS, 0)
-                atomics.store(self._counters + _DONE, 0)
-            self.count(_ROWS, rows)
-        try:
-            yield self._part
-        finally:
-            self.count(RECOVERIES, -1)
+    def begin_work(self, position=None):
+        """Let be seen that this process recovers the member at a position, or looks at all rows: what `end_work` takes. With the labels' token held."""
+        place = next((place for place in (range(MOST, MOST + _LOOKS) if position is None else (position,)) if not self.is_at_work(place)), None)
+        if place is None:
+            raise StoreError("safe device: others do the same: wait for them")
+        if not self._at_work:
+            for word in (ROWS, _DONE, _NOW):           # one that was killed has left them as they were
+                atomics.store(self._counters + word, 0)
+        atomics.store(self._address + _WORKERS + 8 * place, os.getpid())
+        return place
+
+    def end_work(self, place):
+        atomics.store(self._address + _WORKERS + 8 * place, 0)
+
+    def is_at_work(self, place):
+        """True while a process that lives recovers the member at a position."""
+        pid = atomics.load(self._address + _WORKERS + 8 * place)
+        return pid != 0 and is_alive(pid)
+
+    @property
+    def _at_work(self):
+        return sum(map(self.is_at_work, range(MOST + _LOOKS)))
 
     @contextmanager
-    def _part(self, rows):
+    def part(self, rows):
+        """Let be seen that so many rows are just gone through."""
         self.count(_NOW, rows)
         try:
             yield
@@ -113,7 +128,7 @@ class Board:
     @property
     def recovery_ops(self):
         """(how many recoveries are under way, rows that they go through, rows done, rows they are at)."""
-        return tuple(map(self.counted, (RECOVERIES, _ROWS, _DONE, _NOW)))
+        return (self._at_work, *map(self.counted, (ROWS, _DONE, _NOW)))
 
     # which members there are, for who has none of them open
 

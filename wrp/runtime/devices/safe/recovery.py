@@ -12,7 +12,6 @@ from wrp.runtime.devices.safe import label as labels
 from wrp.runtime.devices.safe import layout
 from wrp.runtime.devices.safe.galois import factors, multiply
 from wrp.runtime.devices.safe.layout import CHUNK, ZONE, chunk_place, entry_place
-from wrp.runtime.devices.safe.roster import positions_of
 
 _log = logging.getLogger("wrp.runtime")
 
@@ -36,12 +35,12 @@ def zones(array):
 def over_zones(array, work):
     """[work(group, first row)] of all zones, each with its token held. StoreError when the device is closed meanwhile."""
     found, results = list(zones(array)), []
-    with array.board.recovery(len(found) * ZONE) as part:
-        for group, first in found:
-            if array.is_ending:
-                raise StoreError("safe device: it is being closed: what isn't done yet of this is to be asked for again")
-            with array.zone(first), part(ZONE):
-                results.append(work(group, first))
+    array.board.count(boards.ROWS, len(found) * ZONE)
+    for group, first in found:
+        if array.is_ending:
+            raise StoreError("safe device: it is being closed: what isn't done yet of this is to be asked for again")
+        with array.zone(first), array.board.part(ZONE):
+            results.append(work(group, first))
     return results
 
 
@@ -53,7 +52,12 @@ def look(array, remakes=False):
     def looked(group, first):
         fresh = array.known(group, first, ZONE)[1]
         return [_looked(array, group, first + number, remakes) for number, is_fresh in enumerate(fresh) if not is_fresh]
-    found = [row for rows in over_zones(array, looked) for row in rows]
+    with array.board.labels():
+        place = array.board.begin_work()
+    try:
+        found = [row for rows in over_zones(array, looked) for row in rows]
+    finally:
+        array.board.end_work(place)
     return Mended(len(found), *(sum(row[number] for row in found) for number in range(3)))
 
 
@@ -103,7 +107,7 @@ def recover(array, position, open_member, path=None):
             raise StoreError(f"safe device: it has no member {position}")
         if not array.board.out & bit:
             raise StoreError(f"safe device: member {array.label.paths[position]} needn't be recovered: it is in")
-        if array.board.joining & bit:
+        if array.board.is_at_work(position):            # one that was killed has left its bit in `joining`
             raise StoreError(f"safe device: member {array.label.paths[position]} is being recovered already")
         path = path or array.label.paths[position]
         if path in array.label.paths[:position] + array.label.paths[position + 1:]:
@@ -111,12 +115,15 @@ def recover(array, position, open_member, path=None):
         array.replace(position, taken(array, position, path, open_member))
         paths = (*array.label.paths[:position], path, *array.label.paths[position + 1:])
         array.write_labels(array.label.next(paths=paths), array.board.out, array.board.joining | bit)
+        place = array.board.begin_work(position)
     try:
         count = sum(over_zones(array, lambda group, first: _rebuilt_zone(array, group, first, position)))
         _let_in(array, position, path)
     except BaseException:
         _leave_out(array, position)
         raise
+    finally:
+        array.board.end_work(place)
     array.board.count(boards.RECOVERED, count)
     return count
 
@@ -127,7 +134,7 @@ def _leave_out(array, position):
         array.refresh()
         out = array.board.out
         if out >> position & 1 and not array.board.is_broken:
-            array.write_labels(array.label.next().next(out=positions_of(out)), out, array.board.joining & ~(1 << position))
+            array.write_labels(array.label.next().next(), out, array.board.joining & ~(1 << position))
 
 
 def _let_in(array, position, path):
@@ -139,7 +146,7 @@ def _let_in(array, position, path):
         array.refresh()
         array.members[position].sync()
         out = array.board.out & ~bit
-        array.write_labels(array.label.next(out=positions_of(out)), out, array.board.joining & ~bit)
+        array.write_labels(array.label.next(), out, array.board.joining & ~bit)
 
 
 def taken(array, position, path, open_member):

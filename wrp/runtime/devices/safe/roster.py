@@ -123,7 +123,8 @@ class Roster:
             if not self.is_written(position):
                 return
             if not self.is_in(position):           # it was being rebuilt
-                self.board.set(self.board.out, self.board.joining & ~(1 << position))
+                # in the labels too, of which some may say that it is in, where who has rebuilt it was killed
+                self.write_labels(self.label.next().next(), self.board.out, self.board.joining & ~(1 << position))
                 return
             out = self.board.out | 1 << position
             if out.bit_count() > self.failures:
@@ -133,12 +134,12 @@ class Roster:
                                      f"bring them back and open it again") from error
                 return
             _log.warning("member %s of a safe device fails (%s): what it holds is read from the others until it is recovered", self.label.paths[position], _said(error))
-            self.write_labels(self.label.next(out=positions_of(out)), out)
+            self.write_labels(self.label.next(), out)
 
     def write_labels(self, label, out, joining=0):
         """Let every member that is in have a new label; with the labels' token held. Those that fail go out, too."""
         for active in (False, True):
-            label = replace(label, active=active)
+            label = replace(label, active=active, out=positions_of(out))
             for position, member in enumerate(self.members):
                 if not (out | mask(label.gone)) >> position & 1:
                     try:
@@ -150,7 +151,7 @@ class Roster:
                         if more.bit_count() > self.failures:
                             self.board.break_off()
                             raise StoreError(f"safe device: its members fail, {member.path} ({_said(error)}) the last of them") from error
-                        return self.write_labels(label.next(out=positions_of(more)), more, joining & ~(1 << position))
+                        return self.write_labels(label.next(), more, joining & ~(1 << position))
         self._know(label)
         self.board.name(label.paths)
         self.board.set(out, joining)

@@ -8,7 +8,7 @@ from wrp.runtime.devices.safe.roster import positions_of
 
 def state(board):
     """A dictionary of a Board, with the names that the reference has for what it has too."""
-    paths, out, joining = board.paths, positions_of(board.out), positions_of(board.out & board.joining)
+    paths, out, joining = board.paths, positions_of(board.out), filter(board.is_at_work, positions_of(board.out & board.joining))
     recoveries, rows, done, now = board.recovery_ops
     return {"members": [path for path in paths if path], "failed": _named(paths, out), "recovering": _named(paths, joining),
             "max_failures": board.counted(boards.MAX_FAILURES), "parity_level": max(0, board.counted(boards.MAX_FAILURES) - len(out)), "is_broken": board.is_broken,

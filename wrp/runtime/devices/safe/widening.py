@@ -6,7 +6,6 @@ from wrp.errors import StoreError
 from wrp.runtime.devices.safe import layout
 from wrp.runtime.devices.safe.layout import ZONE, Groups
 from wrp.runtime.devices.safe.recovery import taken, zones
-from wrp.runtime.devices.safe.roster import positions_of
 
 
 def cut(array, used):
@@ -52,7 +51,7 @@ def removed(array, position, used):
         capacity, member, others = _capacity(groups, max(rows, row)), array.members[position], ~(1 << position)
         paths = (*label.paths[:position], "", *label.paths[position + 1:])
         out = array.board.out & others
-        array.write_labels(label.next(groups=groups, capacity=capacity, paths=paths, out=positions_of(out)), out, array.board.joining & others)
+        array.write_labels(label.next(groups=groups, capacity=capacity, paths=paths), out, array.board.joining & others)
         array.replace(position, None)
     if member is not None:
         with suppress(OSError):
