@@ -241,7 +241,7 @@ def test_output_that_cannot_be_written(folder, command, where, sentence):
     assert done.stderr.startswith("wrp: ") and done.stderr.count("\n") == 1
 
 
-def test_stat_without_a_tag_and_recover(tmp_path, capfdbinary):
+def test_stat_without_a_tag_and_recover(tmp_path, capfdbinary, monkeypatch):
     folder, conf = tmp_path / "s", tmp_path / "conf.yaml"
     disks = [tmp_path / f"disk{number}" for number in range(3)]
     for disk in disks:
@@ -263,7 +263,10 @@ def test_stat_without_a_tag_and_recover(tmp_path, capfdbinary):
     for arguments, sentence in ((("recover", state["members"][0]), "is no member that is out: out are /"), (("recover", "nobody"), "nobody is no member that is out")):
         code, out, err = run(capfdbinary, *arguments, "--store", folder)
         assert (code, out) == (2, b"") and sentence in err
+    ticks, rebuild = [], Store.recover
+    monkeypatch.setattr(Store, "recover", lambda self, device, file, path, tick: ticks.append(tick) or rebuild(self, device, file, path, tick))
     code, out, err = run(capfdbinary, "recover", "--store", folder, "--json")
+    assert [tick.__name__ for tick in ticks] == ["tick"]            # others wait for this rank meanwhile
     assert code == 0 and json.loads(out) == {"recovered": {state["members"][1]: pytest.approx(os.path.getsize(state["members"][2]) >> 16, abs=40)}}
     assert run(capfdbinary, "recover", "--store", folder)[:2] == (0, b"no member is out\n")
     os.unlink(state["members"][0])

@@ -20,5 +20,6 @@ def recover(store, ranks, member=None, path=None):
         if path is not None and not path.startswith("/"):
             path = os.path.abspath(path)
     own = {info.path for info in store.targets()}
-    found = ranks.gather_of(lambda: {file: store.recover(device, file, path) for device, file in wanted if device in own} if ranks.local_rank == 0 else {}, "recovering members")
+    here = [(device, file) for device, file in wanted if device in own and ranks.local_rank == 0]
+    found = ranks.gather_of(lambda: {file: store.recover(device, file, path, ranks.tick) for device, file in here}, "recovering members")
     return {file: chunks for each in found or () for file, chunks in each.items()}

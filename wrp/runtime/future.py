@@ -44,7 +44,7 @@ class Future:
         """The Reply. Raises WaitTimeout, naming pool, method and worker, at the deadline or when the worker is gone;
         the task may still be run then, its result is lost. Calling it again gives the same Reply.
 
-        goes_on : asked at the deadline, of a task that takes long: where it has done something since, the deadline begins anew
+        goes_on : asked again and again, of a task that takes long: where it has done something since, the deadline begins anew
         """
         if self.reply is not None:
             return self.reply
@@ -122,7 +122,7 @@ class Future:
         watch = Watch(timeout_s)
         while not tasks.task_wait(task, 0, lanes.SLICE_US):
             node.check_open()
-            if watch.is_over() and goes_on is not None and goes_on():
+            if goes_on is not None and goes_on():
                 watch = Watch(timeout_s)
             if watch.is_over():
                 sentence = self.describe_wait(timeout_s)

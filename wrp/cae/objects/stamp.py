@@ -84,10 +84,13 @@ class ObjectFile:
 
 
 class _LibraryFile(io.RawIOBase):
-    """The object as a file that can be read at any place; whole blocks are kept until `ObjectStamp.check`, or another object is read."""
+    """The object as a file that can be read at any place; whole blocks are kept until `ObjectStamp.check`, or another object is read.
+
+    Of a service without marks they are this opening's only: the next one may find another object of the same size.
+    """
 
     def __init__(self, stamp):
-        self._stamp, self._at, self._file = stamp, 0, stamp.open()
+        self._stamp, self._at, self._file, self._own = stamp, 0, stamp.open(), OrderedDict()
 
     def readable(self):
         return True
@@ -114,9 +117,7 @@ class _LibraryFile(io.RawIOBase):
         return done
 
     def _block(self, number):
-        if self._stamp not in _kept:
-            _kept.clear()
-        blocks = _kept.setdefault(self._stamp, OrderedDict())
+        blocks = self._blocks()
         data = blocks.pop(number, None)
         if data is None:
             start = number * _BLOCK_NBYTES
@@ -126,3 +127,10 @@ class _LibraryFile(io.RawIOBase):
         if len(blocks) * _BLOCK_NBYTES > _KEPT_NBYTES:
             blocks.popitem(last=False)
         return data
+
+    def _blocks(self):
+        if not self._stamp.marks:
+            return self._own
+        if self._stamp not in _kept:
+            _kept.clear()
+        return _kept.setdefault(self._stamp, OrderedDict())

@@ -52,10 +52,10 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         self._check_open()
         return self._here.lasting()
 
-    def recover(self, target, member, path=None):
+    def recover(self, target, member, path=None, tick=lambda: None):
         """As Store.recover: of this node."""
         self._writable()
-        return self._here.recover(target, member, path)
+        return self._here.recover(target, member, path, tick)
 
     def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
         """As Store.add_target: on every node."""

@@ -220,8 +220,8 @@ def slow(device, members, monkeypatch):
 
 
 def test_a_recovery_is_waited_for_as_long_as_it_comes_on_and_is_seen(runtime, slow):
-    found = []
-    asker = threading.Thread(target=lambda: found.append(slow.recover(1, timeout_s=2.0)))
+    found, ticks = [], []
+    asker = threading.Thread(target=lambda: found.append(slow.recover(1, timeout_s=2.0, tick=lambda: ticks.append(1))))
     asker.start()                                           # 86 rows: longer than its deadline
     while not slow.stats["recovery_ops_completed"]:
         time.sleep(0.02)
@@ -236,6 +236,7 @@ def test_a_recovery_is_waited_for_as_long_as_it_comes_on_and_is_seen(runtime, sl
     assert shown(slow, 0, MIB) == b"n" * 100 + slow.data[100:MIB] and time.monotonic() - begin < 5.0
     asker.join()
     stats = slow.stats
+    assert len(ticks) >= 5                                  # zones of 16 rows
     assert found == [86] and stats["failed"] == stats["recovering"] == [] and stats["parity_level"] == 1
     assert (stats["recovery_active"], stats["recovery_ops_remaining"], stats["recovery_ops_in_flight"]) == (0, 0, 0)
     assert slow.build_parity()[1:] == (0, 0, 0)

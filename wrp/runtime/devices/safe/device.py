@@ -86,12 +86,13 @@ class SafeDevice(HeldDevice):
         label = self._array.label
         return {**seen.state(self._array.board), "generation": label.generation, "groups": [(first, len(members)) for first, members in label.groups]}
 
-    def recover(self, member, path=None, timeout_s=None):
+    def recover(self, member, path=None, timeout_s=None, tick=lambda: None):
         """Rebuild a member (its number, or path) that is out onto the file at its path, or at another: how many chunks. Any process; others go on.
 
         timeout_s : without any row done; None: the runtime's. After that, or Ctrl-C, it goes on all the same: see `stats`
+        tick : called when some more rows are done
         """
-        return self._change(bdev.RECOVER_BDEV, path or "", self._number(member), timeout_s)[0]
+        return self._change(bdev.RECOVER_BDEV, path or "", self._number(member), timeout_s, tick)[0]
 
     def add(self, path):
         """One more data member: rows behind those in use have a column more. Nothing moves."""
@@ -112,14 +113,14 @@ class SafeDevice(HeldDevice):
             raise StoreError(f"safe device {self.name!r} has no member {member!r}: it has {', '.join(filter(None, self._array.label.paths))}")
         return member if isinstance(member, int) else self._array.label.paths.index(member)
 
-    def _change(self, method, text, number=0, timeout_s=None):
+    def _change(self, method, text, number=0, timeout_s=None, tick=lambda: None):
         """The results of a task that changes the set; its refusal as StoreError."""
         self._check_open()
         board = self._array.board
         with board.asking.asked(text) as place:
             with board.asking.handing_over(place):
                 future = self._pool.submit(method, place - self._node.segment.address, len(text.encode()), number, timeout_s=timeout_s)
-            reply = future.wait(timeout_s, _coming_on(board))
+            reply = future.wait(timeout_s, _coming_on(board, tick))
             if reply.code == bdev.REFUSED:
                 raise StoreError(board.asking.sentence(place))
             self._check(reply.code, f"do what method {method} asks")
@@ -236,14 +237,17 @@ def memories(segment, name, facts):
     return [place for place in found if place is not None]
 
 
-def _coming_on(board):
-    """Whether a recovery has done something since it was asked last."""
+def _coming_on(board, tick):
+    """Whether a recovery has done something since it was asked last; ticks then."""
     seen = board.recovery_ops
 
     def comes_on():
         nonlocal seen
         before, seen = seen, board.recovery_ops
-        return seen != before
+        if seen == before:
+            return False
+        tick()
+        return True
     return comes_on
 
 
