@@ -95,9 +95,12 @@ def _switches(process):
 
 def _lagging_read(nodes):
     """A reader whose node shows of a file, for a time, only what it held when it was seen first."""
-    wrote = nodes.start(0, "writer", "exec 3> $CAPIO_DIR/n; echo first >&3; sleep 1; echo last >&3")
+    seen = nodes.folder / "seen"
+    wrote = nodes.start(0, "writer", f"exec 3> $CAPIO_DIR/n; echo first >&3; until [ -e {seen} ]; do sleep 0.05; done; echo last >&3")
     read = nodes.start(1, "reader", ["cat", nodes.dir(1) / "n"])
-    assert read.stdout.readline() == b"first\n" and ended(wrote)[0] == 0
+    assert read.stdout.readline() == b"first\n"
+    seen.touch()
+    assert ended(wrote)[0] == 0
     return read
 
 
@@ -111,9 +114,9 @@ def test_a_reader_whose_file_system_is_late_sleeps(tmp_path):
 
 
 def test_a_file_system_that_is_too_late_is_named(tmp_path):
-    with _sharing(tmp_path, "-o", "attr_timeout=600,entry_timeout=600", CAPIO_SILENT_S="2") as nodes:
+    with _sharing(tmp_path, "-o", "attr_timeout=600,entry_timeout=600", CAPIO_SILENT_S="5") as nodes:
         code, out, said = ended(_lagging_read(nodes))
-        assert code == 1 and out == b"" and "bytes or more on the node where it is written, of which 6 are seen here after 2 s" in said
+        assert code == 1 and out == b"" and "bytes or more on the node where it is written, of which 6 are seen here after 5 s" in said
 
 
 def test_servers_on_one_machine_are_refused(tmp_path):
