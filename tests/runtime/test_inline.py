@@ -170,6 +170,6 @@ def test_one_that_died_inside_ends_the_worker(runtime, caplog):
     gone.wait()
     while not lanes.lane_try(lane, gone.pid):
         pass
-    with pytest.raises(WaitTimeout, match="the worker of rank 0 .* was stopped"):
+    with pytest.raises(WaitTimeout, match="the worker of rank 0 .* has ended by an error"):
         runtime.pool("admin", "admin").call(admin.MONITOR, 0)
     assert f"process {gone.pid} died while it ran a task of this worker" in caplog.text
