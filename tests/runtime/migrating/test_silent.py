@@ -57,6 +57,8 @@ def main(ranks):
                     assert reply.code == 0, reply
                     values.append(reply.values[0])
             def revive():
+                while open(f"/proc/{pids[1]}/stat").read().rpartition(")")[2].split()[0] != "T":
+                    time.sleep(0.05)
                 time.sleep(4)
                 os.kill(pids[1], signal.SIGCONT)
             caller, reviver = threading.Thread(target=call, daemon=True), threading.Thread(target=revive, daemon=True)
