@@ -26,6 +26,7 @@ MIB = 1 << 20
 _BATCH = 4096                   # names of a call where there are very many
 _TOGETHER = 9                   # runs of two clients, of which the median counts
 _FILE = "storage: [{path: data, bdev_type: file, capacity_limit: 8g}]\n"
+_LITTLE = "storage: [{path: 'ram::little', bdev_type: ram, capacity_limit: 2m}, {path: %s, bdev_type: file, capacity_limit: 1g}]\n"
 _RAM = "storage: [{path: 'ram::bars', bdev_type: ram, capacity_limit: %dm}]\nruntime: {index_slots: %d}\n"
 
 
@@ -62,20 +63,22 @@ def _batches(seconds):
 
 def files(folder, seconds):
     """The file tier against the same writes without us, with and without what makes them durable."""
-    data, rows = np.random.default_rng(0).integers(0, 256, MIB, dtype=np.uint8), {}
-    count = 64
-    with _store(folder, "files") as store, _file(folder, "plain", count * MIB) as plain:
-        def put():
-            for number in range(count):
-                store.put("t", f"b{number}", data)
+    data, rows, count = np.random.default_rng(0).integers(0, 256, MIB, dtype=np.uint8), {}, 64
+    # where there is ram a put goes there and a flush writes it; with hardly any, the file is what a put goes to
+    little = _LITTLE % os.path.join(folder, "little.bin")
+    for name, text, row in (("files", _FILE, "into a store with a file"), ("little", little, "beyond its ram")):
+        with Store.open(os.path.join(folder, name), config=_configured(folder, name, text)) as store, _file(folder, f"plain-{name}", count * MIB) as plain:
+            def put():
+                for number in range(count):
+                    store.put("t", f"b{number}", data)
 
-        def pwrite():
-            for number in range(count):
-                os.pwrite(plain, data, number * MIB)
-        taken = in_turns({"ours": put, "theirs": pwrite}, seconds)
-        rows[f"put of {count} x 1 MiB into a file / pwrite"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
-        taken = in_turns({"ours": lambda: (put(), store.flush()), "theirs": lambda: (pwrite(), os.fdatasync(plain))}, seconds)
-        rows["the same and flushed / pwrite and fdatasync"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
+            def pwrite():
+                for number in range(count):
+                    os.pwrite(plain, data, number * MIB)
+            taken = in_turns({"ours": put, "theirs": pwrite}, seconds)
+            rows[f"put of {count} x 1 MiB {row} / pwrite"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
+            taken = in_turns({"ours": lambda: (put(), store.flush()), "theirs": lambda: (pwrite(), os.fdatasync(plain))}, seconds)
+            rows[f"the same {row}, flushed / pwrite and fdatasync"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
     return rows
 
 

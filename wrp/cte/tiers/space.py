@@ -19,7 +19,7 @@ class Space:
 
         Raises OutOfSpace naming every target that has no room.
         """
-        if not durable and wish.wants_any and self.placing.ram_first(nbytes, wish.score, exact=True):
+        if not durable and wish.wants_any and self.placing.ram_first(nbytes, wish.score, exact=True) and self.ram.has_room(nbytes):
             try:
                 return RAM, self._lease_ram(nbytes)
             except OutOfSpace:

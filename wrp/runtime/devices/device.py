@@ -60,6 +60,10 @@ class Device:
         self._check_open()
         return extents_free(self._extents) + self._leases.free + self._spare[1]
 
+    def has_room(self, nbytes):
+        """False when a lease of so many bytes would be refused now; True when it might not. Cheaper than a refusal."""
+        return self.free >= nbytes
+
     @property
     def remaining(self):
         """Bytes that no process of the node has leased."""
@@ -110,6 +114,8 @@ class Device:
         """Lease from the node: a good part of a unit, or of what is expected, else, when that doesn't fit, just this."""
         if self._reclaimed() and (offset := self._leases.take(size)) >= 0:
             return offset
+        if not self.has_room(size):
+            raise self._full(size, None)
         refusal, usual = None, self._unit
         if self._expected is not None:
             usual = max(min(self.first, self._most), min(self._expected, _AHEAD))
