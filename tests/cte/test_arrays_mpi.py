@@ -74,7 +74,7 @@ def test_blocks_that_are_no_array_are_refused_on_every_rank(shared_folder, offse
 def test_different_dtypes_are_refused(shared_folder):
     ranks = world()
     with Store.open(shared_folder) as store:
-        with pytest.raises(UsageError, match="different kinds" if ranks.size > 1 else "holds objects of Python"):
+        with pytest.raises(UsageError, match="different kinds" if ranks.size > 1 else "dtype object holds addresses"):
             put_array(store, "t", np.zeros(2, "f4" if ranks.rank else "f8") if ranks.size > 1 else np.array([None]), (2 * ranks.rank,))
 
 

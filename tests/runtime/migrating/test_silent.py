@@ -49,17 +49,20 @@ def main(ranks):
     with Runtime(ranks, load()) as runtime:
         pool = runtime.pool("counts", "count")
         ranks.barrier("the pool is there")
-        values, over = [], threading.Event()
+        values, unknown, over = [], [], threading.Event()
         if ranks.rank == 0:
             def call():
                 while not over.is_set():
                     reply = pool.call(10, 1, query="direct_id:0")
+                    if reply.code == -1000:         # on its way to a silent node: it may have run, once
+                        unknown.append(reply)
+                        continue
                     assert reply.code == 0, reply
                     values.append(reply.values[0])
             def revive():
                 while open(f"/proc/{pids[1]}/stat").read().rpartition(")")[2].split()[0] != "T":
                     time.sleep(0.05)
-                time.sleep(4)
+                time.sleep(7)           # well beyond net_timeout
                 os.kill(pids[1], signal.SIGCONT)
             caller, reviver = threading.Thread(target=call, daemon=True), threading.Thread(target=revive, daemon=True)
             caller.start()
@@ -74,7 +77,8 @@ def main(ranks):
             over.set()
             caller.join()
             total = pool.call(10, 0, query="direct_id:0").values[0]
-            assert sorted(values) == list(range(1, total + 1)) and total > 10, (total, values[-5:])
+            assert len(set(values)) == len(values) and set(values) <= set(range(1, total + 1)), values[-5:]
+            assert total - len(values) <= len(unknown) and total > 10, (total, values[-5:], unknown)
             pool.migrate(0, 0), pool.migrate(0, 1), pool.migrate(0, 0)
             assert pool.call(10, 0, query="direct_id:0").values[0] == total
             print("exact", flush=True)
