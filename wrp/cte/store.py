@@ -107,14 +107,14 @@ class Store(Writing, Editing, Reading, Listing):
         self._check_open()
         return [Lasting(self._tiers.said(number), *seen) for number, *seen in self._tiers.lasting()]
 
-    def recover(self, target, member, path=None, tick=lambda: None):
+    def recover(self, target, member, path=None, tick=None):
         """Rebuild a member of a safe target of this node that is out, from the others: how many chunks. Local; others go on meanwhile.
 
         member : its number, from 0, or its file, as in TargetInfo.failed; path : where its new file is to be, None: where it was; tick : called when some more of it is done
         Raises UsageError without such a target, StoreError when it isn't out or can't be rebuilt.
         """
         self._writable()
-        return self._tiers.safe(target).recover(member, path, tick=tick)
+        return self._tiers.safe(target).recover(member, path, tick=tick or _nothing)
 
     def add_target(self, name, kind, capacity, score=-1.0, persistence=None):
         """Another target of every node; its TargetInfo. Collective.
@@ -252,6 +252,10 @@ class Store(Writing, Editing, Reading, Listing):
         parts = self._parts
         self._let_go()
         parts.close(undo=True) if together else parts.drop()
+
+
+def _nothing():
+    """Of who wants to hear of no progress."""
 
 
 class _Closed:

@@ -52,7 +52,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         self._check_open()
         return self._here.lasting()
 
-    def recover(self, target, member, path=None, tick=lambda: None):
+    def recover(self, target, member, path=None, tick=None):
         """As Store.recover: of this node."""
         self._writable()
         return self._here.recover(target, member, path, tick)
