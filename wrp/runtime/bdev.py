@@ -41,8 +41,8 @@ USED = 64               # bytes leased by the processes of the node, see Device.
 PINNED = 104            # 1: of kind ram, and locked
 LIFESPAN = 112          # days that the device is expected to live on, -1: nobody has said
 UNDER_WAY, RECOVERED, LOST, OUT = 72, 80, 88, 96        # of kind safe: rows being written, chunks that came back or are lost, members out as bits
-RECOVERY_ROWS, RECOVERY_DONE, RECOVERY_NOW, RECOVERIES = 120, 128, 136, 144     # of kind safe: rows that are, were and are just being gone through by so many of Recover and BuildParity
-MAX_FAILURES, BOARD = 152, 160      # of kind safe; BOARD: where its board lies in the segment
+RECOVERY_ROWS, RECOVERY_DONE, RECOVERY_NOW = 120, 128, 136     # of kind safe: rows that are, were and are just being gone through by so many of Recover and BuildParity
+MAX_FAILURES, BOARD = 144, 152      # of kind safe; BOARD: where its board lies in the segment
 VOLATILE, TEMPORARY, LONG_TERM = 0, 1, 2
 
 DIRECT = pools.MOST     # of this process's file descriptors that of pool p has the place p, past the page cache DIRECT + p; -1: none

@@ -7,7 +7,7 @@ import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
 from wrp.errors import StoreError
-from wrp.runtime.devices.safe import opening, recovery, roster
+from wrp.runtime.devices.safe import opening, recovery, roster, widening
 
 
 def test_one_more_than_may_go_is_refused_and_nothing_is_made(four):
@@ -17,6 +17,23 @@ def test_one_more_than_may_go_is_refused_and_nothing_is_made(four):
     assert not os.path.exists(rest.paths[0])
     with four.opened() as array:
         four.check(array)
+
+
+def test_paths_that_no_label_has_room_for_are_refused_and_nothing_is_made(tmp_path):
+    long = str(tmp_path) + 1500 * "/."
+    made = Set(tmp_path, 3, 8)
+    made.paths = [f"{long}/m{number}" for number in range(11)]
+    with pytest.raises(StoreError, match="a label of 11 members with such long paths takes [0-9]+ bytes, and may take 32704"), made.opened():
+        pass
+    assert os.listdir(tmp_path) == []
+    made.paths[0] = str(tmp_path / "m0")
+    with made.opened() as array:
+        with pytest.raises(StoreError, match="a label of 12 members"):
+            widening.added(array, f"{long}/new", CAPACITY, made.member)
+        array.lose(0, OSError(5, "Input/output error"))
+        with pytest.raises(StoreError, match="a label of 11 members"):
+            recovery.recover(array, 0, made.member, f"{long}/new")
+        assert "new" not in os.listdir(tmp_path) and recovery.recover(array, 0, made.member) >= 0
 
 
 def test_a_member_that_missed_something_is_stale_until_it_is_recovered(four):

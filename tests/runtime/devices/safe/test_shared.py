@@ -129,8 +129,42 @@ def test_a_member_that_fails_when_its_recovery_was_killed_isn_t_in_after_a_crash
         made.check(again)
 
 
+def test_a_recovery_goes_on_when_another_member_fails(lost, monkeypatch):
+    made, array, other = lost
+    put = Array.put
+
+    def failing(*args):
+        put(*args)
+        if other.board.out == 0b10:
+            other.lose(0, OSError(5, "Input/output error"))
+    monkeypatch.setattr(Array, "put", failing)
+    assert recovery.recover(array, 1, made.member) > 0
+    assert (array.board.out, array.board.joining) == (0b1, 0)
+    made.check(other)
+
+
 class _Stopped(BaseException):
     """As Ctrl-C: no Exception."""
+
+
+def test_labels_that_an_error_stops_halfway_are_older_than_the_next(shared, monkeypatch):
+    made, array, other = shared
+    write = labels.write
+
+    def stopped(member, label):
+        write(member, label)
+        if label.active:
+            raise _Stopped
+    with monkeypatch.context() as patched:
+        patched.setattr(labels, "write", stopped)
+        with pytest.raises(_Stopped):
+            array.lose(1, OSError(5, "Input/output error"))     # member 0 alone knows
+    made.fail(0)
+    made.put(other, 0, b"2" * 3 * CHUNK)
+    made.works(0)
+    with made.without(()).opened() as again:
+        assert again.board.out & 1
+        made.check(again)
 
 
 @pytest.mark.parametrize("upto", [5, 6, 7, 8, 9])

@@ -165,10 +165,15 @@ class Board:
     @contextmanager
     def labels(self):
         """Hold the labels' token."""
+        # who died in the middle, or was stopped by an error, may have left labels that are newer than all know
         with inherited(self._set, self._timeout_s) as died:
-            if died:                # labels are written in two steps, and either of them may be missing
+            if died:
                 atomics.add(self._address + _VERSION, 1)
-            yield
+            try:
+                yield
+            except BaseException:
+                atomics.add(self._address + _VERSION, 1)
+                raise
 
     def next(self, slot):
         """The number of a new write; its low 32 bits aren't 0."""

@@ -9,7 +9,7 @@ import json
 from dataclasses import asdict, dataclass, replace
 
 from wrp.comm.checksum import crc32
-from wrp.errors import StoreVersion
+from wrp.errors import StoreError, StoreVersion
 
 FORMAT = 1
 _COPY = 32 << 10
@@ -43,11 +43,23 @@ class Label:
         return replace(self, generation=self.generation + 1, **changes)
 
 
+def check(label):
+    """StoreError for one whose paths are too long for its place, whatever may come to be said of them."""
+    text = _text(replace(label, generation=1 << 62, out=tuple(range(len(label.paths))), boot=36 * "-"))
+    if len(text) > _COPY - _HEAD:
+        raise StoreError(f"safe device: a label of {len(label.paths)} members with such long paths takes {len(text)} bytes, and may take {_COPY - _HEAD}: "
+                         "give the members shorter paths")
+
+
 def write(member, label):
     """Put a label in its place; a torn one leaves the other copy. OSError."""
-    text = json.dumps(asdict(label)).encode()
+    text = _text(label)
     head = b"wrp-safe %d %d %d %d" % (FORMAT, label.generation, len(text), crc32(text))
     member.write(label.active * _COPY, head.ljust(_HEAD, b"\0") + text)
+
+
+def _text(label):
+    return json.dumps(asdict(label)).encode()
 
 
 def read(member):

@@ -76,6 +76,7 @@ def _continued(members, newest, out, board, open_member, capacity, paths, syncs)
     board.set(out)
     paths = tuple(path and (paths[position] if position < len(paths) else path) for position, path in enumerate(newest.paths))
     label = newest.next(out=positions_of(out), boot=_boot(), capacity=max(newest.capacity, capacity), paths=paths)
+    labels.check(label)
     with board.labels():
         array.write_labels(label, out)
     for slot in range(SLOTS):
@@ -159,15 +160,16 @@ def _tried(open_member, position, path):
 
 
 def _made(members, paths, failures, capacity, open_member):
+    data = len(paths) - failures
+    label = labels.Label(uuid.uuid4().hex, 0, 0, False, tuple(paths), (), ((0, tuple(range(data))),), tuple(range(data, len(paths))), capacity, "")
+    labels.check(label)
     for position, path in enumerate(paths):
         if members[position] is None:
             try:
                 members[position] = open_member(position, path, True)
             except OSError as error:
                 raise StoreError(f"member {path} of a safe device can't be made: {error.strerror or error}; check the path and its permissions") from error
-    data = len(paths) - failures
-    return labels.Label(uuid.uuid4().hex, 0, 0, False, tuple(paths), (), ((0, tuple(range(data))),),
-                        tuple(range(data, len(paths))), capacity, "")
+    return label
 
 
 def _check_all(paths, failures, newest, found):

@@ -112,9 +112,10 @@ def recover(array, position, open_member, path=None):
         path = path or array.label.paths[position]
         if path in array.label.paths[:position] + array.label.paths[position + 1:]:
             raise StoreError(f"safe device: {path} is the place of another member: give another path")
+        label = array.label.next(paths=(*array.label.paths[:position], path, *array.label.paths[position + 1:]))
+        labels.check(label)
         array.replace(position, taken(array, position, path, open_member))
-        paths = (*array.label.paths[:position], path, *array.label.paths[position + 1:])
-        array.write_labels(array.label.next(paths=paths), array.board.out, array.board.joining | bit)
+        array.write_labels(label, array.board.out, array.board.joining | bit)
         place = array.board.begin_work(position)
     try:
         count = sum(over_zones(array, lambda group, first: _rebuilt_zone(array, group, first, position)))
@@ -134,7 +135,7 @@ def _leave_out(array, position):
         array.refresh()
         out = array.board.out
         if out >> position & 1 and not array.board.is_broken:
-            array.write_labels(array.label.next().next(), out, array.board.joining & ~(1 << position))
+            array.write_labels(array.label.next(), out, array.board.joining & ~(1 << position))
 
 
 def _let_in(array, position, path):

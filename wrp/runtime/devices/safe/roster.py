@@ -124,7 +124,7 @@ class Roster:
                 return
             if not self.is_in(position):           # it was being rebuilt
                 # in the labels too, of which some may say that it is in, where who has rebuilt it was killed
-                self.write_labels(self.label.next().next(), self.board.out, self.board.joining & ~(1 << position))
+                self.write_labels(self.label.next(), self.board.out, self.board.joining & ~(1 << position))
                 return
             out = self.board.out | 1 << position
             if out.bit_count() > self.failures:
@@ -134,7 +134,7 @@ class Roster:
                                      f"bring them back and open it again") from error
                 return
             _log.warning("member %s of a safe device fails (%s): what it holds is read from the others until it is recovered", self.label.paths[position], _said(error))
-            self.write_labels(self.label.next(), out)
+            self.write_labels(self.label.next(), out, self.board.joining)
 
     def write_labels(self, label, out, joining=0):
         """Let every member that is in have a new label; with the labels' token held. Those that fail go out, too."""

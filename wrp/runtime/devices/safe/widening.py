@@ -3,6 +3,7 @@
 from contextlib import suppress
 
 from wrp.errors import StoreError
+from wrp.runtime.devices.safe import label as labels
 from wrp.runtime.devices.safe import layout
 from wrp.runtime.devices.safe.layout import ZONE, Groups
 from wrp.runtime.devices.safe.recovery import taken, zones
@@ -26,11 +27,13 @@ def added(array, path, used, open_member):
         if path in label.paths or len(label.paths) >= layout.MOST:
             raise StoreError(f"safe device: {path} is a member already" if path in label.paths else f"safe device: it has {layout.MOST} members, and no more fit")
         position = len(label.paths)
-        array.replace(position, taken(array, position, path, open_member))
         members = (*label.groups[-1][1], position)
         groups = (*(group for group in label.groups if group[0] < row), (row, members))
         capacity = _capacity(groups, max(rows, row))
-        array.write_labels(label.next(paths=(*label.paths, path), groups=groups, capacity=capacity), array.board.out, array.board.joining)
+        label = label.next(paths=(*label.paths, path), groups=groups, capacity=capacity)
+        labels.check(label)
+        array.replace(position, taken(array, position, path, open_member))
+        array.write_labels(label, array.board.out, array.board.joining)
     return capacity
 
 
