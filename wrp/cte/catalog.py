@@ -82,6 +82,7 @@ class Catalog:
         self.names_latest = segment.address + places["latest"]
         self._heap = places["heap"]
         self.at = segment.address + places["header"]
+        self.flushes_at = self.at + layout.FLUSHES
         self.blocks_at = segment.address + places["blocks"]
         self.views = views.Views(segment, places["views"]) if self._ram else None
         ring, counters = (atomics.load(self.at + word) for word in (layout.TELEMETRY, layout.COUNTERS))
@@ -201,7 +202,7 @@ class Catalog:
 
         Others may wait long: the deadline starts again while whoever is inside gets on.
         """
-        return _Flushing(self._flushing, self.at + layout.FLUSHES, self._timeout_s)
+        return _Flushing(self._flushing, self.flushes_at, self._timeout_s)
 
     def check_room(self, records):
         """OutOfSpace unless there are slots and heap for these records, next to what they replace. Inside `changing` only."""

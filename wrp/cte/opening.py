@@ -175,7 +175,7 @@ def _open(parts, path, key):
     parts.catalog = Catalog(ranks.on_node, sizes.slots, ranks.timeout_s, sizes.ram, _entries(parts.config))
     parts.tag_names = TagNames(parts.catalog)
     parts.tiers.counters = parts.catalog.noted.counters
-    parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s, parts.catalog.views)
+    parts.tiers.cut(parts.catalog.blocks_at, ranks.timeout_s, parts.catalog.views, parts.catalog.flushes_at)
     if replicas > 1:
         from wrp.cte.nodes.copies import Copies
 

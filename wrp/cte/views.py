@@ -126,6 +126,11 @@ class Views:
         """True when there ever was a view on this node."""
         return self._words[_TOP] > 0
 
+    @property
+    def waits(self):
+        """True when there is space that nobody has as long as somebody looks at it."""
+        return self._words[_WAITING >> 3] > 0 or bool(self._rest)
+
     def hold(self, extents):
         """True when somebody who lives looks at some of these extents."""
         return self.is_used and any(target == RAM and self._is_held(offset, nbytes) for target, offset, nbytes, _ in extents)

@@ -150,9 +150,13 @@ class Roster:
             raise UsageError(f"there is no safe target {name!r} on this node" + (f": there are {', '.join(info.name for info in found)}" if found else ""))
         return self._devices[number]
 
-    def cut(self, at, timeout_s, views):
-        """Let the ram be cut into blocks; their tables lie at the address `at`, who looks at it say `views`. Before any lease."""
+    def cut(self, at, timeout_s, views, flushes):
+        """Let the ram be cut into blocks; their tables lie at the address `at`, who looks at it say `views`, how often the node has flushed the word at `flushes`.
+
+        Before any lease.
+        """
         self._count()
+        self._flushes = flushes
         if self.ram is not None:
             self.ram_bytes = self.ram.view(0, self.ram.capacity)
             self.ram_address, self.ram_array = address_of(self.ram_bytes), read_only(self.ram_bytes)

@@ -1,5 +1,8 @@
 """Space of a node's targets: leased where the policy wants it, given back. Whose it is knows the caller."""
 
+import time
+
+from wrp.comm.atomics import load
 from wrp.comm.sizes import format_size
 from wrp.cte.blocks import LARGEST
 from wrp.cte.placement.contract import LONG_TERM
@@ -9,6 +12,7 @@ from wrp.cte.targets.wanted import LEVELS
 from wrp.errors import OutOfSpace, StoreError
 
 PIECE = 4 << 20                 # an extent is at most this long
+_REMEMBERED_S = 0.05            # a refusal of the ram, from which blobs may go that nobody tells of
 
 
 class Space:
@@ -24,18 +28,13 @@ class Space:
                 return RAM, self._lease_ram(nbytes)
             except OutOfSpace:
                 pass                # the list says what is next, and who is to make room
-        refusals = []
-        for target in self.placing.order(nbytes, wish, durable):
-            try:
-                with self._named_errors():
-                    offset = self._lease(target, self._devices[target], nbytes)
-            except OutOfSpace as error:
-                refusals.append(str(error))
-                continue
-            if target not in self._leaving:
+        order, refused = self.placing.order(nbytes, wish, durable), {}
+        if RAM in order and self._is_full(nbytes):
+            order.append(order.pop(order.index(RAM)))
+        for target in order:
+            if (offset := self._tried(target, nbytes, refused)) is not None:
                 return target, offset
-            # it began to leave after the policy was asked; who empties it waits until this is given back
-            self._devices[target].give_back(offset, nbytes)
+        refusals = [refused[target] for target in sorted(refused)]
         lost = [f"target {self.said(number)!r} is lost for now: {why}" for number, why in self._lost.items()]
         if lost and not refusals:
             raise StoreError(f"{self.where}: these bytes can't be written now: " + "; ".join(lost))
@@ -45,6 +44,20 @@ class Space:
         advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
         raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals)
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
+
+    def _tried(self, target, nbytes, refused):
+        """Offset of space on a target; None where it leaves, or has none: `refused` gets its sentence."""
+        try:
+            with self._named_errors():
+                offset = self._lease(target, self._devices[target], nbytes)
+        except OutOfSpace as error:
+            refused[target] = str(error)
+            return None
+        if target not in self._leaving:
+            return offset
+        # it began to leave after the policy was asked; who empties it waits until this is given back
+        self._devices[target].give_back(offset, nbytes)
+        return None
 
     def _none_fits(self, wish, durable):
         least = LONG_TERM if durable else wish.persistence
@@ -86,6 +99,26 @@ class Space:
     def _lease(self, target, device, nbytes):
         if target != RAM:
             return device.lease(nbytes)
+        try:
+            return self._lease_roomy(nbytes)
+        except OutOfSpace:
+            self._refused = nbytes, time.monotonic() + _REMEMBERED_S, *self._signs_of_room()
+            raise
+
+    def _is_full(self, nbytes):
+        """True when the ram has refused so many bytes, whoever could leave it, and nothing looks as if that had changed since."""
+        if self._refused is None or self.views.waits:
+            return False
+        least, until, *before = self._refused
+        used, unused, flushes = self._signs_of_room()
+        return nbytes >= least and time.monotonic() < until and used >= before[0] and unused <= before[1] and flushes == before[2]
+
+    def _signs_of_room(self):
+        """(bytes of the ram in use, those of its blocks that aren't, how often blobs were flushed, which may leave it then)."""
+        return self.ram.capacity - self.ram.remaining, self.blocks.unused, load(self._flushes)
+
+    def _lease_roomy(self, nbytes):
+        """Space in ram, for which others leave it where they can."""
         try:
             return self._lease_ram(nbytes)
         except OutOfSpace:

@@ -36,6 +36,7 @@ class Tiers(Coming, Space, Content):
         self.read_elsewhere = None                  # set by a store of several nodes: (node, offset, out) of its first ram
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
         self.ram_bytes, self.ram_array, self.ram_address, self.blocks, self.views = None, None, 0, None, None
+        self._refused, self._flushes = None, 0      # what Space remembers of the ram's last refusal; address of the number of flushes of the node
         self.counters = Counters(0, 0)              # set at opening: counts what pieces.py reads and writes
         writes = folder is None or folder.write
         for place, wanted in enumerate(sizes.targets):
