@@ -192,6 +192,25 @@ def test_rename(open_store, flushed, ram):
     assert all(again._tiers.free(target) == again._tiers.device(target).capacity for target in (0, 1))
 
 
+@pytest.mark.parametrize("flushed", [(), ("old",), ("new",), ("old", "new")])
+@pytest.mark.parametrize("ram", ["32m", "64k"])
+def test_rename_over_a_blob(open_store, flushed, ram):
+    store = open_store(ram=ram)
+    for blob, nbytes in sorted({"old": 50_000, "new": 100_000}.items(), key=lambda pair: pair[0] not in flushed):
+        store.put("t", blob, blob[:1].encode() * nbytes)
+        if blob in flushed:
+            store.flush()
+    store.rename("t", "new", "old", replace=True)
+    with pytest.raises(Changed):
+        store.rename("t", "old", "old", replace=True)
+    assert store.get("t", "old") == b"n" * 100_000 and store.list("t") == ["old"]
+    again = reopened(open_store, store)
+    assert again.get("t", "old") == b"n" * 100_000 and again.list("t") == ["old"]
+    again.destroy("t")
+    again.flush()
+    assert all(again._tiers.free(target) == again._tiers.device(target).capacity for target in (0, 1))
+
+
 def test_rename_without_room_in_the_catalog_never_happened(store, monkeypatch):
     for number in range(4):
         store.put("t", f"b{number}", b"x")

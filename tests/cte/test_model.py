@@ -131,15 +131,15 @@ class StoreModel(RuleBasedStateMachine):
         else:
             place.abandon()
 
-    @rule(tag=TAGS, blob=BLOBS, new_tag=TAGS, new_blob=BLOBS)
-    def rename(self, tag, blob, new_tag, new_blob):
+    @rule(tag=TAGS, blob=BLOBS, new_tag=TAGS, new_blob=BLOBS, replace=st.booleans())
+    def rename(self, tag, blob, new_tag, new_blob, replace):
         try:
-            self.store.rename(tag, blob, new_blob, new_tag)
+            self.store.rename(tag, blob, new_blob, new_tag, replace)
             self.now.setdefault(new_tag, {})[new_blob] = self.now[tag].pop(blob)
         except (NoSuchBlob, NoSuchTag):
             assert blob not in self.now.get(tag, {})
         except Changed:
-            assert new_blob in self.now[new_tag]
+            assert new_blob in self.now[new_tag] and (not replace or blob == new_blob and self.now[tag] == self.now[new_tag])
         except UsageError:
             assert self.key is not None         # sealed under its name
 

@@ -11,6 +11,7 @@ from wrp.cte.targets import Wish
 from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
 
 _TRIES = 100
+_PORTION = 64 << 20             # of a blob that is copied, in this process's memory
 
 
 class Edits:
@@ -20,8 +21,8 @@ class Edits:
         self._catalog, self._tiers, self._changes = parts.catalog, parts.tiers, changes
         self._parts = parts
 
-    def rename(self, old_name, tag, blob):
-        """Give a blob, by its full name, another tag and name. Changed when that is taken; False without the blob."""
+    def rename(self, old_name, tag, blob, replace=False):
+        """Give a blob, by its full name, another tag and name. Changed when that is taken, unless `replace`; False without the blob."""
         new_name = full_name(tag, blob)
         for _ in range(_TRIES):
             old = self._catalog.find(old_name)
@@ -31,19 +32,21 @@ class Edits:
             with self._copied([] if _may_stay(old) else [old]) as copies, self._catalog.changing("renaming a blob"):
                 if not self._unchanged([old]):
                     continue
-                if self._catalog.has(new_name):
+                there = self._catalog.find(new_name)
+                if there is not None and (not replace or new_name == old_name):
                     raise Changed(f"the name {'/'.join(map(readable, new_name.split(chr(0))))!r} is taken: delete it first, or choose another")
-                self._rename_held(old, tag, new_name, copies)
+                self._rename_held(old, tag, new_name, copies, there)
                 copies.clear()              # they belong to the new record now
+            self._changes.retire(there)
             return True
         raise _no_pause("renamed")
 
-    def _rename_held(self, old, tag, new_name, copies):
+    def _rename_held(self, old, tag, new_name, copies, there):
         self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])
         self._changes.create_held(tag)
         # the journal frees what it names under the old name; so the bytes under the new one are others
-        self._catalog.put(old.but(name=new_name, stamp=self._catalog.next_stamp(), extents=copies.get(old.name, old.extents), durable=(), dirty=True,
-                                  journaled=False))
+        self._catalog.put(old.but(name=new_name, stamp=self._catalog.next_stamp(), extents=copies.get(old.name, old.extents), dirty=True,
+                                  durable=there.durable if there else (), journaled=there is not None and there.journaled))
         for record in self._changes.take_out([old.name]):
             if record.name in copies:
                 self._changes.retire(record)
@@ -95,14 +98,21 @@ class Edits:
                 self._tiers.give_back(extents)
 
     def _copy(self, record):
-        data = bytearray(record.size)
+        extents = []
         try:
-            pieces.read(self._tiers, record, 0, data)
-        except Corrupt:
-            if self._catalog.still(record):
-                raise
-            # replaced meanwhile: whoever uses the copy sees that
-        return pieces.write(self._tiers, data, wish=Wish(record.score))
+            for start in range(0, record.size, _PORTION):
+                data = bytearray(min(_PORTION, record.size - start))
+                try:
+                    pieces.read(self._tiers, record, start, data)
+                except Corrupt:
+                    if self._catalog.still(record):
+                        raise
+                    # replaced meanwhile: whoever uses the copy sees that
+                extents += pieces.write(self._tiers, data, wish=Wish(record.score))
+        except BaseException:
+            self._tiers.give_back(extents)
+            raise
+        return tuple(extents)
 
     def _check_names_free(self, records):
         """An encrypted blob can be read under its own name only."""

@@ -115,7 +115,7 @@ def test_writing(fs, memory):
 
 
 @pytest.mark.parametrize("path, mode, error", [
-    ("alone", "wb", IsADirectoryError), ("runs/a", "wb", IsADirectoryError), ("runs/a/x", "ab", ValueError), ("runs/a/x", "xb", FileExistsError),
+    ("alone", "wb", IsADirectoryError), ("runs/a", "wb", IsADirectoryError), ("runs/a", "ab", IsADirectoryError), ("runs/a/x", "tb", ValueError), ("runs/a/x", "x+b", FileExistsError), ("none/x", "r+b", FileNotFoundError), ("runs/a/x", "xb", FileExistsError),
 ])
 def test_refused_writes_change_nothing(fs, path, mode, error):
     before = fs.find("", detail=True)
@@ -123,6 +123,75 @@ def test_refused_writes_change_nothing(fs, path, mode, error):
         with fs.open(path, mode) as file:
             file.write(b"data")
     assert fs.find("", detail=True) == before
+
+
+def test_appending(fs, memory):
+    for number in range(3):
+        with fs.open("top/log", "a") as file:
+            file.write(f"line {number}\n")
+    assert fs.cat_file("top/log") == b"line 0\nline 1\nline 2\n"
+    with fs.open("top/t_9", "ab") as file:
+        file.write(b"+")
+        memory.append("top", "t_9", b"-")                       # another's stays
+        assert file.tell() == 8 and fs.cat_file("top/t_9") == b"top:t_9-"
+    assert fs.cat_file("top/t_9") == b"top:t_9-+"
+
+
+def test_updating_in_place(fs):
+    with fs.open("top/t_9", "r+b") as file:
+        file.seek(4)
+        file.write(b"T")
+        assert file.seek(0) == 0 and file.read() == b"top:T_9"
+        file.flush()
+        assert fs.cat_file("top/t_9") == b"top:T_9"
+        file.seek(10)
+        file.write(b"end")
+        assert file.truncate(12) == 12
+    assert fs.cat_file("top/t_9") == b"top:T_9\0\0\0en"
+    with fs.open("top/new", "w+b") as file:
+        assert fs.cat_file("top/new") == b""
+        file.write(b"12345")
+        file.seek(-2, 2)
+        assert file.read() == b"45"
+    with fs.open("top/t_9", "r+") as text:
+        assert text.read(4) == "top:"
+    with pytest.raises(UsageError, match="in a transaction"), fs.transaction:
+        fs.open("top/t_9", "r+b")
+
+
+def test_times(fs, memory):
+    before = fs.info("runs/a/x")
+    fs.touch("runs/a/x", truncate=False)
+    after = fs.info("runs/a/x")
+    assert after["mtime"] > before["mtime"] and after["created"] == before["created"] == memory.info("runs/a", "x").created / 1e9 and after["size"] == before["size"]
+    assert fs.created("runs/a/x") <= fs.modified("runs/a/x") and fs.info("runs/a")["mtime"] == memory.tag_stamp("runs/a") / 1e9 and "mtime" not in fs.info("runs")
+    fs.touch("runs/a/x")
+    fs.touch("runs/a/fresh", truncate=False)
+    assert fs.cat_file("runs/a/x") == fs.cat_file("runs/a/fresh") == b""
+
+
+def test_one_who_creates_a_file_is_the_only_one(fs, memory, monkeypatch):
+    with pytest.raises(FileExistsError):
+        fs.pipe("runs/a/x", b"", mode="create")
+    monkeypatch.setattr(fs, "_find", lambda path: None)         # another made it after this one has looked
+    with pytest.raises(FileExistsError):
+        fs.pipe_file("runs/a/x", b"", mode="create")
+    assert memory.get("runs/a", "x") == b"runs/a:x"
+
+
+def test_folders_move(fs, memory):
+    fs.mv("runs", "old/runs", recursive=True)
+    assert memory.tags() == ["old/runs/a", "old/runs/b", "top"] and fs.cat_file("old/runs/a/sub/y") == b"runs/a:sub/y"
+    fs.mv("old/runs/a/sub", "top/inner", recursive=True)
+    assert fs.find("top") == ["top/inner/y", "top/t_10", "top/t_9"] and not fs.exists("old/runs/a/sub")
+    fs.mkdir("into")
+    fs.mv("top/inner", "into", recursive=True)                  # into a folder that is there
+    fs.mv("old/runs/b/z", "into/")
+    fs.mv("top/t_9", "top/t_10")                                # over a file
+    assert fs.find("") == ["into/inner/y", "into/z", "old/runs/a/x", "top/t_10"] and fs.cat_file("top/t_10") == b"top:t_9"
+    for wrong in (("old", "old/deeper"), ("nothing", "other")):
+        with pytest.raises(OSError):
+            fs.mv(*wrong, recursive=True)
 
 
 def test_copy_move_and_remove(fs, memory):
@@ -153,6 +222,16 @@ def test_a_transaction_shows_its_files_together(fs):
             file.write(b"1")
         assert not fs.exists("top/one")
     assert fs.cat_file("top/one") == b"1"
+    with fs.transaction:
+        with fs.open("top/one", "ab") as file:
+            file.write(b"2")
+        assert fs.cat_file("top/one") == b"1"
+    assert fs.cat_file("top/one") == b"12"
+    with pytest.raises(ZeroDivisionError), fs.transaction:
+        with fs.open("top/one", "wb") as file:
+            file.write(b"never")
+        raise ZeroDivisionError
+    assert fs.cat_file("top/one") == b"12"
 
 
 def test_what_was_taken_in_is_one_file(taken, sources):
@@ -162,6 +241,8 @@ def test_what_was_taken_in_is_one_file(taken, sources):
     assert "runs/climate/temperature" in taken.ls("runs/climate", detail=False)
     with pytest.raises(OSError):
         taken.pipe_file("runs/table.csv", b"over it")
+    with pytest.raises(OSError):
+        taken.append("runs/table.csv", b"behind it")
 
 
 def test_a_range_of_it_reads_little(taken, taken_in, monkeypatch):
@@ -197,6 +278,10 @@ def test_parquet_goes_in_and_comes_out(memory):
     import pyarrow.dataset
 
     assert pyarrow.dataset.dataset("tables/frame.parquet", filesystem=fs, format="parquet").to_table().num_rows == 1000
+    frame["part"] = frame.a % 3
+    pyarrow.dataset.write_dataset(pyarrow.Table.from_pandas(frame), "tables/parts", filesystem=fs, format="parquet", partitioning=["part"], partitioning_flavor="hive")
+    read = pyarrow.dataset.dataset("tables/parts", filesystem=fs, format="parquet", partitioning="hive").to_table(columns=["a"], filter=pyarrow.dataset.field("part") == 1)
+    assert read.num_rows == 333 and len(fs.glob("tables/parts/part=*/*.parquet")) == 3
 
 
 def test_no_store_is_a_sentence(tmp_path):

@@ -90,3 +90,13 @@ def test_a_folder_without_a_store_is_empty_to_a_reader(tmp_path):
 def test_set_takes_buffers_only(memory):
     with pytest.raises(TypeError, match="must be a Buffer"):
         TagStore(memory, "t").set_sync("key", b"bytes")
+
+
+def test_xarray_appends_along_a_dimension(memory):
+    xarray = pytest.importorskip("xarray", reason="xarray isn't installed: pip install 'wrp[arrays]'")
+    store = TagStore(memory, "steps")
+    for step in range(3):
+        piece = xarray.Dataset({"u": (("time", "x"), np.full((2, 50), step))}, coords={"time": [2 * step, 2 * step + 1]})
+        piece.to_zarr(store, **{"append_dim": "time"} if step else {"mode": "w"}, consolidated=False)
+    found = xarray.open_zarr(store, chunks=None, consolidated=False)
+    assert found.u.shape == (6, 50) and found.u[:, 7].values.tolist() == [0, 0, 1, 1, 2, 2] and found.time.values.tolist() == list(range(6))

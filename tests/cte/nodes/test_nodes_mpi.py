@@ -63,6 +63,9 @@ def test_every_call_on_a_blob_of_any_home(place):
                 store.truncate(tag, blob, 60_000)
                 assert store.score(tag, blob, 0.25) == store.score(tag, blob) == 0.25
                 store.copy(tag, blob, tag, f"copy{number}")
+                store.put(tag, f"over{number}", b"o" * 30_000)
+                store.rename(tag, f"copy{number}", f"over{number}", replace=True)
+                store.rename(tag, f"over{number}", f"copy{number}")
                 store.rename(tag, blob, f"moved{number}")
                 store.move(tag, f"moved{number}", "file")
                 with store.reserve(tag, f"kept{number}", 70_000) as reserved:

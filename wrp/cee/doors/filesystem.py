@@ -1,13 +1,13 @@
 """`wrp://` for fsspec: tags are folders, blobs are files, and what was taken in is a file with the bytes of its source (see tree.py)."""
 
-import io
 from datetime import datetime, timezone
 
-from fsspec.spec import AbstractBufferedFile, AbstractFileSystem
+from fsspec.spec import AbstractFileSystem
 
-from wrp.cee.doors import tree
+from wrp.cee.doors import changing, tree
+from wrp.cee.doors.files import Updated, Whole
 from wrp.cee.doors.handle import Handle
-from wrp.errors import UsageError, WrpError
+from wrp.errors import Changed, UsageError, WrpError
 
 _BLOCK_NBYTES = 1 << 20
 
@@ -16,7 +16,7 @@ class WrpFileSystem(AbstractFileSystem):
     """The store at a folder, or an opened Store, as a file system.
 
     store : an opened wrp Store, or its folder (default: WRP_STORE, else ./wrp-store)
-    What is written is one blob, seen when its file is closed, durable after `flush` or `close`. Calls are local.
+    What is written is seen when its file is closed, durable after `flush` or `close`. Calls are local.
     """
 
     protocol = "wrp"
@@ -62,7 +62,8 @@ class WrpFileSystem(AbstractFileSystem):
     def modified(self, path):
         return datetime.fromtimestamp(self.info(path)["mtime"], timezone.utc)
 
-    created = modified
+    def created(self, path):
+        return datetime.fromtimestamp(self.info(path)["created"], timezone.utc)
 
     def ukey(self, path):
         """Changes with every change of the file."""
@@ -123,13 +124,27 @@ class WrpFileSystem(AbstractFileSystem):
     def pipe_file(self, path, value, mode="overwrite", **_):
         self._put(self._strip_protocol(path), value, mode == "create")
 
+    def append(self, path, value):
+        """Put bytes at the end of a file, which need not be there, as one change."""
+        path, store = self._strip_protocol(path), self._handle.writing()
+        if self._find(path) is None:
+            self._put(path, value)
+        else:
+            store.append(*tree.target(store, path), value)
+
+    def touch(self, path, truncate=True, **_):
+        """An empty file; of one that is there, with truncate=False, the time of its last change is now."""
+        path = self._strip_protocol(path)
+        if truncate or not self.exists(path):
+            self._put(path, b"")
+            return
+        store = self._handle.writing()
+        tag, blob = tree.target(store, path)
+        store.score(tag, blob, store.score(tag, blob))
+
     def mkdir(self, path, create_parents=True, **_):
         """An empty tag."""
-        path = self._strip_protocol(path)
-        if self._find(path) is not None:
-            raise FileExistsError(path)
-        tree.check(path)
-        self._handle.writing().create(path)
+        changing.make_folder(self._handle.writing(), self._strip_protocol(path))
 
     def makedirs(self, path, exist_ok=False):
         if not exist_ok or not self.exists(path):
@@ -138,19 +153,13 @@ class WrpFileSystem(AbstractFileSystem):
     def rmdir(self, path):
         """An empty tag goes away; OSError when it has blobs."""
         path = self._strip_protocol(path)
-        store, _ = self._found(path)
-        if tree.children(store, path):
-            raise OSError(f"folder {path!r} isn't empty")
-        if store.exists(path):
-            self._handle.writing().destroy(path)
+        self._found(path)
+        changing.remove_folder(self._handle.writing(), path)
 
     def rm_file(self, path):
-        _, node = self._found(self._strip_protocol(path), file=True)
-        store = self._handle.writing()
-        if node.kind == "blob":
-            store.delete(node.tag, node.blob)
-        else:
-            store.destroy(node.tag)
+        path = self._strip_protocol(path)
+        self._found(path, file=True)
+        changing.remove_file(self._handle.writing(), path)
 
     def rm(self, path, recursive=False, maxdepth=None):
         """Files, and with `recursive` folders: their tags and blobs."""
@@ -160,22 +169,22 @@ class WrpFileSystem(AbstractFileSystem):
             if node is None and not _is_pattern(each):
                 raise FileNotFoundError(each)
             for name in [each] if node is not None else self.expand_path(each, recursive=recursive, maxdepth=maxdepth):
-                self._remove(name, recursive)
+                node = self._find(name)
+                if node is not None and node.kind == "folder" and not recursive:
+                    raise IsADirectoryError(f"{name!r} is a folder: give recursive=True")
+                changing.remove_all(self._handle.writing(), name)
 
-    def _remove(self, path, recursive):
-        node = self._find(path)
-        if node is None:
-            return
-        if node.kind != "folder":
-            self.rm_file(path)
-            return
-        if not recursive:
-            raise IsADirectoryError(f"{path!r} is a folder: give recursive=True")
-        for child in list(tree.children(self._handle.reading(), path)):
-            self._remove(child, True)
-        store = self._handle.writing()
-        if path and store.exists(path):
-            store.destroy(path)
+    def mv(self, path1, path2, recursive=False, maxdepth=None, **options):
+        """Let a file, or with `recursive` a folder, have another path, without a copy in between where that is free or a file; else as fsspec does."""
+        if not isinstance(path1, str) or not isinstance(path2, str) or path1.endswith("/") or maxdepth is not None:
+            return super().mv(path1, path2, recursive, maxdepth, **options)
+        old, new = self._strip_protocol(path1), self._strip_protocol(path2)
+        node = self._find(old)
+        if path2.endswith("/") or self.isdir(new):
+            new = f"{new}/{old.rpartition('/')[2]}".lstrip("/")
+        if node is None or node.kind == "folder" and (not recursive or self.exists(new)):
+            return super().mv(path1, path2, recursive, maxdepth, **options)
+        return changing.rename(self._handle.writing(), old, new)
 
     def cp_file(self, path1, path2, **_):
         source, destination = self._strip_protocol(path1), self._strip_protocol(path2)
@@ -186,11 +195,22 @@ class WrpFileSystem(AbstractFileSystem):
             self._put(destination, self.cat_file(source))
 
     def _open(self, path, mode="rb", block_size=None, autocommit=True, cache_options=None, **options):
-        if mode not in ("rb", "wb", "xb"):
-            raise ValueError(f"a blob is opened to be read (rb) or written as a whole (wb, xb), not {mode!r}")
-        if mode == "rb":
+        """Modes rb; wb, xb, ab; r+b, w+b, x+b: what is written with a + is in the store when it is flushed or closed, or sooner."""
+        mode = mode[:1] + "+" * ("+" in mode) + "b"
+        if mode not in ("rb", "wb", "xb", "ab", "r+b", "w+b", "x+b"):
+            raise UsageError(f"a blob is opened to be read (rb), written (wb, xb), appended to (ab) or updated (r+b, w+b, x+b), not {mode!r}")
+        if mode[0] == "x" and self._find(path) is not None:
+            raise FileExistsError(path)
+        if mode[0] == "r":
             self._found(path, file=True)
-        return _File(self, path, mode, block_size or _BLOCK_NBYTES, autocommit, cache_options=cache_options, **options)
+        if "+" not in mode:
+            return Whole(self, path, mode, block_size or _BLOCK_NBYTES, autocommit, cache_options=cache_options, **options)
+        if not autocommit:
+            raise UsageError(f"{path!r} can't be updated (mode {mode}) in a transaction: what is written would be seen before its end")
+        if mode != "r+b":
+            self._put(path, b"")
+        store = self._handle.writing()
+        return Updated(store, *tree.target(store, path))
 
     def _zarr(self, store, path, what):
         """What zarr looks for in the context of an HDF5 file, a document or a chunk: its `value` or `nbytes`; None when it isn't there.
@@ -212,10 +232,9 @@ class WrpFileSystem(AbstractFileSystem):
         if new and self._find(path) is not None:
             raise FileExistsError(path)
         try:
-            tag, blob = tree.target(store, path)
-        except UsageError as error:
-            raise IsADirectoryError(str(error)) from None
-        store.put(tag, blob, value)
+            store.put(*tree.target(store, path), value, if_generation=0 if new else None)
+        except Changed:                 # another made it just now
+            raise FileExistsError(path) from None
 
     def _find(self, path):
         """The Node at a path, or None; also where there is no store yet."""
@@ -234,35 +253,11 @@ class WrpFileSystem(AbstractFileSystem):
         return store, node
 
 
-class _File(AbstractBufferedFile):
-    """Reads ranges as they are asked for; what is written becomes one blob at the end."""
-
-    def _fetch_range(self, start, end):
-        return self.fs.cat_file(self.path, start, end)
-
-    def _initiate_upload(self):
-        self._whole = None
-
-    def _upload_chunk(self, final=False):
-        if not final:
-            return False                # keep it: a blob is put as a whole
-        self._whole = self.buffer.getvalue()
-        if self.autocommit:
-            self.commit()
-        return True
-
-    def commit(self):
-        self.fs._put(self.path, self._whole, self.mode == "xb")
-        self.discard()
-
-    def discard(self):
-        self._whole, self.buffer = None, io.BytesIO()
-
-
 def _entry(node):
     """A node as fsspec shows it."""
     entry = {"name": node.path, "size": node.nbytes, "type": "directory" if node.kind == "folder" else "file"}
-    return entry if node.kind == "folder" else {**entry, "mtime": node.stamp / 1e9, "tag": node.tag, "blob": node.blob}
+    times = {"mtime": node.stamp / 1e9, "created": node.created / 1e9} if node.stamp else {}
+    return {**entry, **times} if node.kind == "folder" else {**entry, **times, "tag": node.tag, "blob": node.blob}
 
 
 def _is_pattern(path):

@@ -7,6 +7,7 @@ folder of that name.
 
 import re
 from dataclasses import dataclass
+from errno import EISDIR, EPERM
 
 from wrp.cee.doors.handle import clipped, get_range
 from wrp.cee.stream import TagStream
@@ -19,7 +20,10 @@ _STREAMS = ("binary<", "tensor<")
 
 @dataclass(frozen=True)
 class Node:
-    """What a path leads to. kind: "blob", "stream" (something taken in), "folder", or "zarr" (made up, see filesystem.py); `stamp`: ns."""
+    """What a path leads to. kind: "blob", "stream" (something taken in), "folder", or "zarr" (made up, see filesystem.py).
+
+    stamp, created: when it was changed and made, ns; of a folder that is a tag when that was made, of other folders 0
+    """
 
     path: str
     kind: str
@@ -27,17 +31,18 @@ class Node:
     blob: str = ""
     nbytes: int = 0
     stamp: int = 0
+    created: int = 0
 
 
 def find(store, path):
     """The Node at a path, or None."""
-    for tag, rest in _splits(store, path):
+    for tag, rest in splits(store, path):
         if not rest:
             return of_tag(store, tag)
         if store.exists(tag, rest):
             return of_blob(tag, rest, store.info(tag, rest))
     if not path or store.tags(re.escape(path) + "/.+") or any(
-            store.blobs(re.escape(tag), re.escape(rest) + "/(?s:.+)", 1) for tag, rest in _splits(store, path) if rest):
+            store.blobs(re.escape(tag), re.escape(rest) + "/(?s:.+)", 1) for tag, rest in splits(store, path) if rest):
         return Node(path, "folder")
     return None
 
@@ -51,7 +56,7 @@ def children(store, path):
             found[tag] = of_tag(store, tag)
         elif head and more:
             found.setdefault(start + head, Node(start + head, "folder"))
-    for tag, rest in _splits(store, path):
+    for tag, rest in splits(store, path):
         inner = rest + "/" if rest else ""
         for blob, info in store.infos(tag).items():
             head, more = _first(blob, inner)
@@ -63,16 +68,21 @@ def children(store, path):
 def of_tag(store, tag):
     """The Node of a tag that is there."""
     if not store.exists(tag, DESCRIPTION) or not store.get(tag, DESCRIPTION).startswith(tuple(map(str.encode, _STREAMS))):
-        return Node(tag, "folder", tag)
+        return _folder(store, tag)
     infos = store.infos(tag)
     if any(name != DESCRIPTION and not _CHUNK.fullmatch(name) for name in infos):
-        return Node(tag, "folder", tag)
+        return _folder(store, tag)
     nbytes = sum(info.size for name, info in infos.items() if name != DESCRIPTION)
-    return Node(tag, "stream", tag, "", nbytes, infos[DESCRIPTION].stamp)
+    return Node(tag, "stream", tag, "", nbytes, infos[DESCRIPTION].stamp, infos[DESCRIPTION].created)
+
+
+def _folder(store, tag):
+    made = store.tag_stamp(tag)
+    return Node(tag, "folder", tag, stamp=made, created=made)
 
 
 def of_blob(tag, blob, info):
-    return Node(f"{tag}/{blob}", "blob", tag, blob, info.size, info.stamp)
+    return Node(f"{tag}/{blob}", "blob", tag, blob, info.size, info.stamp, info.created)
 
 
 def read(store, node, start=None, stop=None):
@@ -86,17 +96,22 @@ def read(store, node, start=None, stop=None):
 
 
 def target(store, path):
-    """(tag, blob) to write for a path: an existing blob, else one in the longest tag that the path begins with, else in its folder as a tag."""
+    """(tag, blob) to write for a path: an existing blob, else one in the longest tag that the path begins with, else in its folder as a tag.
+
+    Raises IsADirectoryError, PermissionError for what was taken in.
+    """
     node = find(store, path)
     if node is not None and node.kind == "blob":
         return node.tag, node.blob
+    if node is not None and node.kind == "stream":
+        raise PermissionError(EPERM, "it was taken in, and can't be written over", path)
     if node is not None:
-        raise UsageError(f"{path!r} is a {'context that was taken in' if node.kind == 'stream' else 'folder'}: it can't be written over")
-    for tag, rest in _splits(store, path):
+        raise IsADirectoryError(EISDIR, "it is a folder", path)
+    for tag, rest in splits(store, path):
         return tag, rest
     tag, _, blob = path.rpartition("/")
     if not tag or not blob:
-        raise UsageError(f"{path!r} names no tag and blob: write to wrp://tag/blob")
+        raise IsADirectoryError(EISDIR, "it names no tag and blob: write to wrp://tag/blob", path)
     return tag, blob
 
 
@@ -108,10 +123,10 @@ def check(path):
 
 def contexts(store, path):
     """Yield (tag, rest of the path) for every context of an HDF5 file that the path begins with."""
-    return ((tag, rest) for tag, rest in _splits(store, path) if rest and store.exists(tag, LAYOUT))
+    return ((tag, rest) for tag, rest in splits(store, path) if rest and store.exists(tag, LAYOUT))
 
 
-def _splits(store, path):
+def splits(store, path):
     """Yield (tag, rest of the path) for every tag that the path begins with, the longest first."""
     parts = path.split("/") if path else []
     for cut in range(len(parts), 0, -1):

@@ -51,14 +51,17 @@ class Editing(Calls):
         record = self._record(tag, blob)
         self.put(new_tag, new_blob, self.get(tag, blob), score=record.score)
 
-    def rename(self, tag, blob, new_blob, new_tag=None):
-        """Give a blob another name, and another tag where one is given. Changed when that name is taken."""
+    def rename(self, tag, blob, new_blob, new_tag=None, replace=False):
+        """Give a blob another name, and another tag where one is given. Changed when that name is taken.
+
+        replace : the blob of that name goes, at the same moment
+        """
         self._writable()
         new_tag = tag if new_tag is None else new_tag
         tag, new_tag = self._own(tag), self._own(new_tag)
         names.checked("tag", new_tag), names.checked("blob", new_blob)
         self._record(tag, blob)
-        if not self._edits.rename(full_name(tag, blob), new_tag, new_blob):
+        if not self._edits.rename(full_name(tag, blob), new_tag, new_blob, replace):
             raise self._absent(tag, blob)
 
     # names of tags

@@ -130,9 +130,9 @@ class Answering:
     def info(self, tag, blob):
         return astuple(self._here.info(tag, blob))
 
-    def rename(self, tag, blob, new_blob, new_tag):
+    def rename(self, tag, blob, new_blob, new_tag, replace):
         """Where the new name is at home here too."""
-        self._here.rename(tag, blob, new_blob, new_tag)
+        self._here.rename(tag, blob, new_blob, new_tag, replace)
 
     def delete_still(self, tag, blob, stamp):
         """Take a blob out if its generation is `stamp`; else False."""

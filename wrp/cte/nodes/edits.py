@@ -14,9 +14,9 @@ class NodesEdits:
     def __init__(self, store):
         self._store = store
 
-    def rename(self, tag, blob, new_tag, new_blob):
-        """The bytes under the new name, then the old one goes; where it has changed meanwhile, again. Changed when the new name is taken."""
-        store, made = self._store, 0
+    def rename(self, tag, blob, new_tag, new_blob, replace):
+        """The bytes under the new name, then the old one goes; where it has changed meanwhile, again. Changed when the new name is taken, unless `replace`."""
+        store, made = self._store, None if replace else 0
         for _ in range(_TRIES):
             try:
                 before = store.info(tag, blob)

@@ -53,17 +53,17 @@ class NodesEditing(NodesCalls):
         score = self.info(tag, blob).score
         self.put(new_tag, new_blob, self.get(tag, blob), score=score)
 
-    def rename(self, tag, blob, new_blob, new_tag=None):
+    def rename(self, tag, blob, new_blob, new_tag=None, replace=False):
         """As Store.rename. Where the names have different homes, a reader may see both for a moment."""
         self._writable()
         new_tag = tag if new_tag is None else new_tag
         names.checked("tag", new_tag), names.checked("blob", new_blob)
         tag, new_tag = self._own(tag), self._own(new_tag)
         if self._routes.home(tag, blob) == self._routes.home(new_tag, new_blob):
-            self._routes.change("rename", tag, blob, new_blob, new_tag)
+            self._routes.change("rename", tag, blob, new_blob, new_tag, replace)
             self._routes.settle(new_tag, [new_blob])
         else:
-            self._edits.rename(tag, blob, new_tag, new_blob)
+            self._edits.rename(tag, blob, new_tag, new_blob, replace)
 
     def alias(self, tag, name):
         """As Store.alias. All nodes know it when it returns; a node does at one moment. So it is with the next two."""

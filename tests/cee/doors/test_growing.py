@@ -1,0 +1,81 @@
+"""A blob that is written in ranges, against a bytearray."""
+
+import random
+
+import pytest
+
+from wrp.cee.doors.growing import Growing
+from wrp.errors import OutOfSpace
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def growing(memory):
+    memory.put("t", "b", b"")
+    return Growing(memory, "t", "b")
+
+
+@pytest.mark.parametrize("seed, longest, compression", [(1, 5000, None), (2, 400_000, None), (3, 3 * MIB, None), (4, 50_000, "zlib")])
+def test_it_is_what_a_file_would_be(growing, memory, seed, longest, compression):
+    if compression:
+        memory.set_compression("t", compression)
+    made, model = random.Random(seed), bytearray()
+    for _ in range(300):
+        what, offset, nbytes = made.choice(("write", "write", "write", "read", "on", "truncate", "put")), made.randrange(2 * longest), made.randrange(longest)
+        if what in ("write", "on"):
+            offset = len(model) if what == "on" else offset
+            data = made.randbytes(nbytes % 100) * (nbytes // 100 + 1)
+            growing.write(offset, data)
+            model.extend(bytes(max(0, offset + len(data) - len(model))))
+            model[offset:offset + len(data)] = data
+        elif what == "read":
+            assert growing.read(offset, nbytes) == model[offset:offset + nbytes]
+        elif what == "truncate" and nbytes % 5 == 0:
+            growing.truncate(offset)
+            del model[offset:]
+            model.extend(bytes(offset - len(model)))
+        elif what == "put":
+            growing.put()
+            assert not growing.waits and memory.get("t", "b") == model
+        assert growing.nbytes == len(model)
+    assert growing.read(0, len(model) + 1) == model
+
+
+def test_small_writes_in_a_row_are_put_in_pieces(growing, memory, monkeypatch):
+    puts, put_segments = [], memory.put_segments
+    monkeypatch.setattr(memory, "put_segments", lambda tag, blob, parts: puts.append(sum(len(data) for _, data in parts)) or put_segments(tag, blob, parts))
+    for number in range(64):
+        growing.write(number << 17, bytes([number]) * (1 << 17))
+        assert growing.read(number << 17, 9) == bytes([number]) * 9
+    growing.put()
+    assert puts == [MIB] * 8 and memory.size("t", "b") == 8 * MIB
+    for number in range(1000):
+        growing.write(8 * MIB - 5000 * number, b"!")           # here and there: they wait for each other
+    growing.put()
+    assert puts[8:] == [1000]
+
+
+def test_reading_in_a_row_asks_for_blocks(growing, memory, monkeypatch):
+    growing.write(0, bytes(9 * MIB))
+    growing.put()
+    asked, get = [], memory.get
+    monkeypatch.setattr(memory, "get", lambda tag, blob, offset=0, size=None: asked.append(size) or get(tag, blob, offset, size))
+    assert all(growing.read(start, 1 << 17) == bytes(1 << 17) for start in range(0, 9 * MIB, 1 << 17))
+    assert asked == [4 * MIB, 4 * MIB, MIB]
+    memory.put("t", "b", b"x", offset=9 * MIB - 1)              # by somebody else
+    assert growing.read(9 * MIB - 2, 2) == b"\0x"
+
+
+def test_what_finds_no_room_still_waits(growing, monkeypatch, memory):
+    growing.write(0, bytes(MIB))
+
+    def full(*_):
+        raise OutOfSpace("full")
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "put_segments", full)
+        with pytest.raises(OutOfSpace):
+            growing.write(MIB, b"more")
+    assert growing.nbytes == growing.waits == MIB
+    growing.put()
+    assert memory.size("t", "b") == MIB

@@ -1,0 +1,98 @@
+"""Changes of the tree of tags and blobs by path: folders made and taken away, files removed and renamed. No bytes of files are written here."""
+
+import re
+from errno import EEXIST, EINVAL, EISDIR, ENOENT, ENOTDIR, ENOTEMPTY, EPERM
+
+from wrp.cee.doors import tree
+from wrp.errors import UsageError
+
+
+def make_folder(store, path):
+    """An empty tag. FileExistsError."""
+    if tree.find(store, path) is not None:
+        raise FileExistsError(EEXIST, "it is there", path)
+    tree.check(path)
+    store.create(path)
+
+
+def remove_folder(store, path):
+    """A folder with nothing in it goes. OSError."""
+    if _found(store, path).kind != "folder":
+        raise NotADirectoryError(ENOTDIR, "it is a file", path)
+    if tree.children(store, path):
+        raise OSError(ENOTEMPTY, "the folder isn't empty", path)
+    if store.exists(path):
+        store.destroy(path)
+
+
+def remove_file(store, path):
+    """A blob, or what was taken in, goes. OSError."""
+    node = _found(store, path)
+    if node.kind == "folder":
+        raise IsADirectoryError(EISDIR, "it is a folder", path)
+    if node.kind == "blob":
+        store.delete(node.tag, node.blob)
+    else:
+        store.destroy(node.tag)
+
+
+def remove_all(store, path):
+    """A file, or a folder and all in it, goes; nothing happens where there is neither."""
+    node = tree.find(store, path)
+    if node is None:
+        return
+    if node.kind != "folder":
+        remove_file(store, path)
+        return
+    for child in list(tree.children(store, path)):
+        remove_all(store, child)
+    if path and store.exists(path):
+        store.destroy(path)
+
+
+def rename(store, path, new_path):
+    """Let a file or folder have another path. A file takes the place of a blob, a folder that of an empty one. OSError.
+
+    At one moment, but for blobs that lie in a folder within a tag: they go one after the other. Bytes that lie in files are copied with a blob, not with a tag.
+    """
+    node, there = _found(store, path), tree.find(store, new_path)
+    tree.check(new_path)
+    if path == new_path:
+        return
+    if node.kind == "folder":
+        _rename_folder(store, path, there, new_path)
+    elif node.kind == "blob":
+        tag, blob = tree.target(store, new_path)
+        _rename_blob(store, node.tag, node.blob, tag, blob)
+    elif there is not None:
+        raise PermissionError(EPERM, f"{path!r} was taken in: it takes no file's place", new_path)
+    else:
+        store.rename_tag(node.tag, new_path)
+
+
+def _rename_folder(store, path, there, new_path):
+    if (new_path + "/").startswith(path + "/"):
+        raise OSError(EINVAL, f"{path!r} can't be moved into itself", new_path)
+    if there is not None:
+        remove_folder(store, new_path)
+    outer = [(tag, rest) for tag, rest in tree.splits(store, path) if rest]
+    if store.exists(path) or store.tags(re.escape(path) + "/.+"):
+        store.rename_folder(path, new_path)
+    for tag, rest in outer:
+        for blob in store.list(tag, rest + "/"):
+            _rename_blob(store, tag, blob, *tree.target(store, new_path + blob[len(rest):]))
+
+
+def _rename_blob(store, tag, blob, new_tag, new_blob):
+    try:
+        store.rename(tag, blob, new_blob, new_tag, replace=True)
+    except UsageError:                  # of an encrypted store, where blobs are sealed under their names
+        store.copy(tag, blob, new_tag, new_blob)
+        store.delete(tag, blob)
+
+
+def _found(store, path):
+    node = tree.find(store, path)
+    if node is None:
+        raise FileNotFoundError(ENOENT, "there is no such file or folder", path)
+    return node
