@@ -8,10 +8,14 @@ import threading
 import numpy as np
 import pytest
 
-from wrp.cte import Store
-from wrp.cte.client import Client
-from wrp.cte.views import MOST, Views
+from harness.wandering import wander
+from wrp.comm.atomics import store as store_word
+from wrp.comm.checksum import crc32
 from wrp.comm.segment import Segment
+from wrp.cte import Store, views as views_module
+from wrp.cte.client import Client
+from wrp.cte.views import MOST, NBYTES, Views, view_begin, views_wait
+from wrp.errors import NoSuchBlob, OutOfSpace, UsageError
 
 MIB = 1 << 20
 SIZES = [1, 5000, 16 << 10, 100_000, 5 * MIB]
@@ -170,15 +174,91 @@ def test_readers_never_see_another_blob(store):
     store.destroy("t")
 
 
-def test_what_a_dead_process_viewed_is_free():
-    segment = Segment.private(1 << 20)
-    place = segment.place("views", 1 << 19)[0]
-    views = Views(segment, place)
+@pytest.mark.parametrize("nbytes", [*SIZES, 1 << 20])
+def test_a_put_over_what_was_viewed_stays_in_the_kernels(store, monkeypatch, nbytes):
+    """And what it has replaced goes back as if nobody had looked, also where others are looked at."""
+    data = np.full(nbytes, 1, np.uint8)
+    store.put("t", "b", data), store.put("t", "other", data)
+    other, before = store.view("t", "other"), store.targets()[0].remaining
+    store.put("t", "b", data)
+
+    def fail(*_, **__):
+        raise AssertionError("the long way")
+    for owner, name in ((store._changes, "publish"), (store._changes, "modify"), (store._tiers.views, "hold"), (store._tiers.views, "free_of")):
+        if nbytes <= 4 * MIB or owner is store._changes:        # several extents are asked for one by one
+            monkeypatch.setattr(owner, name, fail)
+    for number in range(20):
+        assert bytes(store.view("t", "b")[:1]) == data.tobytes()[:1]
+        store.put("t", "b", data)
+    assert store.get("t", "b") == bytes(other) == data.tobytes() and store.targets()[0].remaining == before
+
+
+def test_only_what_is_looked_at_waits(store):
+    """Puts over one blob that is looked at and over one that isn't: the first one's bytes wait, nothing else does."""
+    for blob in "ab":
+        store.put("t", blob, b"v" * MIB)
+    view, free = store.view("t", "a"), store._tiers.ram.free
+    for number in range(10):
+        for blob in "ab":
+            store.put("t", blob, b"w" * MIB)
+            assert store.view("t", blob) == b"w" * MIB
+    assert view == b"v" * MIB and free - MIB <= store._tiers.ram.free + store._tiers.ram._spare[1] <= free
+    del view
+    assert store._tiers.free(0) >= free
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_a_view_never_changes_while_it_is_there(open_store, memory):
+    store = open_store(memory=memory, ram="32m")
+    free = store.targets()[0].remaining
+    done, seen, wrong = wander(store, 7, 2)
+    assert not wrong and done > 20 and seen > 20
+    store.destroy("t")
+    store.flush()
+    assert store.targets()[0].remaining == free
+
+
+def test_handlers_of_signals_view_and_put_in_the_middle_of_puts(store):
+    """A handler replaces blobs, and looks at them, while the program does the same."""
+    seen, kept = [], []
+
+    def handler(*_):
+        try:
+            store.put("t", f"b{len(seen) % 3}", bytes([1 + len(seen) % 200]) * (3000 if len(seen) % 2 else 200_000))
+            view = store.view("t", f"b{len(seen) % 2}")
+            kept.append((view, crc32(view)))
+        except (UsageError, NoSuchBlob, OutOfSpace):
+            pass
+        seen.append(None)
+        signal.setitimer(signal.ITIMER_REAL, 0.001)
+    for number in range(3):
+        store.put("t", f"b{number}", b"v" * 200_000)
+    signal.signal(signal.SIGALRM, handler)
+    signal.setitimer(signal.ITIMER_REAL, 0.001)
+    try:
+        done, _, wrong = wander(store, 3, 1.5)
+    finally:
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
+    assert not wrong and done > 20 and len(kept) > 20
+    assert all(crc32(view) == checksum for view, checksum in kept)
+
+
+@pytest.fixture
+def place():
+    """(segment, place) of the words of views."""
+    segment = Segment.private(NBYTES + 65536)
+    yield segment, segment.place("views", NBYTES)[0]
+    segment.close()
+
+
+def test_what_a_dead_process_viewed_is_free(place):
+    views = Views(*place)
     extent = (0, 4096, 100, 0)
     pid = os.fork()
     if pid == 0:
-        from wrp.cte.views import view_begin
-        theirs = Views(segment, place)
+        theirs = Views(*place)
         view_begin(theirs.taken().address, 4000, 200)
         signal.pause()
     while not views.hold([extent]):
@@ -188,7 +268,63 @@ def test_what_a_dead_process_viewed_is_free():
     os.waitpid(pid, 0)
     assert not views.hold([extent]) and views.due() == [extent] and views.due() == []
     views.close()
-    segment.close()
+
+
+def test_slots_of_the_dead_are_given_out_again(place, monkeypatch):
+    monkeypatch.setattr(views_module, "_PAUSE_S", 0)
+    views, extent = Views(*place), (0, 4096, 100, 0)
+    ready, tell = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        theirs = Views(*place)
+        view_begin(theirs.taken().address, 4000, 200)
+        while theirs.taken() is not None:
+            pass
+        os.write(tell, b".")
+        signal.pause()
+    os.read(ready, 1)
+    os.close(ready), os.close(tell)
+    assert views.taken() is None and views.free_of([extent]) == []
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
+    slots = {views.taken().address for _ in range(MOST)}
+    assert len(slots) == MOST and views.taken() is None
+    assert not views.hold([extent]) and views.due() == [extent]
+    views.close()
+
+
+def test_slots_of_who_has_closed_are_given_out_again(place):
+    """But what he looks at still is his."""
+    held = Views(*place)
+    view_begin(held.taken().address, 4000, 200)
+    held.close()
+    for _ in range(MOST // 16 + 10):
+        views = Views(*place)
+        slot = views.taken()
+        view_begin(slot.address, 8192, 100)
+        assert views.hold([(0, 8192, 100, 0)]) and views.hold([(0, 4000, 200, 0)])
+        views.end(slot)
+        views.close()
+
+
+@pytest.mark.parametrize("written", [False, True])
+def test_who_dies_with_waiting_space_in_hand_loses_no_place(place, written):
+    views, slot = Views(*place), None
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    if written:
+        slot = views.taken()
+        view_begin(slot.address, 4096, 100)
+        assert views.free_of([(0, 4096, 100, 0)]) == []
+        views.end(slot)
+    store_word(views.at + views_module._WAITS + views_module._STATE, pid)
+    assert views.due() == []
+    views.bury()
+    assert views.due() == ([(0, 4096, 100, 0)] if written else [])
+    assert all(views_wait(views.at, 4096, 100, 0, os.getpid()) for _ in range(MOST)) and not views_wait(views.at, 4096, 100, 0, os.getpid())
+    views.close()
 
 
 def test_a_view_of_a_child_is_its_parents_to_end(store):

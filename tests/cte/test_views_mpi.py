@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from harness.wandering import wander
 from wrp.comm.ranks import world
 from wrp.cte import Store
 
@@ -39,3 +40,19 @@ def test_views_of_all_ranks_while_another_changes_the_blobs(configured):
         store.put("t", f"last {ranks.rank}", bytes([ranks.rank]) * 1000)
         last = store.view("t", f"last {ranks.rank}")
     assert bytes(last) == bytes([ranks.rank]) * 1000
+
+
+def test_a_view_never_changes_while_ranks_replace_the_blobs(configured):
+    ranks = world()
+    with Store.open(None, config=configured(ram="48m")) as store:
+        before = [target.remaining for target in store.targets()]
+        ranks.barrier("all have asked")
+        done, seen, wrong = wander(store, ranks.rank, 1.5)
+        assert not wrong and done > 5 and seen > 5
+        ranks.barrier("all have looked")
+        if ranks.rank == 0:
+            store.destroy("t")
+        ranks.barrier("it is gone")
+        used = sum(free - target.remaining for free, target in zip(before, store.targets()))
+        assert used <= 4 * MIB                      # pages of small blobs, which ranks keep
+        ranks.barrier("all have asked again")

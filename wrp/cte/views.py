@@ -1,11 +1,12 @@
 """Views: which bytes of the node's ram somebody looks at, in shared memory, and space that is free when nobody does any more. No names of blobs.
 
-A process claims slots for good. One that names bytes holds them: who gives space back after a record has changed looks for such slots, and lets what one
-names wait in a list that anybody clears later. A view names its bytes and looks then whether the record is still what it was, so one of both sees the other.
-To end a view is one store, which a finalizer may make in the middle of anything. What a dead process held, nobody does.
+A process owns slots until it has closed or is dead. One that names bytes holds them: who gives space back after a record has changed looks for such slots, and lets what
+one names wait in a list that anybody clears later. A view names its bytes and looks then whether the record is still what it was, so one of both sees the other.
+To end a view is one store, which a finalizer may make in the middle of anything. What a dead process held, nobody does: who finds that out owns the slot from then on.
 """
 
 import os
+import time
 from collections import deque
 
 import numpy as np
@@ -17,16 +18,17 @@ from wrp.comm.lock import is_alive
 from wrp.cte.targetnumbers import RAM
 
 MOST = 4096                     # slots of a node; spaces that wait
-_TOP, _WAITING = 0, 8           # slots that are claimed, rounded up; spaces that wait
+_TOP, _WAITED = 0, 8            # slots that ever had an owner, rounded up; spaces that ever waited at once
 _SLOTS = 64
-_OWNER, _OFFSET, _HELD = 0, 8, 16       # pid; bytes that are held, none: 0
+_OWNER, _OFFSET, _HELD = 0, 8, 16       # pid, 0: nobody's; bytes that are held, none: 0
 _SLOT = 32
 _WAITS = _SLOTS + _SLOT * MOST
-_STATE, _START, _NBYTES = 0, 8, 16
-_WAIT = 24
+_STATE, _START, _NBYTES, _HOLDER = 0, 8, 16, 24     # the pid of who has it in hand, or one of the two below; bytes, once it says which; a slot that held them
+_WAIT = 32
 NBYTES = _WAITS + _WAIT * MOST
-_FREE, _BUSY, _READY = 0, 1, 2
+_FREE, _READY = 0, -1
 _AT_ONCE = 16                   # slots that a process claims
+_PAUSE_S = 1.0                  # between two looks for slots of the dead
 
 
 @kernel
@@ -42,43 +44,58 @@ def view_end(slot):
 
 
 @kernel
+def _names(slot, offset, nbytes):
+    """True when a slot names some of these bytes."""
+    held = load(slot + _HELD)
+    if held == 0:
+        return False
+    first = load(slot + _OFFSET)
+    return first < offset + nbytes and offset < first + held
+
+
+@kernel
 def views_hold(at, offset, nbytes, start):
-    """Number of the first slot from `start` on that names some of these bytes; -1: none."""
+    """Number of the first slot from `start` on that names some of these bytes, whether its owner lives or not; -1: none."""
     for number in range(start, min(load(at + _TOP), MOST)):
-        slot = at + _SLOTS + _SLOT * number
-        held = load(slot + _HELD)
-        if held != 0:
-            first = load(slot + _OFFSET)
-            if first < offset + nbytes and offset < first + held:
-                return number
+        if _names(at + _SLOTS + _SLOT * number, offset, nbytes):
+            return number
     return -1
 
 
 @kernel
-def views_wait(at, offset, nbytes):
-    """Put space into the list of what waits: False when it is full."""
+def views_wait(at, offset, nbytes, holder, pid):
+    """Put space that slot number `holder` names into the list of what waits: False when it is full."""
     for number in range(MOST):
         wait = at + _WAITS + _WAIT * number
-        if load(wait + _STATE) == _FREE and swap(wait + _STATE, _FREE, _BUSY) == _FREE:
+        if load(wait + _STATE) == _FREE and swap(wait + _STATE, _FREE, pid) == _FREE:
             store(wait + _START, offset)
+            store(wait + _HOLDER, holder)
             store(wait + _NBYTES, nbytes)
+            top = load(at + _WAITED)
+            while top <= number:
+                swap(at + _WAITED, top, number + 1)
+                top = load(at + _WAITED)
             store(wait + _STATE, _READY)
-            add(at + _WAITING, 1)
             return True
     return False
 
 
 @kernel
-def views_next(at, start):
+def views_next(at, start, pid):
     """(where to go on, offset, nbytes) of space that waited and that nobody looks at any more: the caller has it now; -1: there is none from number `start` on."""
-    for number in range(start, MOST):
+    for number in range(start, load(at + _WAITED)):
         wait = at + _WAITS + _WAIT * number
-        if load(wait + _STATE) == _READY and swap(wait + _STATE, _READY, _BUSY) == _READY:
+        # mostly the slot that held it still does, and no other need be looked at
+        if load(wait + _STATE) != _READY or _names(at + _SLOTS + _SLOT * load(wait + _HOLDER), load(wait + _START), load(wait + _NBYTES)):
+            continue
+        if swap(wait + _STATE, _READY, pid) == _READY:
             offset, nbytes = load(wait + _START), load(wait + _NBYTES)
-            if views_hold(at, offset, nbytes, 0) < 0:
+            holder = views_hold(at, offset, nbytes, 0)
+            if holder < 0:
+                store(wait + _NBYTES, 0)
                 store(wait + _STATE, _FREE)
-                add(at + _WAITING, -1)
                 return number + 1, offset, nbytes
+            store(wait + _HOLDER, holder)
             store(wait + _STATE, _READY)
     return -1, 0, 0
 
@@ -87,32 +104,55 @@ class Views:
     """Of one process; in zeroed shared memory at `place` of a segment (NBYTES). Any thread may use it, and any finalizer `end`."""
 
     def __init__(self, segment, place):
-        self._at = segment.address + place
+        self.at = segment.address + place
         self._words = segment.buffer[place:place + NBYTES].cast("q")
         self._pid, self._own = os.getpid(), deque()         # Slots that name nothing
         self._rest = []                                     # space for which the list had no room
-        forking.listen(self.close)                          # what a child sees is its parent's to hold
+        self._look_s = 0.0                                  # when to look for slots of the dead again
+        forking.listen(self._leave)                         # what a child sees is its parent's to hold
+
+    def _leave(self):
+        self._words = None
 
     def close(self):
-        """Ends of views say nothing any more. Idempotent."""
-        self._words = None
+        """Ends of views say nothing any more; slots that name nothing are anybody's. Idempotent."""
+        is_open, self._words = self._words is not None, None
+        while is_open and self._own:
+            store(self._own.pop().address + _OWNER, 0)
 
     def taken(self):
         """A Slot of this process's own that names nothing yet, or None: there is no more."""
+        if not self._own:
+            self._claim()
         try:
             return self._own.pop()
         except IndexError:
-            return self._claimed()
-
-    def _claimed(self):
-        first = add(self._at + _TOP, _AT_ONCE) if load(self._at + _TOP) < MOST else MOST
-        if first >= MOST:
             return None
-        found = [Slot(self, self._at, number) for number in range(first, first + _AT_ONCE)]
-        for slot in found:
-            store(slot.address + _OWNER, self._pid)
-        self._own.extend(found[1:])
-        return found[0]
+
+    def _claim(self):
+        first = add(self.at + _TOP, _AT_ONCE) if load(self.at + _TOP) < MOST else MOST
+        for number, owner in ((number, 0) for number in range(first, first + _AT_ONCE)) if first < MOST else self._left():
+            self._take_over(number, owner)
+
+    def _left(self):
+        """[(number, owner)] of some slots whose owner is dead or has closed. Looks seldom where there were none."""
+        if time.monotonic() < self._look_s:
+            return []
+        owners = self._words[(_SLOTS + _OWNER) >> 3:_WAITS >> 3:_SLOT >> 3].tolist()
+        gone = {owner for owner in set(owners) if not owner or owner != self._pid and not is_alive(owner)}
+        found = [(number, owner) for number, owner in enumerate(owners) if owner in gone][:_AT_ONCE]
+        if not found:
+            self._look_s = time.monotonic() + _PAUSE_S
+        return found
+
+    def _take_over(self, number, owner):
+        """True when the slot is this process's own now, and names nothing; False when another has been quicker."""
+        slot = Slot(self, self.at, number)
+        if swap(slot.address + _OWNER, owner, self._pid) != owner:
+            return False
+        view_end(slot.address)
+        self._own.append(slot)
+        return True
 
     def end(self, slot):
         """Nobody looks at what a Slot names; it can be another view's."""
@@ -133,57 +173,55 @@ class Views:
 
     def hold(self, extents):
         """True when somebody who lives looks at some of these extents."""
-        return self.is_used and any(target == RAM and self._is_held(offset, nbytes) for target, offset, nbytes, _ in extents)
+        return self.is_used and any(target == RAM and self._holder(offset, nbytes) >= 0 for target, offset, nbytes, _ in extents)
 
-    def _is_held(self, offset, nbytes):
-        number = views_hold(self._at, offset, nbytes, 0)
-        while number >= 0:
-            slot = self._at + _SLOTS + _SLOT * number
-            if self._lives(slot):
-                return True
-            number = views_hold(self._at, offset, nbytes, number + 1)
-        return False
+    def _holder(self, offset, nbytes):
+        """Number of a slot that names some of these bytes, and whose owner lives; -1: none."""
+        number = views_hold(self.at, offset, nbytes, 0)
+        while number >= 0 and not self._lives(number):
+            number = views_hold(self.at, offset, nbytes, number + 1)
+        return number
 
-    def _lives(self, slot):
-        """Whether the owner of a slot that names something does; what a dead one held is let go."""
-        owner = load(slot + _OWNER)
-        if owner == self._pid or is_alive(owner):
-            return True
-        view_end(slot)
-        return False
+    def _lives(self, number):
+        """False when the owner of a slot was dead: then it is this process's own now."""
+        owner = load(self.at + _SLOTS + _SLOT * number + _OWNER)
+        return owner == self._pid or is_alive(owner) or not self._take_over(number, owner)
 
     def free_of(self, extents):
         """Those of the extents that nobody looks at; the others wait until that is so."""
         found = []
         for extent in extents:
             target, offset, nbytes, _ = extent
-            if target != RAM or not self._is_held(offset, nbytes):
+            holder = self._holder(offset, nbytes) if target == RAM else -1
+            if holder < 0:
                 found.append(extent)
-            elif not views_wait(self._at, offset, nbytes):
+            elif not views_wait(self.at, offset, nbytes, holder, self._pid):
                 self._rest.append(extent)
         return found
 
     def due(self):
         """Extents that have waited and that nobody looks at any more: the caller gives them back."""
-        found = []
-        if self._words[_WAITING >> 3]:
-            number = 0
-            while True:
-                number, offset, nbytes = views_next(self._at, number)
-                if number < 0:
-                    break
-                found.append((RAM, offset, nbytes, 0))
+        found, number = [], 0
+        while True:
+            number, offset, nbytes = views_next(self.at, number, self._pid)
+            if number < 0:
+                break
+            found.append((RAM, offset, nbytes, 0))
         if self._rest:
             rest, self._rest = self._rest, []
             found += self.free_of(rest)
         return found
 
     def bury(self):
-        """Let go of all that dead processes held."""
-        for number in range(min(self._words[_TOP], MOST)):
-            slot = self._at + _SLOTS + _SLOT * number
-            if load(slot + _HELD):
-                self._lives(slot)
+        """Let go of all that dead processes held, or had in hand."""
+        for number in range(min(self._words[_TOP >> 3], MOST)):
+            if self._words[(_SLOTS + _SLOT * number + _HELD) >> 3]:
+                self._lives(number)
+        for number in range(MOST):
+            wait = _WAITS + _WAIT * number
+            pid = self._words[(wait + _STATE) >> 3]
+            if pid > 0 and not is_alive(pid):
+                swap(self.at + wait + _STATE, pid, _READY if self._words[(wait + _NBYTES) >> 3] else _FREE)
 
 
 class Slot:

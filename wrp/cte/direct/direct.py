@@ -13,7 +13,7 @@ from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.desk import OLD, Desks
 from wrp.cte.direct.getting import direct_get_into, direct_get_whole, direct_view
 from wrp.cte.direct.many import direct_get_many, direct_put_many
-from wrp.cte.direct.putting import MOST, NO_BLOCK, STORED, direct_publish, direct_put_array, direct_put_run
+from wrp.cte.direct.putting import MOST, NO_BLOCK, STORED, VIEWED, direct_publish, direct_put_array, direct_put_run
 from wrp.cte.records import RAM, combined_crc, full_name
 from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
@@ -46,13 +46,13 @@ class Direct:
 
     def __init__(self, catalog, tiers, changes):
         self._tiers, self._changes = tiers, changes
-        self._at, self._ram, self._blocks = catalog.at, tiers.ram_address, tiers.blocks.at
+        self._at, self._ram = catalog.at, tiers.ram_address
         self._guess = 1                     # bytes of the blob that was got last
         self._sit()
         forking.listen(self._sit)           # a child is another holder of tokens
 
     def _sit(self):
-        self._desks = Desks(self._at, self._blocks, self._ram)
+        self._desks = Desks(self._at, self._tiers.blocks.at, self._ram, self._tiers.views.at)
 
     @property
     def places(self):
@@ -155,13 +155,13 @@ class Direct:
         return True
 
     def _give_back(self, count, desk):
-        """Give back what a put has replaced: `count` extents of ram, which stand on the desk."""
+        """Give back what a put has replaced: `count` extents of ram (and VIEWED), which stand on the desk."""
         if count == 1:
             _, offset, nbytes = _WORDS.unpack_from(desk.buffer, OLD)
             if nbytes > LARGEST:
                 self._tiers.ram.swap_back(offset, nbytes)
                 return
-        found = (_WORDS.unpack_from(desk.buffer, OLD + _WORDS.size * number) for number in range(count))
+        found = (_WORDS.unpack_from(desk.buffer, OLD + _WORDS.size * number) for number in range(count % VIEWED))
         self._tiers.give_back([(RAM, offset, nbytes, crc) for crc, offset, nbytes in found])
 
     def get(self, tag, blob):

@@ -10,23 +10,25 @@ from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import copy_checked, prefetch
 from wrp.cte.blocks import blocks_give, blocks_take
-from wrp.cte.direct.desk import AT, BLOCKS, HOLDER, IMAGE, OLD, RAM
+from wrp.cte.direct.desk import AT, BLOCKS, HOLDER, IMAGE, OLD, RAM, VIEWS
 from wrp.cte.entries import entry_put_in
 from wrp.cte.images import extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, PINNED, RAW, READ, READS, SCORE, SHAPE,
                             SIZE, STAMP, TAG_KIND, TOKEN, flags_of, kind_of, record_at)
 from wrp.cte.table import table_home, table_locate
 from wrp.cte.telemetry.noting import note_put, note_written
+from wrp.cte.views import views_hold
 
 LONG_WAY = -1                   # nothing has happened
 NO_BLOCK = -2
 STORED = -3                     # the bytes are in the block that the desk names, the record isn't
 MOST = 32                       # extents that are replaced, or put, in one kernel
+VIEWED = 64                     # added to how many were replaced: somebody may look at them
 
 
 @kernel
 def direct_put(desk, name, name_nbytes, tag_nbytes, data, nbytes, score):
-    """Put a small blob; what it replaced is free: 0, how many extents of it aren't (at OLD), or a code above.
+    """Put a small blob; what it replaced is free: 0, how many extents of it aren't (at OLD; with VIEWED where somebody may look at them), or a code above.
 
     name : address of the full name, tag_nbytes of which are the tag's; data : address; score : bits of a float64
     """
@@ -44,12 +46,12 @@ def direct_put(desk, name, name_nbytes, tag_nbytes, data, nbytes, score):
     record = record_at(at, load(home) & LOW)
     prefetch(record), prefetch(record + 64), prefetch(record + 128)
     old = _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, data, nbytes, score)
-    return old if old < 0 else _give(blocks, old, holder, desk)
+    return old if old < 0 or old & VIEWED != 0 else _give(blocks, old, holder, desk)
 
 
 @kernel
 def _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, data, nbytes, score):
-    """Copy the bytes to their place in ram and publish it: how many extents it has replaced (at OLD), or STORED."""
+    """Copy the bytes to their place in ram and publish it: what `_publish` says, or STORED."""
     crc = copy_checked(load(desk + RAM) + offset, data, nbytes)
     note_written(load(desk + AT), nbytes)
     store(desk + OLD, crc)
@@ -71,7 +73,7 @@ def direct_put_array(desk, name, name_nbytes, tag_nbytes, array, nbytes, score):
 
 @kernel
 def direct_put_run(desk, offset, name, name_nbytes, tag_nbytes, array, nbytes, score):
-    """Put such bytes into a run of ram that is leased: how many extents it has replaced (at OLD), or STORED."""
+    """Put such bytes into a run of ram that is leased: what `_publish` says, or STORED."""
     k0, k1 = hash128_at(name, name_nbytes)
     return _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, bytes_in(array), nbytes, score)
 
@@ -94,20 +96,34 @@ def _give(blocks, count, holder, desk):
 
 @kernel
 def direct_publish(desk, name, name_nbytes, tag_nbytes, count, size, check, score):
-    """Make `count` extents of ram, which stand on the desk at OLD, the blob: how many extents it had, now there; or LONG_WAY."""
+    """Make `count` extents of ram, which stand on the desk at OLD, the blob: what `_publish` says."""
     k0, k1 = hash128_at(name, name_nbytes)
     return _publish(desk, k0, k1, name, name_nbytes, tag_nbytes, count, size, check, score)
 
 
 @kernel
 def _publish(desk, k0, k1, name, name_nbytes, tag_nbytes, count, size, check, score):
+    """How many extents the blob had, which are at OLD now; that and VIEWED where somebody may look at them; or LONG_WAY."""
     at = load(desk + AT)
     token = at + load(at + TOKEN)
     if token_take(token, load(desk + HOLDER)) != 0:
         return LONG_WAY
     old = _publish_held(at, k0, k1, name, name_nbytes, tag_nbytes, count, size, check, score, desk)
     token_give(token)
+    # giving the token is a full barrier: who has named these bytes is seen now, who names them later sees another record
+    if old > 0 and old & VIEWED != 0 and not _is_viewed(desk, old - VIEWED):
+        old -= VIEWED
     return old
+
+
+@kernel
+def _is_viewed(desk, count):
+    """True when slots name some of `count` extents; maybe one of a process that is dead."""
+    for number in range(count):
+        place = desk + OLD + EXTENT * number
+        if views_hold(load(desk + VIEWS), load(place + 8), load(place + 16), 0) >= 0:
+            return True
+    return False
 
 
 @kernel
@@ -120,18 +136,18 @@ def _publish_held(at, k0, k1, name, nbytes, tag_nbytes, count, size, check, scor
     own = nbytes - tag_nbytes - 1
     image = desk + IMAGE
     now = max(wall_ns(), load(at + LAST) + 1)
-    flags, created, durable, old = DIRTY, now, 0, 0
+    flags, created, durable, old, viewed = DIRTY, now, 0, 0, 0
     if number != 0:
         record = record_at(at, number)
         counts = load(record + COUNTS)
         old, durable = counts & LOW, counts >> 32
-        # what somebody looks at isn't free yet
-        if flags_of(record) & PINNED != 0 or old > MOST or HEAD + EXTENT * (count + durable) + own + 8 > OLD - IMAGE:
+        if old > MOST or HEAD + EXTENT * (count + durable) + own + 8 > OLD - IMAGE:
             return LONG_WAY
         for position in range(old):
             if extent_at(record, position)[0] != 0:
                 return LONG_WAY                 # not in ram
         flags |= flags_of(record) & JOURNALED
+        viewed = VIEWED if flags_of(record) & PINNED != 0 else 0
         created = load(record + CREATED)
         copy(image + HEAD + EXTENT * count, record + HEAD + EXTENT * old, EXTENT * durable)
     elif HEAD + EXTENT * count + own + 8 > OLD - IMAGE:
@@ -159,4 +175,4 @@ def _publish_held(at, k0, k1, name, nbytes, tag_nbytes, count, size, check, scor
         return LONG_WAY
     store(at + LAST, now)
     note_put(at, t0, k0, size, now)
-    return old
+    return old + viewed
