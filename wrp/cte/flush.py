@@ -67,7 +67,7 @@ class Flush:
     def _write_dirty(self, least):
         target = self._handfuls.target(least)
         if target is not None:
-            small, nbytes, longs, others = self._handfuls.find()
+            small, nbytes, longs, others = self._handfuls.find(target)
             if others:
                 self._write_tags()
             left = self._handfuls.write(small, nbytes, target)

@@ -1,9 +1,9 @@
-"""Handfuls: dirty blobs that are one run of ram are flushed many at once, with one entry of the journal, small ones with one write, too. The others: flush.py.
+"""Handfuls: dirty blobs that are one run, of ram or of the file, are flushed many at once, with one entry of the journal, small ones with one write, too. The others: flush.py.
 
 Few bytes stand in that entry, too, and the journal's sync is the only one; see folder/carried.py.
 
 The steps are those of flush.py, but the record of a small blob promises its copy before that is written; until it is settled the blob is dirty, and of one that
-is dirty nobody reads what its record promises. A long one is written from where it lies. A blob that isn't what it was when its turn comes is left to flush.py.
+is dirty nobody reads what its record promises. A long one is written from where it lies, unless that is the file. A blob that isn't what it was when its turn comes is left to flush.py.
 """
 
 import os
@@ -16,7 +16,7 @@ from wrp.comm.checksum import crc32
 from wrp.cte.folder.carried import pack
 from wrp.cte.layout import DIRTY_COUNT, FULL, UNBACKED
 from wrp.cte.records import RAM, plain_of, unpack_all
-from wrp.cte.small import ALIGN, BUSY, IMAGE_NBYTES, OTHER, TAKEN, WORDS, small_list, small_promise, small_settle
+from wrp.cte.small import ALIGN, BUSY, IMAGE_NBYTES, OTHER, TAKEN, THERE, WORDS, small_list, small_promise, small_settle
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import OutOfSpace, Uncertain
 
@@ -48,14 +48,14 @@ class Handfuls:
             self._known = placing, least, target
         return target
 
-    def find(self):
-        """(rows of the small blobs that are dirty now, bytes that they take in a file, rows of the long ones, the number of other names that are dirty)."""
+    def find(self, target):
+        """(rows of the small blobs that are dirty now, bytes that they take in a file, rows of the long ones and of those in the file `target`, the number of other dirty names)."""
         dirty = load(self._catalog.at + DIRTY_COUNT)
         if not dirty:
             return (), 0, (), 0
         # those that become dirty before the token is ours count as others
         rows = np.zeros((dirty, WORDS), np.int64)
-        count, nbytes, longs, others = self._alone("looking for what is to be flushed", small_list, rows)
+        count, nbytes, longs, others = self._alone("looking for what is to be flushed", small_list, rows, target)
         return rows[:count], nbytes, rows[len(rows) - longs:], others
 
     def _alone(self, what, kernel, *args):
@@ -101,13 +101,17 @@ class Handfuls:
 
     def _write_long(self, rows, target):
         failed, count = self._parts.failed_syncs, len(rows)
-        rows = self._written(rows, target)
+        is_there = rows[:, 6] == THERE
+        written = self._written(rows[~is_there], target)
+        # once a sync has failed, what lies in the file may never come to storage
+        rows = np.concatenate([written, rows[is_there & (not failed)]])
 
         def brought(images):
             try:
                 _, order = self._promise(rows, 0, target, 0, images)
             finally:
-                self._give_back(rows[rows[:, 6] != TAKEN], target)
+                own = rows[:len(written)]
+                self._give_back(own[own[:, 6] != TAKEN], target)
             changes = _plains(rows, target, images)
             if changes:
                 self._write_down({"put": changes, "order": order}, rows, target, None, failed)
@@ -168,7 +172,7 @@ class Handfuls:
     def _promise(self, rows, nbytes, target, offset, images):
         """Copy the blobs into the buffer, and let their records name the places: (bytes of the buffer, the order of what the journal will say).
 
-        nbytes : that are leased at `offset`; images : gets the records as they were
+        nbytes : that are leased at `offset`, 0: the rows have places; images : gets the records as they were
         """
         if len(self._buffer) < nbytes:
             self._buffer = np.empty(nbytes, np.uint8)
@@ -177,7 +181,7 @@ class Handfuls:
             while row < len(rows):
                 before = row
                 row, more, done, code, order = self._alone("flushing blobs", small_promise, self._tiers.ram_address, rows, row, self._buffer, used,
-                                                           min(nbytes - used, _HELD_NBYTES), target, offset + used, self._out, self._image)
+                                                           min(nbytes - used, _HELD_NBYTES) if nbytes else -1, target, offset + used, self._out, self._image)
                 used += more
                 images.append(self._out[:done].tobytes())
                 if code == UNBACKED:
@@ -206,7 +210,7 @@ class Handfuls:
             taken = [state for state, before in zip(rows[:, 6].tolist(), was) if before == TAKEN]
             for state, (record, durable) in zip(taken, _records(rows, target, images, was)):
                 if state == OTHER:
-                    self._settle(record, record.but(durable=(durable,), dirty=False), set(record.durable))
+                    self._settle(record, record.but(durable=(durable,), dirty=False), set(record.durable) - {durable})
         return OTHER in (rows[:, 6].tolist() if left else was)
 
 

@@ -1,8 +1,8 @@
 """Blobs of ram that are flushed together, as kernels: found, copied and promised, settled. Files and the journal are handful.py's.
 
 Each takes the catalog's token itself for a `holder` (see comm/lock.py) and gives BUSY first in what it returns where somebody else has it; for the holder 0 the caller
-has it. The bytes of such a blob are one run of ram, and few places of it are in the journal. It is small when the run is a block, else long; of a long one the bytes are
-written before they are promised.
+has it. The bytes of such a blob are one run of ram, or of the file, and few places of it are in the journal. It is small when the run is a block of ram, else long; of a long
+one the bytes are in the file before they are promised, where they lie already or in a place of their own.
 What a flush takes of a blob stands in a row of seven words: KEY0, KEY1, STAMP, NBYTES of its bytes, CRC, PLACE in the file (of a long one in ram, until it is written), LEFT.
 """
 
@@ -20,6 +20,7 @@ from wrp.cte.table import table_locate
 WORDS = 7
 BUSY = -1                       # nothing has happened
 OTHER, TAKEN, GONE = 0, 1, 2    # LEFT: it isn't what it was; the flush has it; there is nothing to flush any more
+THERE = 3                       # LEFT, before it is promised: the PLACE is in the file
 ALIGN = 4096                    # of places in files
 IMAGE_NBYTES = 8192
 _MOST_PLACES = 32
@@ -32,17 +33,31 @@ def rounded(nbytes):
 
 
 @kernel
-def _is_run(record):
+def _target_of(record):
+    """The target in which the blob is one run; -1 where it isn't."""
     counts = load(record + COUNTS)
     if kind_of(record) != BLOB_KIND or counts & LOW != 1 or counts >> 32 > _MOST_PLACES:
-        return False
+        return -1
     target, _, _, nbytes = extent_at(record, 0)
-    return target == 0 and nbytes > 0
+    return target if nbytes > 0 else -1
 
 
 @kernel
 def _is_small(record):
-    return _is_run(record) and extent_at(record, 0)[3] <= LARGEST
+    return _target_of(record) == 0 and extent_at(record, 0)[3] <= LARGEST
+
+
+@kernel
+def _is_long_at(record, stamp, target, place):
+    """True when the blob is what it was when its bytes were written: to this place of the target, or from ram."""
+    where = _target_of(record)
+    if load(record + STAMP) != stamp or where != 0 and (where != target or extent_at(record, 0)[2] != place):
+        return False
+    for position in range(1, 1 + (load(record + COUNTS) >> 32)):
+        other, _, offset, _ = extent_at(record, position)
+        if other == target and offset == place:         # promised once before
+            return False
+    return True
 
 
 @kernel
@@ -58,20 +73,20 @@ def _give(at, holder):
 
 
 @kernel
-def small_list(at, holder, rows):
-    """Rows of the dirty small blobs, with keys and numbers of bytes, go to the front of `rows` (int64, n x WORDS), those of long ones to its end.
+def small_list(at, holder, rows, target):
+    """Rows of the dirty small blobs, with keys and numbers of bytes, go to the front of `rows` (int64, n x WORDS), those of long ones, also in `target`, to its end.
 
     (how many small ones, how many bytes they take in a file, how many long ones, how many dirty names are neither)
     """
     if not _taken(at, holder):
         return BUSY, 0, 0, 0
-    found = _list(at, rows)
+    found = _list(at, rows, target)
     _give(at, holder)
     return found
 
 
 @kernel
-def _list(at, rows):
+def _list(at, rows, target):
     turned, seen = load(at + TURNED), load(at + TURNED_SEEN)
     store(at + TURNED_SEEN, turned)
     if turned - seen <= MOST_LATELY:
@@ -82,7 +97,7 @@ def _list(at, rows):
             for before in range(seen, turn):
                 is_new = is_new and _lately(at, before) != number
             if is_new:
-                found = _listed(record_at(at, number), rows, found)
+                found = _listed(record_at(at, number), rows, target, found)
         # those that an earlier flush left dirty may be missing
         if found[0] + found[2] + found[3] == load(at + DIRTY_COUNT):
             return found
@@ -90,7 +105,7 @@ def _list(at, rows):
     found = 0, 0, 0, 0
     while number < end:
         record = record_at(at, number)
-        found = _listed(record, rows, found)
+        found = _listed(record, rows, target, found)
         number += class_units(class_at(record))
     return found
 
@@ -101,18 +116,19 @@ def _lately(at, turn):
 
 
 @kernel
-def _listed(record, rows, found):
+def _listed(record, rows, target, found):
     """What `small_list` has found when it has looked at this record too."""
     count, total, longs, others = found
     if flags_of(record) & DIRTY == 0 or kind_of(record) != BLOB_KIND and kind_of(record) != TAG_KIND:
         return found
-    if count + longs == len(rows) or not _is_run(record):
+    where = _target_of(record)
+    if count + longs == len(rows) or where != 0 and where != target:
         return count, total, longs, others + 1
     _, crc, place, nbytes = extent_at(record, 0)
-    is_long = nbytes > LARGEST
+    is_long = where != 0 or nbytes > LARGEST
     row = len(rows) - 1 - longs if is_long else count
     rows[row, 0], rows[row, 1], rows[row, 2], rows[row, 3] = load(record + KEY0), load(record + KEY1), load(record + STAMP), nbytes
-    rows[row, 4], rows[row, 5] = crc, place
+    rows[row, 4], rows[row, 5], rows[row, 6] = crc, place, OTHER if where == 0 else THERE
     return (count, total, longs + 1, others) if is_long else (count + 1, total + rounded(nbytes), longs, others)
 
 
@@ -120,7 +136,7 @@ def _listed(record, rows, found):
 def small_promise(at, holder, ram, rows, row, buffer, start, room, target, offset, out, image):
     """Copy blobs from row number `row` on into `room` bytes of the buffer from `start` on, and let their records promise `offset` and what follows.
 
-    Long ones aren't copied: their records promise the PLACE of the row, if they are what they were.
+    Of long ones, for which `room` is -1, nothing is copied: their records promise the PLACE of the row, if they are what they were.
 
     (the row where it ended, bytes of the buffer, bytes of `out`, a code of entry_put_in or 0, a stamp). The records as they were are in `out`.
     buffer, out, image : uint8 arrays
@@ -144,8 +160,8 @@ def _promise_all(at, ram, rows, row, buffer, start, room, target, offset, out, i
         if number != 0 and flags_of(record) & DIRTY != 0:
             rows[row, 6] = OTHER
             is_good, place, took = False, rows[row, 5], 0
-            if rows[row, 3] > LARGEST:
-                is_good = _is_run(record) and load(record + STAMP) == rows[row, 2]
+            if room < 0:
+                is_good = _is_long_at(record, rows[row, 2], target, place)
             elif _is_small(record):
                 took, place = rounded(extent_at(record, 0)[3]), offset + used
                 if used + took > room:
@@ -219,9 +235,9 @@ def _settle_all(at, rows, target, out, image):
             rows[row, 6] = GONE
             continue
         record = record_at(at, number)
-        counts = load(record + COUNTS)
+        counts, where = load(record + COUNTS), _target_of(record)
         rows[row, 6] = OTHER
-        if not _is_run(record) or load(record + STAMP) != rows[row, 2] or counts >> 32 > len(out) - freed:
+        if where != 0 and where != target or load(record + STAMP) != rows[row, 2] or counts >> 32 > len(out) - freed:
             continue
         last = extent_at(record, counts >> 32)
         if last[0] != target or last[2] != rows[row, 5]:

@@ -14,7 +14,7 @@ TAGS, BLOBS = ("a", "b/c"), ("x", "y", "z")
 LARGEST = 200_000
 CONFIG = """
 storage:
-  - {path: "ram::proof", bdev_type: ram, capacity_limit: 2m}
+  - {path: "ram::proof", bdev_type: ram, capacity_limit: %s}
   - {path: data, bdev_type: file, capacity_limit: 24m}
 %sperformance: {transaction_log_capacity: 1k}
 """
@@ -45,16 +45,17 @@ class Operation:
 
 
 class Configured:
-    """The configurations of workloads, below `root`: with one data file, or with two, between which blobs move. Which, says the seed."""
+    """The configurations of workloads, below `root`: with one data file, with two, between which blobs move, or with hardly any ram. Which, says the seed."""
 
     def __init__(self, root):
-        self._paths = [os.path.join(root, f"conf-{files}.yaml") for files in (1, 2)]
-        for path, more in zip(self._paths, ("", _MORE)):
-            with open(path, "w", encoding="utf-8") as file:
-                file.write(CONFIG % more)
+        self._paths = []
+        for number, sizes in enumerate((("2m", ""), ("2m", _MORE), ("128k", ""))):
+            self._paths.append(os.path.join(root, f"conf-{number}.yaml"))
+            with open(self._paths[-1], "w", encoding="utf-8") as file:
+                file.write(CONFIG % sizes)
 
     def of(self, seed):
-        return load(self._paths[seed % 2])
+        return load(self._paths[seed % 3])
 
 
 def operations(seed, count):
