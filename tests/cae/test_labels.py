@@ -326,7 +326,7 @@ def test_rules_of_the_reference(tmp_path):
 
 @pytest.mark.parametrize("old, new, sentence", [
     ("label_endpoint: http://h:1", "", "label_endpoint must be there"), ("http://h:1", "h:1", "label_endpoint must be a URL like http://127.0.0.1:11434, not 'h:1'"),
-    ("http://h:1", "http://h:x", "must be a URL"), ("http://h:1", "http://u:sec/ret@h:x", "11434, not 'h:x'"), ("label_prompts", "label_promts", "the key 'label_promts' is not known; did you mean 'label_prompts'?"),
+    ("http://h:1", "http://h:x", "must be a URL"), ("label_endpoint: http://h:1", "label_endpoint: 5", "label_endpoint must be text, not 5"), ("http://h:1", "http://u:sec/ret@h:x", "11434, not 'h:x'"), ("label_prompts", "label_promts", "the key 'label_promts' is not known; did you mean 'label_prompts'?"),
     ("prompt: short", "prompt: long", "label_matches[0]: there is no prompt 'long' in label_prompts"), ("tag_re: \"^t$\"", "tag_re: '('", "'(' is not a regular expression"),
     ("model: \"gemma3:1b\"", "modle: x", "the key 'modle' is not known; did you mean 'model'?"), ("prompt: short", "prompt: short, context_length: -1", "context_length must be an integer of 0 or more"),
     ("label_matches:", "label_timeout_s: 0\nlabel_matches:", "label_timeout_s must be a number above 0"), ("label_matches:", "colour: 1\nlabel_matches:", "the key 'colour' is not known"),

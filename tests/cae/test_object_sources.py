@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import json
 import os
+import socket
 import sys
 import threading
 import urllib.request
@@ -290,7 +291,7 @@ def test_blocks_of_a_transfer_that_failed_are_not_those_of_the_next(memory):
 
 
 class _Odd(http.server.BaseHTTPRequestHandler):
-    """Gives no ranges at /whole, says no size at /sizeless, says no at /refused, doesn't answer at /hangs."""
+    """Gives no ranges at /whole, says no size at /sizeless, says no at /refused, doesn't answer at /hangs, had more bytes at /cut before."""
 
     def do_HEAD(self):
         self.do_GET()
@@ -302,8 +303,11 @@ class _Odd(http.server.BaseHTTPRequestHandler):
         if self.path == "/hangs":
             self.server.is_over.wait(20)
             return
+        if self.path.startswith("/cut") and self.command == "GET":
+            self.send_error(416, "as this one says it")
+            return
         self.send_response(200)
-        if self.path == "/whole":
+        if self.path != "/sizeless":
             self.send_header("Content-Length", "1000")
         self.end_headers()
         if self.command == "GET":
@@ -343,11 +347,51 @@ def test_a_service_that_is_odd(store, monkeypatch):
     with odd_server() as url:
         for path, more, sentence in (("whole", dict(range_size=10), "gave 1000 bytes from byte 0 on where 10 were asked for"),
                                      ("refused?sig=secret", {}, r"refused\?\.\.\. does not exist"),
-                                         ("sizeless", {}, "doesn't say how many bytes it has"), ("hangs", {}, "the service hasn't answered for 1 s")):
+                                     ("cut", dict(range_size=10), "cut was changed while it was being read"),
+                                     ("sizeless", {}, "doesn't say how many bytes it has"), ("hangs", {}, "the service hasn't answered for 1 s")):
             with pytest.raises(SourceError, match=sentence) as caught:
                 ingest.run(job((f"{url}/{path}", "t", "binary", more)), store, world())
             assert "secret" not in str(caught.value)
     assert store.tags() == []
+
+
+@lacks("aiohttp")
+def test_secrets_of_a_url_stand_in_no_report(tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    with odd_server() as url:
+        src = url.replace("//", "//u:hush7@") + "/whole?sig=hush7"
+        (tmp_path / "jobs.yaml").write_text(f'transfers: [{{src: "{src}", dst: "iowarp::t", format: binary}}]')
+        for arguments in (["--check", "--json"], ["--store", "s", "--resume", "done", "--json"]):
+            assert cli.main(["jobs.yaml", *arguments]) == 0
+            out, err = capfd.readouterr()
+            assert json.loads(out)["transfers"][0]["src"] == f"{url}/whole?..." and "hush7" not in out + err
+        assert cli.main(["jobs.yaml", "--store", "s", "--resume", "done", "--json"]) == 0 and json.loads(capfd.readouterr().out)["transfers"] == []
+        assert "hush7" not in (tmp_path / "done").read_text()
+
+
+def test_file_systems_that_connect_first_have_a_deadline_too(store, monkeypatch):
+    """ftp, sftp and smb wait in the calls of their libraries."""
+    monkeypatch.setenv("WRP_TIMEOUT_S", "2")
+    silent = socket.create_server(("127.0.0.1", 0))
+    with contextlib.closing(silent), pytest.raises(SourceError, match="ftp://127.0.0.1:[0-9]+/x: the service hasn't answered for 1 s"):
+        ingest.run(job((f"ftp://u:secret@127.0.0.1:{silent.getsockname()[1]}/x", "t", "binary", {})), store, world())
+
+
+def test_calls_of_such_a_file_system_have_one_too_and_the_next_has_another_one(store, memory, monkeypatch):
+    monkeypatch.setenv("WRP_TIMEOUT_S", "2")
+    goes, info, made = threading.Event(), fsspec.get_filesystem_class("memory").info, []
+
+    def hanging(self, path):
+        made.append(self)
+        if len(made) == 1:
+            goes.wait(20)
+        return info(self, path)
+    monkeypatch.setattr(fsspec.get_filesystem_class("memory"), "info", hanging)
+    with pytest.raises(SourceError, match="hasn't answered for 1 s"):
+        ObjectStamp.of(f"{memory}/raw.bin")
+    assert ObjectStamp.of(f"{memory}/raw.bin").nbytes == ObjectStamp.of(f"{memory}/raw.bin").nbytes == len(DATA)
+    goes.set()
+    assert made[0] is not made[1] is made[2]
 
 
 def test_packages_that_are_missing(monkeypatch, store):

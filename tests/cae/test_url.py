@@ -62,3 +62,8 @@ def test_no_control_characters_in_tags(letter):
 def test_what_messages_show_of_a_url_holds_no_secret(given, shown):
     assert url.shown(given) == shown
     assert url.shown_in(f"403, url='{given}', no") == f"403, url='{shown}', no"
+
+
+@pytest.mark.parametrize("given, shown", [("https::u:p@h/x?sig=y", "https::h/x?..."), ("s3::b/k", "s3::b/k"), ("file::a@b?c", "file::a@b?c")])
+def test_nor_does_one_of_a_job_file_that_is_written_with_colons(given, shown):
+    assert url.shown(given) == shown

@@ -133,6 +133,11 @@ def test_chunks_of_an_import(shape, chunk, dtype, expected):
     assert described.unpack(found.pack(), "t") == found
 
 
+@pytest.mark.parametrize("length, chunk", [(2**61 - 1, 1), (3 * (2**31 - 1), 2**31 - 1), (2**40, 2 << 20)])
+def test_chunks_of_huge_lengths_are_chosen_at_once(length, chunk):
+    assert described.of((length,), None, np.dtype("u1"), "here").chunk == (chunk,)
+
+
 @pytest.mark.parametrize("shape, chunk, dtype, sentence", [
     ((), None, "f8", "has no dimensions or no elements"), ((3, 0), None, "f8", "no elements"), ((1,) * 9, None, "f8", "has 9 dimensions"),
     ((4,), None, "f2", "elements of type float16"), ((4,), None, "S3", "elements of type"), ((4,), None, "?", "elements of type bool"),

@@ -65,7 +65,7 @@ def _check(job, as_json):
     for transfer in plan.order(job.transfers):
         survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
         datasets = sum(item.is_dataset for item in survey.items)
-        found.append({"number": transfer.number, "src": transfer.src, "dst": transfer.dst, "datasets": datasets, "nbytes": survey.nbytes})
+        found.append({"number": transfer.number, "src": url.shown(transfer.src), "dst": transfer.dst, "datasets": datasets, "nbytes": survey.nbytes})
         notes += ingest.notes_of(transfer, survey)
         if not as_json:
             _say(f"{transfer.label}: {url.shown(transfer.src)}: {datasets} dataset(s), {format_size(survey.nbytes)}")

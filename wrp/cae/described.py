@@ -6,7 +6,7 @@ chunk (uint64 each), little-endian. A chunk's name is its coordinates in the gri
 
 import re
 from dataclasses import dataclass
-from math import log, prod
+from math import isqrt, log, prod
 
 import numpy as np
 
@@ -19,6 +19,7 @@ _KINDS = ("", "i1", "u1", "<i2", "<u2", "<i4", "<u4", "<i8", "<u8", "<f4", "<f8"
 _NAME = re.compile(r"\d+(_\d+)*")
 _LONGEST = 31                           # characters of a name
 _TARGET_NBYTES = 1536 << 10             # of a chunk, where the file has none that fit
+_MOST_TRIED = 1 << 21                   # divisors of a length
 
 
 @dataclass(frozen=True)
@@ -107,5 +108,7 @@ def _chosen(shape, itemsize):
 
 
 def _divisors(number):
-    small = [part for part in range(1, int(number ** 0.5) + 1) if number % part == 0]
+    """All of them, but for lengths beyond 2**42 whose both factors are larger than any chunk here: who would look for these, would not come back."""
+    tried = np.arange(1, min(isqrt(number), _MOST_TRIED) + 1)
+    small = tried[number % tried == 0].tolist()
     return {*small, *(number // part for part in small)}

@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from wrp.cae.url import shown
 from wrp.comm.sizes import format_size
 
 _HEAD = ("transfer", "datasets", "bytes", "seconds", "MB/s", "checksum", "tag")
@@ -17,8 +18,8 @@ def table(results):
 
 
 def record(results, store_folder, error=None):
-    """The same as plain lists and dicts, for JSON; seconds rounded to ms."""
-    transfers = [{**dataclasses.asdict(result), "seconds": round(result.seconds, 3), "mb_per_s": round(result.mb_per_s, 1)}
+    """The same as plain lists and dicts, for JSON; seconds rounded to ms, sources without what may be secret."""
+    transfers = [{**dataclasses.asdict(result), "src": shown(result.src), "seconds": round(result.seconds, 3), "mb_per_s": round(result.mb_per_s, 1)}
                  for result in results]
     found = {"store": store_folder, "transfers": transfers}
     return found if error is None else {**found, "error": str(error), "exit_code": error.exit_code}

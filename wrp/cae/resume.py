@@ -61,7 +61,7 @@ def _line(transfer):
     """Names the transfer; the digest is over all that says what it takes in (tokens among it: they are not to be read here)."""
     facts = [repr(value) for key, value in sorted(vars(transfer).items()) if key not in ("number", "depends_on", "name")]
     digest = f"{hash64(chr(10).join(facts).encode('utf-8', 'surrogatepass')) & (1 << 64) - 1:016x}"
-    return json.dumps({"dst": transfer.dst, "src": transfer.src, "digest": digest})
+    return json.dumps({"dst": transfer.dst, "src": url.shown(transfer.src), "digest": digest})
 
 
 def _freed(transfer, needs, done):

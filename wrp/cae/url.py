@@ -8,7 +8,6 @@ from wrp.cae import registry
 from wrp.errors import JobFileError
 
 _CONTROL = ("Cc", "Zl", "Zp")           # kinds of characters of Unicode
-_USER = re.compile(r"^([^/?]*://)[^/?]*@")
 _IN_TEXT = re.compile(r"[\w+.-]+://[^\s'\"<>]+")
 
 
@@ -23,11 +22,12 @@ def parse(url):
 
 def shown(url):
     """A URL as messages name it: without user, password and query, which may be secret."""
-    protocol, found, _ = url.partition("://")
+    protocol, found, path = url.partition("://" if "://" in url else "::")
     if not found or protocol in ("file", "hdf5", "kvhdf5", "string"):
         return url
-    bare, query, _ = _USER.sub(r"\1", url).partition("?")
-    return bare + (query and "?...")
+    bare, query, _ = path.partition("?")
+    host, slash, key = bare.partition("/")
+    return protocol + found + host.rpartition("@")[2] + slash + key + (query and "?...")
 
 
 def shown_in(text):

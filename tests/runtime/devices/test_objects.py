@@ -389,12 +389,14 @@ def test_a_service_that_goes_is_an_error_with_its_sentence(runtime, s3):
 
 
 @lacks("s3fs", "moto")
-def test_a_service_without_conditions_for_deletes_deletes(runtime, s3, monkeypatch):
+@pytest.mark.parametrize("lacking", ["delete_object", "put_object"])
+def test_a_service_without_conditions_is_asked_without(runtime, s3, monkeypatch, lacking):
     device, size = runtime.device("o", "object", 16 * MIB, s3[1]), objects.OBJECT_NBYTES
-    fs, call = device._bucket._fs, device._bucket._fs._call_s3
+    fs, call, refused = device._bucket._fs, device._bucket._fs._call_s3, []
 
     async def without(method, *arguments, **more):
-        if method == "delete_object" and "IfMatch" in more:
+        if method == lacking and {"IfMatch", "IfNoneMatch"} & set(more):
+            refused.append(method)
             error = OSError(38, "A header you provided implies functionality that is not implemented")
             error.response = {"Error": {"Code": "NotImplemented"}}
             raise error
@@ -405,22 +407,30 @@ def test_a_service_without_conditions_for_deletes_deletes(runtime, s3, monkeypat
             device.write(0, b"o" * 2 * size)
             device._drop(0, 2 * size)
             assert there(s3[1]) == [] and device._drops
+        assert 0 < len(refused) <= 2            # it is known from the first calls on, which go together
+        device.write(7, b"part")
+        out = bytearray(11)
+        device.read(0, out)
+        assert out == bytes(7) + b"part"
 
 
 @lacks("s3fs", "moto")
-def test_puts_that_an_error_of_another_one_ends_put_nothing_later(runtime, s3, monkeypatch):
+@pytest.mark.parametrize("ends", ["an error of another one", "Ctrl-C"])
+def test_puts_that_are_ended_put_nothing_later(runtime, s3, monkeypatch, ends):
     device, size = runtime.device("o", "object", 16 * MIB, s3[1]), objects.OBJECT_NBYTES
     fs, goes = device._bucket._fs, asyncio.Event()
     put = fs._pipe_file
 
     async def slow_and_broken(path, data, **more):
         if path.endswith("1"):
-            raise OSError(5, "the service fails")
+            if ends != "Ctrl-C":
+                raise OSError(5, "the service fails")
+            os.kill(os.getpid(), signal.SIGINT)         # for the main thread, which waits
         await goes.wait()
         return await put(path, data, **more)
     with monkeypatch.context() as patched:
         patched.setattr(fs, "_pipe_file", slow_and_broken)
-        with pytest.raises(OSError, match="the service fails"):
+        with pytest.raises(KeyboardInterrupt if ends == "Ctrl-C" else OSError):
             device.write(0, b"o" * 2 * size)
     device.write(0, b"n" * size)
     fs.loop.call_soon_threadsafe(goes.set)

@@ -117,8 +117,9 @@ def _positive(value, where, _):
 
 
 def _endpoint(value, where, given):
+    _text(value, where, given)
     try:
-        parts = urlsplit(_text(value, where, given))
+        parts = urlsplit(value)
         is_url = parts.scheme in ("http", "https") and parts.hostname and (parts.port is None or parts.port > 0)
     except ValueError:
         is_url = False

@@ -1,14 +1,16 @@
 """What a service says of one object, and ranges of its bytes, through fsspec (s3:// by s3fs, gs:// by gcsfs, and so on). Every wait has a deadline."""
 
 import asyncio
-import concurrent.futures
+import os
 from contextlib import contextmanager
+from functools import lru_cache
+from threading import get_ident
 
 from wrp.cae.url import shown, shown_in
+from wrp.comm import filesystems
 from wrp.comm.ranks.group import timeout_from_environment
 from wrp.errors import SourceError, SourceMissing
 
-PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs", "http": "aiohttp", "https": "aiohttp"}
 _AT_ONCE = 8                            # ranges that are on their way
 _TRIES = 3                              # of a range whose bytes stop coming
 # what fsspec's file systems tell about an object that isn't the same any more when the object isn't
@@ -31,10 +33,9 @@ class Service:
 
             kind = fsspec.get_filesystem_class(protocol)
             self._path = kind._strip_protocol(url)
-            with self._told():
-                self._fs = kind(**kind._get_kwargs_from_urls(url), **_of_fsspec(dict(options)))
+            self._fs = self._made(kind, {**kind._get_kwargs_from_urls(url), **_of_fsspec(dict(options))})
         except (ImportError, ValueError) as error:
-            package = PACKAGES.get(protocol, "fsspec")
+            package = filesystems.PACKAGES.get(protocol, "fsspec")
             raise SourceError(f"{self._shown}: fsspec can't use it ({shown_in(str(error))}); install what it wants, for {protocol}:// pip install {package}") from error
         self._is_s3 = protocol in ("s3", "s3a")
         self._slots = asyncio.Semaphore(_AT_ONCE)
@@ -43,7 +44,7 @@ class Service:
         """(bytes, what tells this state of the object from another one)."""
         with self._told():
             self._fs.invalidate_cache(self._path)
-            found = self._wait(self._begin(self._fs._info(self._path))) if self._is_async else self._fs.info(self._path)
+            found = self._wait(filesystems.begin(self._fs, self._fs._info(self._path))) if self._is_async else self._now(self._fs.info, self._path)
         if found["type"] != "file":
             raise SourceError(f"{self._shown} is no object but what is above some; name one object")
         if found["size"] is None:
@@ -52,7 +53,7 @@ class Service:
 
     def begin(self, start, nbytes, tag):
         """Ask for a range; what `get` takes. tag : the ETag that the object has to have, "" for any"""
-        return self._begin(self._ranged(start, start + nbytes, tag)) if self._is_async else None
+        return filesystems.begin(self._fs, self._ranged(start, start + nbytes, tag)) if self._is_async else None
 
     def get(self, start, nbytes, tag, begun=None):
         """The bytes of a range, which `begin` may have been asked for."""
@@ -60,7 +61,7 @@ class Service:
             if self._is_async:
                 data = self._wait(begun or self.begin(start, nbytes, tag))
             else:
-                data = self._fs.cat_file(self._path, start=start, end=start + nbytes)
+                data = self._now(self._fs.cat_file, self._path, start=start, end=start + nbytes)
         if len(data) != nbytes:
             raise SourceError(f"{self._shown} gave {len(data)} bytes from byte {start} on where {nbytes} were asked for; it was cut short, or the service gives no ranges")
         return data
@@ -69,14 +70,19 @@ class Service:
     def _is_async(self):
         return getattr(self._fs, "async_impl", False)
 
-    def _begin(self, work):
-        return asyncio.run_coroutine_threadsafe(work, self._fs.loop)
+    def _made(self, kind, options):
+        with self._told():
+            # an asynchronous one asks nobody yet, another one may have to connect
+            return kind(**options) if kind.async_impl else self._now(_connected, kind, tuple(options.items()), get_ident(), os.getpid())
 
     def _wait(self, begun):
+        return filesystems.ended(begun, self._timeout_s)
+
+    def _now(self, call, *arguments, **named):
         try:
-            return begun.result(self._timeout_s)
-        except concurrent.futures.TimeoutError:
-            begun.cancel()
+            return filesystems.within(self._timeout_s, call, *arguments, **named)
+        except filesystems.LATE:
+            _connected.cache_clear()        # it may still wait for that answer
             raise
 
     async def _ranged(self, start, stop, tag):
@@ -103,13 +109,19 @@ class Service:
             raise
         except FileNotFoundError:
             raise SourceMissing(f"{self._shown} does not exist; check the bucket and the key") from None
-        except (TimeoutError, asyncio.TimeoutError, concurrent.futures.TimeoutError) as error:
+        except filesystems.LATE as error:
             raise SourceError(f"{self._shown}: the service hasn't answered for {self._timeout_s:g} s; check the network, or raise WRP_TIMEOUT_S") from error
         except Exception as error:
-            text = shown_in(" ".join(str(error).replace(self._url, self._shown).split()))
-            if any(word in text for word in ("PreconditionFailed", "pre-conditions", "InvalidRange", "not satisfiable")):
+            if filesystems.code(error) in filesystems.CHANGED + filesystems.BEYOND:
                 raise changed(self._shown) from error
+            text = shown_in(" ".join(str(error).replace(self._url, self._shown).split()))
             raise SourceError(f"{self._shown} can't be read ({type(error).__name__}: {text}); check the URL, its credentials and the network") from error
+
+
+@lru_cache(maxsize=4)
+def _connected(kind, options, thread, process):
+    """A file system that isn't asynchronous, kept for a thread: calls of another one may be made anywhere, and fsspec keeps those of the thread that makes them."""
+    return kind(**dict(options), skip_instance_cache=True)
 
 
 def _of_fsspec(options):

@@ -4,10 +4,13 @@ So one that takes effect late, of a writer that was killed in the middle of it, 
 """
 
 import errno
+from functools import partial
+
+from wrp.comm.filesystems import code
 
 TRIES = 8
 _REFUSED = ("PreconditionFailed", "412", "NoSuchKey", "ConditionalRequestConflict", "409")
-_UNKNOWN = ("NotImplemented", "501")        # of a service that has no conditions
+_UNKNOWN = ("NotImplemented", "501")        # of a service that has no such conditions
 
 
 class Changed(OSError):
@@ -18,20 +21,18 @@ class Known:
     """fs : an S3FileSystem. Its coroutines run in fsspec's thread; raise what s3fs does."""
 
     def __init__(self, fs):
-        self._fs, self._tags, self._asks = fs, {}, True
+        self._fs, self._tags, self._unconditional = fs, {}, set()       # kinds of calls for which the service has no conditions
 
     async def put(self, path, data, tries=TRIES):
         """Put an object. tries : 1: only if it is as it was known before, else Changed"""
         for number in range(tries):
+            tag = self._tags.get(path)
             try:
-                tag = self._tags.get(path)
-                answer = await self._fs._pipe_file(path, data, **(({"IfMatch": tag} if tag else {"IfNoneMatch": "*"}) if self._asks else {}))
+                answer = await self._if({"IfMatch": tag} if tag else {"IfNoneMatch": "*"}, "put", partial(self._fs._pipe_file, path, data))
                 self._tags[path] = answer["ETag"]
                 return
             except Exception as error:
-                if _code(error) in _UNKNOWN and self._asks:
-                    self._asks = False
-                elif _code(error) not in _REFUSED:
+                if code(error) not in _REFUSED:
                     raise
                 # an own put whose answer was lost may be what is there
                 await self.look(path)
@@ -49,14 +50,18 @@ class Known:
         bucket, key, _ = self._fs.split_path(path)
         tag = self._tags.pop(path, None)
         try:
-            await self._fs._call_s3("delete_object", Bucket=bucket, Key=key, **({"IfMatch": tag} if tag and self._asks else {}))
+            await self._if({"IfMatch": tag} if tag else {}, "delete", partial(self._fs._call_s3, "delete_object", Bucket=bucket, Key=key))
         except Exception as error:
-            if _code(error) in _UNKNOWN and tag and self._asks:
-                await self._fs._call_s3("delete_object", Bucket=bucket, Key=key)        # it may have conditions for puts all the same
-            elif _code(error) not in _REFUSED:
+            if code(error) not in _REFUSED:
                 raise
 
-
-def _code(error):
-    response = getattr(error.__cause__, "response", None) or getattr(error, "response", None)
-    return response.get("Error", {}).get("Code") if isinstance(response, dict) else None
+    async def _if(self, condition, kind, call):
+        """What a call gives with a condition, or without where the service has none for calls of its kind."""
+        if condition and kind not in self._unconditional:
+            try:
+                return await call(**condition)
+            except Exception as error:
+                if code(error) not in _UNKNOWN:
+                    raise
+                self._unconditional.add(kind)
+        return await call()

@@ -19,6 +19,7 @@ from threading import get_native_id
 
 import numpy as np
 
+from wrp.comm import filesystems
 from wrp.comm.heir import inherited
 from wrp.comm.lasting import sync_path
 from wrp.comm.lock import Token
@@ -31,9 +32,7 @@ TOKENS = 64                     # who changes a part of an object holds the toke
 TIMEOUT_S = 300.0
 _FORMAT = 1
 _log = logging.getLogger("wrp.runtime")
-_BEYOND = ("InvalidRange", "not satisfiable")       # of an answer: a range behind the end of an object
 _PART = ".part"                                     # ends the name of a file that isn't an object yet
-_PACKAGES = {"s3": "s3fs", "s3a": "s3fs", "gs": "gcsfs", "gcs": "gcsfs"}
 
 
 class Bucket:
@@ -42,17 +41,16 @@ class Bucket:
     def __init__(self, url, timeout_s=TIMEOUT_S):
         self.url, self._timeout_s = str(url).rstrip("/"), timeout_s
         scheme = self.url.partition("://")[0]
-        package = _PACKAGES.get(scheme, "fsspec")
+        package = filesystems.PACKAGES.get(scheme, "fsspec")
         try:
             import fsspec
-            from fsspec.asyn import sync
             from fsspec.implementations.local import LocalFileSystem
-            self._fs, self._root = fsspec.core.url_to_fs(self.url, use_listings_cache=False) if scheme in _PACKAGES else fsspec.core.url_to_fs(self.url)
+            self._fs, self._root = fsspec.core.url_to_fs(self.url, **({"use_listings_cache": False} if package in ("s3fs", "gcsfs") else {}))
         except ImportError as error:
             raise UsageError(f"{self.url}: a device at {scheme}:// needs the package {package}, which isn't installed here: pip install {package}") from error
         except Exception as error:
             raise UsageError(f"{self.url}: fsspec can't use it: {error}") from error
-        self._sync, self._in_files = sync, isinstance(self._fs, LocalFileSystem)
+        self._in_files = isinstance(self._fs, LocalFileSystem)
         self._known = Known(self._fs) if package == "s3fs" else None
         self.header = None
 
@@ -205,15 +203,15 @@ class Bucket:
                     for each in begun:          # after an error of one: a put that went on would put its bytes once more over those of who has the place next
                         each.cancel()
                     await asyncio.gather(*begun, return_exceptions=True)
-            return self._sync(self._fs.loop, gathered, timeout=self._timeout_s)
+            return filesystems.run(self._fs, gathered(), self._timeout_s)
         except Changed:
             raise
         except FileNotFoundError as error:
             raise FileNotFoundError(errno.ENOENT, str(error) or "no such object", self.url) from error
-        except (TimeoutError, asyncio.TimeoutError) as error:
+        except filesystems.LATE as error:
             raise OSError(errno.ETIMEDOUT, f"it hasn't answered for {self._timeout_s:g} s", self.url) from error
         except Exception as error:
-            lacks = any(text in str(error) for text in _BEYOND)
+            lacks = filesystems.code(error) in filesystems.BEYOND
             raise OSError(errno.ENODATA if lacks else getattr(error, "errno", None) or errno.EIO, f"{type(error).__name__}: {error}", self.url) from error
 
     @staticmethod
