@@ -211,8 +211,8 @@ def test_only_what_is_looked_at_waits(store):
 def test_a_view_never_changes_while_it_is_there(open_store, memory):
     store = open_store(memory=memory, ram="32m")
     free = store.targets()[0].remaining
-    done, seen, wrong = wander(store, 7, 2)
-    assert not wrong and done > 20 and seen > 20
+    seen, wrong = wander(store, 7, 1000)
+    assert not wrong and seen > 500
     store.destroy("t")
     store.flush()
     assert store.targets()[0].remaining == free
@@ -236,12 +236,12 @@ def test_handlers_of_signals_view_and_put_in_the_middle_of_puts(store):
     signal.signal(signal.SIGALRM, handler)
     signal.setitimer(signal.ITIMER_REAL, 0.001)
     try:
-        done, _, wrong = wander(store, 3, 1.5)
+        _, wrong = wander(store, 3, 700)
     finally:
         signal.signal(signal.SIGALRM, signal.SIG_IGN)
         signal.setitimer(signal.ITIMER_REAL, 0)
         signal.signal(signal.SIGALRM, signal.SIG_DFL)
-    assert not wrong and done > 20 and len(kept) > 20
+    assert not wrong and len(kept) > 20
     assert all(crc32(view) == checksum for view, checksum in kept)
 
 
@@ -263,10 +263,10 @@ def test_what_a_dead_process_viewed_is_free(place):
         signal.pause()
     while not views.hold([extent]):
         os.sched_yield()
-    assert views.free_of([extent, (0, 8192, 100, 0)]) == [(0, 8192, 100, 0)] and views.due() == []
+    assert views.free_of([extent, (0, 8192, 100, 0)]) == [(0, 8192, 100, 0)] and views.due() == [] and views.waits
     os.kill(pid, signal.SIGKILL)
     os.waitpid(pid, 0)
-    assert not views.hold([extent]) and views.due() == [extent] and views.due() == []
+    assert not views.hold([extent]) and views.due() == [extent] and views.due() == [] and not views.waits
     views.close()
 
 

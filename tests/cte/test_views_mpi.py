@@ -47,8 +47,8 @@ def test_a_view_never_changes_while_ranks_replace_the_blobs(configured):
     with Store.open(None, config=configured(ram="48m")) as store:
         before = [target.remaining for target in store.targets()]
         ranks.barrier("all have asked")
-        done, seen, wrong = wander(store, ranks.rank, 1.5)
-        assert not wrong and done > 5 and seen > 5
+        seen, wrong = wander(store, ranks.rank, 150, 300_000)
+        assert not wrong and seen > 50
         ranks.barrier("all have looked")
         if ranks.rank == 0:
             store.destroy("t")

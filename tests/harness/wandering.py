@@ -1,7 +1,6 @@
 """A walk of random changes of a few blobs, and looks at them, that several may take at once: what a view shows never changes while somebody has it."""
 
 import random
-import time
 
 import numpy as np
 
@@ -13,13 +12,12 @@ BLOBS = [f"b{number}" for number in range(6)]
 _MOST = 40                      # views that are kept
 
 
-def wander(store, seed, seconds):
-    """(how many changes were made, how many views were looked at again, what was wrong with some)."""
-    chance, views, wrong, seen, done, end = random.Random(seed), [], [], 0, 0, time.monotonic() + seconds
-    while time.monotonic() < end:
+def wander(store, seed, count, longest=SIZES[-1]):
+    """(how many views were looked at again, what was wrong with some), after so many changes."""
+    chance, views, wrong, seen = random.Random(seed), [], [], 0
+    for _ in range(count):
         try:
-            _change(store, chance)
-            done += 1
+            _change(store, chance, longest)
         except (NoSuchBlob, NoSuchTag):
             pass
         except OutOfSpace:
@@ -28,15 +26,20 @@ def wander(store, seed, seconds):
         if len(views) > _MOST or chance.random() < 0.02:
             chance.shuffle(views)
             kept = chance.randrange(len(views) + 1)
-            wrong += [f"the view of {blob} is another one" for blob, view, checksum in views[kept:] if crc32(view) != checksum]
+            wrong += _changed(views[kept:])
             seen += len(views) - kept
             del views[kept:]
-    return done, seen, wrong
+    return seen + len(views), wrong + _changed(views)
 
 
-def _change(store, chance):
+def _changed(views):
+    return [f"the view of {blob} is another one" for blob, view, checksum in views if crc32(view) != checksum]
+
+
+def _change(store, chance, longest):
     """One change of one blob or two, all of whose bytes are one, or zeros behind that; most are puts."""
-    blob, kind, data = chance.choice(BLOBS), chance.random(), np.full(chance.choice(SIZES), chance.randrange(1, 256), np.uint8)
+    blob, kind, nbytes = chance.choice(BLOBS), chance.random(), chance.choice([size for size in SIZES if size <= longest])
+    data = np.full(nbytes, chance.randrange(1, 256), np.uint8)
     if kind < 0.7:
         store.put("t", blob, data)
     elif kind < 0.8:

@@ -169,7 +169,7 @@ class Views:
     @property
     def waits(self):
         """True when there is space that nobody has as long as somebody looks at it."""
-        return self._words[_WAITING >> 3] > 0 or bool(self._rest)
+        return bool(self._rest) or any(self._words[(_WAITS + _STATE) >> 3:(_WAITS + _WAIT * self._words[_WAITED >> 3]) >> 3:_WAIT >> 3])
 
     def hold(self, extents):
         """True when somebody who lives looks at some of these extents."""
