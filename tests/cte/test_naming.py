@@ -288,6 +288,22 @@ def test_a_folder_that_goes_leaves_no_name_of_its_tags(open_store):
         store = reopened(open_store, store)
 
 
+def test_destroying_a_folder_looks_through_its_names_a_fixed_number_of_times(open_store, monkeypatch):
+    class Names(list):
+        looks = 0
+
+        def __iter__(self):
+            Names.looks += 1
+            return super().__iter__()
+    store = open_store()
+    for number in range(100):
+        store.put(f"f/{number}", "b", b"1")
+    in_folder = store._naming._in_folder
+    monkeypatch.setattr(store._naming, "_in_folder", lambda folder: Names(in_folder(folder)))
+    store.destroy("f", recursive=True)
+    assert store.tags() == [] and 0 < Names.looks < 10
+
+
 def test_a_name_without_room_in_the_catalog_never_was(open_store, monkeypatch):
     store = open_store()
     store.put("t", "b", b"x")

@@ -84,8 +84,8 @@ class Naming:
     def drop_below(self, folder):
         """Take all names in a folder away, its own, too: own names of the tags that have none now, which whoever called destroys. NoSuchTag without any."""
         gone, table = self._in_folder(folder), self._tag_names.table()
-        owns = {str(table.own_of(name)) for name in gone}
-        last = sorted(own for own in owns if not set(table.names_of(own)) - set(gone))
+        owns, taken = {str(table.own_of(name)) for name in gone}, set(gone)
+        last = sorted(own for own in owns if taken.issuperset(table.names_of(own)))
         self.forget(last)
         if self._is_alone and len(last) == len(owns) and owns.isdisjoint(table.named):
             return last                     # they go at one moment, and by one frame of the journal, without it
