@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 from harness.mpirun import job_environment, needs_mpirun, run_python
 
@@ -104,3 +105,35 @@ assert len(set(ranks.gather(tag.GetTagId().ToU64(), "ids"))) == 1
 """
     done = run_python(code, 2, env={"WRP_STORE": str(tmp_path / "store")})
     assert done.returncode == 0, done.stderr
+
+
+def test_wrong_arguments_are_refused_in_the_store_s_own_words(tmp_path):
+    code = f"""
+import sys
+from pathlib import Path
+sys.path.append({str(Path(__file__).parents[1])!r})
+import inspect
+import wrp_cte_core_ext as cte
+from cte.proof.wrong import trouble_of, wrong_calls_of
+tag, client = cte.Tag("t"), cte.get_cte_client()
+tag.PutBlob("b", b"abc")
+right = dict(tag_id=tag.GetTagId(), pool_query=cte.PoolQuery.Local(), target_query=cte.PoolQuery.Local(), bdev_type=cte.BdevType.kRam, rows=[b"a"])
+for thing in (client, tag):
+    for name, call in inspect.getmembers(thing, inspect.ismethod):
+        given = {{key: value for key, value in right.items() if key in inspect.signature(call).parameters}}
+        for label, function, arguments, _ in wrong_calls_of(call, **given) if not name.startswith("_") else ():
+            if "(data='text')" not in label and "pool_query" not in label:
+                found = trouble_of(label, function, arguments, False)
+                assert found is None, found
+            if client.TagQuery("t") != ["t"] or not tag.GetContainedBlobs():
+                tag = cte.Tag("t")
+                tag.PutBlob("b", b"abc")
+                right["tag_id"] = tag.GetTagId()
+for data in (None, 5, [1]):
+    try:
+        tag.PutBlob("b", data)
+    except ValueError as error:
+        print(error)
+"""
+    done = run(code, tmp_path / "store")
+    assert done.returncode == 0 and len(done.stdout.splitlines()) == 3, done.stderr

@@ -278,4 +278,6 @@ def _code(call, *args):
 
 
 def _plain(tag_id):
+    if not isinstance(tag_id, UniqueId):
+        raise UsageError(f"an id is a UniqueId, not {type(tag_id).__name__}")
     return clients.UniqueId(tag_id.major_, tag_id.minor_)

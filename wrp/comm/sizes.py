@@ -38,12 +38,15 @@ def _checked(number, text):
     return INFINITE if number >= INFINITE else int(number)
 
 
-def whole(number, what):
-    """The int of a whole number of any type, an offset or a size: UsageError for a float, a text, … `what` names it."""
+def whole(number, what, least=None):
+    """The int of a whole number of any type, an offset or a size: UsageError for a float, a text, …, and what is below `least`. `what` names it."""
     try:
-        return operator.index(number)
+        found = operator.index(number)
     except TypeError:
-        raise UsageError(f"{what} {number!r} is no whole number: round it, or give an int") from None
+        raise UsageError(f"{what} {number!r:.80} is no whole number: round it, or give an int") from None
+    if least is not None and found < least:
+        raise UsageError(f"{what} {found} is less than {least}")
+    return found
 
 
 def format_size(nbytes):

@@ -14,9 +14,11 @@ from wrp.cte import given, names, pieces
 from wrp.cte.compacting import compact
 from wrp.cte.homes import home_of
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
+from wrp.cte.reservation import private
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import Uncertain, UsageError, WaitTimeout
 
+_DESCRIPTORS, _FARTHEST = 1 << 31, 1 << 62      # numbers that no file reaches
 _UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
 
 
@@ -48,9 +50,7 @@ class Batch:
 
     def writing(self, tag, blob, nbytes):
         """Context manager: a writable memoryview of nbytes to fill; filled at the end of the block. Local."""
-        nbytes = whole(nbytes, f"the size of blob {blob!r}:")
-        if nbytes < 0:
-            raise UsageError(f"blob {blob!r} of {nbytes} bytes")
+        nbytes = whole(nbytes, f"the size of blob {blob!r:.80}:", 0)
         tag = self._named(tag, blob)
         if self._parts.framing is not None or not self._in_place:
             return self._writing_staged(tag, blob, nbytes)
@@ -59,6 +59,7 @@ class Batch:
 
     def expect(self, nbytes):
         """This rank is about to write so many bytes in this batch: their ram is leased in few pieces. Local; promises nothing."""
+        nbytes = whole(nbytes, "bytes to expect:", 0)
         if self._fills_ram:
             self._parts.tiers.expect(nbytes)
 
@@ -67,9 +68,13 @@ class Batch:
 
         Only what needs no waiting and no buffer is taken, see `wrp.comm.cached`; `writing` is for the others.
         """
+        blobs, sizes = given.listed(blobs, "names of blobs"), [whole(size, "the size of a blob:", 0) for size in given.listed(sizes, "sizes of blobs")]
+        names.checked("tag", tag), names.all_checked("blob", blobs)
+        fd, offset = whole(fd, "a descriptor of", 0), whole(offset, "the begin of bytes in a file:", 0)
+        if fd >= _DESCRIPTORS or offset + sum(sizes) >= _FARTHEST:
+            raise UsageError(f"{sum(sizes)} bytes at {offset} of descriptor {fd} are of no file")
         if not self._fills_ram:
             return 0
-        names.checked("tag", tag), names.all_checked("blob", blobs)
         tag = self._parts.tag_names.own(tag)
         extents = pieces.take(self._parts.tiers, sizes, fd, offset)
         for blob, extent in zip(blobs, extents):
@@ -117,12 +122,12 @@ class Batch:
 
     def replace(self, tag):
         """At commit, blobs of the tag that no rank has written in this batch go away. Local."""
-        self._replaced.add(self._parts.tag_names.own(tag))
         self.create(tag)
+        self._replaced.add(self._parts.tag_names.own(tag))
 
     def remove(self, tag):
         """At commit the tag and its blobs go away. Local; nothing happens when it isn't there. A commit is refused with UsageError when it has several names."""
-        self._removed.add(self._parts.tag_names.own(tag))
+        self._removed.add(self._parts.tag_names.own(names.checked("tag", tag)))
 
     def _add(self, tag, blob, extents, nbytes, packed=None):
         extents = tuple(extents)
@@ -145,7 +150,7 @@ class Batch:
         """A buffer to fill: the one of the last blob again, unless that is still being filled."""
         buffer, self._buffer = self._buffer, bytearray()
         if len(buffer) < nbytes:
-            buffer = bytearray(nbytes)
+            buffer = private(nbytes)
         yield memoryview(buffer)[:nbytes]
         self._buffer = buffer
 

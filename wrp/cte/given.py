@@ -1,15 +1,19 @@
-"""What users give to calls: buffers and arrays as plain bytes, to be stored or filled; what can't be either is refused. No store and no extents here."""
+"""What users give to calls: buffers and arrays as plain bytes, to be stored or filled; numbers, lists; what can't be these is refused. No store and no extents here."""
 
 import re
+from collections.abc import Mapping, Set
+from numbers import Real
 
 import numpy as np
 
+from wrp.comm.sizes import whole
 from wrp.errors import UsageError
 
 _PLAIN = "biufcmMSU"                            # kinds of dtypes whose bytes are all there is of them
 _NAMES = re.compile(r":[^:]*:")                 # of fields, in the format of a buffer
 _ADDRESSES = re.compile(r"[OPXz&]|Z(?![fdg])")  # in such a format: objects and pointers
 _NOTHING = np.empty(0, np.uint8)
+_NO_LISTS = (str, bytes, bytearray, memoryview, Mapping, Set)
 
 
 def bytes_of(data, writable=False):
@@ -98,6 +102,53 @@ def _of_others(data, writable):
         wanted = "bytes can't be read into it: give a writable array of the host" if writable else "it is neither bytes nor an array: encode it first"
         raise UsageError(f"data of type {type(data).__name__}: {wanted}")
     return host_array(data)
+
+
+def score_of(score, what):
+    """A score as a float of 0 to 1. UsageError."""
+    if not 0 <= real(score, f"{what}: a score") <= 1:
+        raise UsageError(f"{what}: score {score} is outside 0 to 1")
+    return float(score)
+
+
+def real(number, what):
+    """A number of any type, but not NaN. UsageError; `what` names it."""
+    if not isinstance(number, Real):
+        raise UsageError(f"{what} is a number, not {type(number).__name__}")
+    if number != number:
+        raise UsageError(f"{what} is a number, which {number} isn't")
+    return number
+
+
+def text(words, what):
+    """A text that can be stored. UsageError; `what` names it."""
+    if not isinstance(words, str):
+        raise UsageError(f"{what} is a str, not {type(words).__name__}")
+    return words
+
+
+def listed(items, what):
+    """A list, or what has a length and places as one. UsageError; `what` names it."""
+    try:
+        if not isinstance(items, _NO_LISTS):
+            return items if hasattr(items, "__getitem__") and len(items) >= 0 else list(items)
+    except TypeError:
+        pass
+    raise UsageError(f"{what} are a list, not {type(items).__name__}")
+
+
+def wholes(items, what):
+    """A tuple of whole numbers, offsets or lengths along dimensions. UsageError; `what` names it."""
+    return tuple(whole(item, f"{what}: one of them,") for item in listed(items, what))
+
+
+def pairs_of(items, what):
+    """[(first, second)] of a list of pairs. UsageError."""
+    items = listed(items, what)
+    try:
+        return [(first, second) for first, second in items]
+    except (TypeError, ValueError):
+        raise UsageError(f"{what} are a list of pairs: one of them is none") from None
 
 
 def _addresses(what):

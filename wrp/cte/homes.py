@@ -4,7 +4,7 @@ from functools import lru_cache
 
 from wrp.comm.checksum import hash64
 from wrp.cte.names import HIDDEN
-from wrp.cte.records import BLOB, full_name
+from wrp.cte.records import BLOB, encoded, full_name
 
 _CACHED = 1 << 14
 _WORD = (1 << 64) - 1
@@ -13,7 +13,7 @@ _WORD = (1 << 64) - 1
 @lru_cache(_CACHED)
 def home_of(tag, blob, nodes):
     """Number of the home of a blob, or, where `blob` is None, of a tag: the node of container `direct_hash` of its full name."""
-    return (hash64(full_name(tag, blob).encode()) & _WORD) % nodes
+    return (hash64(encoded(full_name(tag, blob))[0]) & _WORD) % nodes
 
 
 def at_home(records, ranks):

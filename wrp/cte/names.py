@@ -29,10 +29,18 @@ def checked(what, name):
     """The name, or UsageError: names are non-empty text without NUL, at most 4096 bytes; those of tags without U+FFFF, too."""
     if type(name) is Own:
         return checked(what, name.given) and name
-    if not isinstance(name, str) or not name or "\0" in name or MARK in name and what != "blob" or not 0 < _nbytes(name) <= LONGEST:
+    if not isinstance(name, str):
+        raise UsageError(f"{what} of type {type(name).__name__} can't be a name: names are text, a str")
+    if not name or "\0" in name or MARK in name and what != "blob" or not 0 < _nbytes(name) <= LONGEST:
         marks = "NUL" if what == "blob" else "NUL and U+FFFF"
         raise UsageError(f"{what} {name!r:.80} can't be a name: names are text of 1 to {LONGEST} bytes without {marks}")
     return name
+
+
+def check_full(name):
+    """UsageError where a part of a full name (records.full_name) can't be a name."""
+    tag, nul, blob = name.partition("\0")
+    checked("tag", tag), nul and checked("blob", blob)
 
 
 def given(own):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from wrp.comm.checksum import crc32_combine, hash128
 from wrp.comm.fresh import HEAD_OF_BYTES
-from wrp.cte import layout
+from wrp.cte import layout, names
 from wrp.cte.layout import BLOB_KIND, DIRTY, JOURNALED, PINNED, TAG_KIND, TRANSFORMED
 from wrp.cte.targetnumbers import RAM
 
@@ -57,19 +57,27 @@ class Record(NamedTuple):
 
 
 def full_name(tag, blob=None):
-    """The one name of a tag, or of a blob in it."""
-    return tag if blob is None else tag + _SEPARATOR + blob
+    """The one name of a tag, or of a blob in it. UsageError for what is no text."""
+    try:
+        return tag if blob is None else tag + _SEPARATOR + blob
+    except TypeError:
+        names.checked("tag", tag), names.checked("blob", blob)
+        raise
 
 
 def encoded(name):
     """(bytes of a full name, their address, their number). The address is good as long as somebody has the bytes object."""
-    data = name.encode()
+    try:
+        data = name.encode()
+    except UnicodeEncodeError:
+        names.check_full(name)
+        raise
     return data, id(data) + HEAD_OF_BYTES, len(data)
 
 
 def key_of(name):
     """Two int64 words by which the catalog finds a full name."""
-    return hash128(name.encode())
+    return hash128(encoded(name)[0])
 
 
 def combined_crc(extents):

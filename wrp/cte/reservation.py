@@ -25,7 +25,7 @@ class Reservation:
             except OutOfSpace:
                 pass                    # a file may have room
         if self.view is None:
-            self.view = memoryview(_private(nbytes))
+            self.view = memoryview(private(nbytes))
         self._nbytes = nbytes
         self._open = True
 
@@ -65,8 +65,9 @@ class Reservation:
         self.abandon()
 
 
-def _private(nbytes):
+def private(nbytes):
+    """A bytearray of zeros. OutOfSpace where this process has no memory for it."""
     try:
         return bytearray(nbytes)
-    except MemoryError:
-        raise OutOfSpace(f"this process has no {format_size(nbytes)} of memory for a reservation: make the blob in parts, with put and offsets") from None
+    except (MemoryError, OverflowError):
+        raise OutOfSpace(f"this process has no {format_size(nbytes)} of memory for a blob in one piece: make it in parts, with put and offsets") from None

@@ -1,7 +1,8 @@
 """The blob store as its users see it: opened, flushed, closed, its tiers. What is done with blobs is in calls/, batches of all ranks in batch.py."""
 
 from wrp.comm import forking
-from wrp.cte import opening
+from wrp.comm.sizes import whole
+from wrp.cte import names, opening
 from wrp.cte.adding import add
 from wrp.cte.batch import Batch
 from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
@@ -90,6 +91,8 @@ class Store(Writing, Editing, Reading, Listing):
         Only with targets.replicate_period_ms is there anything to wait for. Raises NoSuchBlob, WaitTimeout for a silent node: it is owed still.
         """
         self._writable()
+        if tag is not None or blob is not None:
+            names.checked("tag", self._own(tag))
         if blob is not None:
             self._record(self._own(tag), blob)
 
@@ -157,6 +160,9 @@ class Store(Writing, Editing, Reading, Listing):
     def target_name(self, number):
         """Name of the target of this number, as `extents` gives it; of a data file its path, below the store's folder where it lies there. Local."""
         self._check_open()
+        number = whole(number, "the number of a target:")
+        if not self._tiers.is_known(number):
+            raise UsageError(f"there is no target {number} in the store")
         return self._tiers.said(number)
 
     def move(self, tag, blob, target):
@@ -181,9 +187,9 @@ class Store(Writing, Editing, Reading, Listing):
         No copy that is the last is given up; what is viewed, or finds no room, stays. UsageError for a target that there isn't.
         """
         self._writable()
-        number = self._tiers.number_of(target)
-        if number is None or nbytes < 0:
-            raise UsageError(f"{nbytes} bytes from target {target!r}: name one target by its name, and bytes from 0 on")
+        number, nbytes = self._tiers.number_of(target), whole(nbytes, "bytes to take out:", 0)
+        if number is None:
+            raise UsageError(f"{nbytes} bytes from target {target!r}: name one target by its name")
         return self._eviction.take_out(number, nbytes)
 
     def organize(self):

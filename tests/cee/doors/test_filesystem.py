@@ -8,7 +8,7 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip insta
 
 from cee.doors.conftest import CSV
 from wrp.cee.doors.filesystem import WrpFileSystem
-from wrp.errors import Corrupt, UsageError
+from wrp.errors import Corrupt, UsageError, WrpError
 
 
 @pytest.fixture
@@ -289,3 +289,21 @@ def test_no_store_is_a_sentence(tmp_path):
     with pytest.raises(OSError, match="there is no store at"):
         fs.ls("")
     fs.close()
+
+
+@pytest.mark.parametrize("path", ["top/\ud800", "\ud800/x", "top/" + "x" * 5000, "x" * 5000 + "/y", "top/a\0b"])
+def test_paths_that_cannot_be(fs, path):
+    assert not fs.exists(path)
+    for call in (fs.info, fs.cat_file, fs.ls, fs.rm):
+        with pytest.raises((WrpError, FileNotFoundError)):
+            call(path)
+    for call in (lambda: fs.pipe_file(path, b"x"), lambda: fs.cp_file("top/t_9", path), lambda: fs.open(path, "wb").close()):
+        with pytest.raises(UsageError):
+            call()
+
+
+@pytest.mark.parametrize("data", [None, 5, [1], "text"])
+def test_what_is_no_data(fs, data):
+    with pytest.raises(UsageError, match="encode it first"):
+        fs.pipe_file("top/new", data)
+    assert not fs.exists("top/new")

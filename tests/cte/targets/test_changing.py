@@ -137,7 +137,7 @@ ADDED = [
     (("s3://x/y", "object", MIB), "of kind object, which an open store doesn't take: put it under `storage`"),
     (("x", "pinned", MIB, 1.0, "long_term"), "only files last"),
     (("scratch", "file", MIB), "give a file an absolute path"),
-    (("", "ram", MIB), "has no place"),
+    (("", "ram", MIB), "can't be a name"),
     (("x", "ram", 100), "give it at least 4096"),
     (("x", "ram", "1m"), "give it at least 4096"),
     (("x", "ram", MIB, 2.0), "score 2.0 is outside 0 to 1"),

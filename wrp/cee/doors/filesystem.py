@@ -55,7 +55,7 @@ class WrpFileSystem(AbstractFileSystem):
     def exists(self, path, **_):
         try:
             self.info(path)
-        except FileNotFoundError:
+        except (FileNotFoundError, UsageError):         # the second: it can't be a name
             return False
         return True
 

@@ -116,7 +116,11 @@ def target(store, path):
 
 
 def check(path):
-    """UsageError for a path under which nobody would find what is written there."""
+    """UsageError for a path under which nobody would find what is written there, or nothing can be written."""
+    try:
+        path.encode()
+    except UnicodeEncodeError:
+        raise UsageError(f"path {path!r:.80} has half a letter, as names of files with odd bytes do: no tag or blob can have such a name") from None
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise UsageError(f"path {path!r} has a part that is empty, . or ..: write to wrp://tag/blob")
 

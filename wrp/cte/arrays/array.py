@@ -15,7 +15,7 @@ import numpy as np
 
 from wrp.cte.arrays import boxes
 from wrp.cte.arrays.boxes import Box
-from wrp.cte.given import host_array
+from wrp.cte.given import host_array, wholes
 from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 ABOUT = "array"
@@ -96,6 +96,8 @@ def _got(store, tag, info, offset, shape, out):
     wanted = _wanted(info, offset, shape, tag)
     if out is None:
         out = np.empty(wanted.shape, info.dtype)
+    elif not isinstance(out, np.ndarray):
+        raise UsageError(f"array {tag!r} is read into a NumPy array, not a {type(out).__name__}")
     elif out.shape != wanted.shape or out.dtype != info.dtype:
         raise UsageError(f"array {tag!r}: `out` has shape {out.shape} and dtype {out.dtype}, wanted are {wanted.shape} and {info.dtype}")
     filled = 0
@@ -113,13 +115,15 @@ def _got(store, tag, info, offset, shape, out):
 def array_info(store, tag):
     """The ArrayInfo of a tag. Local. Raises NoSuchTag, NoSuchBlob when it holds no array."""
     try:
-        about = json.loads(store.get(tag, ABOUT))
-        version, shape, dtype = about["version"], tuple(about["shape"]), np.lib.format.descr_to_dtype(_tuples(about["dtype"]))
-        put = about.get("put", "")
+        described = store.get(tag, ABOUT)
     except NoSuchTag:
         raise
     except NoSuchBlob:
         raise NoSuchBlob(f"tag {tag!r} holds no array: it has no blob {ABOUT!r}") from None
+    try:
+        about = json.loads(described)
+        version, shape, dtype = about["version"], tuple(about["shape"]), np.lib.format.descr_to_dtype(_tuples(about["dtype"]))
+        put = about.get("put", "")
     except (ValueError, LookupError, TypeError) as error:
         raise Corrupt(f"tag {tag!r}: its blob {ABOUT!r} doesn't describe an array ({error})") from error
     if version not in (1, VERSION):
@@ -147,7 +151,7 @@ def parsed_name(name):
 
 def _described(block, offset):
     """(dtype, offset, shape) of this rank's block."""
-    offset = (0,) * block.ndim if offset is None else tuple(map(int, offset))
+    offset = (0,) * block.ndim if offset is None else wholes(offset, "offsets of a block")
     if len(offset) != block.ndim:
         raise UsageError(f"the block has {block.ndim} dimension(s) and its offset {offset} has {len(offset)}")
     return block.dtype, offset, block.shape
@@ -160,10 +164,10 @@ def _common_shape(everything, tag):
     if len(kinds) > 1:
         raise UsageError(f"array {tag!r}: blocks of different kinds: " + "; ".join(sorted(f"{dtype}, {count} dimension(s)" for dtype, count in kinds)))
     found = [(owner, Box(offset, shape)) for owner, _, offset, shape in blocks]
-    asked = {tuple(shape) for _, shape in everything if shape is not None}
+    asked = {wholes(shape, "lengths of an array") for _, shape in everything if shape is not None}
     if len(asked) > 1:
         raise UsageError(f"array {tag!r}: ranks give different shapes: {sorted(asked)}")
-    shape = tuple(map(int, asked.pop())) if asked else tuple(max(ends) for ends in zip(*(box.end for _, box in found)))
+    shape = asked.pop() if asked else tuple(max(ends) for ends in zip(*(box.end for _, box in found)))
     if len(shape) != len(found[0][1].shape):
         raise UsageError(f"array {tag!r}: shape {shape} has {len(shape)} dimension(s), the blocks have {len(found[0][1].shape)}")
     boxes.check_cover(found, shape, f"array {tag!r}")
@@ -172,10 +176,10 @@ def _common_shape(everything, tag):
 
 def _wanted(info, offset, shape, tag):
     """The Box asked for. RangeError beyond the array."""
-    offset = (0,) * len(info.shape) if offset is None else tuple(map(int, offset))
+    offset = (0,) * len(info.shape) if offset is None else wholes(offset, "offsets of a box")
     if len(offset) != len(info.shape):
         raise UsageError(f"array {tag!r} has {len(info.shape)} dimension(s) and the offset {offset} has {len(offset)}")
-    shape = tuple(count - low for count, low in zip(info.shape, offset)) if shape is None else tuple(map(int, shape))
+    shape = tuple(count - low for count, low in zip(info.shape, offset)) if shape is None else wholes(shape, "lengths of a box")
     if len(shape) != len(offset):
         raise UsageError(f"array {tag!r} has {len(info.shape)} dimension(s) and the shape {shape} has {len(shape)}")
     box = Box(offset, shape)

@@ -1,6 +1,6 @@
 """What all calls of a store stand on: its parts, the record of a blob, refusals. No call of its own."""
 
-from wrp.cte.names import no_tag
+from wrp.cte.names import checked, no_tag
 from wrp.cte.records import BLOB, full_name
 from wrp.errors import NoSuchBlob, UsageError, WaitTimeout
 
@@ -37,6 +37,7 @@ class Calls:
 
     def _absent(self, tag, blob):
         """The error of a blob that wasn't there a moment ago; another rank may have put it since."""
+        checked("blob", blob)
         return no_tag(tag) if self._catalog.find(tag) is None else NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r}")
 
     def _of_tag(self, tag):

@@ -1,6 +1,6 @@
 """Calls that change what there is under which name, and how it is kept: tags, names, scores, copies, compression. They move no bytes by themselves."""
 
-from wrp.cte import names
+from wrp.cte import given, names
 from wrp.cte.calls.base import Calls
 from wrp.cte.records import full_name
 from wrp.cte.telemetry import Op
@@ -84,7 +84,7 @@ class Editing(Calls):
     def snapshot(self, tag, new_tag):
         """Store all blobs of a tag, as they are at one moment, in a new tag as well. Changed when that is there."""
         self._writable()
-        self._refuse_checkpoint(tag)
+        self._refuse_checkpoint(names.checked("tag", tag))
         if not self._edits.snapshot(self._own(tag), self._own(names.checked("tag", new_tag))):
             raise names.no_tag(tag)
 
@@ -119,13 +119,12 @@ class Editing(Calls):
         tag = self._own(tag)
         if score is not None:
             self._writable()
-            if not 0 <= score <= 1:
-                raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+            score = given.score_of(score, f"blob {blob!r:.80}")
             if self._tag_names.sources:
                 self._bring(tag, blob)
             if not self._edits.score(full_name(tag, blob), score):
                 raise self._absent(tag, blob)
-            return float(score)
+            return score
         return self._record(tag, blob).score
 
     def set_compression(self, tag, compression):

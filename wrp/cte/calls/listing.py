@@ -1,13 +1,16 @@
 """Calls that say what there is: names, sizes, infos, changes, what was asked for. They read no bytes of blobs."""
 
-from wrp.cte import names
+from wrp.comm.sizes import whole
+from wrp.cte import given, names
 from wrp.cte.calls.base import Calls
 from wrp.cte.calls.info import children_of, info_in
+from wrp.cte.calls.reading import place_of
+from wrp.cte.calls.writing import reservable
 from wrp.cte.modelling import modelled_get, modelled_put
 from wrp.cte.records import BLOB, TAG, full_name
 from wrp.cte.targets.wanted import wish_of
-from wrp.cte.telemetry import Op, Statistics, changed_between, of_tags, of_targets
-from wrp.errors import RangeError, UsageError
+from wrp.cte.telemetry import Op, Statistics, changed_between, of_tags, of_targets, times_of
+from wrp.errors import RangeError
 
 
 class Listing(Calls):
@@ -15,7 +18,7 @@ class Listing(Calls):
 
     def list(self, tag, prefix=""):
         """Names of a tag's blobs that begin with `prefix`, in natural order."""
-        tag = self._own(tag)
+        tag, prefix = self._own(tag), given.text(prefix, "a prefix of names")
         if not self._catalog.has(tag):
             raise names.no_tag(tag)
         return sorted((blob for blob in self._names_in(tag) if blob.startswith(prefix)), key=names.natural)
@@ -75,11 +78,11 @@ class Listing(Calls):
 
     def own_name(self, tag):
         """The name by which telemetry and messages know a tag whatever names it gets: most often the one it was made with. Local."""
-        return str(self._own(tag))
+        return str(self._own(names.checked("tag", tag)))
 
     def children(self, folder=""):
         """[Child] of a folder of tags, whose names have `/` between them; "": of the store. In natural order; empty where there is nothing."""
-        head = folder + "/" if folder else ""
+        head = folder + "/" if given.text(folder, "the name of a folder") else ""
         return children_of(head, (tag for tag in self.tags() if tag.startswith(head) and len(tag) > len(head)))
 
     def extents(self, tag, blob):
@@ -93,7 +96,7 @@ class Listing(Calls):
 
     def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
         """[(tag, blob)] whose names match entirely, in natural order of tag, then blob; at most `limit` unless it is 0."""
-        blob_matches = names.matcher("blob", blob_pattern)
+        blob_matches, limit = names.matcher("blob", blob_pattern), whole(limit, "a limit of", 0)
         found = []
         for tag in self.tags(tag_pattern):
             matching = sorted(filter(blob_matches, self._names_in(self._own(tag))), key=names.natural)
@@ -111,14 +114,13 @@ class Listing(Calls):
         """
         self._writable()
         names.checked("tag", self._own(tag)), names.checked("blob", blob)
-        if nbytes < 0 or not 0 <= score <= 1:
-            raise UsageError(f"a put of {nbytes} bytes with score {score}: give bytes from 0 on, and a score of 0 to 1")
+        nbytes, score = reservable(blob, nbytes, score)
         return modelled_put(self._tiers, nbytes, wish_of(score, min_persistence))
 
     def modelled_get(self, tag, blob, offset=0, size=None):
         """The same of a get of a range of a blob from where it lies now; nothing is read. RangeError."""
         record = self._record(self._own(tag), blob)
-        nbytes = record.raw or record.size
+        (offset, size), nbytes = place_of(blob, offset, size), record.raw or record.size
         wanted = nbytes - offset if size is None else size
         if offset < 0 or wanted < 0 or offset + wanted > nbytes:
             raise RangeError(f"bytes {offset} to {offset + wanted} lie beyond blob {blob!r}, which has {nbytes} bytes")
@@ -132,16 +134,17 @@ class Listing(Calls):
 
         Nothing is taken out, nobody is stopped. An entry names tag and blob by `telemetry.identity`. UsageError where it is off.
         """
-        return self._noted.poll(minimum, limit)
+        return self._noted.poll(whole(minimum, "a logical time of"), whole(limit, "a limit of", 0))
 
     def changed(self, since=0, until=None, limit=0, pattern=".*"):
         """[(stamp, tag, blob)] of blobs changed last at `since` or later and before `until` (ns since 1970), the oldest first.
 
         pattern : of tags that match entirely, a tag of several names by the first one that does; limit : at most so many, the oldest, unless it is 0
         """
-        matches, records = names.matcher("tag", pattern), self._catalog.scan(kind=BLOB)
+        matches, asked = names.matcher("tag", pattern), times_of(since, until, limit)
+        records = self._catalog.scan(kind=BLOB)
         shown = self._tag_names.first((record.tag for record in records), matches)
-        found = changed_between((record for record in records if record.tag in shown), since, until, limit)
+        found = changed_between((record for record in records if record.tag in shown), *asked)
         return [change._replace(tag=shown[change.tag]) for change in found]
 
     def statistics(self):

@@ -59,7 +59,7 @@ class Reading(Calls):
 
     def get_segments(self, tag, blob, ranges):
         """The bytes of ranges [(offset, size)] of a blob, as a list, all of one generation. RangeError where one lies beyond the end."""
-        tag, ranges = self._own(tag), [place_of(blob, *place) for place in ranges]
+        tag, ranges = self._own(tag), places_of(blob, ranges)
         for _ in range(READS):
             record = self._record(tag, blob)
             found = [target_of(record, offset, size, None) for offset, size in ranges]
@@ -73,7 +73,7 @@ class Reading(Calls):
 
         RangeError when a blob is shorter than a row.
         """
-        tag = self._own(tag)
+        tag, blobs = self._own(tag), given.listed(blobs, "names of blobs")
         if out is None:
             return [self.get(tag, blob) for blob in blobs]
         rows = given.rows_of(out)
@@ -102,7 +102,7 @@ class Reading(Calls):
     def wait(self, tag, blob, timeout_s=None):
         """Wait until the blob is there: its BlobInfo. WaitTimeout after `timeout_s` seconds (default: WRP_TIMEOUT_S); UsageError at once for what no blob can be named."""
         names.checked("tag", tag), names.checked("blob", blob)
-        timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
+        timeout_s = self.ranks.timeout_s if timeout_s is None else given.real(timeout_s, "a time-out")
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
         while (record := self._catalog.find(full_name(own := self._own(tag), blob)) or self._of_sources(own, blob)) is None:
             if time.monotonic() >= deadline:
@@ -114,8 +114,13 @@ class Reading(Calls):
 
 def place_of(blob, offset, size):
     """(offset, size) of a range as ints. UsageError."""
-    what = f"range of blob {blob!r} that is read: its begin or size"
+    what = f"range of blob {blob!r:.80} that is read: its begin or size"
     return whole(offset, what), size if size is None else whole(size, what)
+
+
+def places_of(blob, ranges):
+    """The same of a list of them."""
+    return [place_of(blob, *place) for place in given.pairs_of(ranges, f"ranges of blob {blob!r:.80}")]
 
 
 def target_of(record, offset, size, out):

@@ -8,7 +8,7 @@ from wrp.cte.blocks import LARGEST
 from wrp.cte.calls.base import READS, Calls, busy
 from wrp.cte.changes import check_generation
 from wrp.cte.records import full_name
-from wrp.cte.reservation import Reservation
+from wrp.cte.reservation import Reservation, private
 from wrp.cte.splicing import patch
 from wrp.cte.targets import Wish
 from wrp.cte.targets.wanted import wish_of
@@ -31,10 +31,10 @@ class Writing(Calls):
         """
         self._writable()
         tag = self._own(tag)
-        if not 0 <= score <= 1:
-            raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        if type(score) is not float or not 0 <= score <= 1:
+            score = given.score_of(score, f"a put of blob {blob!r:.80}")
         if offset is not None:
-            offset = whole(offset, f"offset of a put into blob {blob!r}:")
+            offset = whole(offset, f"offset of a put into blob {blob!r:.80}:", 0)
             if self._tag_names.sources:
                 self._bring(tag, blob)
         if min_persistence != "volatile":
@@ -82,12 +82,9 @@ class Writing(Calls):
 
     def _modify_framed(self, tag, blob, view, offset, score, compression, generation=None):
         """A range of a blob that is a frame, or becomes one; where `offset` is None, at its end."""
-        if offset is not None and offset < 0:
-            raise UsageError(f"offset {offset} of blob {blob!r} is negative")
-
         def edited(whole):
             start = len(whole) if offset is None else offset
-            whole.extend(bytes(max(0, start + len(view) - len(whole))))
+            whole.extend(private(max(0, start + len(view) - len(whole))))
             whole[start:start + len(view)] = view
         return self._remade(tag, blob, edited, score, compression, generation)
 
@@ -115,12 +112,11 @@ class Writing(Calls):
         Each is a put of its own: an error leaves those before it; of a name that can't be one, nothing. Rows of equal length of at most 16 KiB take one call for all.
         """
         self._writable()
-        if len(blobs) != len(rows):
-            raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+        blobs, rows, score = many_of(blobs, rows, score)
         tag = self._own(tag)
-        names.checked("tag", tag), names.all_checked("blob", blobs)
+        names.checked("tag", tag)
         array = given.rows_of(rows)
-        if (array is None or self._direct is None or self._parts.framing is not None or not 0 <= score <= 1 or not 0 < array.shape[1] <= LARGEST
+        if (array is None or self._direct is None or self._parts.framing is not None or not 0 < array.shape[1] <= LARGEST
                 or not self._direct.takes(array.shape[1], score)):
             for blob, row in zip(blobs, rows):
                 self.put(tag, blob, row, score=score)
@@ -135,12 +131,12 @@ class Writing(Calls):
         self._writable()
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
-        parts = segments_of(blob, segments, score)
+        parts, score = segments_of(blob, segments, score)
         if self._tag_names.sources:
             self._bring(tag, blob)
         if self._parts.framing is not None or not self._changes.modify_many(tag, blob, parts, score, if_generation):
             def edited(whole):
-                whole.extend(bytes(max(0, max(offset + len(data) for offset, data in parts) - len(whole))))
+                whole.extend(private(max(0, max(offset + len(data) for offset, data in parts) - len(whole))))
                 patch(whole, 0, parts)
             self._remade(tag, blob, edited, score, None, if_generation)
 
@@ -158,9 +154,7 @@ class Writing(Calls):
     def truncate(self, tag, blob, nbytes):
         """The blob has `nbytes` bytes: its first ones, or with zeros at its end. NoSuchBlob when it isn't there."""
         self._writable()
-        nbytes = whole(nbytes, f"the size of blob {blob!r}:")
-        if nbytes < 0:
-            raise UsageError(f"blob {blob!r} of {nbytes} bytes")
+        nbytes = whole(nbytes, f"the size of blob {blob!r:.80}:", 0)
         tag = self._own(tag)
         if self._tag_names.sources:
             self._bring(tag, blob)
@@ -168,7 +162,7 @@ class Writing(Calls):
         if not self._changes.cut(tag, blob, nbytes):
             def edited(whole):
                 del whole[nbytes:]
-                whole.extend(bytes(nbytes - len(whole)))
+                whole.extend(private(nbytes - len(whole)))
             self._remade(tag, blob, edited)
 
     def reserve(self, tag, blob, nbytes, score=1.0):
@@ -176,7 +170,7 @@ class Writing(Calls):
         self._writable()
         tag = self._own(tag)
         names.checked("tag", tag), names.checked("blob", blob)
-        nbytes = reservable(blob, nbytes, score)
+        nbytes, score = reservable(blob, nbytes, score)
         tiers = self._tiers if self._parts.framing is None else None
         if tiers is not None:
             tiers.check_room(nbytes)
@@ -184,17 +178,23 @@ class Writing(Calls):
                            lambda view: self.put(tag, blob, view, score=score))
 
 
+def many_of(blobs, rows, score):
+    """(names, rows, score) of many puts that a caller gave. UsageError."""
+    blobs, rows = given.listed(blobs, "names of blobs"), given.listed(rows, "rows")
+    if len(blobs) != len(rows):
+        raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+    names.all_checked("blob", blobs)
+    return blobs, rows, given.score_of(score, "a put of many blobs")
+
+
 def reservable(blob, nbytes, score):
-    """The bytes of a reservation. UsageError."""
-    nbytes = whole(nbytes, f"the size of blob {blob!r}:")
-    if nbytes < 0 or not 0 <= score <= 1:
-        raise UsageError(f"blob {blob!r} of {nbytes} bytes with score {score}")
-    return nbytes
+    """(bytes, score) of a reservation. UsageError."""
+    return whole(nbytes, f"the size of blob {blob!r}:", 0), given.score_of(score, f"a reservation of blob {blob!r}")
 
 
 def segments_of(blob, segments, score):
-    """[(offset, memoryview)] of the ranges that a caller gave. UsageError."""
-    parts = [(whole(offset, f"offset of a range of blob {blob!r}:"), given.bytes_of(data)) for offset, data in segments]
-    if not parts or any(offset < 0 for offset, _ in parts) or not 0 <= score <= 1:
-        raise UsageError(f"{len(parts)} ranges of blob {blob!r}, with score {score}: give one or more, offsets from 0 on, and a score of 0 to 1")
-    return parts
+    """([(offset, memoryview)], score) of the ranges that a caller gave. UsageError."""
+    parts = [(whole(offset, f"offset of a range of blob {blob!r}:", 0), given.bytes_of(data)) for offset, data in given.pairs_of(segments, f"ranges of blob {blob!r}")]
+    if not parts:
+        raise UsageError(f"no ranges of blob {blob!r}: give one or more")
+    return parts, given.score_of(score, f"a put into blob {blob!r}")

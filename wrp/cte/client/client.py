@@ -1,16 +1,20 @@
 """The reference's client over a Store: its calls by their names, arguments in its order, errors as exceptions. Keeps no data."""
 
 from contextlib import contextmanager
+from numbers import Real
 
 import numpy as np
 
+from wrp.comm.sizes import whole
 from wrp.cte.client import codes, shapes
 from wrp.cte.client.codes import Refused
+from wrp.cte.client.context import Context
 from wrp.cte.client.directory import Directory
 from wrp.cte.client.future import DEPTH, THREADS, Later
 from wrp.cte.client.more import More
 from wrp.cte.client.results import Blobs, BlobState, Flushed, Tags, TargetState, Telemetry, TelemetryLog
-from wrp.cte.given import bytes_of
+from wrp.cte.given import bytes_of, pairs_of, text
+from wrp.cte.reservation import private
 from wrp.cte.targets.wanted import LEVELS
 from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.routing import PoolQuery
@@ -37,7 +41,7 @@ class Client(More):
 
         bdev_type : "ram", "pinned", "noop", "gpu", or "file": scratch space, whose name is an absolute path
         """
-        found = next((target for target in self.store.targets() if target.name == target_name), None)
+        found = next((target for target in self.store.targets() if target.name == text(target_name, "the name of a target")), None)
         if found is None:
             self.store.add_target(target_name, bdev_type, total_size)
         elif bdev_type != found.kind:
@@ -61,7 +65,7 @@ class Client(More):
     def _target(self, name):
         targets = self.store.targets()
         for target in targets:
-            if target.name == name:
+            if target.name == text(name, "the name of a target"):
                 return target
         raise Refused(f"there is no target {name!r} in the store: it has {', '.join(target.name for target in targets)}", codes.NO_TARGET)
 
@@ -74,7 +78,7 @@ class Client(More):
         except NoSuchTag:
             self.store.create(tag_name)
             found = self._directory.id_of(tag_name)
-        if tag_id is not None and tuple(tag_id) not in ((0, 0), tuple(found)):
+        if tag_id is not None and not (isinstance(tag_id, tuple) and tag_id in ((0, 0), found)):
             raise UsageError(f"tag {tag_name!r} has the id {found}: ids are given by the store, not chosen")
         return found
 
@@ -122,8 +126,11 @@ class Client(More):
         Atomic; durable after `flush_data`. Raises UsageError, NoSuchTag, OutOfSpace, with the blob as it was.
         """
         tag, view = self._directory.name_of(tag_id), _checked(blob_name, size, data)
-        if flags & ~(REPLACE | PARTIAL) or flags == REPLACE | PARTIAL or offset < 0:
-            raise UsageError(f"a put at offset {offset} with flags {flags} can't be: flags are 0, REPLACE or PARTIAL, offsets 0 or more")
+        offset, flags = whole(offset, f"offset of a put into blob {blob_name!r:.80}:", 0), whole(flags, "flags")
+        if flags & ~(REPLACE | PARTIAL) or flags == REPLACE | PARTIAL:
+            raise UsageError(f"a put with flags {flags} can't be: flags are 0, REPLACE or PARTIAL")
+        if context is not None and not isinstance(context, Context):
+            raise UsageError(f"a context is a Context, not {type(context).__name__}")
         self.store.tag_stamp(tag)
         score = self._score_of(tag, blob_name, score)
         if context is not None and context.emulate:
@@ -142,22 +149,20 @@ class Client(More):
 
     def _with_head(self, tag, blob, offset, data):
         """The first `offset` bytes of the blob, zeros where it has none, and `data` behind them."""
-        whole = bytearray(offset + len(data))
+        found = private(offset + len(data))
         if self.store.exists(tag, blob):
             head = self.store.get(tag, blob)[:offset]
-            whole[:len(head)] = head
-        whole[offset:] = data
-        return whole
+            found[:len(head)] = head
+        found[offset:] = data
+        return found
 
     def _score_of(self, tag, blob, score):
-        if score == _KEEP:
+        if isinstance(score, Real) and score == _KEEP:
             try:
                 return self.store.score(tag, blob)
             except NoSuchBlob:
                 return 1.0
-        if not 0 <= score <= 1:
-            raise Refused(f"score {score} of blob {blob!r} is outside 0 to 1, and isn't -1", codes.BAD_SCORE)
-        return score
+        return codes.score_of(score, f"blob {blob!r}")
 
     def get_blob(self, tag_id, blob_name, offset=0, size=None, flags=0, out=None, dtype=None, shape=None):
         """Bytes [offset, offset + size) of a blob (size None: to its end, or as much as `out` or `shape` take) as `bytes`.
@@ -173,7 +178,7 @@ class Client(More):
         if dtype is None:
             return self.store.get(tag, blob_name, offset, size)
         if shape is not None:
-            array = np.empty(shape, dtype)
+            array = shapes.empty(dtype, shape)
             self.store.get(tag, blob_name, offset, size, out=array)
             return array
         return shapes.shaped(bytearray(self.store.get(tag, blob_name, offset, size)), dtype)
@@ -207,7 +212,7 @@ class Client(More):
         """Put ranges [(offset, data)] into a blob, one after the other, as one change with one generation. As `put_blob` with an offset."""
         tag = self._directory.name_of(tag_id)
         self.store.tag_stamp(tag)
-        self.store.put_segments(tag, blob_name, [(offset, _checked(blob_name, None, data)) for offset, data in segments])
+        self.store.put_segments(tag, blob_name, [(offset, _checked(blob_name, None, data)) for offset, data in pairs_of(segments, f"ranges of blob {blob_name!r:.80}")])
 
     def get_segments(self, tag_id, blob_name, ranges):
         """The bytes of ranges [(offset, size)] of a blob, as a list, all of one generation."""
@@ -226,8 +231,7 @@ class Client(More):
 
         A score that differs by less than performance.score_difference_threshold does nothing. A reader sees the old place or the new one.
         """
-        if not 0 <= new_score <= 1:
-            raise Refused(f"score {new_score} of blob {blob_name!r} is outside 0 to 1", codes.BAD_SCORE)
+        new_score = codes.score_of(new_score, f"blob {blob_name!r:.80}")
         tag, get = self._directory.name_of(tag_id), self.store.config.get
         if abs(self.store.score(tag, blob_name) - new_score) < get("performance.score_difference_threshold"):
             return
@@ -255,13 +259,13 @@ class Client(More):
         """Tags(results, total): names that match as a whole, in natural order; at most `max_tags` unless it is 0."""
         PoolQuery.parse(pool_query)
         found = self.store.tags(tag_regex)
-        return Tags(found[:max_tags] if _count("max_tags", max_tags) else found, len(found))
+        return Tags(found[:max_tags] if whole(max_tags, "max_tags", 0) else found, len(found))
 
     def blob_query(self, tag_regex, blob_regex, max_blobs=0, pool_query="broadcast"):
         """Blobs(tag_names, blob_names, total): as `tag_query`, in natural order of tag, then blob."""
         PoolQuery.parse(pool_query)
         found = self.store.blobs(tag_regex, blob_regex)
-        cut = found[:max_blobs] if _count("max_blobs", max_blobs) else found
+        cut = found[:max_blobs] if whole(max_blobs, "max_blobs", 0) else found
         return Blobs([tag for tag, _ in cut], [blob for _, blob in cut], len(found))
 
     def temporal_search(self, since=0, until=None, max_blobs=0, tag_regex=".*"):
@@ -323,11 +327,11 @@ class Client(More):
 
 def _checked(blob_name, size, data):
     """The bytes to put; Refused with the reference's reasons."""
-    if size is not None and size <= 0:
+    if size is not None and (size := whole(size, f"the size of a put into blob {blob_name!r:.80}:")) <= 0:
         raise Refused(f"a put of {size} bytes into blob {blob_name!r}", codes.NO_BYTES)
     if data is None:
         raise Refused(f"a put into blob {blob_name!r} without data", codes.NO_DATA)
-    if blob_name == "":
+    if isinstance(blob_name, str) and not blob_name:
         raise Refused("a blob's name is empty", codes.NO_NAME)
     view = bytes_of(data)
     if not len(view):
@@ -337,12 +341,6 @@ def _checked(blob_name, size, data):
     if size > len(view):
         raise UsageError(f"a put of {size} bytes into blob {blob_name!r}: the data has {len(view)}")
     return view[:size]
-
-
-def _count(name, value):
-    if value < 0:
-        raise UsageError(f"{name} {value} is negative: 0 means all")
-    return value
 
 
 def _target_state(target):

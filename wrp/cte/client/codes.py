@@ -1,5 +1,6 @@
 """The reference's result codes: which error of a call is which number. Raises nothing."""
 
+from wrp.cte import given
 from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, OutOfSpace, StoreError, UsageError
 
 OK, OTHER = 0, 1
@@ -23,6 +24,14 @@ class Refused(UsageError):
     def __init__(self, message, reason):
         super().__init__(message)
         self.reason = reason
+
+
+def score_of(score, what):
+    """As given.score_of, with the reference's reason."""
+    try:
+        return given.score_of(score, what)
+    except UsageError as error:
+        raise Refused(str(error), BAD_SCORE) from None
 
 
 def code_of(call, error):

@@ -5,8 +5,11 @@ from collections import OrderedDict
 from contextlib import suppress
 from typing import NamedTuple
 
+from wrp.comm.sizes import whole
 from wrp.cte.background import Background
-from wrp.cte.given import bytes_of
+from wrp.cte.calls.reading import place_of
+from wrp.cte.given import bytes_of, score_of
+from wrp.cte.names import checked
 from wrp.errors import OutOfSpace, RangeError, UsageError, WaitTimeout, WrpError
 
 BUDGET, MOST = 64 << 20, 64     # bytes that may wait; puts in one call
@@ -28,8 +31,7 @@ class Deferred:
     """
 
     def __init__(self, client, budget=BUDGET):
-        if budget < 1:
-            raise UsageError(f"a budget of {budget} bytes: give it at least 1")
+        budget = whole(budget, "a budget of bytes:", 1)
         self._client, self._budget, self._timeout_s = client, budget, client.store.ranks.timeout_s
         self._changed = threading.Condition()
         self._waiting, self._under_way = OrderedDict(), {}      # (tag, blob): (bytes, score)
@@ -41,8 +43,7 @@ class Deferred:
         """Take a whole blob: its bytes are copied. A put of the same name that still waits is replaced. UsageError, NoSuchTag as of a put; WaitTimeout without room."""
         tag, data = self._name(tag_id), bytes(bytes_of(data))
         self._client.store.tag_stamp(tag)
-        if not blob_name or not 0 <= score <= 1:
-            raise UsageError(f"blob {blob_name!r} with score {score}: it needs a name, and a score of 0 to 1")
+        score = score_of(score, f"blob {checked('blob', blob_name)!r}")
         if len(data) > self._budget:
             raise OutOfSpace(f"blob {blob_name!r} of {len(data)} bytes is more than the {self._budget} that may wait: put it with Client.put_blob")
         key = tag, blob_name
@@ -56,6 +57,7 @@ class Deferred:
     def get_blob(self, tag_id, blob_name, offset=0, size=None):
         """Bytes of a blob, as Client.get_blob: of the newest put, stored or not."""
         tag = self._name(tag_id)
+        offset, size = place_of(checked("blob", blob_name), offset, size)
         with self._changed:
             found = self._waiting.get((tag, blob_name)) or self._under_way.get((tag, blob_name))
         if found is None:
@@ -66,7 +68,9 @@ class Deferred:
         return found[0][offset:end]
 
     def await_space(self, nbytes):
-        """Wait until a put of so many bytes would be taken at once. WaitTimeout."""
+        """Wait until a put of so many bytes would be taken at once. WaitTimeout; OutOfSpace for more than may ever wait."""
+        if (nbytes := whole(nbytes, "bytes to wait for:", 0)) > self._budget:
+            raise OutOfSpace(f"room for {nbytes} bytes is more than the {self._budget} that may wait")
         with self._changed:
             self._await_held(lambda: self._nbytes + nbytes <= self._budget, f"room for {nbytes} bytes")
 

@@ -1,5 +1,7 @@
 """Names and ids of a store's tags, remembered, and checked at every use. Changes nothing."""
 
+from numbers import Integral
+
 from wrp.cte.client.ids import UniqueId
 from wrp.cte.telemetry import identity
 from wrp.errors import NoSuchTag, UsageError
@@ -23,8 +25,9 @@ class Directory:
         """The name of a tag given by id, or by name. NoSuchTag for the id of a tag that is gone, also where another has its name now."""
         if isinstance(tag, str):
             return tag
-        if not isinstance(tag, tuple) or len(tag) != 2:
-            raise UsageError(f"{tag!r} is neither the id nor the name of a tag")
+        if not isinstance(tag, tuple) or len(tag) != 2 or not isinstance(tag[0], Integral) or not isinstance(tag[1], Integral):
+            raise UsageError(f"a tag is given by its name or its id, two whole numbers, not by {tag!r}" if type(tag) is tuple
+                             else f"a tag is given by its name or its id, not by a {type(tag).__name__}")
         tag = UniqueId(*tag)
         name = self._names.get(tag)
         if name is None or not self._is(name, tag):

@@ -1,8 +1,10 @@
 """Calls that users of the reference's client miss there, by names that go with its own. What they do is said in wrp.cte.Store."""
 
+from wrp.comm.sizes import whole
 from wrp.cte.client.deferred import BUDGET, Deferred
 from wrp.cte.client.results import Capacity
 from wrp.cte.client.searching import Searching
+from wrp.cte.given import text
 
 
 class More:
@@ -14,7 +16,7 @@ class More:
         return self.store.exists(tag_name)
 
     def exists_blob(self, tag_id, blob_name):
-        return self.store.exists(self._directory.name_of(tag_id), blob_name)
+        return self.store.exists(self._directory.name_of(tag_id), text(blob_name, "the name of a blob"))
 
     def get_child_tags(self, folder=""):
         """[Child(name, is_tag, is_folder)] of a folder of tags, whose names have `/` between them; "": of the store."""
@@ -53,7 +55,7 @@ class More:
 
     def put_blob_if(self, tag_id, blob_name, generation, data, score=1.0):
         """Store a whole blob if it has this generation (0: isn't there); else Changed, and nothing has happened."""
-        self.store.put(self._directory.name_of(tag_id), blob_name, data, score=score, if_generation=generation)
+        self.store.put(self._directory.name_of(tag_id), blob_name, data, score=score, if_generation=whole(generation, "a generation of"))
 
     def wait_blob(self, tag_id, blob_name, timeout_s=None):
         """Wait until the blob is there: its size. WaitTimeout."""
@@ -61,6 +63,7 @@ class More:
 
     def get_residency(self, tag_id, blob_name, offset, size):
         """True when the blob has all bytes of a range: what lies between what was put are zeros that are there."""
+        offset, size = whole(offset, "the begin of a range:"), whole(size, "the size of a range:")
         return 0 <= offset and 0 <= size and offset + size <= self.store.size(self._directory.name_of(tag_id), blob_name)
 
     def get_capacity(self):

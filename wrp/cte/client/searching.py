@@ -5,6 +5,8 @@ import re
 from collections import Counter, OrderedDict
 from typing import NamedTuple
 
+from wrp.comm.sizes import whole
+from wrp.cte.given import text
 from wrp.cte.names import matcher
 from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 
@@ -29,6 +31,11 @@ class Words(NamedTuple):
     total: int
 
 
+def _encoded(question):
+    """Its bytes; what has none, half of a surrogate pair, is no letter."""
+    return question.encode(errors="replace")
+
+
 def words_of(data):
     """The words of bytes: runs of two or more ASCII letters and digits, in lower case."""
     return [word.decode() for word in _WORD.findall(bytes(data).lower())]
@@ -36,7 +43,7 @@ def words_of(data):
 
 def ranked(question, documents):
     """[(score, key)] of the documents {key: Words} with a word of the question, best first, then by key. Okapi BM25 (Robertson, Zaragoza 2009)."""
-    wanted = dict.fromkeys(words_of(question.encode()))
+    wanted = dict.fromkeys(words_of(_encoded(question)))
     if not documents:
         return []
     mean = sum(words.total for words in documents.values()) / len(documents) or 1.0
@@ -59,10 +66,9 @@ class Searching:
 
     def search(self, question, tag_regex=".*", blob_regex=".*", limit=0):
         """[Found] of the blobs whose names match as a whole, best first; at most `limit` unless it is 0. Reads what has changed since the last search."""
-        if not words_of(question.encode()):
+        if not words_of(_encoded(text(question, "a question"))):
             raise UsageError(f"the question {question!r} has no word: words are two or more letters or digits")
-        if limit < 0:
-            raise UsageError(f"limit {limit} is negative: 0 means all")
+        limit = whole(limit, "a limit of", 0)
         documents, tags = {}, {self._store.own_name(tag): tag for tag in reversed(self._store.tags(tag_regex))}
         for tag in tags.values():           # each once, by the first of its names that match
             documents.update(self._of_tag(tag, blob_regex))

@@ -166,7 +166,10 @@ class Direct:
 
     def get(self, tag, blob):
         """A whole blob as bytes, with one copy; None for the long way."""
-        name, nbytes = full_name(tag, blob).encode(), self._guess
+        try:
+            name, nbytes = full_name(tag, blob).encode(), self._guess
+        except UnicodeEncodeError:
+            return None
         for _ in range(_LOOKS):
             data, place = fresh_bytes(nbytes)
             found = _kernels.get_whole(self._desks.address, id(name) + HEAD_OF_BYTES, len(name), place, nbytes)
@@ -184,12 +187,18 @@ class Direct:
         """Fill the first `wanted` bytes of a C-contiguous array from the blob's byte `offset`: True, or False for the long way."""
         if offset >= _FARTHEST or offset < 0:
             return False
-        name = full_name(tag, blob).encode()
+        try:
+            name = full_name(tag, blob).encode()
+        except UnicodeEncodeError:
+            return False
         return _kernels.get_into(self._desks.address, id(name) + HEAD_OF_BYTES, len(name), offset, id(array), wanted)
 
     def view(self, tag, blob):
         """A read-only memoryview of a blob that is one run of ram, which stays what it is as long as somebody has that; None for the long way."""
-        name, views = full_name(tag, blob).encode(), self._tiers.views
+        try:
+            name, views = full_name(tag, blob).encode(), self._tiers.views
+        except UnicodeEncodeError:
+            return None
         slot = views.taken()
         if slot is None:
             return None
@@ -210,7 +219,7 @@ def _named(tag, blob):
     """(the full name as bytes, bytes of the tag's name); None where one of them can't be a name, which the long way says."""
     try:
         head, own = _headed(tag), blob.encode()
-    except (AttributeError, UnicodeEncodeError, UsageError):
+    except (AttributeError, TypeError, UnicodeEncodeError, UsageError):
         return None
     return (head + own, len(head) - 1) if 0 < len(own) <= names.LONGEST and b"\0" not in own else None
 

@@ -32,7 +32,7 @@ class TagNames:
         self._table, self._owns, self.sources, self._seen = table, table.owns, table.sources, seen
 
     def own(self, name):
-        """The own name of the tag that has, or would have, this name. What is no text is given back; an Own of before that may be another tag's by now leads to none."""
+        """The own name of the tag that has, or would have, this name. UsageError for what is no text; an Own of before that may be another tag's by now leads to none."""
         if self._word.value != self._seen:
             self._renew()
         if type(name) is Own:
@@ -124,7 +124,7 @@ class SameNames(TagNames):
         self._above = above
 
     def own(self, name):
-        return self._above.own(name) if type(name) is Own else Own(name) if type(name) is str and MARK in name else name
+        return self._above.own(name) if type(name) is Own or not isinstance(name, str) else Own(name) if MARK in name else name
 
     def names_of(self, own):
         return [own]

@@ -48,12 +48,14 @@ class Table:
         return [(self.checkpoints, (own[1:], name[1:]))] if name[0] == MARK else [(self.named, (str(own), name))]
 
     def own_of(self, name):
-        """The own name of the tag that has, or would have, this name; one that is an Own stays it, and so does what is no text.
+        """The own name of the tag that has, or would have, this name; one that is an Own stays it. UsageError for what is no text.
 
         What only the store makes, own names as plain text among it, is no name: it leads to no tag.
         """
-        if not isinstance(name, str) or type(name) is Own:
+        if type(name) is Own:
             return name
+        if not isinstance(name, str):
+            names.checked("tag", name)
         return self.owns.get(name, name) if MARK not in name else Own(MARK + name, name)
 
     def names_of(self, own):

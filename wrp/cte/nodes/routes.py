@@ -18,7 +18,11 @@ class Routes:
 
     def home(self, tag, blob=None):
         """Number of the node whose catalog has a blob's or tag's record."""
-        return home_of(tag, blob, self.net.nodes)
+        try:
+            return home_of(tag, blob, self.net.nodes)
+        except TypeError:               # of a cache: what has no hash is no text
+            names.checked("tag", tag), names.checked("blob", blob)
+            raise
 
     def change(self, call, tag, blob, *args):
         """What a call of Answering for a blob gives that changes something, at its home, here or there; see `settle`."""

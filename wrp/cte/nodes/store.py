@@ -4,6 +4,7 @@ What lies on this node is left to a plain Store, `_here`. Where a call goes says
 """
 
 from wrp.comm import forking
+from wrp.cte import names
 from wrp.cte.naming import SameNames
 from wrp.cte.nodes.answering import Answering
 from wrp.cte.nodes.batch import NodesBatch
@@ -130,7 +131,9 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def replicate(self, tag=None, blob=None):
         """As Store.replicate."""
         self._writable()
-        keepers, tag = self._routes.keepers, self._own(tag)
+        keepers = self._routes.keepers
+        if tag is not None or blob is not None:
+            tag = names.checked("tag", self._own(tag))
         if blob is not None:
             self._routes.look("info", tag, blob)
         if keepers is None:

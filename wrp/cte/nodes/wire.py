@@ -15,8 +15,11 @@ encode = msgpack.packb
 
 
 def question_of(call, args):
-    """A call as it is asked for; own names of tags are arguments by themselves."""
-    return encode([call, *(msgpack.ExtType(_OWN, encode([str(arg), arg.given, arg.number])) if type(arg) is Own else arg for arg in args)])
+    """A call as it is asked for; own names of tags are arguments by themselves. UsageError for arguments that msgpack doesn't take."""
+    try:
+        return encode([call, *(msgpack.ExtType(_OWN, encode([str(arg), arg.given, arg.number])) if type(arg) is Own else arg for arg in args)])
+    except (TypeError, OverflowError, UnicodeEncodeError) as error:
+        raise errors.UsageError(f"{call}: an argument can't be told to other nodes ({error})") from None
 
 
 def decode(data):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from wrp.cte.given import text
 from wrp.cte.targetnumbers import RAM, is_durable
 from wrp.cte.telemetry.counters import Counts
 from wrp.errors import UsageError
@@ -53,7 +54,7 @@ class Lasting:
 
 def removable(targets, name):
     """Number of the target of this name among the TargetInfo, if an open store can do without it; else UsageError."""
-    found = next((target for target in targets if target.name == name), None)
+    found = next((target for target in targets if target.name == text(name, "the name of a target")), None)
     if found is None:
         raise UsageError(f"there is no target {name!r} in the store: it has {', '.join(target.name for target in targets)}")
     if found.number == RAM:

@@ -1,9 +1,11 @@
 """The targets that a configuration asks for, before there is a device. Sizes that it doesn't give come from the machine."""
 
 import os
-from numbers import Integral
+from numbers import Integral, Real
 from typing import NamedTuple
 
+from wrp.cte.given import score_of
+from wrp.cte.names import checked
 from wrp.cte.placement.contract import LONG_TERM, VOLATILE
 from wrp.cte.targets.placing import Wish
 from wrp.cte.targets.speed import most_mbps
@@ -84,7 +86,7 @@ def wanted_of(config, in_folder, default_ram, default_file, largest_ram):
 
 def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
     """The Wanted of a target that is added to an open store. UsageError for what can only be there from the beginning, or nowhere."""
-    what = f"target {name!r}"
+    what = f"target {checked('target', name)!r}"
     if kind in LASTING and kind not in KINDS:
         raise UsageError(f"{what} is of kind {kind}, which an open store doesn't take: put it under `storage` in the configuration, and open the store again")
     if kind not in KINDS:
@@ -94,12 +96,11 @@ def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
         raise UsageError(f"{what}: persistence {persistence!r} is none of {', '.join(LEVELS)}")
     if level == LONG_TERM and kind != "file":
         raise UsageError(f"{what} can't be long_term: what {kind} holds is gone after the job; only files last")
-    if not name or kind == "file" and not os.path.isabs(name):
+    if kind == "file" and not os.path.isabs(name):
         raise UsageError(f"{what} has no place: give a file an absolute path, others a name")
     if not isinstance(capacity, Integral) or capacity < 4096:
         raise UsageError(f"{what} of {capacity!r} bytes: give it at least 4096")
-    if score != -1 and not 0 <= score <= 1:
-        raise UsageError(f"{what}: score {score} is outside 0 to 1")
+    score = score if isinstance(score, Real) and score == -1 else score_of(score, what)
     return Wanted(name, kind, int(capacity) // 4096 * 4096, name if kind == "file" else None, score, level)
 
 

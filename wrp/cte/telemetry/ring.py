@@ -17,6 +17,7 @@ from wrp.errors import UsageError
 
 # Byte offsets
 _MASK = 0           # entries - 1
+_NEVER = 1 << 62             # a logical time that is not reached
 _COUNT = 64         # the next logical time; a cache line of its own
 _SLOTS = 128
 
@@ -186,7 +187,7 @@ class Telemetry:
         Columns: turn, op, tag, blob, offset, size, modified, read. At most `limit` rows unless it is 0.
         """
         end = self.count
-        minimum = max(0, minimum)
+        minimum = min(max(0, minimum), _NEVER)
         rows = np.empty((min(limit or self.entries, self.entries, max(0, end - minimum)), _WORDS), np.int64)
         count, following, lost = telemetry_read(self.address, minimum, end, rows)
         return rows[:count], following, lost

@@ -3,6 +3,8 @@
 import heapq
 from typing import NamedTuple
 
+from wrp.comm.sizes import whole
+from wrp.cte.given import real
 from wrp.cte.records import BLOB
 from wrp.errors import UsageError
 
@@ -15,13 +17,19 @@ class Change(NamedTuple):
     blob: str
 
 
+def times_of(since, until, limit):
+    """The arguments of a search by time. UsageError."""
+    since, until, limit = real(since, "the begin of a search"), until if until is None else real(until, "the end of a search"), whole(limit, "a limit of", 0)
+    if until is not None and until < since:
+        raise UsageError(f"a search from {since} to {until} can't be: times must grow")
+    return since, until, limit
+
+
 def changed_between(records, since=0, until=None, limit=0):
     """Changes of the blobs among `records` that were changed last at `since` or later and before `until`, the oldest first.
 
-    since, until : ns since 1970, None: no end. limit : at most so many, the oldest; 0: all
+    since, until, limit : as `times_of` gives them: ns since 1970, `until` None: no end. limit : at most so many, the oldest; 0: all
     """
-    if limit < 0 or until is not None and until < since:
-        raise UsageError(f"a search from {since} to {until} for at most {limit} blobs can't be: times must grow, the limit be 0 or more")
     found = (Change(record.stamp, record.tag, record.blob) for record in records
              if record.kind == BLOB and since <= record.stamp and (until is None or record.stamp < until))
     return heapq.nsmallest(limit, found) if limit else sorted(found)

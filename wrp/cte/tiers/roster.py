@@ -97,9 +97,15 @@ class Roster:
         if name == "file":
             return None
         found = {"ram": RAM, **{wanted.name: number for number, wanted in self._wanted.items() if number not in self._leaving}}
-        if name not in found:
+        if not isinstance(name, str) or name not in found:
             raise UsageError(f"blobs move to 'ram' or 'file', or to one of {', '.join(map(repr, sorted(found)))}, not {name!r}")
         return found[name]
+
+    def is_known(self, number):
+        """Whether there may be extents there."""
+        if is_durable(number):
+            return self._folder is not None and number <= self._folder.header["files"]
+        return number in self._devices or node_of(number) is not None
 
     def said(self, number):
         """What people call a target: of a data file its path, below the store's folder where it lies there; of another its name."""

@@ -1,6 +1,6 @@
 """Calls that change what there is under which name, at the home of each name. What takes several calls is in nodes/edits.py."""
 
-from wrp.cte import names
+from wrp.cte import given, names
 from wrp.cte.nodes.calls.base import NodesCalls
 
 
@@ -84,7 +84,7 @@ class NodesEditing(NodesCalls):
     def snapshot(self, tag, new_tag):
         """As Store.snapshot: the blobs are those of one moment; the new tag fills while they are copied."""
         self._writable()
-        self._refuse_checkpoint(tag)
+        self._refuse_checkpoint(names.checked("tag", tag))
         self._edits.snapshot(self._own(tag), self._own(names.checked("tag", new_tag)))
 
     def score(self, tag, blob, score=None):
@@ -93,6 +93,7 @@ class NodesEditing(NodesCalls):
         if score is None:
             return self._seen("score", tag, blob, None)
         self._writable()
+        score = given.score_of(score, f"blob {blob!r:.80}")
         if self._tag_names.sources:
             self._bring(tag, blob)
         return self._routes.change("score", tag, blob, score)

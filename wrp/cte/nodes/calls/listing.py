@@ -2,11 +2,15 @@
 
 from dataclasses import replace
 
-from wrp.cte import names
+from wrp.comm.sizes import whole
+from wrp.cte import given, names
 from wrp.cte.calls import BlobInfo
+from wrp.cte.calls.reading import place_of
+from wrp.cte.calls.writing import reservable
 from wrp.cte.modelling import Modelled
 from wrp.cte.nodes.calls.base import NodesCalls
-from wrp.cte.telemetry import Change
+from wrp.cte.targets.wanted import wish_of
+from wrp.cte.telemetry import Change, times_of
 from wrp.errors import NoSuchTag
 
 
@@ -15,7 +19,7 @@ class NodesListing(NodesCalls):
 
     def list(self, tag, prefix=""):
         """As Store.list, over all nodes."""
-        tag = self._own(tag)
+        tag, prefix = self._own(tag), given.text(prefix, "a prefix of names")
         found = {blob for part in self._routes.of_tag("list", tag, prefix) for blob in part}
         for source in self._sources(tag):
             found.update(self.list(source, prefix))
@@ -80,7 +84,7 @@ class NodesListing(NodesCalls):
     def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
         """As Store.blobs, over all nodes."""
         matches = names.matcher("tag", tag_pattern)
-        blob_matches = names.matcher("blob", blob_pattern)
+        blob_matches, limit = names.matcher("blob", blob_pattern), whole(limit, "a limit of", 0)
         if self._tag_names.table().owns and self._tag_names.sources:
             found = [(tag, blob) for tag in self.tags(tag_pattern) for blob in self.list(tag) if blob_matches(blob)]
         elif self._tag_names.table().owns:
@@ -94,11 +98,12 @@ class NodesListing(NodesCalls):
     def modelled_put(self, tag, blob, nbytes, score=1.0, min_persistence="volatile"):
         """As Store.modelled_put: at the blob's home."""
         self._writable()
-        return _modelled(self._routes.look("modelled_put", self._own(tag), blob, nbytes, score, min_persistence))
+        wish_of(1.0, min_persistence)
+        return _modelled(self._routes.look("modelled_put", self._own(tag), blob, *reservable(blob, nbytes, score), min_persistence))
 
     def modelled_get(self, tag, blob, offset=0, size=None):
         """As Store.modelled_get: at the blob's home."""
-        return _modelled(self._seen("modelled_get", self._own(tag), blob, offset, size))
+        return _modelled(self._seen("modelled_get", self._own(tag), blob, *place_of(blob, offset, size)))
 
     # observing
 
@@ -108,7 +113,7 @@ class NodesListing(NodesCalls):
 
     def changed(self, since=0, until=None, limit=0, pattern=".*"):
         """As Store.changed, over all nodes; their clocks differ."""
-        matches = names.matcher("tag", pattern)
+        matches, (since, until, limit) = names.matcher("tag", pattern), times_of(since, until, limit)
         asked = (since, until, 0, ".*") if self._tag_names.table().owns else (since, until, limit, pattern)
         found = sorted(change for part in self._routes.net.everywhere("changed", *asked) for change in map(tuple, part))
         shown = self._tag_names.first((own for _, own, _ in found), matches)

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from wrp.cte import given, names
 from wrp.cte.calls.base import READS, busy
-from wrp.cte.calls.reading import place_of, target_of
+from wrp.cte.calls.reading import place_of, places_of, target_of
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.nodes.held import unpack
 from wrp.cte.nodes.many import get_many
@@ -121,7 +121,7 @@ class NodesReading(NodesCalls):
 
     def get_segments(self, tag, blob, ranges):
         """As Store.get_segments."""
-        tag, ranges = self._own(tag), [place_of(blob, *place) for place in ranges]
+        tag, ranges = self._own(tag), places_of(blob, ranges)
         try:
             return self._through(lambda own: self._get_segments(own, blob, ranges), tag)
         except (Corrupt, WaitTimeout):
@@ -149,7 +149,7 @@ class NodesReading(NodesCalls):
 
     def get_many(self, tag, blobs, out=None):
         """As Store.get_many; one question for each home."""
-        tag = self._own(tag)
+        tag, blobs = self._own(tag), given.listed(blobs, "names of blobs")
         if out is None and tag in self._tag_names.sources:
             return [self.get(tag, blob) for blob in blobs]
         if out is None:
@@ -178,7 +178,7 @@ class NodesReading(NodesCalls):
     def wait(self, tag, blob, timeout_s=None):
         """As Store.wait."""
         names.checked("tag", tag), names.checked("blob", blob)
-        timeout_s = self.ranks.timeout_s if timeout_s is None else timeout_s
+        timeout_s = self.ranks.timeout_s if timeout_s is None else given.real(timeout_s, "a time-out")
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
         while not self.exists(tag, blob):
             if time.monotonic() >= deadline:

@@ -2,14 +2,14 @@
 
 from wrp.comm.sizes import whole
 from wrp.cte import given, names
-from wrp.cte.calls.writing import reservable, segments_of
+from wrp.cte.calls.writing import many_of, reservable, segments_of
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.nodes.many import put_many
 from wrp.cte.nodes.wire import INLINE
 from wrp.cte.reservation import Reservation
 from wrp.cte.targets import Wish
 from wrp.cte.targets.wanted import wish_of
-from wrp.errors import OutOfSpace, UsageError
+from wrp.errors import OutOfSpace
 
 
 class NodesWriting(NodesCalls):
@@ -18,14 +18,13 @@ class NodesWriting(NodesCalls):
     def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None, min_persistence="volatile"):
         """As Store.put."""
         self._writable()
-        if not 0 <= score <= 1:
-            raise UsageError(f"score {score} of blob {blob!r} is outside 0 to 1")
+        score = given.score_of(score, f"a put of blob {blob!r:.80}")
         if min_persistence != "volatile":
             self._check_persistence(min_persistence, offset, compression)
         names.checked("tag", tag), names.checked("blob", blob)
         tag = self._own(tag)
         if offset is not None:
-            offset = whole(offset, f"offset of a put into blob {blob!r}:")
+            offset = whole(offset, f"offset of a put into blob {blob!r}:", 0)
             if self._tag_names.sources:
                 self._bring(tag, blob)
         home = self._routes.home(tag, blob)
@@ -63,9 +62,8 @@ class NodesWriting(NodesCalls):
     def put_many(self, tag, blobs, rows, score=1.0):
         """As Store.put_many; one question for each home and megabyte."""
         self._writable()
-        if len(blobs) != len(rows):
-            raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
-        names.checked("tag", tag), names.all_checked("blob", blobs)
+        blobs, rows, score = many_of(blobs, rows, score)
+        names.checked("tag", tag)
         tag = self._own(tag)
         try:
             put_many(self, self._routes, tag, blobs, rows, score)
@@ -76,7 +74,7 @@ class NodesWriting(NodesCalls):
         """As Store.put_segments."""
         self._writable()
         names.checked("tag", tag), names.checked("blob", blob)
-        tag, parts = self._own(tag), segments_of(blob, segments, score)
+        tag, (parts, score) = self._own(tag), segments_of(blob, segments, score)
         if self._tag_names.sources:
             self._bring(tag, blob)
         home = self._routes.home(tag, blob)
@@ -104,7 +102,7 @@ class NodesWriting(NodesCalls):
     def truncate(self, tag, blob, nbytes):
         """As Store.truncate."""
         self._writable()
-        tag, nbytes = self._own(tag), whole(nbytes, f"the size of blob {blob!r}:")
+        tag, nbytes = self._own(tag), whole(nbytes, f"the size of blob {blob!r:.80}:", 0)
         if self._tag_names.sources:
             self._bring(tag, blob)
         self._routes.change("truncate", tag, blob, nbytes)
@@ -116,7 +114,7 @@ class NodesWriting(NodesCalls):
         tag = self._own(tag)
         if self._routes.home(tag, blob) == self._routes.node and self._routes.keepers is None:
             return self._here.reserve(tag, blob, nbytes, score)
-        nbytes = reservable(blob, nbytes, score)
+        nbytes, score = reservable(blob, nbytes, score)
         if self._parts.framing is None:
             self._tiers.check_room(nbytes, is_empty=True)
         return Reservation(None, nbytes, None, lambda view: self.put(tag, blob, view, score=score))
