@@ -309,16 +309,16 @@ def test_slots_of_who_has_closed_are_given_out_again(place):
 
 @pytest.mark.parametrize("written", [False, True])
 def test_who_dies_with_waiting_space_in_hand_loses_no_place(place, written):
-    views, slot = Views(*place), None
-    pid = os.fork()
+    views, pid = Views(*place), os.fork()
     if pid == 0:
         os._exit(0)
     os.waitpid(pid, 0)
-    if written:
-        slot = views.taken()
-        view_begin(slot.address, 4096, 100)
-        assert views.free_of([(0, 4096, 100, 0)]) == []
-        views.end(slot)
+    slot = views.taken()
+    view_begin(slot.address, 4096, 100)
+    assert views.free_of([(0, 4096, 100, 0)]) == []
+    views.end(slot)
+    if not written:
+        assert views.due() == [(0, 4096, 100, 0)]
     store_word(views.at + views_module._WAITS + views_module._STATE, pid)
     assert views.due() == []
     views.bury()

@@ -169,7 +169,11 @@ class Views:
     @property
     def waits(self):
         """True when there is space that nobody has as long as somebody looks at it."""
-        return bool(self._rest) or any(self._words[(_WAITS + _STATE) >> 3:(_WAITS + _WAIT * self._words[_WAITED >> 3]) >> 3:_WAIT >> 3])
+        return bool(self._rest) or any(self._states())
+
+    def _states(self):
+        """The list of what waits: a word for each place that was ever used."""
+        return self._words[(_WAITS + _STATE) >> 3:(_WAITS + _WAIT * self._words[_WAITED >> 3]) >> 3:_WAIT >> 3]
 
     def hold(self, extents):
         """True when somebody who lives looks at some of these extents."""
@@ -217,10 +221,9 @@ class Views:
         for number in range(min(self._words[_TOP >> 3], MOST)):
             if self._words[(_SLOTS + _SLOT * number + _HELD) >> 3]:
                 self._lives(number)
-        for number in range(MOST):
-            wait = _WAITS + _WAIT * number
-            pid = self._words[(wait + _STATE) >> 3]
+        for number, pid in enumerate(self._states()):
             if pid > 0 and not is_alive(pid):
+                wait = _WAITS + _WAIT * number
                 swap(self.at + wait + _STATE, pid, _READY if self._words[(wait + _NBYTES) >> 3] else _FREE)
 
 
