@@ -207,6 +207,24 @@ def test_only_what_is_looked_at_waits(store):
     assert store._tiers.free(0) >= free
 
 
+@pytest.mark.parametrize("nbytes", SIZES)
+def test_what_a_dead_process_looked_at_is_free_with_the_put_over_it(store, nbytes):
+    store.put("t", "b", b"v" * nbytes)
+    store.view("t", "b")
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    offset = store._catalog.find("t\0b").extents[0][1]
+    slot, free = store._tiers.views.taken().address, store._tiers.free(0)
+    store_word(slot + views_module._OWNER, pid)
+    view_begin(slot, offset, nbytes)
+    store.put("t", "b", b"w" * nbytes)
+    assert store._tiers.free(0) == free and not store._tiers.views.waits
+    filled(store, 2, nbytes)
+    assert store.get("t", "b") == b"w" * nbytes
+
+
 @pytest.mark.parametrize("memory", [True, False])
 def test_a_view_never_changes_while_it_is_there(open_store, memory):
     store = open_store(memory=memory, ram="32m")
