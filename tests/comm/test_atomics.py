@@ -56,6 +56,16 @@ def test_copy_and_clear(words):
     assert words[:8].tolist() == [0, 0, 3, 4, 1, 2, 3, 0]
 
 
+def test_bytes_are_put_and_found(words):
+    memory, address = words.view(np.uint8), words.ctypes.data
+    memory[:20] = 7
+    for number, byte in enumerate((0x157, 0x52, -1)):
+        atomics.store_byte(address + 5 + number, byte)
+    assert memory[4:9].tolist() == [7, 0x57, 0x52, 0xFF, 7]
+    assert atomics.found_at(address, 20, address + 5, 3) == address + 5 == atomics.found_at(address, 8, address + 6, 2) - 1
+    assert atomics.found_at(address, 7, address + 5, 3) == atomics.found_at(address, 0, address, 1) == 0
+
+
 def test_clock_is_the_one_of_python():
     before = time.monotonic_ns()
     assert before <= atomics.now_ns() <= time.monotonic_ns()

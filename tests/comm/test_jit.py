@@ -10,7 +10,7 @@ from numba import config
 from numba.core.errors import TypingError
 
 from wrp.comm import compiling, jit
-from wrp.comm.jit import direct, kernel
+from wrp.comm.jit import Directly, direct, kernel
 
 
 @kernel
@@ -27,6 +27,13 @@ def test_both_forms_and_python_integers_are_words():
     assert _lazy(7, 2) == 3 and _lazy(-(2**62), 1) == -(2**62)
     assert [str(s) for s in _lazy.signatures] == ["(int64, int64)"] and _eager(3, 5) == -2
     assert _eager.targetoptions["nogil"] and _lazy.targetoptions["nogil"]
+
+
+def test_kernels_by_name_are_loaded_when_they_are_called():
+    kernels = Directly(less=(_lazy, 2))
+    assert vars(kernels).keys() == {"_kernels"} and kernels.less(7, 2) == 3 and kernels.less is kernels.less
+    with pytest.raises(AttributeError, match="more"):
+        kernels.more(7, 2)
 
 
 def test_a_kernel_called_directly_takes_words_alone():

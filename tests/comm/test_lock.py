@@ -7,7 +7,7 @@ import time
 import pytest
 
 from wrp.comm import atomics
-from wrp.comm.lock import NBYTES, DeadHolder, Token, is_alive
+from wrp.comm.lock import NBYTES, DeadHolder, Token, is_alive, this_thread
 from wrp.errors import UsageError, WaitTimeout
 
 
@@ -44,6 +44,19 @@ def test_threads_exclude_each_other(token, counter):
     for thread in threads:
         thread.join()
     assert atomics.load(counter) == 6000
+
+
+def test_each_thread_of_each_process_has_a_word_of_its_own(fork):
+    mine, others = this_thread(), []
+    assert mine == os.getpid() << 32 | threading.get_native_id() == this_thread()
+    thread = threading.Thread(target=lambda: others.append((this_thread(), threading.get_native_id())))
+    thread.start()
+    thread.join()
+    assert others == [(os.getpid() << 32 | others[0][1], others[0][1])] and others[0][0] != mine
+
+    def child():
+        assert this_thread() == os.getpid() << 32 | threading.get_native_id() != mine
+    assert fork(child).join() == 0 and this_thread() == mine
 
 
 def test_a_block_that_raises_gives_the_token_back(token):

@@ -153,7 +153,7 @@ def test_a_blob_that_changes_meanwhile(open_store, monkeypatch, becomes, when, t
     store.put("u", "first", bytes(100_000))
     for number in range(3):
         store.put("t", f"b{number}", data(number + 20) * times)
-    owner, method = (store._catalog, "flushing") if when == "found" else (store._parts.journal, "append")
+    owner, method = (store._catalog, "flushing") if when == "found" else (store._parts.journal, "add")
     original = getattr(owner, method)
 
     def change(*args):
@@ -280,13 +280,13 @@ def test_ctrl_c_in_a_promise_gives_nothing_back_that_was_promised(open_store, mo
     store = open_store(ram=ram)
     for number in range(20):
         store.put("t", f"b{number}", data(number + 20) * times)
-    promise = handful.small_promise
+    promise = handful._kernels.promise
 
     def interrupted(*args):
         promise(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(handful, "small_promise", interrupted)
+    monkeypatch.setattr(handful._kernels, "promise", interrupted)
     with pytest.raises(KeyboardInterrupt):
         store.flush()
     monkeypatch.undo()

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from wrp.cte import pieces
+from wrp.cte import handful, pieces
 from wrp.cte.changes import Changes
 from wrp.cte.flush import Flush
 from wrp.cte.folder import Folder, Journal
@@ -85,7 +85,7 @@ def test_flush_while_another_rank_changes_the_blob(open_store, another_rank, mon
         if what.endswith("put") or what == "replace":
             changes.publish("t", "b", pieces.write(store._tiers, b"2" * size), size)
         changes.publish("t", "other", pieces.write(store._tiers, b"3" * 100_000), 100_000)      # takes what is free
-    in_the_middle(monkeypatch, store._parts.journal, "append", change)
+    in_the_middle(monkeypatch, store._parts.journal, "add", change)
     store.flush()
     flush.run()
     store.put("t", "filler", b"4" * 200_000)
@@ -115,7 +115,7 @@ def test_a_view_taken_during_a_flush_stays(open_store, monkeypatch):
     store = open_store(ram="8m")
     store.put("t", "b", b"v" * MIB)
     views = []
-    in_the_middle(monkeypatch, store._parts.journal, "append", lambda: views.append(store.view("t", "b")))
+    in_the_middle(monkeypatch, store._parts.journal, "add", lambda: views.append(store.view("t", "b")))
     store.flush()
     for number in range(14):
         store.put("t", f"x{number}", bytes([number]) * MIB)
@@ -187,7 +187,7 @@ def test_flush_interrupted_behind_the_journal(open_store, monkeypatch, size):
 
     def interrupt(*_):
         raise KeyboardInterrupt
-    monkeypatch.setattr(*(("wrp.cte.handful.small_settle",) if size < 5 << 20 else (store._flush, "_settle")), interrupt)
+    monkeypatch.setattr(*((handful._kernels, "settle") if size < 5 << 20 else (store._flush, "_settle")), interrupt)
     with pytest.raises(KeyboardInterrupt):
         store.flush()
     monkeypatch.undo()

@@ -18,6 +18,7 @@ from wrp.comm.jit import kernel
 
 _WORD = ir.IntType(64)
 _HALF = ir.IntType(32)
+_BYTE = ir.IntType(8)
 _MACHINE = platform.machine()
 _X86 = _MACHINE == "x86_64"
 _SYS_FUTEX = {"x86_64": 202, "ppc64le": 221}.get(_MACHINE, 98)      # 98: aarch64, riscv64 and loongarch64 share a table
@@ -30,6 +31,7 @@ _PIECE = 1 << 30                        # one pread or pwrite moves at most 2 Gi
 
 # C functions by symbol: unlike ctypes pointers they leave a kernel cacheable. Pointers are passed as int64.
 _memcpy = types.ExternalFunction("memcpy", types.int64(types.int64, types.int64, types.int64))
+_memmem = types.ExternalFunction("memmem", types.int64(types.int64, types.int64, types.int64, types.int64))
 _memset = types.ExternalFunction("memset", types.int64(types.int64, types.int32, types.int64))
 _pread = types.ExternalFunction("pread", types.int64(types.int32, types.int64, types.int64, types.int64))
 _pwrite = types.ExternalFunction("pwrite", types.int64(types.int32, types.int64, types.int64, types.int64))
@@ -54,6 +56,14 @@ def _load(typingctx, address):
 def _store(typingctx, address, value):
     def codegen(context, builder, signature, args):
         builder.store_atomic(args[1], _pointer(builder, args[0]), "release", 8)
+        return context.get_dummy_value()
+    return types.void(types.int64, types.int64), codegen
+
+
+@intrinsic
+def _store_byte(typingctx, address, value):
+    def codegen(context, builder, signature, args):
+        builder.store(builder.trunc(args[1], _BYTE), _pointer(builder, args[0], _BYTE))
         return context.get_dummy_value()
     return types.void(types.int64, types.int64), codegen
 
@@ -154,6 +164,7 @@ def _preadv2(typingctx, fd, address, nbytes, offset, flags):
 
 if config.DISABLE_JIT:          # kernels are plain Python then, and so is what they call
     _load, _store, _add, _exchange, _swap, _pause = plain.load, plain.store, plain.add, plain.exchange, plain.swap, plain.pause
+    _store_byte, _memmem = plain.store_byte, plain.memmem
     _memcpy, _memset, _pread, _pwrite, _fdatasync = plain.copy, plain.clear, plain.pread, plain.pwrite, plain.fdatasync
     _sched_yield, _usleep, _clock_ns = plain.yield_core, plain.nap, time.clock_gettime_ns
     _errno_location, _load_half = plain.errno_location, plain.load_half
@@ -230,6 +241,18 @@ def copy(dst, src, nbytes):
 def clear(address, nbytes):
     """Set `nbytes` bytes to zero."""
     _memset(address, 0, nbytes)
+
+
+@kernel
+def store_byte(address, value):
+    """Put the low byte of `value` at `address`, in memory that nobody else looks at."""
+    _store_byte(address, value)
+
+
+@kernel
+def found_at(address, nbytes, wanted, wanted_nbytes):
+    """Address of the first place among `nbytes` bytes where the `wanted_nbytes` bytes at `wanted` stand; 0 where they don't."""
+    return _memmem(address, nbytes, wanted, wanted_nbytes)
 
 
 @kernel

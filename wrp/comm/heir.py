@@ -1,11 +1,9 @@
 """Taking a token that its holder may have died with, for those who can mend what it protects, or needn't. The token is lock.py's."""
 
-import os
 from contextlib import contextmanager
-from threading import get_native_id
 
 from wrp.comm import atomics
-from wrp.comm.lock import DEFAULT_TIMEOUT_S, DeadHolder, is_alive
+from wrp.comm.lock import DEFAULT_TIMEOUT_S, DeadHolder, is_alive, this_thread
 
 
 @contextmanager
@@ -19,7 +17,6 @@ def inherited(token, timeout_s=DEFAULT_TIMEOUT_S):
 
 
 def _take(token, timeout_s):
-    holder = os.getpid() << 32 | get_native_id()
     while True:
         try:
             token.acquire(timeout_s=timeout_s)
@@ -27,5 +24,5 @@ def _take(token, timeout_s):
         except DeadHolder:
             # another heir may have been quicker: from one who lives nothing is taken
             seen = atomics.load(token.address)
-            if seen and not is_alive(seen >> 32) and atomics.swap(token.address, seen, holder) == seen:
+            if seen and not is_alive(seen >> 32) and atomics.swap(token.address, seen, this_thread()) == seen:
                 return True

@@ -56,6 +56,20 @@ def direct(kernel, words):
     return kernel.overloads[(types.int64,) * words].entry_point
 
 
+class Directly:
+    """Kernels by name, each called as `direct` gives it and loaded when it is called first: ``Directly(name=(kernel, words))``."""
+
+    def __init__(self, **kernels):
+        self._kernels = kernels
+
+    def __getattr__(self, name):
+        if name not in self._kernels:
+            raise AttributeError(f"there is no kernel {name!r}")
+        found = direct(*self._kernels[name])
+        setattr(self, name, found)
+        return found
+
+
 def cache_folder(module):
     """The folder for the kernels of a module, made when something is compiled."""
     return os.path.join(cache_root(), f"{module}-{sources.digest(module) if module.startswith('wrp.') else sources.digest_of_all()}")

@@ -5,11 +5,12 @@ own id, so threads of one process exclude each other too. A second word counts t
 waits for is two instructions.
 """
 import os
+import threading
 import time
-from threading import get_native_id
+from functools import lru_cache
 
-from wrp.comm import atomics
-from wrp.comm.jit import kernel
+from wrp.comm import atomics, forking
+from wrp.comm.jit import direct, kernel
 from wrp.comm.turn import nested
 from wrp.errors import UsageError, WaitTimeout
 
@@ -50,6 +51,35 @@ def _token_sleep(address, seen):
     atomics.add(address + _WAITERS, -1)
 
 
+@lru_cache(maxsize=None)
+def _directly():
+    return direct(token_take, 2), direct(token_give, 1)
+
+
+class _Word(threading.local):
+    def __init__(self):
+        self.word = os.getpid() << 32 | threading.get_native_id()
+
+
+class _Words:
+    """The words of this process's threads. To ask the system for its two numbers each time takes longer than taking a token."""
+
+    def __init__(self):
+        self._begin()
+        forking.listen(self._begin)         # here first: who listens, too, may ask for its word then
+
+    def _begin(self):
+        self.mine = _Word()
+
+
+_words = _Words()
+
+
+def this_thread():
+    """The word of this thread as a holder of tokens."""
+    return _words.mine.word
+
+
 class DeadHolder(WaitTimeout):
     """The process that held the token died inside; what the token protects may be half changed."""
 
@@ -60,17 +90,18 @@ class Token:
     def __init__(self, address, what="the token"):
         self.address = address
         self.what = what
+        self._take, self._give = _directly()
 
     def acquire(self, what=None, timeout_s=DEFAULT_TIMEOUT_S):
         """Take the token. WaitTimeout after `timeout_s` or if its holder is dead, UsageError if this thread has it."""
-        holder = os.getpid() << 32 | get_native_id()
-        seen = token_take(self.address, holder)
+        holder = this_thread()
+        seen = self._take(self.address, holder)
         if seen:
             self._wait(what or self.what, holder, seen, timeout_s)
 
     def release(self):
         """Give the token back; only its holder may."""
-        token_give(self.address)
+        self._give(self.address)
 
     def held(self, what=None, timeout_s=DEFAULT_TIMEOUT_S):
         """A context manager that holds the token inside its block; raises as `acquire` does."""
@@ -94,7 +125,7 @@ class Token:
                 raise WaitTimeout(f"Waited {waited:.1f} s for {what}, which process {pid} of this node holds; look at what "
                                   "that process does, or allow more time.")
             _token_sleep(self.address, seen)
-            seen = token_take(self.address, holder)
+            seen = self._take(self.address, holder)
 
     def _refuse_dead(self, what, seen):
         # the holder may have given the token just before it ended

@@ -70,6 +70,15 @@ def clear(address, value, nbytes):
     return address
 
 
+def store_byte(address, value):
+    ctypes.c_uint8.from_address(int(address)).value = int(value) & 0xFF
+
+
+def memmem(address, nbytes, wanted, wanted_nbytes):
+    place = ctypes.string_at(int(address), int(nbytes)).find(ctypes.string_at(int(wanted), int(wanted_nbytes)))
+    return int(address) + place if place >= 0 else 0
+
+
 def errno_location():
     return 0
 

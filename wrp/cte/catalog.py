@@ -76,13 +76,13 @@ class Catalog:
     def _take_places(self, places):
         segment = self._segment
         self._token = lock.Token(segment.address + places["token"], "the catalog of the node")
-        self._flushing = lock.Token(segment.address + places["flushing"], "the journals of the node")
         self.naming = lock.Token(segment.address + places["naming"], "the names of the store's tags")
         self.names_word = ctypes.c_int64.from_address(segment.address + places["naming"] + lock.NBYTES)
         self.names_latest = segment.address + places["latest"]
         self._heap = places["heap"]
         self.at = segment.address + places["header"]
         self.flushes_at = self.at + layout.FLUSHES
+        self._flushing = _Flushing(lock.Token(segment.address + places["flushing"], "the journals of the node"), self.flushes_at, self._timeout_s)
         self.blocks_at = segment.address + places["blocks"]
         self.views = views.Views(segment, places["views"]) if self._ram else None
         ring, counters = (atomics.load(self.at + word) for word in (layout.TELEMETRY, layout.COUNTERS))
@@ -202,7 +202,7 @@ class Catalog:
 
         Others may wait long: the deadline starts again while whoever is inside gets on.
         """
-        return _Flushing(self._flushing, self.flushes_at, self._timeout_s)
+        return self._flushing
 
     def check_room(self, records):
         """OutOfSpace unless there are slots and heap for these records, next to what they replace. Inside `changing` only."""
@@ -298,23 +298,22 @@ class _Flushing:
     __slots__ = ("_token", "_flushes", "_timeout_s")
 
     def __init__(self, token, flushes, timeout_s):
-        self._token, self._flushes, self._timeout_s = token, flushes, timeout_s
+        self._token, self._flushes, self._timeout_s = token, ctypes.c_int64.from_address(flushes), timeout_s
 
     def __enter__(self):
-        seen = atomics.load(self._flushes)
         while True:
+            seen = self._flushes.value
             try:
                 self._token.acquire("the journals of the node", self._timeout_s)
                 return
             except lock.DeadHolder:
                 raise
             except WaitTimeout:
-                if atomics.load(self._flushes) == seen:
+                if self._flushes.value == seen:
                     raise
-                seen = atomics.load(self._flushes)
 
     def __exit__(self, *_):
-        atomics.add(self._flushes, 1)
+        self._flushes.value += 1        # who has the token alone changes it
         self._token.release()
 
 

@@ -6,17 +6,19 @@ The steps are those of flush.py, but the record of a small blob promises its cop
 is dirty nobody reads what its record promises. A long one is written from where it lies, unless that is the file. A blob that isn't what it was when its turn comes is left to flush.py.
 """
 
-import os
-from threading import get_native_id
+import ctypes
+import struct
 
 import numpy as np
 
-from wrp.comm.atomics import load
 from wrp.comm.checksum import crc32
-from wrp.cte.folder.carried import pack
-from wrp.cte.layout import DIRTY_COUNT, FULL, UNBACKED
-from wrp.cte.records import RAM, plain_of, unpack_all
-from wrp.cte.small import ALIGN, BUSY, IMAGE_NBYTES, OTHER, TAKEN, THERE, WORDS, small_list, small_promise, small_settle
+from wrp.comm.fresh import HEAD_OF_BYTES
+from wrp.comm.jit import Directly
+from wrp.comm.lock import this_thread
+from wrp.cte.journaled import journaled_write, most_nbytes
+from wrp.cte.layout import DIRTY_COUNT, EXTENT, FULL, UNBACKED
+from wrp.cte.records import RAM, unpack_all
+from wrp.cte.small import ALIGN, BUSY, CHANGED, IMAGE_NBYTES, LOST, TAKEN, THERE, WORDS, small_list, small_promise, small_settle
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import OutOfSpace, Uncertain
 
@@ -25,7 +27,10 @@ _MOST_NBYTES = 4 << 20          # of small ones, which are copied, and of long o
 _MOST_LONG_NBYTES = 256 << 20
 _HELD_NBYTES = 256 << 10        # bytes that are copied before others may have the catalog again
 _OUT_NBYTES = 1 << 20
-_FREED = 64                     # places in files that a blob may have had, beside two for each
+_FREED = 2 * _MOST + 64         # places in files that the blobs of an entry may have had
+_EXTENT = struct.Struct("<3q")
+
+_kernels = Directly(list=(small_list, 5), promise=(small_promise, 14), write=(journaled_write, 8), settle=(small_settle, 8))
 
 
 class Handfuls:
@@ -35,8 +40,9 @@ class Handfuls:
         self._parts, self._settle = parts, settle
         self._catalog, self._tiers = parts.catalog, parts.tiers
         self._known = None, None, None      # what `target` has found for a placing
+        self._dirty = ctypes.c_int64.from_address(self._catalog.at + DIRTY_COUNT)
         self._image, self._out = np.zeros(IMAGE_NBYTES, np.uint8), np.empty(_OUT_NBYTES, np.uint8)
-        self._buffer, self._freed = np.empty(0, np.uint8), np.empty((2 * _MOST + _FREED, 3), np.int64)
+        self._buffer, self._freed, self._entry = np.empty(0, np.uint8), np.empty(EXTENT * _FREED, np.uint8), np.empty(0, np.uint8)
 
     def target(self, least):
         """The number of the file that takes all that a flush with `least` writes, None where there is a choice or nothing to write."""
@@ -50,18 +56,18 @@ class Handfuls:
 
     def find(self, target):
         """(rows of the small blobs that are dirty now, bytes that they take in a file, rows of the long ones and of those in the file `target`, the number of other dirty names)."""
-        dirty = load(self._catalog.at + DIRTY_COUNT)
+        dirty = self._dirty.value
         if not dirty:
             return (), 0, (), 0
         # those that become dirty before the token is ours count as others
         rows = np.zeros((dirty, WORDS), np.int64)
-        count, nbytes, longs, others = self._alone("looking for what is to be flushed", small_list, rows, target)
-        return rows[:count], nbytes, rows[len(rows) - longs:], others
+        count, nbytes, longs, others = self._alone("looking for what is to be flushed", _kernels.list, id(rows), dirty, target)
+        return rows[:count], nbytes, rows[dirty - longs:], others
 
     def _alone(self, what, kernel, *args):
         """What one of the kernels gives: it takes the catalog's token where nobody has it, else it is waited for here, which takes longer."""
         catalog = self._catalog
-        found = kernel(catalog.at, os.getpid() << 32 | get_native_id(), *args)
+        found = kernel(catalog.at, this_thread(), *args)
         if found[0] == BUSY:
             with catalog.changing(what):
                 found = kernel(catalog.at, 0, *args)
@@ -91,12 +97,14 @@ class Handfuls:
             return True
 
         def brought(images):
-            used, order = self._promise(rows, nbytes, target, offset, images)
-            changes = _plains(rows, target, images)
-            if changes:
+            used, filled, order = self._promise(rows, nbytes, target, offset, images)
+            if used:
                 self._tiers.write(target, offset, self._buffer[:used])
                 self._tiers.counters.note(target, True, used)
-                self._write_down({"put": changes, "order": order}, rows, target, offset, failed)
+                if self._parts.carries(target, filled):
+                    self._write_down(rows, images, order, target, filled, id(self._buffer), offset)
+                else:
+                    self._write_down_synced(rows, images, order, target, failed)
         return self._concluded(rows, target, brought)
 
     def _write_long(self, rows, target):
@@ -108,13 +116,12 @@ class Handfuls:
 
         def brought(images):
             try:
-                _, order = self._promise(rows, 0, target, 0, images)
+                _, filled, order = self._promise(rows, 0, target, 0, images)
             finally:
                 own = rows[:len(written)]
                 self._give_back(own[own[:, 6] != TAKEN], target)
-            changes = _plains(rows, target, images)
-            if changes:
-                self._write_down({"put": changes, "order": order}, rows, target, None, failed)
+            if filled:
+                self._write_down_synced(rows, images, order, target, failed)
         return self._concluded(rows, target, brought) or len(rows) < count
 
     def _written(self, rows, target):
@@ -151,38 +158,40 @@ class Handfuls:
             raise                       # the journal may name the places: they stay taken
         except Exception:
             # after any other exception the promises stay, and the next flush settles them
-            for record, durable in _records(rows, target, images):
+            for _, record, durable in _records(rows, target, images):
                 self._settle(record, record, {durable})
             raise
         return self._settled(rows, target, images)
 
-    def _write_down(self, change, rows, target, offset, failed):
-        """The journal has the change, and the bytes, which are written already, are durable when it returns.
+    def _write_down_synced(self, rows, images, order, target, failed):
+        """The journal has the rows that were taken, after their bytes, which are written already, have come to storage. failed : see Parts.sync"""
+        self._parts.sync(failed, {target})
+        self._parts.is_begun = True
+        self._write_down(rows, images, order, target)
 
-        offset : where the buffer was written, None: the bytes don't stand there; failed : see Parts.sync
-        """
-        taken = [(place - offset, nbytes) for _, _, _, nbytes, _, place, state in rows.tolist() if state == TAKEN] if offset is not None else None
-        if taken is not None and self._parts.carries(target, sum(nbytes for _, nbytes in taken)):
-            change["bytes"] = [pack(self._buffer[place:place + nbytes].tobytes()) for place, nbytes in taken]
-        else:
-            self._parts.sync(failed, {target})
-            self._parts.is_begun = True
-        self._parts.journal.append(change)
+    def _write_down(self, rows, images, order, target, carried=0, buffer=0, offset=0):
+        """The journal has them, with so many bytes of the buffer (its id), which is written to that offset of the file."""
+        whole = b"".join(images)
+        if len(self._entry) < (most := most_nbytes(len(whole), len(rows), carried)):
+            self._entry = np.empty(most, np.uint8)
+        nbytes = _kernels.write(id(self._entry), id(rows), len(rows), id(whole) + HEAD_OF_BYTES, order, target, buffer, offset)
+        self._parts.journal.add(self._entry[:nbytes])
 
     def _promise(self, rows, nbytes, target, offset, images):
-        """Copy the blobs into the buffer, and let their records name the places: (bytes of the buffer, the order of what the journal will say).
+        """Copy the blobs into the buffer, and let their records name the places: (bytes of the buffer, bytes of the blobs, the order of what the journal will say).
 
         nbytes : that are leased at `offset`, 0: the rows have places; images : gets the records as they were
         """
         if len(self._buffer) < nbytes:
             self._buffer = np.empty(nbytes, np.uint8)
-        row = used = order = 0
+        row = used = filled = order = 0
         try:
             while row < len(rows):
                 before = row
-                row, more, done, code, order = self._alone("flushing blobs", small_promise, self._tiers.ram_address, rows, row, self._buffer, used,
-                                                           min(nbytes - used, _HELD_NBYTES) if nbytes else -1, target, offset + used, self._out, self._image)
-                used += more
+                row, more, put, done, code, order = self._alone(
+                    "flushing blobs", _kernels.promise, self._tiers.ram_address, id(rows), len(rows), row, id(self._buffer), used, min(nbytes - used, _HELD_NBYTES) if nbytes else -1,
+                    target, offset + used, id(self._out), _OUT_NBYTES, id(self._image))
+                used, filled = used + more, filled + put
                 images.append(self._out[:done].tobytes())
                 if code == UNBACKED:
                     with self._catalog.changing("making room in the catalog"):
@@ -194,7 +203,7 @@ class Handfuls:
             raise
         # after any other exception how much was promised isn't known: it stays taken
         self._leave_rest(target, offset + used, nbytes - used)
-        return used, order
+        return used, filled, order
 
     def _leave_rest(self, target, offset, nbytes):
         if nbytes:
@@ -202,22 +211,23 @@ class Handfuls:
 
     def _settled(self, rows, target, images):
         """The journal has them; True when blobs are left to be flushed otherwise."""
-        was = rows[:, 6].tolist()
-        freed, left = self._alone("settling blobs", small_settle, rows, target, self._freed, self._image)
-        if freed:
-            self._tiers.give_back([(word >> 32, offset, nbytes, 0) for word, offset, nbytes in self._freed[:freed].tolist()])
+        freed, left, others = self._alone("settling blobs", _kernels.settle, id(rows), len(rows), target, id(self._freed), _FREED, id(self._image))
+        was = [(word >> 32, offset, nbytes, 0) for word, offset, nbytes in _EXTENT.iter_unpack(self._freed[:EXTENT * freed])]
+        if freed == 1 and was[0][0] == target:
+            self._tiers.device(target).swap_back(*was[0][1:3])      # a blob that is put and flushed again and again goes to and fro between two places
+        elif freed:
+            self._tiers.give_back(was)
         if left:
-            taken = [state for state, before in zip(rows[:, 6].tolist(), was) if before == TAKEN]
-            for state, (record, durable) in zip(taken, _records(rows, target, images, was)):
-                if state == OTHER:
+            for state, record, durable in _records(rows, target, images):
+                if state == CHANGED:
                     self._settle(record, record.but(durable=(durable,), dirty=False), set(record.durable) - {durable})
-        return OTHER in (rows[:, 6].tolist() if left else was)
+        return others > 0
 
 
 def _parts_of(rows, nbytes, most):
     """[(rows, bytes that they take)], each part small enough for one turn: of `most` bytes, or one row."""
     if len(rows) <= _MOST and nbytes <= most:
-        return [(rows, nbytes)]
+        return ((rows, nbytes),)
     parts, ends = [], np.cumsum(-(-rows[:, 3] // ALIGN) * ALIGN)
     start = before = 0
     while start < len(rows):
@@ -227,18 +237,7 @@ def _parts_of(rows, nbytes, most):
     return parts
 
 
-def _plains(rows, target, images):
-    """What the journal is to say of the rows that were taken."""
-    whole, start, found = b"".join(images), 0, []
-    for _, _, _, nbytes, crc, offset, state in rows.tolist():
-        if state == TAKEN:
-            found.append(plain_of(whole, start, [[target, offset, nbytes, crc]]))
-            start += int.from_bytes(whole[start:start + 8], "little")
-    return found
-
-
-def _records(rows, target, images, states=None):
-    """[(Record as it was, the extent that it promised)] of the rows that were taken."""
-    states = rows[:, 6].tolist() if states is None else states
-    taken = [row for row, state in zip(rows.tolist(), states) if state == TAKEN]
-    return [(record, (target, offset, nbytes, crc)) for record, (_, _, _, nbytes, crc, offset, _) in zip(unpack_all(b"".join(images)), taken)]
+def _records(rows, target, images):
+    """[(what became of it, Record as it was, the extent that it promised)] of the rows that were taken."""
+    taken = [row for row in rows.tolist() if row[6] in (TAKEN, CHANGED, LOST)]
+    return [(state, record, (target, offset, nbytes, crc)) for record, (_, _, _, nbytes, crc, offset, state) in zip(unpack_all(b"".join(images)), taken)]

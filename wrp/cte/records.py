@@ -150,14 +150,6 @@ def to_plain(record):
             [list(extent) for extent in record.durable], record.created, record.read, record.reads, record.raw, record.codec]
 
 
-def plain_of(data, start, durable):
-    """The same of the blob whose image `unpack` would read, as it is once its bytes are `durable` ([[target, offset, nbytes, crc32]])."""
-    (_, _, _, shape, stamp, size, check, score, created, read, reads, raw, tag_nbytes, _, counts) = _HEAD.unpack_from(data, start)
-    names = start + _HEAD.size + layout.EXTENT * ((counts & layout.LOW) + (counts >> 32))
-    return [_name(data, names, shape >> 32 & 0xFFFF, tag_nbytes), BLOB, stamp, size, check & layout.LOW, score, durable, created, read, reads, raw,
-            check >> 32]
-
-
 def from_plain(plain):
     """The Record; of a store of format 1, which kept no times, it was made when it was changed."""
     name, kind, stamp, size, checksum, score, durable, *rest = plain

@@ -7,7 +7,7 @@ import numpy as np
 
 from wrp.comm import forking
 from wrp.comm.fresh import HEAD_OF_BYTES, fresh_bytes
-from wrp.comm.jit import direct
+from wrp.comm.jit import Directly
 from wrp.cte import given, names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.desk import OLD, Desks
@@ -26,19 +26,8 @@ _LOOKS = 3                      # of a get, at a blob whose size is another one 
 _WORDS = struct.Struct("<qqq")
 
 
-class _Kernels:
-    """The kernels that are called with words alone, each loaded when it is called first."""
-
-    _words = {"get_into": (direct_get_into, 6), "get_whole": (direct_get_whole, 5), "publish": (direct_publish, 8), "put_array": (direct_put_array, 7),
-              "put_run": (direct_put_run, 8), "view": (direct_view, 4)}
-
-    def __getattr__(self, name):
-        found = direct(*self._words[name])
-        setattr(self, name, found)
-        return found
-
-
-_kernels = _Kernels()
+_kernels = Directly(get_into=(direct_get_into, 6), get_whole=(direct_get_whole, 5), publish=(direct_publish, 8), put_array=(direct_put_array, 7),
+                    put_run=(direct_put_run, 8), view=(direct_view, 4))
 
 
 class Direct:

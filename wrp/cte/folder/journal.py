@@ -32,7 +32,7 @@ class Journal:
         self._descriptor = None
         self.is_kept = False        # bytes that it holds may never have come to their place: it isn't written anew
         self._torn = False          # part of a frame may stand at its end: what came after it would be lost
-        self._turn = Turn()
+        self._turn, self._said = Turn(), f"the journal {path}"
 
     @property
     def is_begun(self):
@@ -49,14 +49,20 @@ class Journal:
 
         Raises StoreError: nothing does; Uncertain where that isn't known, because the file couldn't be cut on storage either: the space that it names isn't free.
         """
-        data = frames.encode(change)
-        with self._turn.of(f"the journal {self.path}"):
-            self._check()
+        self.add(frames.encode(change))
+
+    def add(self, frame):
+        """The same of a change that is a frame already (bytes-like)."""
+        with self._turn.of(self._said):
+            if self._torn:
+                self._refuse()
             if self._descriptor is None:
                 self._open()
             try:
-                self._make_room(len(data))
-                write_all(self._descriptor, data, self._nbytes)
+                end = self._nbytes + len(frame)
+                if end > self._written:
+                    self._make_room(len(frame))
+                write_all(self._descriptor, frame, self._nbytes)
                 if self._durable:
                     os.fdatasync(self._descriptor)
             except BaseException as error:
@@ -67,19 +73,18 @@ class Journal:
                         os.fsync(self._descriptor)      # a frame that was refused must not come back when the machine goes down
                     self._torn = False
                 if self._torn and isinstance(error, Exception):
-                    raise Uncertain(f"the journal {self.path} can't be written, and not be cut either: {error}; what this call promised isn't kept, "
+                    raise Uncertain(f"{self._said} can't be written, and not be cut either: {error}; what this call promised isn't kept, "
                                     "but may be there when the store is opened again") from error
                 if not isinstance(error, OSError):
                     raise
-                raise StoreError(f"the journal {self.path} can't be written: {error.strerror}; "
+                raise StoreError(f"{self._said} can't be written: {error.strerror}; "
                                  f"what this call promised is not kept") from error
-            self._nbytes += len(data)
-            self._written = max(self._written, self._nbytes)
+            self._nbytes = end
+            if end > self._written:
+                self._written = end
 
     def _make_room(self, nbytes):
-        """Zeros behind the last frame where there aren't enough of them for the next; on a disk that is too full for them, none."""
-        if self._nbytes + nbytes <= self._written:
-            return
+        """Zeros behind the last frame, enough for the next; on a disk that is too full for them, none."""
         room = nbytes + min(max(self._nbytes, _LEAST_ROOM), self._capacity or _MOST_ROOM, _MOST_ROOM)
         with suppress(OSError):
             write_all(self._descriptor, bytes(self._nbytes + room - self._written), self._written)
@@ -94,8 +99,9 @@ class Journal:
 
         Where that can't be written nothing that was promised is lost, and the journal grows on.
         """
-        with self._turn.of(f"the journal {self.path}"):
-            self._check()
+        with self._turn.of(self._said):
+            if self._torn:
+                self._refuse()
             try:
                 self._replace(b"".join(map(frames.encode, fewest(read_changes(self.path, whole=False), kept))))
             except OSError:
@@ -119,9 +125,8 @@ class Journal:
         sync_path(os.path.dirname(self.path))
         self._torn = False
 
-    def _check(self):
-        if self._torn:
-            raise StoreError(f"the journal {self.path} could not be written before: close the store and open it again")
+    def _refuse(self):
+        raise StoreError(f"{self._said} could not be written before: close the store and open it again")
 
     def close(self):
         if self._descriptor is not None:

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from wrp.comm import atomics
-from wrp.comm.jit import kernel
+from wrp.comm.jit import Directly, kernel
 from wrp.cte.targetnumbers import place_of
 
 _READS, _READ, _WRITES, _WRITTEN = 0, 8, 16, 24
@@ -28,6 +28,9 @@ def count_io(counters, target, is_write, nbytes, operations):
         atomics.add(line + 8, nbytes)
 
 
+_kernels = Directly(count=(count_io, 5))
+
+
 class Counters:
     """The counters at an address, in zeroed and backed memory: `count` lines, of which a quarter is for targets that aren't files or the first ram."""
 
@@ -45,7 +48,7 @@ class Counters:
         place = place_of(target)
         line = target if place is None else self._files + place
         if line < self._count and (place is not None or target < self._files):
-            count_io(self.address, line, is_write, nbytes, operations)
+            _kernels.count(self.address, line, is_write, nbytes, operations)
 
     def read(self):
         """{target: Counts} of the targets that were used."""

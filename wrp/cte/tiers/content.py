@@ -31,8 +31,10 @@ class Content:
     def write(self, target, offset, data):
         """Raises OutOfSpace when the disk has no room after all, StoreError when it can't be written."""
         start = time.perf_counter_ns()
-        with self._named_errors():
-            self.device(target).write(offset, data)
+        try:
+            self._devices[target].write(offset, data)
+        except OSError as error:
+            raise _named(error, self.where) from error
         self.pace.wrote(target, memoryview(data).nbytes, time.perf_counter_ns() - start)
 
     def read(self, target, offset, out):
@@ -158,6 +160,13 @@ class _Named:
         pass
 
     def __exit__(self, kind, error, _):
-        if isinstance(error, OSError) and not isinstance(error, WrpError):
-            kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
-            raise kind(f"{self._where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept") from error
+        if isinstance(error, OSError):
+            raise _named(error, self._where) from error
+
+
+def _named(error, where):
+    """What to raise for an OSError, itself where it says what it should."""
+    if isinstance(error, WrpError):
+        return error
+    kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
+    return kind(f"{where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept")

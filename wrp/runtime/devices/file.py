@@ -39,12 +39,10 @@ class FileDevice(HeldDevice):
         except OSError:
             return -1
 
-    def lease(self, nbytes):
+    def _lease_more(self, size):
         if self._read_only:
             raise UsageError(f"file device {self.path} was opened for reading only: nothing can be leased in it")
-        return super().lease(nbytes)
-
-    lease.__doc__ = Device.lease.__doc__
+        return super()._lease_more(size)
 
     def write(self, offset, data):
         """Write all of `data` (bytes-like, contiguous) at the offset."""
