@@ -1,5 +1,6 @@
 """Tasks that become one mean the same on one node and on several. Holds for any number of ranks; WRP_RANKS_PER_NODE makes several nodes."""
 
+import sys
 import time
 
 import pytest
@@ -17,7 +18,7 @@ _WINDOW_NS = 2_000_000_000
 class Sums:
     """Counts its calls."""
 
-    methods = {10: "add", 11: "fail", 12: "odd"}
+    methods = {10: "add", 11: "fail", 12: "add", 13: "add", 14: "add", 15: "add"}
 
     def __init__(self, pool_name):
         self.calls = 0
@@ -29,12 +30,16 @@ class Sums:
     def fail(self, number):
         raise ValueError("on purpose")
 
-    odd = add
-
     @staticmethod
     def combine(method, rows):
         if method == 12:
             raise ValueError("on purpose")
+        if method == 13:
+            sys.exit("on purpose")
+        if method == 14:
+            return 1 << 70, 0
+        if method == 15:
+            return range(9)
         return len(rows), max(rows)[0]
 
 
@@ -88,7 +93,7 @@ def test_who_gives_up_counts_no_more(runtime):
 
 def test_what_fails_fails_for_all(runtime):
     ranks, pool = runtime.ranks, runtime.pool("joined sums", "joined sums")
-    for method in (11, 12):             # the method, or becoming one
+    for method in range(11, 16):        # the method, or becoming one
         query = PoolQuery.many_to_one(0, key=ranks.rank, window_ns=50_000_000)
         assert [future.wait().code for future in [pool.submit(method, 1, query=query) for _ in range(3)]] == [99] * 3
     assert pool.call(10, 3, query=PoolQuery.many_to_one(0, 100 + ranks.rank, 0)).values[1:] == (1, 3, 0)

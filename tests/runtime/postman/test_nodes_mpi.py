@@ -1,6 +1,7 @@
 """Tasks between nodes. Holds for any number of ranks; WRP_RANKS_PER_NODE makes several nodes."""
 
 import os
+import sys
 import time
 
 import pytest
@@ -24,7 +25,7 @@ _CONF = "runtime: {timeout_s: 25, segment_capacity: 32m}\nnetworking: {mailbox_d
 class Place:
     """Says where it is, waits, calls others."""
 
-    methods = {10: "where", 11: "slow", 12: "ask", 13: "most", 14: "count", 15: "fail"}
+    methods = {10: "where", 11: "slow", 12: "ask", 13: "most", 14: "count", 15: "fail", 16: "where", 17: "where"}
 
     def __init__(self, pool_name):
         self.calls, self._pool = 0, None
@@ -62,6 +63,10 @@ class Place:
         bad = next((reply.code for reply in replies if reply.code), 0)
         if method == 13:
             return bad, max(reply.values for reply in replies)
+        if method == 16:
+            sys.exit("on purpose")
+        if method == 17:
+            return bad, (1 << 70,)
         return bad, tuple(map(sum, zip(*(reply.values for reply in replies))))
 
 
@@ -96,6 +101,15 @@ def runtime(request, tmp_path, monkeypatch):
 
 def together(runtime, what="a step of the test"):
     runtime.ranks.barrier(what)
+
+
+def test_results_that_cannot_be_brought_together_end_no_postman(runtime):
+    pool = runtime.pool("place", "place")
+    if runtime.ranks.nodes > 1:             # else the caller does it himself
+        for method in (16, 17):
+            assert pool.call(method, query="broadcast").code == 99
+    assert pool.call(13, 7, query="broadcast").code == 0
+    together(runtime)
 
 
 def test_routes_reach_the_containers_they_name(runtime):

@@ -1,7 +1,14 @@
 """Fan: a task for several containers, split among neighbours, its results brought together. Sends nothing itself."""
 
+import logging
+
+import numpy as np
+
 from wrp.runtime.future import NET_TIMEOUT, Reply
+from wrp.runtime.postman.joins import FAILED
 from wrp.runtime.routing.split import pieces
+
+_log = logging.getLogger("wrp.runtime")
 
 
 class Fan:
@@ -27,5 +34,10 @@ class Fan:
             replies = self._replies
             if self._work.skips:            # silent nodes are left out, unless there is nobody else
                 replies = [reply for reply in replies if reply.code != NET_TIMEOUT] or replies
-            reply = self._aggregate(replies)
-            self._done(reply.code, reply.values)
+            try:
+                code, values = self._aggregate(replies)
+                code, *values = np.array([code, *values], np.int64).tolist()
+            except BaseException:               # sys.exit of a module ends no postman
+                _log.exception("%d replies of method %d can't be brought together", len(replies), self._work.method)
+                code, values = FAILED, ()
+            self._done(code, tuple(values))

@@ -8,16 +8,21 @@ import logging
 import time
 from functools import partial
 
-from wrp.runtime.tasks import CANCELLED, DEADLINE
+import numpy as np
+
+from wrp.runtime.tasks import ARGUMENTS, CANCELLED, DEADLINE
 
 FAILED = 99
 _log = logging.getLogger("wrp.runtime")
 
 
 def combined(cls, method, rows):
-    """The arguments of the one task: what the module's `combine` says, else sums."""
+    """The arguments of the one task: what the module's `combine` says, else sums. ValueError, OverflowError for what can't be any."""
     own = getattr(cls, "combine", None)
-    return tuple(own(method, rows)) if own is not None else tuple(map(sum, zip(*rows)))
+    args = np.array([*(own(method, rows) if own is not None else map(sum, zip(*rows)))], np.int64)
+    if args.ndim != 1 or len(args) > ARGUMENTS:
+        raise ValueError(f"{args} can't be the arguments of a task")
+    return tuple(args.tolist())
 
 
 class Joins:
@@ -64,7 +69,7 @@ class Joins:
         first = taken[0].work
         try:
             args = combined(gathering.cls, first.method, [each.work.args for each in taken])
-        except Exception:
+        except BaseException:               # sys.exit of a module ends no worker of others
             _log.exception("%d tasks of method %d can't become one", len(taken), first.method)
             _release(taken, FAILED, ())
             return True
