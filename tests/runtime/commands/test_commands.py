@@ -20,25 +20,11 @@ from wrp.runtime.daemon import attach, leftovers
 NAME = "commanded"
 
 
-@pytest.fixture(scope="module")
-def running(start_daemon):
-    return start_daemon(NAME)
-
-
-@pytest.fixture
-def answer(running, capsys):
-    """answer(*arguments) -> (exit code, what was printed)."""
-    def run(*arguments):
-        code = cli.main([*arguments, "--name", NAME])
-        return code, capsys.readouterr().out
-    return run
-
-
 def test_status(answer, running):
-    code, text = answer("status")
+    code, text, _ = answer("status")
     assert code == 0 and text.startswith(f"{NAME}: ready, process {running.pid}, since ") and "pools: admin, ram::composed" in text
     with attach(NAME, 10):
-        code, text = answer("status", "--json")
+        code, text, _ = answer("status", "--json")
         found = json.loads(text)
     assert found["attached"] == [os.getpid()]
     assert (code, found["state"], found["pids"], found["ranks"]) == (0, "ready", [running.pid], 1)
@@ -46,9 +32,9 @@ def test_status(answer, running):
 
 
 def test_monitor(answer, running):
-    code, text = answer("monitor", "-o")
+    code, text, _ = answer("monitor", "-o")
     assert code == 0 and "tasks/s" in text and "ram::composed  " in text and "32 MiB" in text
-    code, text = answer("monitor", "-o", "-j")
+    code, text, _ = answer("monitor", "-o", "-j")
     found = json.loads(text)
     assert code == 0 and [worker["kind"] for worker in found["workers"]] == ["jitted", "python"]
     assert {worker["pid"] for worker in found["workers"]} == {running.pid}
@@ -76,7 +62,7 @@ def test_monitor_shows_latencies_of_each_method(answer):
         number = "%d.%d" % pool.id
         for _ in range(30):
             pool.call(bdev.GET_STATS)
-    code, text = answer("monitor", "-o", "-j")
+    code, text, _ = answer("monitor", "-o", "-j")
     mine = next(each for each in json.loads(text)["methods"] if (each["pool"], each["method"]) == (number, bdev.GET_STATS))
     assert code == 0 and mine["count"] == sum(mine["histogram"]) >= 30
     assert 0 < mine["p50_ns"] <= mine["p99_ns"] <= mine["p999_ns"] <= mine["max_ns"] and mine["mean_ns"] <= mine["max_ns"]
@@ -95,7 +81,7 @@ def test_monitor_writes_a_trace(answer, tmp_path, capsys):
     busy = threading.Thread(target=keep_busy)
     busy.start()
     try:
-        code, text = answer("monitor", "-i", "0.5", "--trace", str(path), "--json")
+        code, text, _ = answer("monitor", "-i", "0.5", "--trace", str(path), "--json")
     finally:
         is_over.set()
         busy.join()
@@ -109,9 +95,9 @@ def test_monitor_writes_a_trace(answer, tmp_path, capsys):
 def test_compose_makes_what_isnt_there(answer, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("compose: [{mod_name: bdev, pool_name: 'ram::more', capacity: 4m}, {mod_name: admin, pool_name: admin}]")
-    code, text = answer("compose", str(path))
+    code, text, _ = answer("compose", str(path))
     assert code == 0 and text.splitlines()[0].startswith("ram::more (bdev, ") and "made" in text and "admin (admin, 1.0): was there" in text
-    code, text = answer("compose", str(path), "--json")
+    code, text, _ = answer("compose", str(path), "--json")
     assert code == 0 and [row["made"] for row in json.loads(text)] == [False, False]
 
 

@@ -13,20 +13,6 @@ from wrp.runtime.daemon import attach
 NAME, MIB = "membered", 1 << 20
 
 
-@pytest.fixture(scope="module")
-def running(start_daemon):
-    return start_daemon(NAME)
-
-
-@pytest.fixture
-def answer(running, capsys):
-    """answer(*arguments) -> (exit code, standard output, standard error)."""
-    def run(*arguments):
-        code = cli.main([*map(str, arguments), "--name", NAME])
-        return code, *capsys.readouterr()
-    return run
-
-
 @pytest.fixture
 def device(running, tmp_path):
     """One of 4 + 2 files that holds something."""

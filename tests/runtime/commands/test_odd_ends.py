@@ -19,11 +19,6 @@ NAME = "oddly"
 CALL = [sys.executable, "-m", "wrp.runtime.commands.cli"]
 
 
-@pytest.fixture(scope="module")
-def running(start_daemon):
-    return start_daemon(NAME)
-
-
 def shell(line, *arguments):
     """Run a line of bash in which "$@" is wrp-runtime with these arguments."""
     return subprocess.run(["bash", "-o", "pipefail", "-c", line, "bash", *CALL, *arguments], env=job_environment(), capture_output=True, text=True, timeout=50)
