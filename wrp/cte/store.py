@@ -2,7 +2,7 @@
 
 from wrp.comm import forking
 from wrp.comm.sizes import whole
-from wrp.cte import names, opening
+from wrp.cte import ending, names, opening
 from wrp.cte.adding import add
 from wrp.cte.batch import Batch
 from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
@@ -60,13 +60,14 @@ class Store(Writing, Editing, Reading, Listing):
         write : False opens for reading, together with other readers
         key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
         Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.
+        A store with a folder that is still open when Python ends is flushed then; what can't be is told on stderr.
         """
         parts = opening.open_parts(folder, ranks, config, write, key)
-        if not parts.is_spread:
-            return cls(parts)
-        from wrp.cte.nodes.store import NodesStore
-
-        return NodesStore(parts)
+        if parts.is_spread:
+            from wrp.cte.nodes.store import NodesStore as cls
+        store = cls(parts)
+        ending.remember(store)
+        return store
 
     def batch(self, label):
         """A transaction of all ranks (see Batch). Collective."""
@@ -79,6 +80,10 @@ class Store(Writing, Editing, Reading, Listing):
         if self._parts.folder is not None and self._parts.write:
             self._flush.run()
             self._parts.raise_failure()
+
+    def _flush_here(self):
+        """What this node has is durable. Local, and of no other node."""
+        self.flush()
 
     def flush_all(self):
         """Collective: everything that any rank has put is durable."""
@@ -228,6 +233,7 @@ class Store(Writing, Editing, Reading, Listing):
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
         self._parts = None
+        ending.forget(self)
         closed = _Closed(self._gone)
         self._catalog = self._tiers = self._direct = self._edits = self._noted = self._tag_names = self._own = self._naming = closed
         self._changes = self._flush = self._moves = self._eviction = closed

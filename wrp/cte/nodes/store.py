@@ -4,7 +4,7 @@ What lies on this node is left to a plain Store, `_here`. Where a call goes says
 """
 
 from wrp.comm import forking
-from wrp.cte import names
+from wrp.cte import ending, names
 from wrp.cte.naming import SameNames
 from wrp.cte.nodes.answering import Answering
 from wrp.cte.nodes.batch import NodesBatch
@@ -180,4 +180,5 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
     def _let_go(self):
         self._here._let_go()
         self._parts = None
+        ending.forget(self)
         self._net = self._routes = self._edits = self._cache = self._tiers = self._tag_names = self._own = self._here._catalog

@@ -1,0 +1,62 @@
+"""Stores that a program doesn't close: what was put is there for the next one, or one sentence says what isn't. Real processes, since it is about their end."""
+
+import subprocess
+import sys
+
+import pytest
+
+from harness.mpirun import job_environment, mpirun, needs_mpirun
+from wrp.cte import Store
+
+CONF = "storage:\n  - {path: 'ram::left', bdev_type: ram, capacity_limit: 8m}\n  - {path: data, bdev_type: file, capacity_limit: %s}\n"
+PUT = "from wrp.cte import Store\nstore = Store.open({folder!r}, config={conf!r})\nstore.put('t', 'b', b'x' * 3000), store.put('t', 'long', b'y' * 3_000_000)\n"
+ENDS = {
+    "sys.exit": ("import sys; sys.exit(3)", 3), "an error": ("1 / 0", 1),
+    "dropped, and a hook of its own": ("import atexit, gc; atexit.register(store.put, 't', 'after', b'a'); del store; gc.collect()", 0),
+    "with a child": ("import os, sys\npid = os.fork()\nif not pid: sys.exit(0)\nassert os.waitpid(pid, 0)[1] == 0\nstore.put('t', 'after', b'a')", 0),
+}
+
+
+@pytest.fixture
+def ended(tmp_path):
+    """A function: the end of a program that has put two blobs and goes on with some code."""
+    def run(code, file="16m"):
+        (tmp_path / "conf.yaml").write_text(CONF % file)
+        text = PUT.format(folder=str(tmp_path / "store"), conf=str(tmp_path / "conf.yaml")) + code
+        return subprocess.run([sys.executable, "-c", text], capture_output=True, text=True, timeout=60, env=job_environment())
+    return run
+
+
+@pytest.mark.parametrize("end", ENDS)
+def test_what_was_put_is_there(ended, tmp_path, end):
+    code, status = ENDS[end]
+    done = ended(code)
+    assert done.returncode == status and "wrp:" not in done.stderr, done.stderr
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.get("t", "b") == b"x" * 3000 and store.get("t", "long") == b"y" * 3_000_000
+        assert store.exists("t", "after") == (not status)
+
+
+def test_what_cannot_be_flushed_is_told(ended, tmp_path):
+    done = ended("store.put('t', 'more', b'z' * 3_000_000)", file="4m")
+    assert done.returncode == 0 and len(done.stderr.splitlines()) == 1
+    assert f"store {tmp_path / 'store'} was left open when Python ended, and 1 blob with " in done.stderr and "or store.close()" in done.stderr
+
+
+@pytest.mark.parametrize("code, is_kept", [("store.flush()", True), ("import os; os._exit(0)", False)])
+def test_nothing_is_said_where_there_is_nothing_to_do_or_no_way(ended, tmp_path, code, is_kept):
+    assert ended(code).stderr == ""
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.exists("t", "b") == is_kept
+
+
+@needs_mpirun
+@pytest.mark.parametrize("per_node", ["2", "1"])
+def test_ranks_that_leave_it_open(tmp_path, per_node):
+    (tmp_path / "conf.yaml").write_text(CONF % "16m")
+    code = f"from wrp.comm.ranks import world\nfrom wrp.cte import Store\nstore = Store.open({str(tmp_path / 'store')!r}, config={str(tmp_path / 'conf.yaml')!r})\n" \
+           "for number in range(8): store.put('t', f'{world().rank}.{number}', bytes([number]) * 5000)\nworld().barrier('all have put')"
+    done = mpirun(2, [sys.executable, "-c", code], env={"WRP_RANKS_PER_NODE": per_node})
+    assert done.returncode == 0 and "wrp:" not in done.stderr, done.stderr
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert {name: store.get("t", name)[:1] for name in store.list("t")} == {f"{rank}.{number}": bytes([number]) for rank in range(2) for number in range(8)}

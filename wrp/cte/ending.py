@@ -1,0 +1,49 @@
+"""Stores that a program leaves open: when Python ends, what isn't durable of them is made so, and what can't be is told. Closes nothing that waits for other ranks.
+
+A process that ends otherwise (os._exit, a signal, MPI's abort) keeps what was flushed, as ever. A forked child ends nothing of its parent's.
+"""
+
+import atexit
+import os
+import sys
+
+from wrp.comm.sizes import format_size
+from wrp.cte.records import BLOB
+
+_open = {}                      # Store with a folder, opened for writing: the process that has opened it
+
+
+def remember(store):
+    """The store is open."""
+    if store.folder is not None and store._parts.write:
+        _open[store] = os.getpid()
+
+
+def forget(store):
+    """It isn't any more."""
+    _open.pop(store, None)
+
+
+@atexit.register                # before that of comm/mapping.py, which was imported before
+def _end_all():
+    for store, pid in list(_open.items()):
+        if pid == os.getpid():
+            _end(store)
+
+
+def _end(store):
+    try:
+        store._flush_here()
+        if store.ranks.size == 1:
+            store.close()
+    except Exception as error:  # Python would add where it came from, and leave out what it means
+        print(f"wrp: store {store.folder} was left open when Python ended, and {_unflushed(store)} could not be made durable: {error}; "
+              "end a program with `with Store.open(...) as store:` or store.close(), which raise that", file=sys.stderr, flush=True)
+
+
+def _unflushed(store):
+    try:
+        found = store._parts.catalog.scan(kind=BLOB, dirty=True)
+    except Exception:
+        return "what wasn't flushed"
+    return f"{len(found)} blob{'s' * (len(found) != 1)} with {format_size(sum(record.raw or record.size for record in found))}"
