@@ -8,6 +8,7 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip insta
 
 from cee.doors.conftest import CSV
 from wrp.cee.doors.filesystem import WrpFileSystem
+from wrp.cte import Store, crypt
 from wrp.errors import Corrupt, UsageError, WrpError
 
 
@@ -214,6 +215,18 @@ def test_copy_move_and_remove(fs, memory):
     assert not fs.exists("empty")
     with pytest.raises(FileNotFoundError):
         fs.rm("nothing")
+
+
+def test_an_encrypted_store_moves_and_updates_files(tmp_path):
+    pytest.importorskip("cryptography", reason="cryptography isn't installed: pip install 'wrp[crypt]'")
+    with Store.open(tmp_path / "store", key=crypt.Key.make(tmp_path / "key")) as store:
+        fs = WrpFileSystem(store, skip_instance_cache=True)
+        fs.pipe({"a/x": b"1" * 100_000, "a/y": b"2"})
+        fs.mv("a/x", "a/y")
+        with fs.open("a/y", "r+b") as file:
+            file.seek(50_000)
+            file.write(b"three")
+        assert fs.find("") == ["a/y"] and fs.cat_file("a/y", 49_999, 50_006) == b"1three1" and fs.info("a/y")["size"] == 100_000
 
 
 def test_a_transaction_shows_its_files_together(fs):

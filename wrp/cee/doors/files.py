@@ -6,6 +6,8 @@ from fsspec.spec import AbstractBufferedFile
 
 from wrp.cee.doors.growing import Growing
 
+_BUFFER_NBYTES = 1 << 17
+
 
 class Whole(AbstractBufferedFile):
     """Reads ranges as they are asked for; what is written becomes one blob, or is put at its end, when the file is closed or its transaction ends."""
@@ -44,7 +46,7 @@ class Updated(io.BufferedRandom):
     """A blob that is there, read and written at any place, and cut: what was written is in the store after `flush` or `close`, or sooner."""
 
     def __init__(self, store, tag, blob):
-        super().__init__(_Ranges(Growing(store, tag, blob)))
+        super().__init__(_Ranges(Growing(store, tag, blob)), _BUFFER_NBYTES)
 
     def flush(self):
         super().flush()
@@ -63,6 +65,8 @@ class _Ranges(io.RawIOBase):
     seekable = writable = readable
 
     def seek(self, offset, whence=io.SEEK_SET):
+        if whence == io.SEEK_END:
+            self._growing.refresh()
         at = offset + (0 if whence == io.SEEK_SET else self._at if whence == io.SEEK_CUR else self._growing.nbytes)
         if at < 0:
             raise ValueError(f"there is no byte {at} to seek to")
@@ -71,6 +75,7 @@ class _Ranges(io.RawIOBase):
 
     def readinto(self, buffer):
         view = memoryview(buffer).cast("B")
+        self._growing.refresh()
         data = self._growing.read(self._at, len(view))
         view[:len(data)] = data
         self._at += len(data)

@@ -24,33 +24,33 @@ class WrpFileSystem(AbstractFileSystem):
 
     def __init__(self, store=None, **options):
         super().__init__(store=store, **options)
-        self._handle = Handle(store)
+        self.handle = Handle(store)
         self._hierarchy = None, None            # (which one, that of the context last asked for)
 
     @property
     def fsid(self):
-        return f"wrp-{self._handle.folder or id(self._handle.argument)}"
+        return f"wrp-{self.handle.folder or id(self.handle.argument)}"
 
     def flush(self):
         """What was written is durable when it returns."""
-        self._handle.flush()
+        self.handle.flush()
 
     def close(self):
         """Flush, and give the store back; it is opened again when it is used again."""
         self._hierarchy = None, None
-        self._handle.close()
+        self.handle.close()
 
     # looking
 
     def ls(self, path, detail=True, **_):
         path = self._strip_protocol(path)
-        store, node = self._found(path)
+        store, node = self.found(path)
         found = [node] if node.kind != "folder" else tree.children(store, path).values()
         entries = [_entry(each) for each in found]
         return entries if detail else [entry["name"] for entry in entries]
 
     def info(self, path, **_):
-        return _entry(self._found(self._strip_protocol(path))[1])
+        return _entry(self.found(self._strip_protocol(path))[1])
 
     def exists(self, path, **_):
         try:
@@ -74,7 +74,7 @@ class WrpFileSystem(AbstractFileSystem):
 
     def cat_file(self, path, start=None, end=None, **_):
         path = self._strip_protocol(path)
-        store, node = self._found(path, file=True)
+        store, node = self.found(path, file=True)
         if node.kind == "zarr":
             return self._zarr(store, path, "value")[start:end]
         return tree.read(store, node, start, end)
@@ -113,7 +113,7 @@ class WrpFileSystem(AbstractFileSystem):
                 by_tag.setdefault(node.tag, []).append((number, node.blob))
         for tag, blobs in by_tag.items():
             try:
-                got = self._handle.reading().get_many(tag, [blob for _, blob in blobs])
+                got = self.handle.reading().get_many(tag, [blob for _, blob in blobs])
             except WrpError:
                 continue                # one of them: which, shows when they are asked for one by one
             found.update({number: data[:wanted[number][2]] for (number, _), data in zip(blobs, got)})
@@ -126,7 +126,7 @@ class WrpFileSystem(AbstractFileSystem):
 
     def append(self, path, value):
         """Put bytes at the end of a file, which need not be there, as one change."""
-        path, store = self._strip_protocol(path), self._handle.writing()
+        path, store = self._strip_protocol(path), self.handle.writing()
         if self._find(path) is None:
             self._put(path, value)
         else:
@@ -138,13 +138,13 @@ class WrpFileSystem(AbstractFileSystem):
         if truncate or not self.exists(path):
             self._put(path, b"")
             return
-        store = self._handle.writing()
+        store = self.handle.writing()
         tag, blob = tree.target(store, path)
         store.score(tag, blob, store.score(tag, blob))
 
     def mkdir(self, path, create_parents=True, **_):
         """An empty tag."""
-        changing.make_folder(self._handle.writing(), self._strip_protocol(path))
+        changing.make_folder(self.handle.writing(), self._strip_protocol(path))
 
     def makedirs(self, path, exist_ok=False):
         if not exist_ok or not self.exists(path):
@@ -153,13 +153,13 @@ class WrpFileSystem(AbstractFileSystem):
     def rmdir(self, path):
         """An empty tag goes away; OSError when it has blobs."""
         path = self._strip_protocol(path)
-        self._found(path)
-        changing.remove_folder(self._handle.writing(), path)
+        self.found(path)
+        changing.remove_folder(self.handle.writing(), path)
 
     def rm_file(self, path):
         path = self._strip_protocol(path)
-        self._found(path, file=True)
-        changing.remove_file(self._handle.writing(), path)
+        self.found(path, file=True)
+        changing.remove_file(self.handle.writing(), path)
 
     def rm(self, path, recursive=False, maxdepth=None):
         """Files, and with `recursive` folders: their tags and blobs."""
@@ -172,7 +172,7 @@ class WrpFileSystem(AbstractFileSystem):
                 node = self._find(name)
                 if node is not None and node.kind == "folder" and not recursive:
                     raise IsADirectoryError(f"{name!r} is a folder: give recursive=True")
-                changing.remove_all(self._handle.writing(), name)
+                changing.remove_all(self.handle.writing(), name)
 
     def mv(self, path1, path2, recursive=False, maxdepth=None, **options):
         """Let a file, or with `recursive` a folder, have another path, without a copy in between where that is free or a file; else as fsspec does."""
@@ -184,11 +184,11 @@ class WrpFileSystem(AbstractFileSystem):
             new = f"{new}/{old.rpartition('/')[2]}".lstrip("/")
         if node is None or node.kind == "folder" and (not recursive or self.exists(new)):
             return super().mv(path1, path2, recursive, maxdepth, **options)
-        return changing.rename(self._handle.writing(), old, new)
+        return changing.rename(self.handle.writing(), old, new)
 
     def cp_file(self, path1, path2, **_):
         source, destination = self._strip_protocol(path1), self._strip_protocol(path2)
-        node = self._found(source)[1]
+        node = self.found(source)[1]
         if node.kind == "folder":
             self.makedirs(destination, exist_ok=True)
         else:
@@ -202,14 +202,14 @@ class WrpFileSystem(AbstractFileSystem):
         if mode[0] == "x" and self._find(path) is not None:
             raise FileExistsError(path)
         if mode[0] == "r":
-            self._found(path, file=True)
+            self.found(path, file=True)
         if "+" not in mode:
             return Whole(self, path, mode, block_size or _BLOCK_NBYTES, autocommit, cache_options=cache_options, **options)
         if not autocommit:
             raise UsageError(f"{path!r} can't be updated (mode {mode}) in a transaction: what is written would be seen before its end")
         if mode != "r+b":
             self._put(path, b"")
-        store = self._handle.writing()
+        store = self.handle.writing()
         return Updated(store, *tree.target(store, path))
 
     def _zarr(self, store, path, what):
@@ -228,7 +228,7 @@ class WrpFileSystem(AbstractFileSystem):
 
     def _put(self, path, value, new=False):
         tree.check(path)
-        store = self._handle.writing()
+        store = self.handle.writing()
         if new and self._find(path) is not None:
             raise FileExistsError(path)
         try:
@@ -238,11 +238,12 @@ class WrpFileSystem(AbstractFileSystem):
 
     def _find(self, path):
         """The Node at a path, or None; also where there is no store yet."""
-        store = self._handle.present()
+        store = self.handle.present()
         return store and tree.find(store, path)
 
-    def _found(self, path, file=False):
-        store = self._handle.reading()
+    def found(self, path, file=False):
+        """(Store, Node) of a path, also of what is made up for zarr. FileNotFoundError; with `file` IsADirectoryError."""
+        store = self.handle.reading()
         node = tree.find(store, path)
         if node is None and (nbytes := self._zarr(store, path, "nbytes")) is not None:
             node = tree.Node(path, "zarr", nbytes=nbytes)

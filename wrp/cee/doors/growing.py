@@ -11,17 +11,26 @@ _BLOCK_NBYTES = 4 << 20                     # as the longest extent: of a file t
 class Growing:
     """A blob that is there. What `write` is given waits, is seen by `read` and `nbytes`, and is put as one change when it is a piece, or by `put`.
 
-    Of one thread. Whoever else changes the blob meanwhile is seen, too; of ranges that both write, those that are put last count.
+    Of one thread. What others do to the blob is seen after `refresh`, or a `put`; of ranges that both write, those that are put last count.
     """
 
     def __init__(self, store, tag, blob):
         self._store, self.tag, self.blob = store, tag, blob
-        self._segments, self.waits = [], 0          # [(offset, bytearray)] in the order of writing; their bytes
-        self._kept = (0, 0, b""), 0                 # (stamp, first byte, bytes) of what was read ahead; where the last read ended
+        self._framed = store.compression(tag) is not None
+        self._about, self._block, self._last = None, (0, b""), 0        # of the blob in the store; what was read ahead: first byte, bytes; where the last read ended
+        self.drop()
+        self.refresh()
 
     @property
     def nbytes(self):
-        return max([self._store.size(self.tag, self.blob), *(offset + len(data) for offset, data in self._segments)])
+        return max(self._about.size, self._end)
+
+    def refresh(self):
+        """Look what the blob is now."""
+        before, self._about = self._about, self._store.info(self.tag, self.blob)
+        if before is None or before.stamp != self._about.stamp:
+            self._block = 0, b""
+            self._framed = self._framed or self._about.stored != self._about.size or self._about.codec != "none"
 
     def write(self, offset, data):
         """Put `data` (bytes) at an offset, sooner or later; a gap before it is zeros. OutOfSpace: these bytes aren't taken, those before them still wait."""
@@ -32,7 +41,7 @@ class Growing:
             last.extend(data)
         else:
             self._segments.append((offset, bytearray(data)))
-        self.waits += len(data)
+        self.waits, self._end = self.waits + len(data), max(self._end, offset + len(data))
 
     def read(self, offset, nbytes):
         """Up to `nbytes` bytes from an offset: fewer where the blob ends."""
@@ -50,36 +59,33 @@ class Growing:
     def truncate(self, nbytes):
         """The blob has its first `nbytes` bytes, or zeros behind them, when it returns."""
         self.put()
-        if self._store.size(self.tag, self.blob) != nbytes:
+        if self._about.size != nbytes:
             self._store.truncate(self.tag, self.blob, nbytes)
+            self.refresh()
 
     def put(self):
         """What waits is in the store when it returns, all of it at one moment. OutOfSpace: it still waits."""
         if self._segments:
             self._store.put_segments(self.tag, self.blob, self._segments)
-            self._segments, self.waits = [], 0
+            self.drop()
+            self.refresh()
 
     def drop(self):
         """What waits is never put."""
-        self._segments, self.waits = [], 0
+        self._segments, self.waits, self._end = [], 0, 0        # [(offset, bytearray)] in the order of writing; their bytes; where the last of them ends
 
     def _room(self):
         """How many bytes may wait. Of a frame each put makes the whole blob anew: the longer it is, the more rarely."""
-        about = self._store.info(self.tag, self.blob)
-        if about.stored != about.size or about.codec != "none" or self._store.compression(self.tag):
-            return max(_SCATTERED, about.size // 2)
-        return min(max(_SHORTEST, about.size >> 8), _LONGEST) if len(self._segments) == 1 else _SCATTERED
+        if self._framed:
+            return max(_SCATTERED, self._about.size // 2)
+        return min(max(_SHORTEST, self._about.size >> 8), _LONGEST) if len(self._segments) == 1 else _SCATTERED
 
     def _stored(self, offset, nbytes):
         """Bytes that the store has; where they go on from the last ones, as many more as make a block are read ahead."""
-        stamp = self._store.info(self.tag, self.blob).stamp
-        (known, start, block), end = self._kept
-        if known == stamp and start <= offset and offset + nbytes <= start + len(block):
-            found = block[offset - start:offset - start + nbytes]
-        elif offset == end and nbytes < _BLOCK_NBYTES:
-            start, block = offset, get_range(self._store, self.tag, self.blob, offset, offset + _BLOCK_NBYTES)
-            known, found = stamp, block[:nbytes]
-        else:
-            found = get_range(self._store, self.tag, self.blob, offset, offset + nbytes)
-        self._kept = (known, start, block), offset + nbytes
-        return found
+        start, block = self._block
+        if offset == self._last and not start <= offset <= offset + nbytes <= start + len(block) and nbytes < _BLOCK_NBYTES:
+            start, block = self._block = offset, get_range(self._store, self.tag, self.blob, offset, offset + _BLOCK_NBYTES)
+        self._last = offset + nbytes
+        if start <= offset and offset + nbytes <= start + len(block):
+            return block[offset - start:offset - start + nbytes]
+        return get_range(self._store, self.tag, self.blob, offset, offset + nbytes)

@@ -1,0 +1,248 @@
+"""A store as a file system of FUSE: each operation of the kernel in terms of paths, tags and blobs. The command is in mount.py; fusepy is imported here.
+
+All operations come one after the other. What a program has written waits in a Growing per open file, which all that have it open see.
+"""
+
+import os
+import stat
+import sys
+import time
+from errno import EEXIST, EINVAL, EIO, EISDIR, ENOENT, ENOSPC, EPERM
+
+from fuse import FuseOSError, Operations
+
+from wrp.cee.doors import changing, tree
+from wrp.cee.doors.growing import Growing
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, UsageError, WrpError
+
+_CODES = ((OutOfSpace, ENOSPC), ((NoSuchBlob, NoSuchTag, FileNotFoundError), ENOENT), ((Changed, FileExistsError), EEXIST), (IsADirectoryError, EISDIR), (UsageError, EINVAL))
+_BLOCK_NBYTES, _UNIT_NBYTES = 1 << 17, 4096
+_MOST_WAITING = 64 << 20                # bytes of all open files together
+_GAP_NBYTES = 1 << 20                   # longer ones are looked at before they are promised
+
+
+class _Opened:
+    """A blob that programs have open, how many times, and when it was written to."""
+
+    def __init__(self, growing):
+        self.growing, self.users, self.written = growing, 0, 0
+
+
+class Files(Operations):
+    """What lies below `path` of a WrpFileSystem. With `write` it can be changed."""
+
+    use_ns = True
+    bmap = getxattr = ioctl = listxattr = lock = readlink = removexattr = setxattr = None       # the kernel asks once, and answers by itself from then on
+
+    def __init__(self, fs, path, write):
+        self._fs, self._root, self._write = fs, path.strip("/"), write
+        self._store = fs.handle.writing() if write else fs.handle.reading()
+        self._opened, self._handles, self._next = {}, {}, 0         # by path, and by handle: an _Opened or a file of fsspec
+        self._set = {}                  # path -> what programs have set of its attributes; nothing of that is in the store
+        self._since = time.time_ns()
+
+    def __call__(self, operation, *args):
+        try:
+            return getattr(self, operation)(*args)
+        except (WrpError, OSError) as error:
+            code = next((code for kinds, code in _CODES if isinstance(error, kinds)), getattr(error, "errno", None) or EIO)
+            if code == EIO or operation == "release":       # whose result no program sees
+                print(f"wrp.cee.doors.mount: {operation}: {error}", file=sys.stderr, flush=True)
+            raise FuseOSError(code) from error
+
+    def close(self):
+        """What waits is in the store when it returns. The first error of a file is raised, when all have had their turn."""
+        failed = [error for opened in self._opened.values() if (error := _failure(opened.growing.put)) is not None]
+        self._opened, self._handles = {}, {}
+        if failed:
+            raise failed[0]
+
+    def _path(self, path):
+        return f"{self._root}{path}".strip("/")
+
+    # looking
+
+    def getattr(self, path, fh=None):
+        path = self._path(path)
+        _, node = self._fs.found(path)
+        opened, changed = self._opened.get(path), node.stamp or self._since
+        nbytes = opened.growing.nbytes if opened is not None else node.nbytes
+        if opened is not None and opened.growing.waits:
+            changed = opened.written
+        mode, kind = (0o755, stat.S_IFDIR) if node.kind == "folder" else (0o644 if node.kind == "blob" else 0o444, stat.S_IFREG)
+        about = {"st_nlink": 1, "st_size": nbytes, "st_blocks": -(-nbytes // 512), "st_blksize": _BLOCK_NBYTES, "st_uid": os.getuid(), "st_gid": os.getgid(), "st_mode": mode,
+                 "st_atime": changed, "st_mtime": changed, "st_ctime": changed, **self._set.get(path, {})}
+        return {**about, "st_mode": kind | about["st_mode"] & (0o777 if self._write else 0o555)}
+
+    def readdir(self, path, fh):
+        path = self._path(path)
+        return [".", "..", *(child.rpartition("/")[2] for child in tree.children(self._store, path))]
+
+    def statfs(self, path):
+        capacity, free = self._room()
+        return {"f_bsize": _UNIT_NBYTES, "f_frsize": _UNIT_NBYTES, "f_blocks": capacity // _UNIT_NBYTES, "f_bfree": free // _UNIT_NBYTES, "f_bavail": free // _UNIT_NBYTES, "f_namemax": 1024}
+
+    def _room(self):
+        """(capacity, free) bytes of the targets that last, or of all where none does."""
+        targets = self._store.targets()
+        lasting = [target for target in targets if target.persistence == "long_term"] or targets
+        return sum(target.capacity for target in lasting), sum(target.remaining for target in lasting)
+
+    # open files
+
+    def open(self, path, flags):
+        path = self._path(path)
+        _, node = self._fs.found(path, file=True)
+        if node.kind == "blob":
+            return self._handle(path, node.tag, node.blob)
+        if flags & os.O_ACCMODE != os.O_RDONLY:
+            raise PermissionError(EPERM, "it was taken in, and can't be written over", path)
+        return self._numbered(self._fs.open(path, "rb"))
+
+    def create(self, path, mode, fi=None):
+        path = self._path(path)
+        if "/" not in path:
+            raise PermissionError(EPERM, "a file lies in a folder: a tag", path)
+        tree.check(path)
+        tag, blob = tree.target(self._store, path)
+        self._store.put(tag, blob, b"")
+        self._set[path] = {"st_mode": mode & 0o777}
+        return self._handle(path, tag, blob)
+
+    def _handle(self, path, tag, blob):
+        opened = self._opened.setdefault(path, _Opened(Growing(self._store, tag, blob)))
+        opened.users += 1
+        return self._numbered(opened)
+
+    def _numbered(self, file):
+        self._next += 1
+        self._handles[self._next] = file
+        return self._next
+
+    def read(self, path, size, offset, fh):
+        file = self._handles[fh]
+        if isinstance(file, _Opened):
+            return file.growing.read(offset, size)
+        file.seek(offset)
+        return file.read(size)
+
+    def write(self, path, data, offset, fh):
+        opened = self._handles[fh]
+        self._check_gap(opened.growing, offset)
+        opened.growing.write(offset, data)
+        self._touched(self._path(path), opened)
+        if sum(each.growing.waits for each in self._opened.values()) > _MOST_WAITING:
+            for each in self._opened.values():
+                each.growing.put()
+        return len(data)
+
+    def truncate(self, path, length, fh=None):
+        path = self._path(path)
+        if path in self._opened:
+            self._cut(self._opened[path].growing, length)
+            self._touched(path, self._opened[path])
+        else:
+            tree.target(self._store, path)      # which refuses what was taken in
+            _, node = self._fs.found(path, file=True)
+            self._cut(Growing(self._store, node.tag, node.blob), length)
+            self._touched(path)
+
+    def _cut(self, growing, length):
+        self._check_gap(growing, length)
+        growing.truncate(length)
+
+    def _touched(self, path, opened=None):
+        if opened is not None:
+            opened.written = time.time_ns()
+        if path in self._set:
+            self._set[path] = {name: value for name, value in self._set[path].items() if name not in ("st_atime", "st_mtime")}
+
+    def _check_gap(self, growing, start):
+        """A gap takes the room of its zeros."""
+        gap = start - growing.nbytes
+        if gap > _GAP_NBYTES and gap > self._room()[1]:
+            raise OutOfSpace(f"there is no room for a gap of {gap} bytes in blob {growing.blob!r}")
+
+    def flush(self, path, fh):
+        if isinstance(self._handles[fh], _Opened):
+            self._handles[fh].growing.put()
+
+    def fsync(self, path, datasync, fh):
+        self.flush(path, fh)
+        self._store.flush()
+
+    def fsyncdir(self, path, datasync, fh):
+        self._store.flush()
+
+    def release(self, path, fh):
+        file = self._handles.pop(fh)
+        if not isinstance(file, _Opened):
+            file.close()
+            return
+        file.users -= 1
+        if not file.users:
+            self._opened = {path: opened for path, opened in self._opened.items() if opened is not file}
+            file.growing.put()          # what found no room when it was flushed is lost with the last one who has it open
+
+    # changes
+
+    def mkdir(self, path, mode):
+        changing.make_folder(self._store, self._path(path))
+
+    def rmdir(self, path):
+        path = self._path(path)
+        changing.remove_folder(self._store, path)
+        self._left(path)
+
+    def unlink(self, path):
+        path = self._path(path)
+        changing.remove_file(self._store, path)
+        self._left(path)
+
+    def rename(self, old, new):
+        old, new = self._path(old), self._path(new)
+        if "/" not in new and self._fs.found(old)[1].kind == "blob":
+            raise PermissionError(EPERM, "a file lies in a folder: a tag", new)
+        changing.rename(self._store, old, new)
+        self._set.pop(new, None)
+        self._opened.pop(new, None)
+        for table in (self._set, self._opened):
+            for path in [path for path in table if (path + "/").startswith(old + "/")]:
+                table[new + path[len(old):]] = table.pop(path)
+        for path, opened in self._opened.items():
+            if (path + "/").startswith(new + "/"):
+                node = self._fs.found(path)[1]
+                opened.growing.tag, opened.growing.blob = node.tag, node.blob
+        self._left(old)
+
+    def _left(self, path):
+        """Nothing is at the path any more; its folder stays a folder, also where it was none but for what lay in it."""
+        for table in (self._set, self._opened):
+            table.pop(path, None)
+        folder = path.rpartition("/")[0]
+        if folder and tree.find(self._store, folder) is None:
+            self._store.create(folder)
+
+    def link(self, path, *_):
+        raise PermissionError(EPERM, "a store has no links, and no files but plain ones", path)
+
+    mknod = symlink = link
+
+    def chmod(self, path, mode):
+        self._set.setdefault(self._path(path), {})["st_mode"] = mode & 0o777
+
+    def chown(self, path, uid, gid):
+        self._set.setdefault(self._path(path), {}).update({name: value for name, value in (("st_uid", uid), ("st_gid", gid)) if value != -1})
+
+    def utimens(self, path, times=None):
+        now = time.time_ns()
+        self._set.setdefault(self._path(path), {}).update(zip(("st_atime", "st_mtime"), times or (now, now)))
+
+
+def _failure(call):
+    """The error of a call, or None."""
+    try:
+        call()
+    except (WrpError, OSError) as error:
+        return error
+    return None
