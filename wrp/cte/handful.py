@@ -92,7 +92,7 @@ class Handfuls:
     def _write(self, rows, nbytes, target):
         failed = self._parts.failed_syncs
         try:
-            offset = self._tiers.device(target).lease(nbytes)
+            offset = self._tiers.lease_on(target, nbytes)
         except OutOfSpace:
             return True
 
@@ -130,7 +130,7 @@ class Handfuls:
         try:
             for number, (_, _, _, nbytes, crc, source, _) in enumerate(rows.tolist()):
                 try:
-                    rows[number, 5] = place = tiers.device(target).lease(nbytes)
+                    rows[number, 5] = place = tiers.lease_on(target, nbytes)
                 except OutOfSpace:
                     break
                 taken.append(number)

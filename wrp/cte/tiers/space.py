@@ -48,8 +48,7 @@ class Space:
     def _tried(self, target, nbytes, refused):
         """Offset of space on a target; None where it leaves, or has none: `refused` gets its sentence."""
         try:
-            with self._named_errors():
-                offset = self._lease(target, self._devices[target], nbytes)
+            offset = self.lease_on(target, nbytes)
         except OutOfSpace as error:
             refused[target] = str(error)
             return None
@@ -58,6 +57,11 @@ class Space:
         # it began to leave after the policy was asked; who empties it waits until this is given back
         self._devices[target].give_back(offset, nbytes)
         return None
+
+    def lease_on(self, target, nbytes):
+        """Offset of new space on this target. Raises OutOfSpace, StoreError."""
+        with self._named_errors():
+            return self._lease(target, self._devices[target], nbytes)
 
     def _none_fits(self, wish, durable):
         least = LONG_TERM if durable else wish.persistence
