@@ -14,6 +14,7 @@ from wrp.cte.direct.desk import OLD, Desks
 from wrp.cte.direct.getting import direct_get_into, direct_get_whole, direct_view
 from wrp.cte.direct.many import direct_get_many, direct_put_many
 from wrp.cte.direct.putting import MOST, NO_BLOCK, STORED, VIEWED, direct_publish, direct_put_array, direct_put_run
+from wrp.cte.layout import LOW
 from wrp.cte.records import RAM, combined_crc, full_name
 from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
@@ -132,9 +133,9 @@ class Direct:
         extents = pieces.write(self._tiers, data, wish=Wish(score))
         size = sum(extent[2] for extent in extents)
         code, desk = -1, self._desks.take()
-        if len(extents) <= MOST and not any(extent[0] for extent in extents):
-            for number, (_, offset, length, crc) in enumerate(extents):
-                _WORDS.pack_into(desk.buffer, OLD + _WORDS.size * number, crc, offset, length)
+        if len(extents) <= MOST:
+            for number, (target, offset, length, crc) in enumerate(extents):
+                _WORDS.pack_into(desk.buffer, OLD + _WORDS.size * number, target << 32 | crc, offset, length)
             code = _kernels.publish(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, len(extents), size, combined_crc(extents), _bits(score))
         if code < 0:
             self._changes.publish(tag, blob, extents, size, score)
@@ -144,14 +145,14 @@ class Direct:
         return True
 
     def _give_back(self, count, desk):
-        """Give back what a put has replaced: `count` extents of ram (and VIEWED), which stand on the desk."""
+        """Give back what a put has replaced: `count` extents (and VIEWED), which stand on the desk."""
         if count == 1:
-            _, offset, nbytes = _WORDS.unpack_from(desk.buffer, OLD)
-            if nbytes > LARGEST:
-                self._tiers.ram.swap_back(offset, nbytes)
+            word, offset, nbytes = _WORDS.unpack_from(desk.buffer, OLD)
+            if nbytes > LARGEST and self._tiers.owns(word >> 32):
+                self._tiers.device(word >> 32).swap_back(offset, nbytes)
                 return
         found = (_WORDS.unpack_from(desk.buffer, OLD + _WORDS.size * number) for number in range(count % VIEWED))
-        self._tiers.give_back([(RAM, offset, nbytes, crc) for crc, offset, nbytes in found])
+        self._tiers.give_back([(word >> 32, offset, nbytes, word & LOW) for word, offset, nbytes in found])
 
     def get(self, tag, blob):
         """A whole blob as bytes, with one copy; None for the long way."""

@@ -86,8 +86,7 @@ def _give(blocks, count, holder, desk):
     left = 0
     for number in range(count):
         place = desk + OLD + EXTENT * number
-        offset = load(place + 8)
-        if blocks_give(blocks, offset) != 0:
+        if load(place) >> 32 != 0 or blocks_give(blocks, load(place + 8)) != 0:
             copy(desk + OLD + EXTENT * left, place, EXTENT)
             left += 1
     token_give(blocks)
@@ -96,14 +95,14 @@ def _give(blocks, count, holder, desk):
 
 @kernel
 def direct_publish(desk, name, name_nbytes, tag_nbytes, count, size, check, score):
-    """Make `count` extents of ram, which stand on the desk at OLD, the blob: what `_publish` says."""
+    """Make `count` extents, which stand on the desk at OLD, the blob: what `_publish` says."""
     k0, k1 = hash128_at(name, name_nbytes)
     return _publish(desk, k0, k1, name, name_nbytes, tag_nbytes, count, size, check, score)
 
 
 @kernel
 def _publish(desk, k0, k1, name, name_nbytes, tag_nbytes, count, size, check, score):
-    """How many extents the blob had, which are at OLD now; that and VIEWED where somebody may look at them; or LONG_WAY."""
+    """How many extents it has replaced, which are at OLD now; that and VIEWED where somebody may look at them; or LONG_WAY."""
     at = load(desk + AT)
     token = at + load(at + TOKEN)
     if token_take(token, load(desk + HOLDER)) != 0:
@@ -127,6 +126,22 @@ def _is_viewed(desk, count):
 
 
 @kernel
+def _replaced(record, old, durable, to):
+    """Copy those extents of a blob to `to` that the journal doesn't name: how many."""
+    count = 0
+    for position in range(old):
+        target, _, offset, _ = extent_at(record, position)
+        is_named = False
+        for other in range(old, old + durable if target != 0 else old):
+            named = extent_at(record, other)
+            is_named = is_named or named[0] == target and named[2] == offset
+        if not is_named:
+            copy(to + EXTENT * count, record + HEAD + EXTENT * position, EXTENT)
+            count += 1
+    return count
+
+
+@kernel
 def _publish_held(at, k0, k1, name, nbytes, tag_nbytes, count, size, check, score, desk):
     t0, t1 = hash128_at(name, tag_nbytes)
     tag = table_locate(at, t0, t1)[1]
@@ -143,9 +158,6 @@ def _publish_held(at, k0, k1, name, nbytes, tag_nbytes, count, size, check, scor
         old, durable = counts & LOW, counts >> 32
         if old > MOST or HEAD + EXTENT * (count + durable) + own + 8 > OLD - IMAGE:
             return LONG_WAY
-        for position in range(old):
-            if extent_at(record, position)[0] != 0:
-                return LONG_WAY                 # not in ram
         flags |= flags_of(record) & JOURNALED
         viewed = VIEWED if flags_of(record) & PINNED != 0 else 0
         created = load(record + CREATED)
@@ -168,9 +180,10 @@ def _publish_held(at, k0, k1, name, nbytes, tag_nbytes, count, size, check, scor
     copy(image + HEAD + EXTENT * (count + durable), name + tag_nbytes + 1, own)
     if number != 0:
         # now, because the record may be written in place
-        copy(desk + OLD, record + HEAD, EXTENT * old)
+        replaced = _replaced(record, old, durable, desk + OLD)
         if entry_put_in(at, image, tag) < 0:
             return LONG_WAY
+        old = replaced
     elif entry_put_in(at, image, tag) < 0:
         return LONG_WAY
     store(at + LAST, now)
