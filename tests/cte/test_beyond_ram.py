@@ -1,9 +1,13 @@
 """Puts beyond the ram, which go into the file itself: a full ram is asked once, and again as soon as something has left it."""
 
+import errno
+import os
+
 import pytest
 
+from wrp.cte.changes import Changes
 from wrp.cte.tiers import space
-from wrp.errors import OutOfSpace
+from wrp.errors import OutOfSpace, StoreError
 
 MIB = 1 << 20
 
@@ -73,3 +77,50 @@ def test_a_ram_that_refused_is_asked_again_before_a_put_is_refused(store):
     assert store.info("u", "last").tiers == ("ram",)
     assert all(store.get("u", f"b{n}") == data_of(n) for n in range(len(store.list("u")) - 1)) and store.get("t", "b1") == data_of(1)
     store.destroy("u")                  # the file has no room for what is in ram alone
+
+
+SIZES = [300, MIB, 9 * MIB]             # a block of ram, an extent, three of them
+
+
+@pytest.mark.parametrize("flushed", [False, True])
+@pytest.mark.parametrize("after", SIZES)
+@pytest.mark.parametrize("before", SIZES)
+def test_a_blob_in_files_is_replaced_without_the_long_way(store, monkeypatch, before, after, flushed):
+    fill(store, 2, "full")
+    store.put("t", "first", b"")
+    publish, long_ways = Changes.publish, []
+    monkeypatch.setattr(Changes, "publish", lambda *args, **more: long_ways.append(args) or publish(*args, **more))
+    for number in range(3):
+        store.put("t", f"b{number}", bytes([number]) * before)
+    if flushed:
+        store.flush()
+        store.delete("full", "b0")              # a new blob may come into ram
+    for number in range(3):
+        store.put("t", f"b{number}", bytes([number + 3]) * after)
+        assert store.get("t", f"b{number}") == bytes([number + 3]) * after
+    assert not long_ways
+    if flushed:                                 # the journal's bytes are there until it names others
+        named = [extent for record in store._catalog.scan(tag="t") for extent in record.durable]
+        assert sum(extent[2] for extent in named) == 3 * before and len(set(named)) == len(named)
+    store.flush()
+    assert all(store.get("t", f"b{number}") == bytes([number + 3]) * after for number in range(3))
+    for tag in ("t", "full"):
+        store.destroy(tag)
+    store.flush()
+    assert all(target.remaining == target.capacity for target in store.targets())
+
+
+@pytest.mark.parametrize("number, kind", [(errno.ENOSPC, OutOfSpace), (errno.EIO, StoreError)])
+def test_a_file_that_takes_no_bytes_keeps_what_was(store, monkeypatch, number, kind):
+    fill(store, 4)
+    before, pwrite = [target.remaining for target in store.targets()], os.pwrite
+
+    def refusing(*args):
+        raise OSError(number, os.strerror(number))
+    monkeypatch.setattr(os, "pwrite", refusing)
+    with pytest.raises(kind, match="can't be written"):
+        store.put("t", "b3", data_of(9))
+    monkeypatch.setattr(os, "pwrite", pwrite)
+    assert store.get("t", "b3") == data_of(3) and [target.remaining for target in store.targets()] == before
+    store.put("t", "b3", data_of(9))
+    assert store.get("t", "b3") == data_of(9)

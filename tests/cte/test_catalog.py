@@ -21,7 +21,7 @@ def made(slots=1000):
 
 def record(name, count, dirty):
     kind = BLOB if "\0" in name else TAG
-    extents = tuple((0, 64 * k, 10, k) for k in range(count)) if kind == BLOB else ()
+    extents = tuple((count % 3, 64 * k, 10, k) for k in range(count)) if kind == BLOB else ()
     return Record(name, kind, count + 1, 10 * len(extents), count if kind == BLOB else 0, 1.0, extents, (), dirty)
 
 
@@ -31,6 +31,10 @@ def same(catalog, model):
         assert sorted(catalog.scan(kind=kind)) == sorted(found for found in model.values() if found.kind == kind)
     for dirty in (True, False):
         assert sorted(catalog.scan(dirty=dirty)) == sorted(found for found in model.values() if found.dirty == dirty)
+    for target in range(3):
+        lying = [found for found in model.values() if any(extent[0] == target for extent in found.extents)]
+        assert sorted(catalog.scan(target=target)) == sorted(lying)
+        assert sorted(catalog.scan(kind=BLOB, dirty=False, target=target)) == sorted(found for found in lying if not found.dirty)
     for tag in ("t0", "t1", "t2"):
         blobs = [found for found in model.values() if found.kind == BLOB and found.tag == tag]
         if tag in model:

@@ -141,25 +141,25 @@ class Catalog:
         now = self.find(record.name)
         return now is not None and now.stamp == record.stamp and now.extents == record.extents
 
-    def scan(self, kind=None, tag=None, dirty=None):
-        """List of Records, in no order: of a kind, of one tag's name, dirty or clean. Holds the token: a scan misses nothing."""
+    def scan(self, kind=None, tag=None, dirty=None, target=-1):
+        """List of Records, in no order: of a kind, of one tag's name, dirty or clean, with bytes in a target. Holds the token: a scan misses nothing."""
         with self.changing("listing the catalog"):
-            parts = self._scanned(kind, tag, dirty)
+            parts = self._scanned(kind, tag, dirty, target)
         return _unpacked(parts, dirty)
 
     def scan_held(self, kind=None, tag=None, dirty=None):
         """The same, inside `changing`."""
         return _unpacked(self._scanned(kind, tag, dirty), dirty)
 
-    def _scanned(self, kind, tag, dirty):
-        """The bytes of the records, part by part; those of a tag dirty or not."""
+    def _scanned(self, kind, tag, dirty, target=-1):
+        """The bytes of the records, part by part; those of a tag dirty or not, wherever they lie."""
         if tag is not None:
             number = self._number(tag)
             return list(self.parts(lambda *rest: entry_list(self.at, number, False, *rest))) if number > 0 else []
         if dirty and not atomics.load(self.at + layout.DIRTY_COUNT):
             return []
         wanted = -1 if dirty is None else int(dirty)
-        return list(self.parts(lambda *rest: entry_scan(self.at, kind or 0, wanted, *rest)))
+        return list(self.parts(lambda *rest: entry_scan(self.at, kind or 0, wanted, target, *rest)))
 
     def names(self, tag):
         """Names of a tag's blobs, in no order."""

@@ -25,7 +25,7 @@ def empty(parts, moves, number, longest_s=_LONGEST_S):
     """
     name, end = parts.tiers.said(number), time.monotonic() + longest_s
     while True:
-        records = _lying_on(parts, number)
+        records = parts.catalog.scan(kind=BLOB, target=number)
         if records and kind_of(number) == "noop":
             raise UsageError(f"target {name!r} is of kind noop and forgot the bytes of {len(records)} blobs, such as {records[0].blob!r} of tag "
                              f"{records[0].tag!r}: delete them first")
@@ -40,10 +40,6 @@ def empty(parts, moves, number, longest_s=_LONGEST_S):
         time.sleep(_NAP_S)
     with parts.catalog.flushing():          # no flush reads there by an old record
         parts.tiers.clear(number)
-
-
-def _lying_on(parts, number):
-    return [record for record in parts.catalog.scan(kind=BLOB) if any(extent[0] == number for extent in record.extents)]
 
 
 def _copies(parts, records, number):

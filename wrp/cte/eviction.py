@@ -1,6 +1,6 @@
 """Eviction: blobs that files hold too give up their copy in ram when a put needs the room, oldest change first; by a caller's wish from any target."""
 
-from wrp.cte.moving import in_ram, is_spare
+from wrp.cte.moving import is_spare
 from wrp.cte.organizing import tiers_of
 from wrp.cte.records import BLOB, RAM
 from wrp.cte.targetnumbers import is_durable
@@ -17,7 +17,7 @@ class Eviction:
     def run(self, nbytes):
         """Give back at least `nbytes` of ram where that is possible; True when some came back."""
         wanted = max(nbytes, self._tiers.ram.capacity // _LEAST)
-        candidates = [record for record in self._catalog.scan(kind=BLOB, dirty=False) if is_spare(record) and in_ram(record) and not self._tiers.is_viewed(record)]
+        candidates = [record for record in self._catalog.scan(kind=BLOB, dirty=False, target=RAM) if is_spare(record) and not self._tiers.is_viewed(record)]
         freed = 0
         for record in sorted(candidates, key=lambda record: record.stamp):
             if freed >= wanted:
@@ -34,7 +34,7 @@ class Eviction:
         numbers = [tier.number for tier in tiers_of(self._tiers)]
         # what leaves a file that lasts has to lie in another one that does
         slower = [number for number in numbers[numbers.index(target) + 1:] if is_durable(number) or not is_durable(target)] if target in numbers else ()
-        found = [record for record in self._catalog.scan(kind=BLOB) if any(extent[0] == target for extent in record.extents)] if slower else ()
+        found = self._catalog.scan(kind=BLOB, target=target) if slower else ()
         freed = 0
         for record in sorted(found, key=lambda record: (record.score, max(record.read, record.stamp))):
             if freed >= nbytes:

@@ -6,7 +6,7 @@ An image is a record as layout.py draws it, see entries.py, which puts and remov
 from wrp.comm.atomics import clear, copy, fence, load, store
 from wrp.comm.digests import hash128_at
 from wrp.comm.jit import kernel
-from wrp.cte.layout import (ABSENT, ANCHOR, BLOB_KIND, BUSY, DIRTY, EXTENT, FIRST, HEAD, LINKS, LOW, NEXT, RAW, SEQUENCE, TAG, TAG_KIND, UNIT, class_at, class_units,
+from wrp.cte.layout import (ABSENT, ANCHOR, BLOB_KIND, BUSY, COUNTS, DIRTY, EXTENT, FIRST, HEAD, LINKS, LOW, NEXT, RAW, SEQUENCE, TAG, TAG_KIND, UNIT, class_at, class_units,
                             flags_of, kind_of, name_at, name_nbytes, nbytes_of, record_at)
 from wrp.cte.table import table_find
 
@@ -64,8 +64,19 @@ def image_out(at, record, out, capacity):
 
 
 @kernel
-def entry_scan(at, kind, dirty, start, out, capacity):
-    """Copy records of a kind (0: tags and blobs), dirty (1), clean (0) or both (-1), to `out`: (bytes, where to go on or -1).
+def _lies_in(record, target):
+    """True when some of a blob's bytes are read from the target; -1: from any, or none."""
+    if target < 0:
+        return True
+    for position in range(load(record + COUNTS) & LOW):
+        if extent_at(record, position)[0] == target:
+            return True
+    return False
+
+
+@kernel
+def entry_scan(at, kind, dirty, target, start, out, capacity):
+    """Copy records of a kind (0: tags and blobs), dirty (1), clean (0) or both (-1), with bytes in a target (-1: all), to `out`: (bytes, where to go on or -1).
 
     Begin with `start` 0. (0, where) means that not even one fits. Whoever has the token misses none.
     """
@@ -76,7 +87,7 @@ def entry_scan(at, kind, dirty, start, out, capacity):
         record = record_at(at, number)
         found = kind_of(record)
         wanted = found == kind if kind != 0 else found == TAG_KIND or found == BLOB_KIND
-        if wanted and (dirty < 0 or flags_of(record) & DIRTY == dirty):
+        if wanted and (dirty < 0 or flags_of(record) & DIRTY == dirty) and _lies_in(record, target):
             nbytes = image_out(at, record, out + done, capacity - done)
             if nbytes == 0:
                 return done, number

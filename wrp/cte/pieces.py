@@ -23,13 +23,14 @@ def parcel(extents):
 def write(tiers, data, durable=False, wish=Wish()):
     """Extents that hold a copy of `data` (bytes-like, contiguous), where it is wished. On an error the space is given back."""
     view = bytes_of(data)
-    extents, source = [], address_of(view) if len(view) else 0
+    extents, source = [], None
     try:
         for start in range(0, len(view), PIECE):
             nbytes = min(PIECE, len(view) - start)
             target, offset = tiers.lease(nbytes, durable, wish)
             extents.append((target, offset, nbytes, 0))
             if target == RAM:
+                source = address_of(view) if source is None else source
                 crc = copy_checked(tiers.ram_address + offset, source + start, nbytes)
             else:
                 part = view[start:start + nbytes]

@@ -39,6 +39,8 @@ class Placing:
         self._is_steady = self._policy.name in _SAME_EVERY_TIME
         self._weighs_room = self._policy.name == "cost"
         self._is_ram_alone = [target.number for target in self.targets] == [RAM]
+        beside = [target.number for target in self.targets if target.number != RAM]
+        self.beyond_ram = [*beside, RAM] if len(beside) == 1 else None      # the order of what may lie anywhere when the ram is full, where no policy has a choice
         self._firsts, self._until = {}, 0.0
 
     def order(self, nbytes, wish, durable):

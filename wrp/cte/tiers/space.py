@@ -23,15 +23,14 @@ class Space:
 
         Raises OutOfSpace naming every target that has no room.
         """
-        if not durable and wish.wants_any and self.placing.ram_first(nbytes, wish.score, exact=True) and self.ram.has_room(nbytes):
+        is_any = not durable and wish.wants_any
+        if is_any and self.placing.ram_first(nbytes, wish.score, exact=True) and self.ram.has_room(nbytes):
             try:
                 return RAM, self._lease_ram(nbytes)
             except OutOfSpace:
                 pass                # the list says what is next, and who is to make room
-        order, refused = self.placing.order(nbytes, wish, durable), {}
-        if RAM in order and self._is_full(nbytes):
-            order.append(order.pop(order.index(RAM)))
-        for target in order:
+        refused = {}
+        for target in self._order(nbytes, wish, durable, is_any):
             if (offset := self._tried(target, nbytes, refused)) is not None:
                 return target, offset
         refusals = [refused[target] for target in sorted(refused)]
@@ -44,6 +43,14 @@ class Space:
         advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
         raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals)
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
+
+    def _order(self, nbytes, wish, durable, is_any):
+        """Numbers of the targets that may take the bytes, best first; a ram that has just refused as many comes last."""
+        is_full = self._is_full(nbytes)
+        if is_full and is_any and self.placing.beyond_ram:
+            return self.placing.beyond_ram
+        order = self.placing.order(nbytes, wish, durable)
+        return sorted(order, key=lambda target: target == RAM) if is_full else order
 
     def _tried(self, target, nbytes, refused):
         """Offset of space on a target; None where it leaves, or has none: `refused` gets its sentence."""
