@@ -38,6 +38,7 @@ class Parts:
     config: object
     folder: object = None
     runtime: object = None
+    is_guest: bool = False                          # the runtime is another's, who closes it
     catalog: object = None
     tag_names: object = None                        # the TagNames of this rank
     tiers: object = None
@@ -117,7 +118,8 @@ class Parts:
             with suppress(WrpError):        # the next opening finds it in the journal
                 self.sync()
         self._local_close()
-        self.runtime.close()
+        if not self.is_guest:
+            self.runtime.close()
         self.tag_names.close()
         self.catalog.close()
         for extra in (self.copies, self.cache):
@@ -143,15 +145,17 @@ class Parts:
             self.journal.close()
 
 
-def open_parts(path, ranks, config, write, key=None):
+def open_parts(path, ranks, config, write, key=None, runtime=None):
     """See Store.open."""
+    if runtime is not None:
+        ranks, config = runtime.ranks, runtime.config if config is None else config
     ranks = ranks if ranks is not None else comm_ranks.world()
     with ranks.agreed("reading the configuration"):
         if config is None or isinstance(config, (str, os.PathLike)):
             config = load(config)
         if path is None and key is not None:
             raise UsageError("a store in memory isn't encrypted: give it a folder, or leave the key out")
-    parts = Parts(ranks, write, config)
+    parts = Parts(ranks, write, config, runtime=runtime, is_guest=runtime is not None)
     try:
         _open(parts, path, key)
     except BaseException as error:
@@ -166,9 +170,10 @@ def _open(parts, path, key):
     cipher = cipher_of(parts.folder, ranks, key, parts.write and not known) if path is not None else None
     with ranks.agreed("sizing the tiers"):
         replicas = _replicas(parts)
-        sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known), ranks.size > ranks.nodes)
+        sizes = None if ranks.rank else sizes_of(parts.config, path if parts.write else None, len(known), parts.is_guest or ranks.size > ranks.nodes)
     sizes = ranks.share(sizes, "sizes of the tiers")
-    parts.runtime = Runtime(ranks, parts.config)
+    if not parts.is_guest:
+        parts.runtime = Runtime(ranks, parts.config)
     with ranks.agreed("making the tiers"):
         parts.tiers = Tiers(parts.runtime, parts.folder, sizes, _tags_by_target(known) if ranks.local_rank == 0 else {})
     parts.tiers.place_by(parts.config.get("dpe.dpe_type"), parts.config.get("performance.stat_targets_period_ms") / 1000)

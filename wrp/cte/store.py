@@ -53,21 +53,29 @@ class Store(Writing, Editing, Reading, Listing):
             forking.listen(self._in_child)
 
     @classmethod
-    def open(cls, folder=None, ranks=None, config=None, write=True, key=None):
+    def open(cls, folder=None, ranks=None, config=None, write=True, key=None, runtime=None):
         """Open or make the store in `folder`, or one in memory. Collective over `ranks` (default: all of the job).
 
         config : a Config, or the path of its file (default: as for every command)
         write : False opens for reading, together with other readers
         key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
+        runtime : a Runtime that is there, over all its ranks: the store has its memory, workers and configuration, and is closed before it
         Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.
         A store with a folder that is still open when Python ends is flushed then; what can't be is told on stderr.
         """
-        parts = opening.open_parts(folder, ranks, config, write, key)
+        parts = opening.open_parts(folder, ranks, config, write, key, runtime)
         if parts.is_spread:
             from wrp.cte.nodes.store import NodesStore as cls
         store = cls(parts)
         ending.remember(store)
         return store
+
+    @staticmethod
+    def attach(name=None, timeout_s=None, reconnect_s=None):
+        """The store of the daemon `name` of this node, which this and other programs use at once: see wrp.cte.served.attach. Local."""
+        from wrp.cte.served import attach
+
+        return attach(name, timeout_s, reconnect_s)
 
     def batch(self, label):
         """A transaction of all ranks (see Batch). Collective."""

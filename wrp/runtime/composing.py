@@ -7,6 +7,7 @@ from wrp.runtime.devices import of_pool
 from wrp.runtime.routing import home
 
 _SERVED_BY_THE_LIBRARY = ("wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core")
+STORES = ("wrp_cte_core", "clio_cte_core")      # what a daemon makes besides: its store, which in a job is the job's own
 # modules of the reference before its store, and what does here what they do
 _OF_THE_CHAIN = {"replication": "the store's key targets.replicas has blobs on several nodes", "compressor": "Context and Store.set_compression compress",
                  "cache": "the store's key targets.cache keeps blobs of other nodes", "indexer": "semantic_search needs no index",
@@ -21,6 +22,16 @@ def composed(config):
     for entry in config.get("compose"):
         if entry["mod_name"] not in _SERVED_BY_THE_LIBRARY:
             yield entry["pool_name"], entry["mod_name"], _params(entry)
+
+
+def served(config):
+    """The same of the store of a daemon. Raises ConfigError for a second one."""
+    found = [entry for entry in config.get("compose") if entry["mod_name"] in STORES]
+    if len(found) > 1:
+        names = " and ".join(repr(entry["pool_name"]) for entry in found[:2])
+        raise ConfigError(f"{config.path}: pools {names} are both of module {found[0]['mod_name']}: a daemon has one store; remove one of the two")
+    for entry in found:
+        yield entry["pool_name"], entry["mod_name"], {key: entry[key] for key in ("pool_id", "pool_query", "folder") if key in entry}
 
 
 def restarted(config):

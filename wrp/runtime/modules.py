@@ -7,6 +7,8 @@ container of a pool on one rank of each node, one for each shard; `started(pool)
 Static methods, where there are such: `route(method, args)` says which containers a task goes to (PoolQuery or text), `aggregate(method,
 replies)` gives code and values of several Replies, `combine(method, rows)` the arguments of tasks that become one. One thread
 runs all of a rank's containers: a plain method that waits for a pool of the same rank waits for itself, until its deadline; one that awaits lets others run.
+`on_every_rank = True`: each rank of the runtime has one container, and all are made together: `join(runtime)`, collective over all its ranks, comes before
+`started`; `leave(together)` when the runtime ends, before its devices are closed and while tasks may still come: collective where `together`, else of this rank alone.
 A class with `kernels` instead, method numbers (0 to 63) and jitted handlers (see `handlers`), is served by a jitted worker.
 `state_nbytes` is the size of its pool's state; `prepare(words)`, where there is one, fills the zeroed words before the first task. `short`: methods that
 are over in a moment, so that the postman of a node may run those that come from other nodes itself.
@@ -87,6 +89,11 @@ def known(name):
         return class_of(name)
     except (ConfigError, KeyError):
         return None
+
+
+def is_joint(module):
+    """True for a module, or a container of one, that all ranks have a part of."""
+    return getattr(module, "on_every_rank", False) is True
 
 
 def prepared(cls, place, handlers, params):

@@ -111,6 +111,8 @@ class Runtime:
         with self._node.ranks.agreed(f"looking whether pool {name!r} is used"):
             if name not in self._pools:
                 raise UsageError(f"there is no pool {name!r}")
+            if modules.is_joint(self._pools[name].module):
+                raise UsageError(f"pool {name!r} can't be removed: all ranks have made it together, and it ends with them")
             why = removing.reason(self._node, self._pools[name]._slot, name) if self._node.ranks.rank == 0 else ""
             if why:
                 raise UsageError(f"pool {name!r} can't be removed: {why}")
@@ -224,6 +226,8 @@ class Runtime:
             container = modules.prepared(pool.module, (self._node, slot, pool.name), self._handlers, params)
             self._shorts[slot.number] = modules.shorts_of(pool.module)
         self._containers[slot.number] = container
+        if modules.is_joint(pool.module):
+            container.join(self)
         getattr(container, "started", lambda _: None)(pool)
 
     def _slot(self, name, module, params):
@@ -237,6 +241,10 @@ class Runtime:
             if not isinstance(shards, Integral) or shards != 1 and cls is None or not 1 <= shards <= _SHARDS:
                 raise UsageError(f"pool {name!r} can't have {shards!r} shards: 1 to {_SHARDS}, and 1 of {module}" if cls is None else
                                  f"pool {name!r} can't have {shards!r} shards: 1 to {_SHARDS}")
+            if modules.is_joint(cls):
+                shards = node.ranks.size
+                if home(query, node.count) != (0, node.count):
+                    raise UsageError(f"pool {name!r} can't have the pool_query {query!r}: {module} is on every node")
             containers = Containers(*home(query, node.count), shards)
             if node.ranks.rank == 0:
                 slot = node.table.add(name, kind, self._id(name, kind, pool_id), lambda major, shard: self._lane(kind, major + shard),
@@ -308,6 +316,17 @@ class Runtime:
         """End the workers and give the memory back. Collective; idempotent. Raises WaitTimeout when a handler doesn't end."""
         if not self._node.is_open:
             return
+        try:
+            self._leave(True)
+        finally:
+            self._end_workers()
+
+    def _leave(self, together):
+        """Containers that all ranks have made together are let go of. Collective where `together`."""
+        for container in filter(modules.is_joint, list(self._containers.values())):
+            container.leave(together)
+
+    def _end_workers(self):
         with self.ranks.agreed("closing the runtime's devices"):
             for device in self._devices.values():
                 device.close()
@@ -335,6 +354,7 @@ class Runtime:
 
     def abandon(self):
         """End this process's workers, alone: after an error, when the others don't come to `close`. Local, idempotent."""
+        self._leave(False)
         self._ending()
 
     def __enter__(self):

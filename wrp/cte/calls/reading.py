@@ -106,10 +106,14 @@ class Reading(Calls):
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
         while (record := self._catalog.find(full_name(own := self._own(tag), blob)) or self._of_sources(own, blob)) is None:
             if time.monotonic() >= deadline:
-                raise WaitTimeout(f"waited {timeout_s:g} s for blob {blob!r} of tag {tag!r}, which nobody has put")
+                raise nobody_put(tag, blob, timeout_s)
             time.sleep(nap)
             nap = min(2 * nap, _LONGEST_NAP_S)
         return info_in(own, record)
+
+
+def nobody_put(tag, blob, timeout_s):
+    return WaitTimeout(f"waited {timeout_s:g} s for blob {blob!r} of tag {tag!r}, which nobody has put")
 
 
 def place_of(blob, offset, size):

@@ -28,7 +28,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
 
     def __init__(self, parts):
         self._parts, self._tiers = parts, parts.tiers
-        self.ranks, self.folder = parts.ranks, parts.folder.path if parts.folder else None
+        self.ranks, self.config, self.folder = parts.ranks, parts.config, parts.folder.path if parts.folder else None
         self._here = Store(parts, SameNames(parts.tag_names))
         self._tag_names, self._own = parts.tag_names, parts.tag_names.own
         answers = Answering(self._here, parts, self._flush_here).table()

@@ -15,6 +15,7 @@ _BUILT_IN = {"bdev", "chimaera_bdev", "clio_bdev", "admin", "chimaera_admin", "c
              "wrp_cte_core", "clio_cte_core", "wrp_cae_core", "clio_cae_core"}
 _STORES = {"wrp_cte_core", "clio_cte_core"}         # their entry holds the store's keys, as the reference writes them
 _STORE_KEYS = {"storage", "dpe", "targets", "performance", "gpu_metadata_cache"}
+_FOLDER = keys.Key("folder", "text", "", "folder of the store that a daemon serves")
 _TYPES = {"int": int, "number": (int, float), "bool": bool, "text": str}
 
 
@@ -103,6 +104,9 @@ class Reader:
             entry[path] = self._value(key, child, line, f"{where}.{path}")
 
         def extra(key, child):
+            if name == "compose" and key == "folder" and module in _STORES:
+                entry[key] = self._value(_FOLDER, child, _line(child), f"{where}.folder")
+                return True
             if name == "compose" and key in _STORE_KEYS and module in _STORES:
                 self._section(_only(node, key), keys.of_file(), "", self._take)
                 return True

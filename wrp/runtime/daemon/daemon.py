@@ -7,7 +7,7 @@ from wrp import errors
 from wrp.comm import atomics
 from wrp.errors import RankFailed, WrpError
 from wrp.runtime import clients, lanes
-from wrp.runtime.composing import composed, restarted
+from wrp.runtime.composing import composed, restarted, served
 from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon import place, processes, stopping, texts
 from wrp.runtime.daemon.about import About
@@ -36,6 +36,8 @@ class Daemon:
         self._kept = Kept(config, name or place.default_name())
         try:
             self.runtime = Runtime(ranks, config, self._make_segment)
+            for name, module, params in served(config):
+                self.runtime.pool(name, module, **params)
             if again:
                 self._remake()
             self._keep([entry for entry in composed(config) if entry[0] in restarted(config)])

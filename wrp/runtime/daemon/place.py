@@ -12,6 +12,7 @@ from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon.about import About
 
 _MORE = 1 << 20                 # for the record about the daemon, names of pools, and alignment
+_CALLS = 192 << 20              # address space for what attached processes and modules tell each other
 _LANES_PER_RANK = 2
 
 
@@ -41,7 +42,7 @@ def maker(world, name):
 
 
 def _make(world, name, ranks, nbytes):
-    nbytes += clients.nbytes_of(_LANES_PER_RANK * ranks.size) + abouts.NBYTES + pools.MOST * 512 + _MORE
+    nbytes += clients.nbytes_of(_LANES_PER_RANK * ranks.size) + abouts.NBYTES + pools.MOST * 512 + _MORE + _CALLS
     segment = None
     try:
         with ranks.agreed("making the daemon's segment"):

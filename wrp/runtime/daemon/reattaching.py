@@ -216,7 +216,7 @@ class SteadyFuture:
             try:
                 return self._future.wait(watch.left_s)
             except RuntimeGone as error:
-                if not self._resend and not _never_ran(self._attached, self._future, offset):
+                if not self._resend and not never_ran(self._attached, self._future, offset):
                     raise RuntimeGone(f"{error}. Whether the task has run isn't known; it is handed over again only with resend=True") from error
                 self._node.again(self._attached, error)
                 self._handed()
@@ -238,7 +238,7 @@ class SteadyFuture:
         return self._future.is_done
 
 
-def _never_ran(attached, future, offset):
+def never_ran(attached, future, offset):
     """True when no worker had taken the task with this record, and none will: its worker has ended."""
     if offset is None:
         return False

@@ -92,6 +92,8 @@ class FutureWait(Wait):
 class in_thread(Wait):
     """``await in_thread(function, *args)``: its result, worked out by a thread for blocking calls."""
 
+    executor = None         # whose threads; None: the loop's
+
     def __init__(self, function, *args):
         self._call = partial(function, *args)
         self._value = self._error = None
@@ -102,7 +104,7 @@ class in_thread(Wait):
             self.due_ns = time.monotonic_ns() + 200_000
         else:
             self.due_ns = 0
-            loop.executor.submit(self._run, loop, offset)
+            (self.executor or loop.executor).submit(self._run, loop, offset)
 
     def _run(self, loop, offset):
         try:

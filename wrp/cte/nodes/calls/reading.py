@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from wrp.cte import given, names
 from wrp.cte.calls.base import READS, busy
-from wrp.cte.calls.reading import place_of, places_of, target_of
+from wrp.cte.calls.reading import nobody_put, place_of, places_of, target_of
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.nodes.held import unpack
 from wrp.cte.nodes.many import get_many
@@ -182,7 +182,7 @@ class NodesReading(NodesCalls):
         deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
         while not self.exists(tag, blob):
             if time.monotonic() >= deadline:
-                raise WaitTimeout(f"waited {timeout_s:g} s for blob {blob!r} of tag {tag!r}, which nobody has put")
+                raise nobody_put(tag, blob, timeout_s)
             time.sleep(nap)
             nap = min(2 * nap, _LONGEST_NAP_S)
         return self.info(tag, blob)

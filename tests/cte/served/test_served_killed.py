@@ -1,0 +1,221 @@
+"""kill -9 of attached programs and of the daemon that serves the store: what a call has promised is there, nothing leaks, nobody hangs."""
+
+import contextlib
+import os
+import signal
+import threading
+import time
+
+import pytest
+
+from harness.mpirun import needs_mpirun
+from wrp.cte import Store
+from wrp.errors import RuntimeGone, UsageError, WaitTimeout
+from wrp.runtime import bdev
+from wrp.runtime.daemon import attach
+from wrp.runtime.daemon.view import View
+
+MIB = 1 << 20
+
+
+def wait_for(test, what, limit_s=15):
+    until = time.monotonic() + limit_s
+    while not test():
+        assert time.monotonic() < until, what() if callable(what) else what
+        time.sleep(0.02)
+
+
+def killed_in_the_middle(name, work, delay_s):
+    """A child that attaches and works until it is killed."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        try:
+            with Store.attach(name, 20) as store:
+                os.write(writing, b"r")
+                while True:
+                    work(store)
+        finally:
+            os._exit(1)
+    os.close(writing)
+    assert os.read(reading, 1) == b"r"
+    os.close(reading)
+    time.sleep(delay_s)
+    os.kill(pid, signal.SIGKILL)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == -signal.SIGKILL
+
+
+_WORKS = [lambda store: store.put("t", "long", bytes(24 * MIB)),
+          lambda store: store.get("t", "kept"),
+          lambda store: store.put_many("t", [str(n) for n in range(500)], [bytes(20_000)] * 500),
+          lambda store: store.wait("t", "never", 1000),
+          lambda store: store.put("t", "short", b"x")]
+
+
+def test_a_killed_program_leaves_nothing(served):
+    with attach(served, 20) as runtime, Store.attach(runtime) as store:
+        store.put("t", "kept", bytes(30 * MIB))
+        calls = runtime.pool("wrp_cte_calls")
+        before = calls.call(bdev.GET_STATS).values[1]
+
+        def remaining():
+            for blob in store.list("t"):
+                if blob != "kept":
+                    store.delete("t", blob)
+            return store.targets()[0].remaining
+        at_first = remaining()
+        for round in range(2):
+            for number, work in enumerate(_WORKS):
+                killed_in_the_middle(served, work, 0.03 + 0.05 * round * number)
+        wait_for(lambda: calls.call(bdev.GET_STATS).values[1] == before, "memory for calls isn't given back")
+        wait_for(lambda: remaining() == at_first, lambda: f"{at_first - remaining()} bytes of the store are lost")
+        assert store.get("t", "kept") == bytes(30 * MIB)
+        store.destroy("t")
+
+
+def kill(running):
+    os.kill(running.pid, signal.SIGKILL)
+    running.wait()
+
+
+def test_what_was_flushed_is_there_after_kill_9_and_what_was_put_after_an_orderly_end(started, tmp_path):
+    folder, name = tmp_path / "store", f"again{os.getpid()}"
+    running = started(name, folder=folder)
+    with Store.attach(name, 20) as store:
+        assert store.folder == str(folder)
+        store.put("t", "flushed", b"\0" * 5 * MIB)
+        store.put("t", "small", b"flushed too")
+        store.flush()
+        store.put("t", "late", b"not flushed")
+        kill(running)
+        with pytest.raises(RuntimeGone, match=f"the daemon '{name}' .* has ended without being stopped"):
+            store.get("t", "small")
+    running = started(name, folder=folder)
+    with Store.attach(name, 20) as store:
+        assert store.get("t", "flushed") == b"\0" * 5 * MIB and store.get("t", "small") == b"flushed too"
+        store.put("t", "at the end", b"kept by the orderly end")
+    assert running.end() == 0
+    with Store.open(folder) as store:               # by a job, once the daemon has ended
+        assert store.get("t", "at the end") == b"kept by the orderly end"
+        store.put("t", "by a job", b"x")
+    running = started(name, folder=folder)
+    with Store.attach(name, 20) as store:
+        assert store.get("t", "by a job") == b"x"
+    assert running.end() == 0
+
+
+def test_a_call_under_way_when_the_daemon_dies(started):
+    name = f"dies{os.getpid()}"
+    running = started(name)
+    told = []
+
+    def ask(store, call):
+        try:
+            call(store)
+        except WaitTimeout as error:
+            told.append(error)
+
+    with Store.attach(name, 20) as store:
+        threads = [threading.Thread(target=ask, args=(store, call)) for call in (lambda store: store.wait("t", "never", 300),
+                                                                                lambda store: [store.put("t", "long", bytes(64 * MIB)) for _ in range(10_000)])]
+        for thread in threads:
+            thread.start()
+        time.sleep(0.5)
+        assert not told
+        kill(running)
+        for thread in threads:
+            thread.join(15)
+    assert [type(error) for error in told] == [RuntimeGone] * 2 and all("has ended without being stopped" in str(error) for error in told)
+    assert started(name).end() == 0         # takes away what was left
+
+
+def test_calls_go_on_with_the_next_daemon(started, tmp_path):
+    folder, name = tmp_path / "store", f"next{os.getpid()}"
+    running = started(name, folder=folder)
+    found = []
+    with Store.attach(name, 20, reconnect_s=30) as store:
+        store.put("t", "a", b"flushed")
+        store.flush()
+        waiting = threading.Thread(target=lambda: found.append(store.wait("t", "later", 60).size))
+        waiting.start()
+        time.sleep(0.3)
+        kill(running)
+        running = started(name, folder=folder)
+        assert store.get("t", "a") == b"flushed"
+        store.put("t", "later", bytes(5 * MIB))
+        waiting.join(20)
+        assert found == [5 * MIB]
+        assert running.end() == 0
+        running = started(name, folder=folder)
+        store.put("t", "b", b"x", if_generation=0)          # sure to be done once: nobody had it before
+        assert store.list("t") == ["a", "b", "later"]
+    assert running.end() == 0
+
+
+def test_a_daemon_that_stops_answers_what_it_has_taken(started, tmp_path):
+    """Its end waits for calls under way, and not for who waits for a blob."""
+    folder, name = tmp_path / "store", f"stops{os.getpid()}"
+    running = started(name, folder=folder)
+    done, told = [], []
+
+    def put():
+        with contextlib.suppress(RuntimeGone), Store.attach(name, 20) as store:
+            for number in range(10_000):
+                store.put("t", str(number), bytes(100_000))
+                done.append(number)
+
+    def wait():
+        with Store.attach(name, 20) as store:
+            try:
+                store.wait("t", "never", 300)
+            except RuntimeGone as error:
+                told.append(str(error))
+
+    threads = [threading.Thread(target=put), threading.Thread(target=wait)]
+    for thread in threads:
+        thread.start()
+    wait_for(lambda: len(done) > 20, "nothing is put")
+    assert running.end() == 0
+    for thread in threads:
+        thread.join(15)
+    assert told
+    with Store.open(folder) as store:
+        assert set(map(str, done)) <= set(store.list("t"))
+        assert all(store.size("t", str(number)) == 100_000 for number in done)
+
+
+@needs_mpirun
+@pytest.mark.parametrize("ranks, per_node", [(2, "2"), (2, "1"), (4, "2")])
+def test_a_daemon_of_several_ranks_and_nodes(started, tmp_path, ranks, per_node):
+    folder, name = tmp_path / "store", f"many{ranks}{per_node}{os.getpid()}"
+    running = started(name, ranks, folder=folder, ram="32m", env={"WRP_RANKS_PER_NODE": per_node})
+    nodes = ranks // int(per_node)
+    names = [name, f"{name}.1"][:nodes]
+    stores = [Store.attach(each, 20) for each in names]
+    for number, store in enumerate(stores):
+        assert store.ranks.nodes == nodes and store.ranks.node == number
+        for blob in range(20):
+            store.put("t", f"{number}.{blob}", bytes([blob]) * 3000)
+        store.put("long", str(number), bytes(5 * MIB))
+    for store in stores:
+        assert len(store.list("t")) == 20 * nodes
+        assert all(store.get("t", blob) == bytes([int(blob.split(".")[1])]) * 3000 for blob in store.list("t"))
+        assert store.get("long", str(nodes - 1)) == bytes(5 * MIB)
+        with pytest.raises(UsageError, match=f"add_target is a call of all ranks of a store together, and the daemon that serves this one has {ranks}"):
+            store.add_target("more", "ram", MIB)
+        store.flush_all()
+    found = []
+    waiting = threading.Thread(target=lambda: found.append(stores[0].wait("t", "late", 20).size))
+    waiting.start()
+    stores[-1].put("t", "late", b"x")
+    waiting.join(20)
+    assert found == [1]
+    with pytest.raises(WaitTimeout, match="waited 0.1 s for blob 'none' of tag 't', which nobody has put"):
+        stores[-1].wait("t", "none", 0.1)
+    for store in stores:
+        store.close()
+    with View(name) as view:            # to a signal mpirun gives its ranks a fifth of a second
+        assert view.stop(20)
+    assert running.wait() == 0, running.lines
+    with Store.open(folder, write=False) as store:
+        assert len(store.list("t")) == 20 * nodes + 1

@@ -1,0 +1,211 @@
+"""AttachedStore: the store of a daemon as an attached program has it: the calls of Store. How they get there is link.py's.
+
+Any process of the daemon's node may have one, with MPI or without, at once with others and with the daemon's own ranks.
+"""
+
+import threading
+from functools import wraps
+
+from wrp.comm.ranks.solo import Solo
+from wrp.cte import given, names
+from wrp.cte.calls.reading import place_of
+from wrp.cte.calls.writing import reservable, segments_of
+from wrp.cte.reservation import Reservation
+from wrp.cte.served import calls
+from wrp.cte.served.link import Gone, Link
+from wrp.cte.served.slips import LARGE, SMALL
+from wrp.cte.served.wire import Part
+from wrp.cte.store import Store
+from wrp.errors import RangeError, RuntimeGone, UsageError
+from wrp.runtime.config import Config
+from wrp.runtime.daemon import attach as attach_to
+
+_PUT = {"offset": None, "score": 1.0, "compression": None, "if_generation": None, "min_persistence": "volatile"}
+
+
+def attach(name=None, timeout_s=None, reconnect_s=None):
+    """The AttachedStore of the daemon `name` of this node; a context manager. Local.
+
+    name, timeout_s, reconnect_s : as of wrp.runtime.daemon.attach; or, in place of the name, what that gave: then `close` leaves it attached
+    Raises StoreError when there is no daemon, or it serves no store, StoreVersion, WaitTimeout.
+    """
+    if hasattr(name, "pool"):
+        return AttachedStore(name, False)
+    node = attach_to(name, timeout_s, None, reconnect_s)
+    try:
+        return AttachedStore(node, True)
+    except BaseException:
+        node.close()
+        raise
+
+
+class AttachedStore:
+    """The daemon's store. Calls mean what those of Store do, and raise the same; `view` and `reserve` give copies. Calls of all ranks together are refused
+    where the daemon has several, `batch` always. Any thread.
+
+    Attributes: folder (of the daemon's store, None: in memory), ranks (this process; `nodes` and `node` are the store's), config (its values, not its lists).
+    """
+
+    def __init__(self, node, is_own):
+        self._node, self._is_own, self._lock, self._link = node, is_own, threading.Lock(), None
+        self.folder, nodes, number, timeout_s, values = self._ask("about")
+        self.ranks = Solo()
+        self.ranks.nodes, self.ranks.node, self.ranks.timeout_s = nodes, number, timeout_s
+        default = Config.default()
+        self.config = Config({**default._values, **values}, default._origins, None)
+
+    # bytes
+
+    def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None, min_persistence="volatile"):
+        """As Store.put."""
+        view = given.bytes_of(data)
+        if len(view) > LARGE and (offset, compression, if_generation, min_persistence) == (None, None, None, "volatile"):
+            return self._linked("put", lambda link: link.put_whole(tag, blob, view, score))
+        options = {"offset": offset, "score": score, "compression": compression, "if_generation": if_generation, "min_persistence": min_persistence}
+        return self._ask("put", tag, blob, Part(0, len(view)), parts=(view,), **{key: value for key, value in options.items() if value != _PUT[key]})
+
+    def append(self, tag, blob, data):
+        """As Store.append."""
+        view = given.bytes_of(data)
+        self._ask("append", tag, blob, Part(0, len(view)), parts=(view,))
+
+    def put_segments(self, tag, blob, segments, score=1.0, if_generation=None):
+        """As Store.put_segments."""
+        names.checked("tag", tag), names.checked("blob", blob)
+        parts = segments_of(blob, segments, score)
+        placed, start = [], 0
+        for offset, view in parts:
+            placed.append((offset, Part(start, len(view))))
+            start += len(view)
+        self._ask("put_segments", tag, blob, placed, score, if_generation, parts=[view for _, view in parts])
+
+    def put_many(self, tag, blobs, rows, score=1.0):
+        """As Store.put_many."""
+        if len(blobs) != len(rows):
+            raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+        array = given.rows_of(rows)
+        if array is not None and array.size:
+            self._ask("put_rows", tag, list(blobs), Part(0, array.nbytes), array.shape[1], score, parts=(given.bytes_of(array),))
+            return
+        views, start, placed = list(map(given.bytes_of, rows)), 0, []
+        for view in views:
+            placed.append(Part(start, len(view)))
+            start += len(view)
+        self._ask("put_many", tag, list(blobs), placed, score, parts=views)
+
+    def get(self, tag, blob, offset=0, size=None, out=None):
+        """As Store.get."""
+        offset, size = place_of(blob, offset, size)
+        if out is None:
+            return bytes(self._ask("get", tag, blob, offset, size, room=LARGE if size is None else size))
+        target = given.bytes_of(out, writable=True)
+        if size is not None and size > len(target):
+            raise RangeError(f"{size} bytes of blob {blob!r} don't fit into the buffer of {len(target)}")
+        return self._ask("get", tag, blob, offset, len(target) if size is None else size, out=target)
+
+    def view(self, tag, blob):
+        """As Store.view, but a copy."""
+        return memoryview(self._ask("get", tag, blob, room=LARGE)).toreadonly()
+
+    def get_segments(self, tag, blob, ranges):
+        """As Store.get_segments."""
+        return self._ask("get_segments", tag, blob, [place_of(blob, *place) for place in ranges])
+
+    def get_many(self, tag, blobs, out=None):
+        """As Store.get_many."""
+        if out is None:
+            return self._ask("get_many", tag, list(blobs), room=LARGE)
+        rows = given.rows_of(out)
+        if rows is None or not rows.flags.writeable or len(rows) != len(blobs):
+            raise UsageError(f"{len(blobs)} blobs need a contiguous, writable array with a row for each")
+        if rows.size:
+            self._ask("get_rows", tag, list(blobs), rows.shape[1], out=given.bytes_of(rows, writable=True))
+        return None
+
+    def reserve(self, tag, blob, nbytes, score=1.0):
+        """As Store.reserve; the memory is this process's own, and comes to the store at the commit."""
+        names.checked("tag", tag), names.checked("blob", blob)
+        return Reservation(None, reservable(blob, nbytes, score), None, lambda view: self.put(tag, blob, view, score=score))
+
+    def wait(self, tag, blob, timeout_s=None):
+        """As Store.wait."""
+        return self._linked("wait", lambda link: link.wait(tag, blob, timeout_s))
+
+    # together
+
+    def flush_all(self):
+        """As Store.flush_all, of the daemon's ranks."""
+        self._linked("flush_all", lambda link: link.flush_all())
+
+    def batch(self, label):
+        """UsageError: a batch is of the ranks that have the store open."""
+        raise UsageError(f"batch {label!r}: a batch is of the ranks of a job that has opened the store, and this one is a daemon's: put its blobs one by one")
+
+    # its life
+
+    def close(self):
+        """Leave the daemon, whose store stays. Idempotent."""
+        node, self._node = self._node, _Closed(self._node.name)
+        with self._lock:
+            link, self._link = self._link, None
+        if link is not None and not self._is_own:
+            link.close()
+        del link            # it looks at the memory
+        if self._is_own:
+            node.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def _ask(self, call, *args, parts=(), out=None, room=SMALL, **options):
+        return self._linked(call, lambda link: link.ask(call, list(args), options, parts, out, room))
+
+    def _linked(self, call, ask):
+        """Ask the daemon of now, and the next one where this one has gone and what was asked wasn't done, or may be done twice."""
+        while True:
+            link = self._now()
+            try:
+                return ask(link)
+            except RuntimeGone as error:
+                if not hasattr(self._node, "again"):
+                    raise RuntimeGone(str(error)) from error
+                if not isinstance(error, Gone) and call not in calls.CHANGES_NOTHING:
+                    raise RuntimeGone(f"{error}. Whether {call} has happened isn't known") from error
+                self._node.again(link.attached, error)
+
+    def _now(self):
+        """The Link to the daemon of now."""
+        self._node.check_open()
+        attached = getattr(self._node, "attached", self._node)
+        with self._lock:
+            if self._link is None or self._link.attached is not attached:
+                self._link = Link(attached)
+            return self._link
+
+
+class _Closed:
+    """In place of the daemon, after `close`."""
+
+    def __init__(self, name):
+        self.name = name
+
+    def check_open(self):
+        raise UsageError(f"the store of the daemon {self.name!r} was closed here: attach again")
+
+    def close(self):
+        pass
+
+
+def _forwarded(name):
+    @wraps(getattr(Store, name))
+    def call(self, *args, **options):
+        return self._ask(name, *args, **options)
+    return call
+
+
+for _name in (*calls.PLAIN, *calls.TOGETHER):
+    if _name not in vars(AttachedStore):
+        setattr(AttachedStore, _name, _forwarded(_name))

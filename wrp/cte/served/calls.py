@@ -1,0 +1,69 @@
+"""Which calls of a Store an attached program can make, and how a daemon's rank answers each. Knows no segment and no task."""
+
+from wrp.cte import given
+from wrp.errors import OutOfSpace, UsageError
+from wrp.runtime.config import keys
+
+# made on the daemon's Store as they are asked for
+PLAIN = ("put", "put_many", "put_segments", "append", "truncate", "get_segments", "create", "delete", "destroy", "copy", "rename", "alias", "rename_tag", "rename_folder", "snapshot",
+         "checkpoint", "score", "compression", "list", "exists", "size", "tag_size", "info", "infos", "tag_stamp", "aliases", "own_name", "children", "extents", "tags", "blobs",
+         "modelled_put", "modelled_get", "telemetry", "changed", "statistics", "flush", "replicate", "targets", "lasting", "recover", "target_name", "move", "evict", "organize")
+# all ranks of a store make these together: an attached program can where the daemon is one rank
+TOGETHER = ("add_target", "remove_target", "set_compression")
+CHANGES_NOTHING = {"get", "get_many", "get_segments", "wait", "about", "compression", "list", "exists", "size", "tag_size", "info", "infos", "tag_stamp", "aliases", "own_name",
+                   "children", "extents", "tags", "blobs", "modelled_put", "modelled_get", "telemetry", "changed", "statistics", "flush", "flush_all", "replicate", "targets",
+                   "lasting", "target_name"}
+
+
+class Calls:
+    """store: the daemon's, of this rank. `table`: function by a call's name."""
+
+    def __init__(self, store):
+        self._store = store
+        self.table = {**{name: getattr(store, name) for name in PLAIN}, **{name: self._alone(name) for name in TOGETHER},
+                      **{name: getattr(self, name) for name in ("about", "get", "put_rows", "get_many", "get_rows")}}
+
+    def _alone(self, name):
+        if self._store.ranks.size == 1:
+            return getattr(self._store, name)
+
+        def refuse(*_, **__):
+            raise UsageError(f"{name} is a call of all ranks of a store together, and the daemon that serves this one has {self._store.ranks.size}: it is for programs that open the "
+                             "store themselves, or a daemon of one rank")
+        return refuse
+
+    def about(self):
+        """(folder, nodes, number of this one, values of the configuration) of the store."""
+        store = self._store
+        values = {key: store.config.get(key) for key in keys.of_file() if isinstance(store.config.get(key), (bool, int, float, str))}
+        return store.folder, store.ranks.nodes, store.ranks.node, store.ranks.timeout_s, values
+
+    def get(self, tag, blob, offset=0, size=None):
+        """The bytes, without a copy where they lie in ram."""
+        if type(offset) is int and (size is None or type(size) is int):
+            view = self._store.view(tag, blob)
+            end = len(view) if size is None else offset + size
+            if 0 <= offset <= end <= len(view):
+                return view[offset:end]
+        return self._store.get(tag, blob, offset, size)     # says what is wrong with it
+
+    def get_many(self, tag, blobs):
+        return self._store.get_many(tag, blobs)
+
+    def get_rows(self, tag, blobs, nbytes):
+        """The first `nbytes` bytes of each of the blobs, one behind the other."""
+        out = bytearray(nbytes * len(blobs))
+        self._store.get_many(tag, blobs, given.rows_in(out, nbytes))
+        return memoryview(out)
+
+    def put_rows(self, tag, blobs, data, nbytes, score):
+        """put_many of rows that stand one behind the other."""
+        self._store.put_many(tag, blobs, given.rows_in(data, nbytes), score)
+
+
+def buffer_of(nbytes):
+    """Memory of this process for what an attached one sends."""
+    try:
+        return memoryview(bytearray(nbytes))
+    except MemoryError:
+        raise OutOfSpace(f"the daemon has no {nbytes} bytes of memory for what an attached program sends: make the call smaller") from None

@@ -1,0 +1,64 @@
+"""Carrying: blocking calls of coroutines in threads of their own, so that a call that is cancelled has ended before its coroutine has."""
+
+import threading
+from concurrent.futures import ThreadPoolExecutor, wait
+from contextlib import suppress
+
+from wrp.errors import RuntimeGone, WaitTimeout
+from wrp.runtime.waiting import Cancelled, in_thread, sleep
+
+_THREADS = 16
+_NAP_S = 0.005
+
+
+class Carrying:
+    """``await carrying.out(function, *args)``; `end` waits for all of them."""
+
+    def __init__(self):
+        self._executor, self._works, self.is_over = ThreadPoolExecutor(_THREADS, "wrp-store"), set(), False
+
+    async def out(self, function, *args):
+        """What the function gives, or raises. The memory that it has in hand is in nobody else's when the coroutine ends, however it does."""
+        if self.is_over:
+            raise RuntimeGone("the daemon ends: its store takes no more calls")
+        work = _Work(function, args)
+        waiting = in_thread(work)
+        waiting.executor = self
+        try:
+            return await waiting
+        except Cancelled:
+            while not (work.withdraw() or work.done.is_set()):
+                with suppress(Cancelled):
+                    await sleep(_NAP_S)
+            raise
+
+    def submit(self, run, *args):
+        """Of `in_thread`."""
+        future = self._executor.submit(run, *args)
+        self._works.add(future)
+        future.add_done_callback(self._works.discard)
+
+    def end(self, timeout_s):
+        """No more calls; those under way have ended. WaitTimeout when one hasn't within the time."""
+        self.is_over = True
+        if wait(list(self._works), timeout_s).not_done:
+            raise WaitTimeout(f"a call of an attached process hasn't ended within {timeout_s:g} s: the store can't be closed under it")
+        self._executor.shutdown(wait=False)
+
+
+class _Work:
+    def __init__(self, function, args):
+        self._function, self._args = function, args
+        self._begun, self.done = threading.Lock(), threading.Event()
+
+    def __call__(self):
+        if not self._begun.acquire(blocking=False):
+            return None                     # withdrawn
+        try:
+            return self._function(*self._args)
+        finally:
+            self.done.set()
+
+    def withdraw(self):
+        """True when it hasn't begun, and never will."""
+        return self._begun.acquire(blocking=False)

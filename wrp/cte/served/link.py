@@ -1,0 +1,161 @@
+"""Link: a process's way to the store of one daemon: questions and answers in memory that it has leased. Which calls there are is attached.py's."""
+
+from contextlib import suppress
+
+from wrp.cte.served import place, wire
+from wrp.cte.served.serving import ASK, BYTES, DROP, ERROR, FILL, FLUSH_ALL, MORE, WAIT
+from wrp.cte.served.slips import LARGE, SMALL, Slips
+from wrp.errors import RuntimeGone, StoreError, WrpError
+from wrp.runtime.daemon import processes
+from wrp.runtime.daemon.reattaching import never_ran
+from wrp.runtime.routing import PoolQuery
+
+
+class Gone(RuntimeGone):
+    """The daemon has ended, and what it was asked was surely not done."""
+
+
+class Link:
+    """Any thread. `attached`: the Attached whose daemon it is. Raises StoreError where that serves no store."""
+
+    def __init__(self, attached):
+        self.attached, self._owner = attached, processes.identity()
+        name = place.told(attached.segment)
+        if name is None:
+            raise StoreError(f"the daemon {attached.name!r} serves no store: start it with an entry of the module wrp_cte_core under `compose` in its configuration")
+        pool = attached.pool(name)
+        shards = pool.containers.shards
+        # one rank for all that this process asks: it flushes what the process has put
+        self._pool = pool.towards(PoolQuery.direct_id(pool.containers.first_on(attached.number) + self._owner % shards))
+        self._slips = Slips(attached)
+
+    def ask(self, call, args, options=None, parts=(), out=None, room=SMALL):
+        """The value of a call of the daemon's Store; raises what it raises there. A blob's bytes come into `out`, if that is there: how many they are.
+
+        parts : [memoryview of bytes] that the wire's Parts among the arguments stand for; room : bytes that an answer may have without being a long one
+        """
+        head = wire.question_of(call, args, options or {})
+        nbytes = sum(map(len, parts))
+        size = SMALL if max(len(head) + nbytes, room if out is None else len(out)) <= SMALL else LARGE
+        if len(head) + nbytes > LARGE:
+            stash = self._filled("buffer", [len(head) + nbytes], [head, *parts])
+            with self._slips.taken(LARGE) as slip:
+                return self._answer(slip, LARGE, out, self._call(ASK, slip.place, len(head), nbytes, LARGE, stash, self._owner))
+        with self._slips.taken(size) as slip:
+            _lay(slip, [head, *parts])
+            return self._answer(slip, size, out, self._call(ASK, slip.place, len(head), nbytes, size, 0, self._owner))
+
+    def wait(self, tag, blob, timeout_s):
+        """`ask` of a wait for a blob."""
+        head = wire.question_of("wait", [tag, blob, timeout_s], {})
+        limit_s = self.attached.timeout_s + (self.attached.timeout_s if timeout_s is None else max(0.0, timeout_s))
+        with self._slips.taken(SMALL) as slip:
+            _lay(slip, [head])
+            return self._answer(slip, SMALL, None, self._call(WAIT, slip.place, len(head), SMALL, self._owner, timeout_s=limit_s))
+
+    def flush_all(self):
+        """`ask` of a flush of all ranks."""
+        with self._slips.taken(SMALL) as slip:
+            return self._answer(slip, SMALL, None, self._call(FLUSH_ALL, slip.place, SMALL, self._owner))
+
+    def put_whole(self, tag, blob, view, score):
+        """Put a long blob, whose bytes come straight to where they stay."""
+        self.ask("commit", [self._filled("reserve", [len(view), tag, blob, score], [view])])
+
+    def close(self):
+        """Give the memory for calls back; what is left of it goes when the process leaves the daemon."""
+        with suppress(WrpError):
+            self._slips.close()
+
+    # pieces
+
+    def _filled(self, call, args, parts):
+        """Number of a stash that `call` makes, with the bytes of all parts. Nothing is done yet by that."""
+        stash, start = None, 0
+        try:
+            stash = self.ask(call, args)
+            for part in parts:
+                self._fill(stash, memoryview(part), start)
+                start += len(part)
+        except RuntimeGone as error:
+            raise Gone(str(error)) from error
+        except BaseException:
+            if stash is not None:
+                with suppress(WrpError):
+                    self._pool.post(DROP, stash)
+            raise
+        return stash
+
+    def _fill(self, stash, view, start):
+        """Bytes from `start` of the stash on are those of `view`: one piece is copied here while the one before is there."""
+        with self._slips.taken(LARGE) as first, self._slips.taken(LARGE) as second:
+            slips, under_way = (first, second), None
+            for number, at in enumerate(range(0, len(view), LARGE)):
+                slip, piece = slips[number % 2], view[at:at + LARGE]
+                slip.write(0, piece)
+                future = self._submit(FILL, slip.place, len(piece), stash, start + at)
+                if under_way is not None:
+                    self._reply(under_way)
+                under_way = future
+            if under_way is not None:
+                self._reply(under_way)
+
+    def _fetch(self, stash, out):
+        """Fill `out` from a stash, which isn't kept any more then; the same the other way."""
+        def asked(number):
+            at = number * LARGE
+            return self._submit(MORE, slips[number % 2].place, min(LARGE, len(out) - at), stash, at)
+        with self._slips.taken(LARGE) as first, self._slips.taken(LARGE) as second:
+            slips, count = (first, second), -(-len(out) // LARGE)
+            under_way = asked(0)
+            for number in range(count):
+                self._reply(under_way)
+                if number + 1 < count:
+                    under_way = asked(number + 1)
+                slips[number % 2].read(out[number * LARGE:(number + 1) * LARGE])
+        self._pool.post(DROP, stash)
+
+    def _answer(self, slip, size, out, answer):
+        """What an answer says: kind, bytes, and the stash that has them where they are more than the slip."""
+        kind, nbytes, stash = answer
+        if kind == BYTES and out is None and not stash:
+            return bytes(slip.view[:nbytes])
+        data = out[:nbytes] if kind == BYTES and out is not None else memoryview(bytearray(nbytes))
+        if stash:
+            self._fetch(stash, data)
+        else:
+            slip.read(data)
+        if kind == ERROR:
+            error = wire.error_in(data.obj)
+            raise Gone(str(error)) if isinstance(error, RuntimeGone) else error     # it ends, and takes no more
+        return wire.value_of(data.obj) if kind != BYTES else nbytes if out is not None else data.obj
+
+    # tasks
+
+    def _call(self, method, *args, timeout_s=None):
+        return self._reply(self._submit(method, *args), timeout_s)[:3]
+
+    def _submit(self, method, *args):
+        try:
+            return self._pool.submit(method, *args)
+        except RuntimeGone as error:
+            raise Gone(str(error)) from error
+
+    def _reply(self, future, timeout_s=None):
+        offset = future.offset
+        try:
+            reply = future.wait(timeout_s)
+        except RuntimeGone as error:
+            if never_ran(self.attached, future, offset):
+                raise Gone(str(error)) from error
+            raise
+        if reply.code:
+            raise WrpError(f"the daemon {self.attached.name!r} couldn't answer: code {reply.code}, {reply.meaning or 'see its messages'}")
+        return reply.values
+
+
+def _lay(slip, parts):
+    at = 0
+    for part in parts:
+        slip.write(at, part)
+        at += len(part)

@@ -1,0 +1,188 @@
+"""The module wrp_cte_core of a daemon: its ranks have a store open together, and answer what attached programs ask of it.
+
+A question lies in memory that the attached process has leased, and the answer comes there too; what is longer than that goes piece by piece
+through a stash. What can be asked is in calls.py, the other side in link.py.
+"""
+
+import os
+import time
+from contextlib import suppress
+
+from wrp.cte import names
+from wrp.cte.calls.reading import nobody_put
+from wrp.cte.served import place, wire
+from wrp.cte.served.calls import Calls, buffer_of
+from wrp.cte.served.carrying import Carrying
+from wrp.cte.served.stashes import Stash, Stashes
+from wrp.cte.store import Store
+from wrp.errors import ConfigError, NoSuchBlob, NoSuchTag, StoreError, UsageError
+from wrp.runtime.routing import PoolQuery
+from wrp.runtime.waiting import Cancelled, sleep
+from wrp.runtime.waiting.coroutines import current
+
+ASK, WAIT, FLUSH_ALL, FILL, MORE, DROP, FLUSH = 10, 11, 12, 13, 14, 15, 16
+VALUE, ERROR, BYTES = 0, 1, 2           # what an answer is
+_LONGEST_NAME = 1000
+_SHORTEST_NAP_S, _LONGEST_NAP_S = 0.5e-3, 20e-3
+_SWEEP_S = 1.0
+_TOLD_S = 2.0
+
+
+class Serving:
+    """folder : of the store; WRP_STORE by default, else it is in memory."""
+
+    methods = {ASK: "ask", WAIT: "wait", FLUSH_ALL: "flush_all", FILL: "fill", MORE: "more", DROP: "drop", FLUSH: "flush"}
+    on_every_rank = True
+
+    def __init__(self, pool_name, folder=""):
+        if len(pool_name.encode()) > _LONGEST_NAME:
+            raise ConfigError(f"pool {pool_name:.40}... has a name of more than {_LONGEST_NAME} bytes")
+        self._name, self._folder = pool_name, folder or os.environ.get("WRP_STORE") or None
+        self._store, self._stashes, self._carrying = None, Stashes(), Carrying()
+        self._has_left, self._sweeps, self._waits = False, False, 0
+
+    def join(self, runtime):
+        """Open the store. Collective over all ranks of the runtime."""
+        self._device = runtime.device(place.CALLS, "ram", place.CALLS_NBYTES)
+        self._store = Store.open(self._folder, runtime=runtime)
+        self._calls = Calls(self._store).table
+        if runtime.ranks.local_rank == 0:
+            place.tell(runtime.segment, self._name)
+
+    def started(self, pool):
+        self._pool = pool
+
+    def leave(self, together):
+        """Close the store, once what attached programs have asked for is answered. Collective where `together`."""
+        store, has_left, self._has_left = self._store, self._has_left, True
+        if store is None or has_left:
+            return
+        if together:
+            with store.ranks.agreed("ending the calls of attached programs"):
+                self._carrying.end(store.ranks.timeout_s)
+                self._end_waits()
+            self._stashes.clear()
+            store.close()
+        else:
+            self._carrying.is_over = True
+            store._leave(False)
+
+    def _end_waits(self):
+        """Who waits for a blob is told, before the workers end."""
+        until = time.monotonic() + _TOLD_S
+        while self._waits and time.monotonic() < until:
+            time.sleep(_SHORTEST_NAP_S)
+
+    # what attached programs ask: integers come, and go back
+
+    async def ask(self, at, head, nbytes, room, stash, owner):
+        """Make the call of a question of `head` bytes at `at`, with `nbytes` bytes behind it, or the stash: (what the answer is, its bytes, number of the stash that has it, or 0).
+
+        room : bytes of the memory at `at`; owner : identity of the process
+        """
+        return await self._answered(self._carrying.out(self._called, at, head, nbytes, stash, owner), at, room, owner)
+
+    async def wait(self, at, head, room, owner):
+        """The same of a question whether a blob is there, answered when it is: no thread waits."""
+        self._waits += 1
+        try:
+            return await self._answered(self._there(at, head), at, room, owner)
+        finally:
+            self._waits -= 1
+
+    async def flush_all(self, at, room, owner):
+        """The same of a flush of all ranks."""
+        return await self._answered(self._flushed(), at, room, owner)
+
+    async def fill(self, at, nbytes, stash, start):
+        """Bytes of a stash from `start` on are those at `at`."""
+        def filled():
+            self._device.read(at, self._stashes.of(stash).view[start:start + nbytes])
+        await self._carrying.out(filled)
+
+    async def more(self, at, nbytes, stash, start):
+        """The same the other way."""
+        def copied():
+            self._device.write(at, self._stashes.of(stash).view[start:start + nbytes])
+        await self._carrying.out(copied)
+
+    def drop(self, stash):
+        """Nobody wants a stash any more."""
+        found = self._stashes.take(stash)
+        if found is not None:
+            found.abandon()
+
+    async def flush(self):
+        """Of another rank, as a part of its flush_all."""
+        await self._carrying.out(self._store.flush)
+
+    # how
+
+    def _called(self, at, head, nbytes, stash, owner):
+        """What the call of a question gives. In a thread."""
+        whole = self._stashes.take(stash).view if stash else self._device.view(at, head + nbytes)
+        call, args, options = wire.asked(whole[:head], whole[head:])
+        if call in ("buffer", "reserve"):
+            return self._stash(owner, *args)
+        if call == "commit":
+            return self._stashes.take(*args).reservation.commit()
+        if call not in self._calls:
+            raise UsageError(f"{call!r} is no call that an attached program can make")
+        return self._calls[call](*args, **options)
+
+    def _stash(self, owner, nbytes, *of_blob):
+        """A Stash of so many bytes, to be filled; the blob that they are to be."""
+        if not of_blob:
+            return Stash(owner, buffer_of(nbytes))
+        tag, blob, score = of_blob
+        reservation = self._store.reserve(tag, blob, nbytes, score)
+        return Stash(owner, reservation.view, reservation)
+
+    async def _there(self, at, head):
+        """The BlobInfo of a blob, once it is there."""
+        _, (tag, blob, timeout_s), _ = wire.asked(self._device.view(at, head), b"")
+        names.checked("tag", tag), names.checked("blob", blob)
+        timeout_s = self._store.ranks.timeout_s if timeout_s is None else timeout_s
+        deadline, nap = time.monotonic() + timeout_s, _SHORTEST_NAP_S
+        while True:
+            if await self._carrying.out(self._store.exists, tag, blob):
+                with suppress(NoSuchTag, NoSuchBlob):
+                    return await self._carrying.out(self._store.info, tag, blob)
+            if time.monotonic() >= deadline:
+                raise nobody_put(tag, blob, timeout_s)
+            await sleep(nap)
+            nap = min(2 * nap, _LONGEST_NAP_S)
+
+    async def _flushed(self):
+        futures = [await self._pool.submit_async(FLUSH, query=PoolQuery.direct_id(number)) for number in range(self._pool.containers.size)]
+        failed = [number for number, future in enumerate(futures) if (await future).code]
+        if failed:
+            raise StoreError(f"rank {failed[0]} of the daemon couldn't flush the store: see its messages")
+
+    async def _answered(self, asked, at, room, owner):
+        try:
+            value = await asked
+            value = self._keep(value) if isinstance(value, Stash) else value
+            kind, data = (BYTES, value) if isinstance(value, (bytes, memoryview)) else (VALUE, wire.answer_of(value))
+        except Cancelled:
+            raise
+        except Exception as error:
+            kind, data = ERROR, wire.error_of(error)
+        if len(data) <= room:
+            self._device.write(at, data)
+            return kind, len(data), 0
+        return kind, len(data), self._keep(Stash(owner, memoryview(data)))
+
+    def _keep(self, stash):
+        number = self._stashes.keep(stash)
+        if not self._sweeps:
+            self._sweeps = True
+            current().spawn(self._sweeping(), lambda *_: None)
+        return number
+
+    async def _sweeping(self):
+        """As long as there are stashes, let go of those of dead processes."""
+        while len(self._stashes):
+            await sleep(_SWEEP_S)
+            self._stashes.sweep()
+        self._sweeps = False
