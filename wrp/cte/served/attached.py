@@ -8,8 +8,8 @@ from functools import wraps
 
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import given, names
-from wrp.cte.calls.reading import place_of
-from wrp.cte.calls.writing import reservable, segments_of
+from wrp.cte.calls.reading import place_of, places_of
+from wrp.cte.calls.writing import many_of, reservable, segments_of
 from wrp.cte.reservation import Reservation
 from wrp.cte.served import calls
 from wrp.cte.served.link import Gone, Link
@@ -72,7 +72,7 @@ class AttachedStore:
     def put_segments(self, tag, blob, segments, score=1.0, if_generation=None):
         """As Store.put_segments."""
         names.checked("tag", tag), names.checked("blob", blob)
-        parts = segments_of(blob, segments, score)
+        parts, score = segments_of(blob, segments, score)
         placed, start = [], 0
         for offset, view in parts:
             placed.append((offset, Part(start, len(view))))
@@ -81,8 +81,7 @@ class AttachedStore:
 
     def put_many(self, tag, blobs, rows, score=1.0):
         """As Store.put_many."""
-        if len(blobs) != len(rows):
-            raise UsageError(f"{len(blobs)} names for {len(rows)} rows")
+        blobs, rows, score = many_of(blobs, rows, score)
         array = given.rows_of(rows)
         if array is not None and array.size:
             self._ask("put_rows", tag, list(blobs), Part(0, array.nbytes), array.shape[1], score, parts=(given.bytes_of(array),))
@@ -109,10 +108,11 @@ class AttachedStore:
 
     def get_segments(self, tag, blob, ranges):
         """As Store.get_segments."""
-        return self._ask("get_segments", tag, blob, [place_of(blob, *place) for place in ranges])
+        return self._ask("get_segments", tag, blob, places_of(blob, ranges))
 
     def get_many(self, tag, blobs, out=None):
         """As Store.get_many."""
+        blobs = given.listed(blobs, "names of blobs")
         if out is None:
             return self._ask("get_many", tag, list(blobs), room=LARGE)
         rows = given.rows_of(out)
@@ -125,7 +125,8 @@ class AttachedStore:
     def reserve(self, tag, blob, nbytes, score=1.0):
         """As Store.reserve; the memory is this process's own, and comes to the store at the commit."""
         names.checked("tag", tag), names.checked("blob", blob)
-        return Reservation(None, reservable(blob, nbytes, score), None, lambda view: self.put(tag, blob, view, score=score))
+        nbytes, score = reservable(blob, nbytes, score)
+        return Reservation(None, nbytes, None, lambda view: self.put(tag, blob, view, score=score))
 
     def wait(self, tag, blob, timeout_s=None):
         """As Store.wait."""
