@@ -1,5 +1,6 @@
 """`wrp://`: the tree of tags and blobs, reading and writing through fsspec, and pandas over it."""
 
+import itertools
 import os
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[arrays]'")
 
 from cee.doors.conftest import CSV
+from wrp.cee.doors import tree
 from wrp.cee.doors.filesystem import WrpFileSystem
 from wrp.cte import Store, crypt
 from wrp.errors import Corrupt, UsageError, WrpError
@@ -53,6 +55,15 @@ def test_paths_that_would_not_be_listed_are_not_written(fs, memory, path):
         with pytest.raises(UsageError, match="has a part that is empty"):
             write()
     assert memory.tags(".*") == before and not fs.exists(path)
+
+
+def test_the_folders_that_are_none_but_for_what_lies_in_them(memory):
+    for tag, blob in (("runs/a", "sub/deep/y"), ("runs/a", "odd/"), ("runs//b", "z"), ("top/", "x"), ("top", "sub/x"), ("a", "b"), ("a/b/c", "d")):
+        memory.put(tag, blob, b"1")
+    paths = {"/".join(parts) for count in (1, 2, 3) for parts in itertools.product(("runs", "a", "sub", "deep", "odd", "top", "", "b", "c"), repeat=count)} | {"runs/a/sub/deep"}
+    found = tree.folders(memory)
+    assert found == {path for path in paths if path and tree.lies_in(memory, path)} and {"runs", "runs/a/sub", "runs/a/sub/deep", "top/sub", "a", "a/b"} <= found
+    assert all(tree.find(memory, path) == tree.find(memory, path, found.__contains__) for path in paths)
 
 
 def test_what_is_listed_is_there(fs, memory):

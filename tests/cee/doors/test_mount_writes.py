@@ -4,6 +4,7 @@ import errno
 import mmap
 import os
 import random
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -57,7 +58,8 @@ def mounted(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mounted")
     with Store.open(folder / "store") as store:
         store.put("taken", "description", b"binary<test>"), store.put("taken", "chunk_0", b"1,2\n")
-        store.put("old", "sub/deep/x", b"x"), store.put("old", "sub/y", b"y")
+        for tag, blob in (("old", "sub/deep/x"), ("old", "sub/y"), ("laid", "a/b/c"), ("laid", "a/d"), ("laid", "b/c/d"), ("laid", "c"), ("laid/a/b", "d"), ("laid/d/a", "b/c")):
+            store.put(tag, blob, blob.encode())
     made = Mount(folder)
     yield made.place
     assert made.end() == (0, "") and not os.path.ismount(made.place)
@@ -123,7 +125,7 @@ def test_folders_within_a_tag_are_folders(place):
     """A folder that is there only by the names of a tag's blobs stays when the last of them goes, as programs expect."""
     old = place.parent / "old"
     os.rename(old / "sub", place / "sub")
-    assert (place / "sub/deep/x").read_bytes() == b"x" and os.listdir(old) == []
+    assert (place / "sub/deep/x").read_bytes() == b"sub/deep/x" and os.listdir(old) == []
     assert run(f"rm -r {place}/sub").returncode == 0 and os.listdir(place) == []
     os.rename(place.parent / "taken", place / "taken")
     assert (place / "taken").read_bytes() == b"1,2\n"
@@ -170,6 +172,37 @@ def test_a_file_is_what_a_bytearray_is(place, seed, longest):
     for file in files:
         file.close()
     assert path.read_bytes() == model
+
+
+@pytest.mark.parametrize("seed, laid", [(1, False), (2, False), (3, True)])
+def test_a_tree_is_what_a_file_system_s_is(place, tmp_path, seed, laid):
+    """Each call in a folder of the mount and in one of this machine: the same result, or the same error, and in the end the same files. `laid`: blobs whose names have slashes."""
+    made, place = random.Random(seed), place.parent / "laid" if laid else place
+    shutil.copytree(place, tmp_path, dirs_exist_ok=True)
+    for number in range(500):
+        what = made.choice(("mkdir", "mkdir", "create", "create", "write", "append", "rename", "rename", "rename", "unlink", "rmdir", "truncate", "stat", "list", "clear"))
+        one, other = ("/".join(made.choice("abcd") for _ in range(made.choice((1, 2, 2, 3)))) for _ in range(2))
+        data, nbytes = made.randbytes(made.randrange(5000)), made.randrange(9000)
+        results = [_done(what, folder / one, folder / other, data, nbytes) for folder in (place, tmp_path)]
+        assert results[0] == results[1], (number, what, one, other)
+    assert _tree(place) == _tree(tmp_path)
+
+
+def _done(what, path, other, data, nbytes):
+    try:
+        if what in ("create", "write", "append"):
+            with open(path, {"create": "xb", "write": "wb", "append": "ab"}[what]) as file:
+                return file.write(data)
+        calls = {"mkdir": path.mkdir, "rename": lambda: os.rename(path, other), "unlink": path.unlink, "rmdir": path.rmdir, "truncate": lambda: os.truncate(path, nbytes),
+                 "stat": lambda: path.is_dir() or path.stat().st_size, "list": lambda: sorted(os.listdir(path)), "clear": lambda: nbytes < 2000 and shutil.rmtree(path)}
+        found = calls[what]()
+        return found if what in ("stat", "list") else None
+    except OSError as error:
+        return error.errno
+
+
+def _tree(folder):
+    return {str(path.relative_to(folder)): path.is_dir() or path.read_bytes() for path in folder.rglob("*")}
 
 
 def test_readers_see_old_or_new(place):

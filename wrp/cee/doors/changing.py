@@ -7,9 +7,9 @@ from wrp.cee.doors import tree
 from wrp.errors import UsageError
 
 
-def make_folder(store, path):
-    """An empty tag. FileExistsError."""
-    if tree.find(store, path) is not None:
+def make_folder(store, path, find=tree.find):
+    """An empty tag. FileExistsError. `find`: as of `rename`."""
+    if find(store, path) is not None:
         raise FileExistsError(EEXIST, "it is there", path)
     tree.check(path)
     store.create(path)
@@ -19,7 +19,7 @@ def remove_folder(store, path):
     """A folder with nothing in it goes. OSError."""
     if _found(store, path).kind != "folder":
         raise NotADirectoryError(ENOTDIR, "it is a file", path)
-    if tree.children(store, path):
+    if store.exists(path) and store.list(path) or tree.lies_in(store, path):
         raise OSError(ENOTEMPTY, "the folder isn't empty", path)
     if store.exists(path):
         store.destroy(path)
@@ -50,20 +50,20 @@ def remove_all(store, path):
         store.destroy(path)
 
 
-def rename(store, path, new_path):
+def rename(store, path, new_path, find=tree.find):
     """Let a file or folder have another path. A file takes the place of a blob, a folder that of an empty one. OSError.
 
     At one moment, but for blobs that lie in a folder within a tag: they go one after the other. Bytes that lie in files are copied with a blob, not with a tag.
+    find : what says which Node is at a path
     """
-    node, there = _found(store, path), tree.find(store, new_path)
+    node, there = _found(store, path, find), find(store, new_path)
     tree.check(new_path)
     if path == new_path:
         return
     if node.kind == "folder":
         _rename_folder(store, path, there, new_path)
     elif node.kind == "blob":
-        tag, blob = tree.target(store, new_path)
-        _rename_blob(store, node.tag, node.blob, tag, blob)
+        _rename_blob(store, node.tag, node.blob, *tree.place(store, new_path, there))
     elif there is not None:
         raise PermissionError(EPERM, f"{path!r} was taken in: it takes no file's place", new_path)
     else:
@@ -91,8 +91,8 @@ def _rename_blob(store, tag, blob, new_tag, new_blob):
         store.delete(tag, blob)
 
 
-def _found(store, path):
-    node = tree.find(store, path)
+def _found(store, path, find=tree.find):
+    node = find(store, path)
     if node is None:
         raise FileNotFoundError(ENOENT, "there is no such file or folder", path)
     return node

@@ -241,10 +241,10 @@ class WrpFileSystem(AbstractFileSystem):
         store = self.handle.present()
         return store and tree.find(store, path)
 
-    def found(self, path, file=False):
+    def found(self, path, file=False, find=tree.find):
         """(Store, Node) of a path, also of what is made up for zarr. FileNotFoundError; with `file` IsADirectoryError."""
         store = self.handle.reading()
-        node = tree.find(store, path)
+        node = find(store, path)
         if node is None and (nbytes := self._zarr(store, path, "nbytes")) is not None:
             node = tree.Node(path, "zarr", nbytes=nbytes)
         if node is None:

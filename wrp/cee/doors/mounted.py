@@ -40,6 +40,7 @@ class Files(Operations):
         self._opened, self._handles, self._next = {}, {}, 0         # by path, and by handle: an _Opened or a file of fsspec
         self._set = {}                  # path -> what programs have set of its attributes; nothing of that is in the store
         self._since = time.time_ns()
+        self._folders = None            # those that aren't tags, see tree.folders; None: to be looked for
 
     def __call__(self, operation, *args):
         try:
@@ -60,11 +61,17 @@ class Files(Operations):
     def _path(self, path):
         return f"{self._root}{path}".strip("/")
 
+    def _find(self, store, path):
+        """As tree.find. Nobody but this process changes the store, so that it is known which folders there are."""
+        if self._folders is None:
+            self._folders = tree.folders(store)
+        return tree.find(store, path, self._folders.__contains__)
+
     # looking
 
     def getattr(self, path, fh=None):
         path = self._path(path)
-        _, node = self._fs.found(path)
+        _, node = self._fs.found(path, find=self._find)
         opened, changed = self._opened.get(path), node.stamp or self._since
         nbytes = opened.growing.nbytes if opened is not None else node.nbytes
         if opened is not None and opened.growing.waits:
@@ -92,7 +99,7 @@ class Files(Operations):
 
     def open(self, path, flags):
         path = self._path(path)
-        _, node = self._fs.found(path, file=True)
+        _, node = self._fs.found(path, True, self._find)
         if node.kind == "blob":
             return self._handle(path, node.tag, node.blob)
         if flags & os.O_ACCMODE != os.O_RDONLY:
@@ -104,7 +111,7 @@ class Files(Operations):
         if "/" not in path:
             raise PermissionError(EPERM, "a file lies in a folder: a tag", path)
         tree.check(path)
-        tag, blob = tree.target(self._store, path)
+        tag, blob = tree.place(self._store, path, self._find(self._store, path))
         self._store.put(tag, blob, b"")
         self._set[path] = {"st_mode": mode & 0o777}
         return self._handle(path, tag, blob)
@@ -142,9 +149,8 @@ class Files(Operations):
             self._cut(self._opened[path].growing, length)
             self._touched(path, self._opened[path])
         else:
-            tree.target(self._store, path)      # which refuses what was taken in
-            _, node = self._fs.found(path, file=True)
-            self._cut(Growing(self._store, node.tag, node.blob), length)
+            _, node = self._fs.found(path, True, self._find)
+            self._cut(Growing(self._store, *tree.place(self._store, path, node)), length)
             self._touched(path)
 
     def _cut(self, growing, length):
@@ -187,7 +193,7 @@ class Files(Operations):
     # changes
 
     def mkdir(self, path, mode):
-        changing.make_folder(self._store, self._path(path))
+        changing.make_folder(self._store, self._path(path), self._find)
 
     def rmdir(self, path):
         path = self._path(path)
@@ -201,9 +207,13 @@ class Files(Operations):
 
     def rename(self, old, new):
         old, new = self._path(old), self._path(new)
-        if "/" not in new and self._fs.found(old)[1].kind == "blob":
+        kind = self._fs.found(old, find=self._find)[1].kind
+        if "/" not in new and kind == "blob":
             raise PermissionError(EPERM, "a file lies in a folder: a tag", new)
-        changing.rename(self._store, old, new)
+        try:
+            changing.rename(self._store, old, new, self._find)
+        finally:
+            self._folders = self._folders if kind == "blob" else None
         self._set.pop(new, None)
         self._opened.pop(new, None)
         for table in (self._set, self._opened):
@@ -211,7 +221,7 @@ class Files(Operations):
                 table[new + path[len(old):]] = table.pop(path)
         for path, opened in self._opened.items():
             if (path + "/").startswith(new + "/"):
-                node = self._fs.found(path)[1]
+                node = self._find(self._store, path)
                 opened.growing.tag, opened.growing.blob = node.tag, node.blob
         self._left(old)
 
@@ -219,9 +229,13 @@ class Files(Operations):
         """Nothing is at the path any more; its folder stays a folder, also where it was none but for what lay in it."""
         for table in (self._set, self._opened):
             table.pop(path, None)
+        if self._folders is not None:
+            self._folders.discard(path)
         folder = path.rpartition("/")[0]
-        if folder and tree.find(self._store, folder) is None:
-            self._store.create(folder)
+        if folder and not self._store.exists(folder):
+            self._folders = None
+            if self._find(self._store, folder) is None:
+                self._store.create(folder)
 
     def link(self, path, *_):
         raise PermissionError(EPERM, "a store has no links, and no files but plain ones", path)

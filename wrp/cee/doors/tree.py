@@ -34,17 +34,36 @@ class Node:
     created: int = 0
 
 
-def find(store, path):
-    """The Node at a path, or None."""
+def find(store, path, is_folder=None):
+    """The Node at a path, or None. `is_folder`: of a path that is no tag, where that is known; else all names of tags that it begins with are looked at."""
     for tag, rest in splits(store, path):
         if not rest:
             return of_tag(store, tag)
         if store.exists(tag, rest):
             return of_blob(tag, rest, store.info(tag, rest))
-    if not path or store.tags(re.escape(path) + "/.+") or any(
-            store.blobs(re.escape(tag), re.escape(rest) + "/(?s:.+)", 1) for tag, rest in splits(store, path) if rest):
+    if not path or (is_folder(path) if is_folder is not None else lies_in(store, path)):
         return Node(path, "folder")
     return None
+
+
+def lies_in(store, path):
+    """True where something lies in the folder at a path by its name, whether that is a tag or not."""
+    return bool(store.tags(re.escape(path) + "/.+")) or any(
+        store.blobs(re.escape(tag), re.escape(rest) + "/(?s:.+)", 1) for tag, rest in splits(store, path) if rest)
+
+
+def folders(store):
+    """Every path for which `lies_in` is true, as a set."""
+    found = set()
+    for tag in store.tags():
+        found.update(_parents("", tag))
+        for blob in store.list(tag):
+            found.update(_parents(tag + "/", blob))
+    return found
+
+
+def _parents(start, name):
+    return (start + name[:at] for at in range(1, len(name) - 1) if name[at] == "/")
 
 
 def children(store, path):
@@ -58,10 +77,11 @@ def children(store, path):
             found.setdefault(start + head, Node(start + head, "folder"))
     for tag, rest in splits(store, path):
         inner = rest + "/" if rest else ""
-        for blob, info in store.infos(tag).items():
+        infos = store.infos(tag) if not rest else {}
+        for blob in infos or store.list(tag, inner):
             head, more = _first(blob, inner)
-            if head and blob.startswith(inner) and (more or inner + head == blob):
-                found.setdefault(start + head, Node(start + head, "folder") if more else of_blob(tag, blob, info))
+            if head and (more or inner + head == blob):
+                found.setdefault(start + head, Node(start + head, "folder") if more else of_blob(tag, blob, infos.get(blob) or store.info(tag, blob)))
     return found
 
 
@@ -96,11 +116,12 @@ def read(store, node, start=None, stop=None):
 
 
 def target(store, path):
-    """(tag, blob) to write for a path: an existing blob, else one in the longest tag that the path begins with, else in its folder as a tag.
+    """(tag, blob) to write for a path. IsADirectoryError, PermissionError for what was taken in."""
+    return place(store, path, find(store, path))
 
-    Raises IsADirectoryError, PermissionError for what was taken in.
-    """
-    node = find(store, path)
+
+def place(store, path, node):
+    """The same where `node` is what the path leads to: the blob, else one in the longest tag that the path begins with, else in its folder as a tag."""
     if node is not None and node.kind == "blob":
         return node.tag, node.blob
     if node is not None and node.kind == "stream":
