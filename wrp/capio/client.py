@@ -4,6 +4,7 @@ import json
 import os
 import select
 import socket
+import threading
 import time
 from contextlib import suppress
 
@@ -41,6 +42,8 @@ class Client:
 
     def tell(self, request):
         request.pid = self._pid
+        if request.op in wire.OF_THREADS and not request.b:
+            request.b = threading.get_native_id()
         try:
             self._socket.send(request.pack())
         except OSError:

@@ -15,6 +15,7 @@ PACKET = 3 * TEXT
 
 HELLO, READ, WRITE, OPENED, STAT, LIST, RENAME, MKDIR, MORE, DONE, CONTROL, BYE, TABLE, NAME = range(1, 15)
 TOLD = frozenset((HELLO, OPENED, DONE, BYE))           # what nobody answers
+OF_THREADS = frozenset((WRITE, OPENED))                # `b`: the thread
 STREAM, REDIRECT, WATCHED = 1, 2, 4
 OPEN, COMMITTED = 0, 1
 UNTOLD, MADE, NOTHING, OUTCOMES, TURNS = 0, 1, 2, 3, (1 << 30) - 1      # what came of a post

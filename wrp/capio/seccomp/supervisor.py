@@ -102,7 +102,7 @@ class Supervisor:
         for request in wait.asked:
             if request.op == wire.WRITE and wait.process:
                 with suppress(RuntimeGone), Client(self._workflow, behalf=wait.process) as client:       # of no step: it doesn't come into being by this
-                    client.tell(wire.Request(wire.OPENED, a=errno.EINTR, path=request.path))
+                    client.tell(wire.Request(wire.OPENED, a=errno.EINTR, b=request.b, path=request.path))
 
     def _may(self, wait, request):
         """The errno that a call which names a file ends with, 0: it goes on."""
@@ -212,7 +212,7 @@ class Supervisor:
             return []
         writes = flags & os.O_ACCMODE != os.O_RDONLY or flags & (os.O_CREAT | os.O_TRUNC)
         lists = flags & os.O_DIRECTORY or (not writes and os.path.isdir(path))
-        return [wire.Request(wire.LIST if lists else wire.WRITE if writes else wire.READ, flags=flags & 0x7FFFFFFF, path=path)]
+        return [wire.Request(wire.LIST if lists else wire.WRITE if writes else wire.READ, flags=flags & 0x7FFFFFFF, b=thread, path=path)]
 
     def _looks(self, thread, folder, address, *_):
         path = self._path(thread, folder, address)

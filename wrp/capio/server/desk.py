@@ -223,14 +223,14 @@ class Desk:
             else:
                 fails = not is_there or makes and request.flags & os.O_EXCL     # not every way of seeing calls tells of it
         if not request.a and not fails:
-            self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC) and not is_new, connection.is_own)
+            self.writers.announce(path, connection.step, connection.pid, bool(request.flags & os.O_TRUNC) and not is_new, connection.is_own, request.b)
         if plan.waits and plan.mode == "no_update":
             connection.send(wire.Reply(what=wire.STREAM | what, slot=self.table.slot(path), text=there))
         else:
             connection.send(wire.Reply(what=what, text=there))
 
     def opened(self, connection, request, at):
-        writer = self.writers.waiting(request.path, connection.pid)
+        writer = self.writers.waiting(request.path, connection.pid, request.b)
         if request.a and self.depot is not None:
             self.depot.not_made(request.path)
         if writer is None and request.a:

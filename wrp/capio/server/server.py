@@ -218,7 +218,8 @@ class Server:
         for connection in self._connections.values():
             if connection.pid == writer.pid:
                 self._receive(connection)
-        return any(request is not None and (request.op, request.path, request.a) == (wire.OPENED, writer.path, 0) and connection.pid == writer.pid
+        opened = wire.OPENED, writer.path, 0, writer.thread
+        return any(request is not None and (request.op, request.path, request.a, request.b) == opened and connection.pid == writer.pid
                    for connection, request in self._requests)
 
     def _serve(self, connection, request, at):

@@ -9,7 +9,7 @@ from wrp.capio.server import endings
 @dataclass(slots=True)
 class Writer:
     """One open file description. `is_open`: its open is known to have happened; `is_parting`: closed by a process that is ending;
-    `tells`: its process tells of the open before it closes; `post`: of a process that has posted it instead, which of its posts."""
+    `tells`: its process tells of the open before it closes; `thread`: which has announced it; `post`: of a process that has posted it instead, which of its posts."""
 
     description: int
     path: str
@@ -19,6 +19,7 @@ class Writer:
     is_open: bool = False
     is_parting: bool = False
     tells: bool = False
+    thread: int = 0
     post: tuple | None = None
 
 
@@ -31,13 +32,13 @@ class Writers:
         self._unsettled = set()         # paths that came into being before it was known whose post it was, if any's
         self._renamers = {}             # (old path, new path): the step that has said that it renames
 
-    def announce(self, path, step, pid, is_truncated, tells=False, post=None):
-        """A process is about to open the path for writing."""
-        before = self.waiting(path, pid)
-        if before is not None:
-            self.drop(before)           # what came of it wasn't told, and it wasn't closed either
+    def announce(self, path, step, pid, is_truncated, tells=False, thread=0, post=None):
+        """A thread of a process is about to open the path for writing."""
+        before = self.waiting(path, pid, thread)
+        if before is not None and (before.tells or endings.is_written(path) is not True):
+            self.drop(before)           # nothing came of it
         self._last += 1
-        writer = Writer(self._last, path, step, pid, is_truncated, tells=tells, post=post)
+        writer = Writer(self._last, path, step, pid, is_truncated, tells=tells, thread=thread, post=post)
         self._by_path.setdefault(path, []).append(writer)
         return writer
 
@@ -114,10 +115,10 @@ class Writers:
         found = self._by_path.get(path)
         return found[-1].step if found else ""
 
-    def waiting(self, path, pid):
-        """The announcement of this process whose open hasn't been told yet, or None."""
-        for writer in self._by_path.get(path, ()):
-            if writer.pid == pid and not writer.is_open:
+    def waiting(self, path, pid, thread):
+        """The last announcement of this thread whose open hasn't been told yet, or None."""
+        for writer in reversed(self._by_path.get(path, ())):
+            if (writer.pid, writer.thread) == (pid, thread) and not writer.is_open:
                 return writer
         return None
 

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 #include <time.h>
 
@@ -167,6 +168,8 @@ static void give(int fd, ino_t inode)
 
 static ssize_t post(int fd, int op, int flags, int64_t a, int64_t b, const char *path, const char *path2)
 {
+    if (op == CAPIO_WRITE || op == CAPIO_OPENED)
+        b = syscall(SYS_gettid);
     struct capio_request head = {.magic = CAPIO_MAGIC, .op = op, .version = CAPIO_VERSION, .pid = getpid(), .flags = flags, .a = a, .b = b,
                                  .path_nbytes = path ? strlen(path) : 0, .path2_nbytes = path2 ? strlen(path2) : 0};
     struct iovec parts[3] = {{&head, sizeof head}, {(void *)path, head.path_nbytes}, {(void *)path2, head.path2_nbytes}};

@@ -8,8 +8,8 @@
 enum capio_op {
     CAPIO_HELLO = 1,            /* path: step; path2: workflow; a: 2: the pid is that of another process. No reply */
     CAPIO_READ = 2,             /* may this process open path for reading? The reply may take long */
-    CAPIO_WRITE = 3,            /* this process is about to open path for writing with these flags */
-    CAPIO_OPENED = 4,           /* what came of it: a: errno or 0. No reply */
+    CAPIO_WRITE = 3,            /* this process is about to open path for writing with these flags. b: its thread */
+    CAPIO_OPENED = 4,           /* what came of it: a: errno or 0. b: its thread. No reply */
     CAPIO_STAT = 5,             /* may this process see whether path exists, and its attributes? */
     CAPIO_LIST = 6,             /* may this process list the directory path? */
     CAPIO_RENAME = 7,           /* this process is about to rename path to path2 */
