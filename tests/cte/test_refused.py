@@ -61,7 +61,7 @@ def test_a_refused_frame_is_cut_and_the_cut_synced(tmp_path):
     journal.append(change(3))
     journal.close()
     with open(journal.path, "rb") as file:
-        assert frames.decode_all(file.read())[0] == [change(1), change(3)]
+        assert frames.decode_all(file.read())[0] == [change(1), change(3), {"closed": True}]
 
 
 @pytest.mark.parametrize("cut", ["ftruncate", "fsync"])

@@ -10,7 +10,7 @@ from wrp.cte.arrays import array_info, get_array, put_array
 from wrp.cte.client import Client, Tag
 from wrp.errors import OutOfSpace, UsageError
 
-LEFT = {"close", "open"}
+LEFT = {"attach", "close", "open", "salvage"}
 
 
 @pytest.fixture

@@ -31,7 +31,7 @@ def test_error_stands_beside_its_code(error):
     assert row.startswith(f"| {error.exit_code} |")
 
 
-@pytest.mark.parametrize("command", ["ls", "query", "stat", "retrieve", "export", "import", "label", "destroy", "recover"])
+@pytest.mark.parametrize("command", ["ls", "query", "stat", "retrieve", "export", "import", "label", "destroy", "recover", "salvage"])
 def test_wrp_cee_command_and_options_are_documented(command):
     assert f"wrp_cee {command}" in documents.everything()
     options = set(re.findall(r"(--[a-z][a-z-]*)", help_of("wrp.cee.cli", command))) - {"--help"}
@@ -41,7 +41,7 @@ def test_wrp_cee_command_and_options_are_documented(command):
 
 def test_wrp_cee_has_no_other_commands():
     listed = re.findall(r"^    ([a-z]+) ", help_of("wrp.cee.cli"), re.M)
-    assert sorted(listed) == sorted(["ls", "query", "stat", "retrieve", "export", "import", "label", "destroy", "recover"])
+    assert sorted(listed) == sorted(["ls", "query", "stat", "retrieve", "export", "import", "label", "destroy", "recover", "salvage"])
 
 
 def test_wrp_cae_omni_options_are_documented():

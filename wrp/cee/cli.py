@@ -1,4 +1,4 @@
-"""The command ``wrp_cee``: ls, query, stat, retrieve, export, import, label, destroy, recover. Rank 0 speaks, every rank ends alike."""
+"""The command ``wrp_cee``: ls, query, stat, retrieve, export, import, label, destroy, recover, salvage. Rank 0 speaks, every rank ends alike."""
 
 import dataclasses
 import io
@@ -10,11 +10,12 @@ from contextlib import redirect_stdout
 
 from wrp import __version__
 from wrp.cee import explore, export, members
-from wrp.cee.opening import DEFAULT_FOLDER, opened
+from wrp.cee.opening import DEFAULT_FOLDER, opened, store_folder
 from wrp.cee.printing import checksum, count, moment, table, visible
 from wrp.comm.command import Parser, say, speaking
 from wrp.comm.ranks import run
 from wrp.comm.sizes import format_size
+from wrp.cte import Store
 from wrp.errors import UsageError, WrpError
 from wrp.runtime.devices.safe.seen import describe
 
@@ -33,9 +34,12 @@ def _command(arguments, ranks):
     with ranks.agreed("reading the command line"):
         if wrong:
             raise wrong
-    store, ranks = opened(args.store, write=args.writes, make=args.work is _import)
-    with store:
-        answer, lines = args.work(args, store, ranks)
+    if args.work is _salvage:
+        answer, lines = ranks.share_of(lambda: _salvage(args), "salvaging the store")
+    else:
+        store, ranks = opened(args.store, write=args.writes, make=args.work is _import)
+        with store:
+            answer, lines = args.work(args, store, ranks)
     if args.json or lines:
         _say(ranks, json.dumps(answer, indent=1) if args.json else "\n".join(lines))
 
@@ -120,6 +124,9 @@ def _parser():
     sub = command("recover", _recover, "Rebuild members of safe devices that are out, from the others.", writes=True)
     sub.add_argument("member", nargs="?", help="the file of one, as stat names it (default: all that are out)")
     sub.add_argument("--to", metavar="FILE", help="where the member's new file is to be (default: where it was)")
+
+    sub = command("salvage", _salvage, "Say what can still be had of a store that is refused because its records are damaged; with --write make a sound store of that.")
+    sub.add_argument("--write", action="store_true", help="write the sound store; the damaged files are kept in a folder damaged-NUMBER beside it (default: change nothing)")
     return parser
 
 
@@ -171,6 +178,16 @@ def _members(state):
 def _recover(args, store, ranks):
     found = members.recover(store, ranks, args.member, args.to)
     return {"recovered": found}, [visible(f"{path}: {count(chunks, 'chunk')} rebuilt") for path, chunks in found.items()] or ["no member is out"]
+
+
+def _salvage(args):
+    found = Store.salvage(store_folder(args.store), args.write)
+    lines = [f"damaged: {path}, {nbytes} bytes from byte {start} on" for path, start, nbytes in found.damaged]
+    lines += [f"lost: {each.tag}{f'/{each.blob}' if each.blob else ''}: {each.why}" for each in found.lost]
+    if not found.is_complete:
+        lines.append("more may be lost or older than is named here: not all that stood in the damaged bytes can be read")
+    lines.append(f"{count(found.kept, 'blob')} kept" + (f"; the damaged files are in {found.aside}" if found.aside else ", nothing was written: see --write" if found.damaged or found.lost else ", and nothing is damaged"))
+    return {**found._asdict(), "lost": [each._asdict() for each in found.lost]}, list(map(visible, lines))
 
 
 def _retrieve(args, store, ranks):

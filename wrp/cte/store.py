@@ -12,6 +12,7 @@ from wrp.cte.edits import Edits
 from wrp.cte.emptying import empty
 from wrp.cte.eviction import Eviction
 from wrp.cte.flush import Flush
+from wrp.cte.folder import salvage
 from wrp.cte.moving import Moves
 from wrp.cte.naming import Naming
 from wrp.cte.organizing import Organizing
@@ -76,6 +77,16 @@ class Store(Writing, Editing, Reading, Listing):
         from wrp.cte.served import attach
 
         return attach(name, timeout_s, reconnect_s)
+
+    @staticmethod
+    def salvage(folder, write=False):
+        """What can still be had of a store that isn't opened any more, because its snapshot or a journal is damaged: a folder.Salvaged. Local.
+
+        write : make a sound store of that, which keeps the damaged files in a folder of its own; else nothing is changed
+        Every blob that is kept has the bytes that it had when it was flushed, the others are named, as far as their names can be read.
+        Raises StoreError, StoreBusy. (Members of safe devices are rebuilt by `recover`.)
+        """
+        return salvage(folder, write)
 
     def batch(self, label):
         """A transaction of all ranks (see Batch). Collective."""

@@ -6,7 +6,8 @@ from cte.proof.wrong import trouble_of, wrong_calls
 from wrp.comm.ranks import world
 
 pytestmark = pytest.mark.mpi
-LEFT = {"add_target", "batch", "close", "delete_still", "flush_all", "open", "remove_target", "set_compression"}     # all but one are collective
+LEFT = {"add_target", "attach", "batch", "close", "delete_still", "flush_all", "open", "remove_target", "salvage",
+        "set_compression"}                      # most are collective
 
 
 def test_wrong_arguments_of_a_store_of_several_nodes(opened):

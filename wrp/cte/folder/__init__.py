@@ -2,5 +2,6 @@
 
 from wrp.cte.folder.folder import Folder
 from wrp.cte.folder.journal import Journal
+from wrp.cte.folder.salvage import Lost, Salvaged, salvage
 
-__all__ = ["Folder", "Journal"]
+__all__ = ["Folder", "Journal", "Lost", "Salvaged", "salvage"]

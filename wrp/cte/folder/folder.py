@@ -26,6 +26,7 @@ from wrp.cte.naming.settling import settled
 from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
+_FRAME = 16                     # records of a snapshot that have one checksum: what is damaged takes no more with it
 FORMAT = 6                      # 2 added times of blobs, 3 data files elsewhere, 4 journals elsewhere, 5 bytes in journals, 6 names of tags that stand for others; an older one becomes it at the next opening for writing
 
 
@@ -163,7 +164,7 @@ class Folder:
             raise self._foreign(error) from error
 
     def _foreign(self, error):
-        return StoreError(f"store {self.path}: its journals hold a change that wrp doesn't write ({error}): restore the folder from a copy")
+        return StoreError(f"store {self.path}: its journals hold a change that wrp doesn't write ({error}): `wrp_cee salvage` says what can be kept; or restore the folder from a copy")
 
     def _read_header(self):
         path = os.path.join(self.path, "STORE")
@@ -303,7 +304,7 @@ class Folder:
     def write_snapshot(self, records):
         """Replace the snapshot by these records (name -> Record)."""
         plain = [to_plain(record) for record in records.values()]
-        pieces = [frames.encode({"put": plain[start:start + 4096]}) for start in range(0, len(plain), 4096)]
+        pieces = [frames.encode({"put": plain[start:start + _FRAME]}) for start in range(0, len(plain), _FRAME)]
         pieces.append(frames.encode({"end": len(plain), "epoch": self.header["epoch"]}))
         replace(os.path.join(self.path, "snapshot"), b"".join(pieces))
 

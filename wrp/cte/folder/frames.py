@@ -10,12 +10,12 @@ import msgpack
 from wrp.comm.checksum import crc32
 
 _HEAD = struct.Struct("<4sIQ")
-_MAGIC = b"WRPF"
+MAGIC = b"WRPF"
 
 
 def encode(value):
     payload = msgpack.packb(value)
-    return _HEAD.pack(_MAGIC, crc32(payload), len(payload)) + payload
+    return _HEAD.pack(MAGIC, crc32(payload), len(payload)) + payload
 
 
 def decode_all(data):
@@ -24,15 +24,29 @@ def decode_all(data):
     Raises ValueError for a whole frame that holds something else.
     """
     values, position = [], 0
-    while position + _HEAD.size <= len(data):
-        magic, crc, nbytes = _HEAD.unpack_from(data, position)
-        start = position + _HEAD.size
-        payload = data[start:start + nbytes]
-        if magic != _MAGIC or len(payload) != nbytes or crc32(payload) != crc:
-            break
+    while (payload := _payload_at(data, position)) is not None:
         values.append(_value(payload))
-        position = start + nbytes
+        position += _HEAD.size + len(payload)
     return values, position
+
+
+def whole_at(data, position):
+    """(value, end) of the whole frame at a position, or None where there is none that wrp writes."""
+    payload = _payload_at(data, position)
+    try:
+        return None if payload is None else (_value(payload), position + _HEAD.size + len(payload))
+    except ValueError:
+        return None
+
+
+def _payload_at(data, position):
+    """What a frame at a position holds, None where no whole one stands there."""
+    if position + _HEAD.size > len(data):
+        return None
+    magic, crc, nbytes = _HEAD.unpack_from(data, position)
+    start = position + _HEAD.size
+    payload = data[start:start + nbytes]
+    return payload if magic == MAGIC and len(payload) == nbytes and crc32(payload) == crc else None
 
 
 def _value(payload):
@@ -48,12 +62,12 @@ def _value(payload):
 
 def follows(data, position):
     """True when a whole frame stands somewhere after `position`: then the bytes there are damaged, not a torn tail."""
-    start = data.find(_MAGIC, position + 1)
+    start = data.find(MAGIC, position + 1)
     while start >= 0:
         try:
             if decode_all(data[start:])[0]:
                 return True
         except ValueError:
             return True
-        start = data.find(_MAGIC, start + 1)
+        start = data.find(MAGIC, start + 1)
     return False

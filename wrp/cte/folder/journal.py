@@ -2,7 +2,7 @@
 
 Behind its last frame the file has room: zeros, written beforehand. A frame that goes where bytes were before costs a sync nothing but its
 own blocks; one that makes the file longer has the file system write down where its new blocks are, too. Zeros begin no frame, so whoever
-reads a journal finds its end by them as by a torn tail. `close` cuts them off.
+reads a journal finds its end by them as by a torn tail. `close` cuts them off, and writes a frame of its own in their place.
 """
 
 import os
@@ -15,6 +15,7 @@ from wrp.cte.folder.replay import fewest, read_changes
 from wrp.errors import StoreError, Uncertain
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
+_CLOSED = frames.encode({"closed": True})
 _LEAST_ROOM, _MOST_ROOM = 64 << 10, 4 << 20         # bytes of room made at once: as many as the frames take, no more than the capacity
 
 
@@ -132,6 +133,8 @@ class Journal:
         if self._descriptor is not None:
             with suppress(OSError):
                 self._cut()
+                if not self._torn:      # so that a damaged last frame isn't taken for one that was being written
+                    write_all(self._descriptor, _CLOSED, self._nbytes)
             os.close(self._descriptor)
             self._descriptor = None
 

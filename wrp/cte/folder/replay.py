@@ -86,6 +86,6 @@ def read_changes(path, whole):
         raise StoreError(f"{path} has a frame that wrp doesn't write ({error}): restore the file from a copy") from error
     torn = end != len(data)
     if whole and (torn or not values or "end" not in values[-1]) or torn and frames.follows(data, end):
-        raise StoreError(f"{path} is damaged at byte {end}: the store can't be opened without losing records; "
-                         f"restore the file from a copy")
+        raise StoreError(f"{path} is damaged at byte {end}: the store can't be opened without losing records: `wrp_cee salvage` "
+                         f"says which, and what can be kept; or restore the file from a copy")
     return values
