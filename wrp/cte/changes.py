@@ -13,7 +13,7 @@ from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
 from wrp.cte.splicing import others, spliced
 from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
-from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
+from wrp.errors import Changed, Corrupt, OutOfSpace, UsageError, WaitTimeout
 
 _TRIES = 1000                   # of a change in a blob that other ranks change meanwhile
 
@@ -31,23 +31,23 @@ class Changes:
 
         generation : Changed unless the blob has it (0: isn't there)
         """
-        with self._given_back_on_error(extents), self._catalog.changing(f"putting blob {blob!r}"):
+        with self._given_back_on_error(extents) as loose, self._catalog.changing(f"putting blob {blob!r}"):
             name = full_name(tag, blob)
             if generation is not None:
                 check_generation(self._catalog.find(name), name, generation)
             self.create_held(tag)
-            old = self._replace(name, extents, size, score, packed)
+            old = self._replace(loose, name, extents, size, score, packed)
         self._noted(tag, blob, size, packed)
         self.retire(old)
 
     def exchange(self, tag, blob, old, extents, size, score, packed=None):
         """The same if the blob's record still is `old` (None: there is none); else False, and the extents are given back."""
-        with self._given_back_on_error(extents), self._catalog.changing(f"putting into blob {blob!r}"):
+        with self._given_back_on_error(extents) as loose, self._catalog.changing(f"putting into blob {blob!r}"):
             now = self._catalog.find(full_name(tag, blob))
             is_same = same(now, old)
             if is_same:
                 self.create_held(tag)
-                self._replace(full_name(tag, blob), extents, size, old.score if old else score, packed)
+                self._replace(loose, full_name(tag, blob), extents, size, old.score if old else score, packed)
         if is_same:
             self._noted(tag, blob, size, packed)
             self.retire(now)
@@ -94,11 +94,11 @@ class Changes:
                     raise
                 continue
             fresh = others(extents, kept)
-            with self._given_back_on_error(fresh), self._catalog.changing(f"putting into blob {blob!r}"):
+            with self._given_back_on_error(fresh) as loose, self._catalog.changing(f"putting into blob {blob!r}"):
                 now = self._catalog.find(name)
                 if same(now, old):
                     self.create_held(tag)
-                    self._replace(name, extents, sum(extent[2] for extent in extents), old.score if old else score)
+                    self._replace(loose, name, extents, sum(extent[2] for extent in extents), old.score if old else score)
                     break
             self._tiers.give_back(fresh)            # another rank was quicker: splice into what it left
         else:
@@ -152,13 +152,13 @@ class Changes:
             stamp = self._catalog.next_stamp()
             self._catalog.put(Record(tag, TAG, stamp, created=stamp))
 
-    def _replace(self, name, extents, size, score, packed=None):
+    def _replace(self, loose, name, extents, size, score, packed=None):
         old = self._catalog.find(name)
         stamp = self._catalog.next_stamp()
         checksum, raw, codec = (packed.checksum, packed.raw, packed.codec) if packed is not None else (combined_crc(extents), 0, 0)
         record = Record(name, BLOB, stamp, size, checksum, score, tuple(extents), old.durable if old else (),
                         pinned=old is not None and old.pinned and not set(extents).isdisjoint(old.extents), journaled=old is not None and old.journaled, created=old.created if old else stamp, raw=raw, codec=codec)
-        self._catalog.put(record)
+        put_owned(self._catalog.put, record, loose)
         return old
 
     def retire(self, old, kept=()):
@@ -181,11 +181,23 @@ class Changes:
 
     @contextmanager
     def _given_back_on_error(self, extents):
+        loose = list(extents)
         try:
-            yield
+            yield loose
         except BaseException:
-            self._tiers.give_back(extents)
+            self._tiers.give_back(loose)
             raise
+
+
+def put_owned(put, record, loose):
+    """`put(record)`, which owns the extents in `loose` from then on: that is emptied before, lest an error raised by a handler of a signal right after it has them given back."""
+    held = loose[:]
+    loose.clear()
+    try:
+        put(record)
+    except OutOfSpace:
+        loose += held
+        raise
 
 
 def check_generation(record, name, generation):
