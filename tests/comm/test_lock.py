@@ -5,8 +5,10 @@ import threading
 import time
 
 import pytest
+from harness.interrupting import interrupted_at
 
 from wrp.comm import atomics
+from wrp.comm.heir import inherited
 from wrp.comm.lock import NBYTES, DeadHolder, Token, is_alive, this_thread
 from wrp.errors import UsageError, WaitTimeout
 
@@ -70,6 +72,18 @@ def test_a_block_that_raises_gives_the_token_back(token):
 def test_a_second_time_in_one_thread_is_refused(token):
     with token.held("the catalog", 1), pytest.raises(UsageError, match="middle of a call that has the token already"):
         token.acquire("the catalog", 1)
+
+
+@pytest.mark.parametrize("hold", [lambda token: token.held("x", 1), inherited])
+def test_an_error_of_a_signal_handler_leaves_the_token_free_at_whatever_step(token, hold):
+    def work():
+        with hold(token):
+            assert atomics.load(token.address)
+    steps = 1
+    while interrupted_at(steps, work):
+        assert token.holder == 0
+        steps += 1
+    assert steps > 5 and token.holder == 0
 
 
 def _when_held(token):

@@ -48,12 +48,16 @@ def _compiled(function, signature):
     return dispatcher
 
 
-def direct(kernel, words):
-    """A kernel of `words` plain integers, to be called from Python without Numba's look at their types, which takes as long as the rest of a call."""
+def direct(kernel, words, unread=0):
+    """A kernel of `words` plain integers, to be called from Python without Numba's look at their types, which takes as long as the rest of a call.
+
+    unread : so many more arguments, of any kind, which the kernel may not look at
+    """
     if config.DISABLE_JIT:
         return kernel
-    kernel.compile((types.int64,) * words)
-    return kernel.overloads[(types.int64,) * words].entry_point
+    signature = (types.int64,) * words + (types.none,) * unread
+    kernel.compile(signature)
+    return kernel.overloads[signature].entry_point
 
 
 class Directly:

@@ -4,10 +4,11 @@ The word is 0 while the token is free, else (pid << 32 | thread id) of its holde
 own id, so threads of one process exclude each other too. A second word counts the sleepers, so that giving a token nobody
 waits for is two instructions.
 """
+import ctypes
 import os
 import threading
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 
 from wrp.comm import atomics, forking
 from wrp.comm.jit import direct, kernel
@@ -51,9 +52,17 @@ def _token_sleep(address, seen):
     atomics.add(address + _WAITERS, -1)
 
 
+@kernel
+def _token_leave(address, counted, _kind, _error, _trace):
+    """What `__exit__` is called with, behind the token and a word that counts how often it was given back, or 0."""
+    if counted != 0:
+        atomics.store(counted, atomics.load(counted) + 1)
+    token_give(address)
+
+
 @lru_cache(maxsize=None)
 def _directly():
-    return direct(token_take, 2), direct(token_give, 1)
+    return direct(token_take, 2), direct(token_give, 1), direct(_token_leave, 2, unread=3)
 
 
 class _Word(threading.local):
@@ -90,14 +99,33 @@ class Token:
     def __init__(self, address, what="the token"):
         self.address = address
         self.what = what
-        self._take, self._give = _directly()
+        self._take, self._give, self._leave = _directly()
+        self._word = ctypes.c_int64.from_address(address)
 
     def acquire(self, what=None, timeout_s=DEFAULT_TIMEOUT_S):
-        """Take the token. WaitTimeout after `timeout_s` or if its holder is dead, UsageError if this thread has it."""
+        """Take the token. WaitTimeout after `timeout_s` or if its holder is dead, UsageError if this thread has it. On any error, also one that a handler of a signal raises, it isn't taken."""
         holder = this_thread()
-        seen = self._take(self.address, holder)
-        if seen:
-            self._wait(what or self.what, holder, seen, timeout_s)
+        if self._word.value == holder:
+            raise UsageError(nested(self.what))
+        try:
+            seen = self._take(self.address, holder)
+            if seen:
+                self._wait(what or self.what, holder, seen, timeout_s)
+        except BaseException:
+            self.let_go()
+            raise
+
+    def let_go(self):
+        """Give the token back if this thread has it."""
+        if self._word.value == this_thread():
+            self._give(self.address)
+
+    def leaving(self, counted=0):
+        """The `__exit__` of a context manager that gives the token back; `counted`: the address of a word that is one more then, or 0.
+
+        Not a function of Python: at the first step of one, where a handler of a signal may raise an error, the token would stay taken.
+        """
+        return partial(self._leave, self.address, counted)
 
     def release(self):
         """Give the token back; only its holder may."""
@@ -116,8 +144,6 @@ class Token:
         started = time.monotonic()
         while seen:
             pid = seen >> 32
-            if seen == holder:
-                raise UsageError(nested(self.what))
             if not is_alive(pid):
                 self._refuse_dead(what, seen)
             waited = time.monotonic() - started
@@ -136,17 +162,15 @@ class Token:
 
 class _Held:
     # a class, because contextlib's generator costs more than taking the token
-    __slots__ = ("_token", "_what", "_timeout_s")
+    __slots__ = ("_token", "_what", "_timeout_s", "__exit__")
 
     def __init__(self, token, what, timeout_s):
         self._token, self._what, self._timeout_s = token, what, timeout_s
+        self.__exit__ = token.leaving()
 
     def __enter__(self):
         self._token.acquire(self._what, self._timeout_s)
         return self._token
-
-    def __exit__(self, *_):
-        self._token.release()
 
 
 def is_alive(pid):

@@ -210,7 +210,8 @@ class Batch:
         """A function: once rank 0 has called it no name is given to another tag until the block ends; so tags that have names then have them when they are there."""
         with ExitStack() as held:
             token = self._parts.catalog.naming
-            yield lambda: held.enter_context(token.held("the names of the store's tags", self._parts.ranks.timeout_s))
+            held.callback(token.let_go)
+            yield lambda: token.acquire("the names of the store's tags", self._parts.ranks.timeout_s)
 
     def _conclude_over_nodes(self, gathered):
         """Every node's first rank publishes what belongs there, once all of them have said that they have room."""

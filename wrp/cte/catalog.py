@@ -295,10 +295,11 @@ class Catalog:
 
 class _Flushing:
     # as lock.py says of its own, no generator of contextlib's
-    __slots__ = ("_token", "_flushes", "_timeout_s")
+    __slots__ = ("_token", "_flushes", "_timeout_s", "__exit__")
 
     def __init__(self, token, flushes, timeout_s):
         self._token, self._flushes, self._timeout_s = token, ctypes.c_int64.from_address(flushes), timeout_s
+        self.__exit__ = token.leaving(flushes)
 
     def __enter__(self):
         while True:
@@ -311,10 +312,6 @@ class _Flushing:
             except WaitTimeout:
                 if self._flushes.value == seen:
                     raise
-
-    def __exit__(self, *_):
-        self._flushes.value += 1        # who has the token alone changes it
-        self._token.release()
 
 
 def _image(nbytes):

@@ -45,11 +45,26 @@ class Edits:
         self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])
         self._changes.create_held(tag)
         # the journal frees what it names under the old name; so the bytes under the new one are others
-        self._catalog.put(old.but(name=new_name, stamp=self._catalog.next_stamp(), extents=copies.get(old.name, old.extents), dirty=True,
-                                  durable=there.durable if there else (), journaled=there is not None and there.journaled))
-        for record in self._changes.take_out([old.name]):
+        renamed = old.but(name=new_name, stamp=self._catalog.next_stamp(), extents=copies.get(old.name, old.extents), dirty=True,
+                          durable=there.durable if there else (), journaled=there is not None and there.journaled)
+        try:
+            self._catalog.put(renamed)
+            gone = self._changes.take_out([old.name])
+        except BaseException:               # a handler of a signal may raise one at any step
+            self._undo(old, new_name, there, copies)
+            raise
+        for record in gone:
             if record.name in copies:
                 self._changes.retire(record)
+
+    def _undo(self, old, new_name, there, copies):
+        """No two names have the same bytes: what has the new name goes, unless the old one has gone."""
+        if not self._catalog.has(old.name):
+            copies.clear()
+        elif there is not None:
+            self._catalog.put(there)
+        else:
+            self._catalog.remove(new_name)
 
     def snapshot(self, tag, new_tag):
         """Copy all blobs of a tag, as they are at one moment, to a tag that isn't there. False without the tag."""
@@ -71,8 +86,8 @@ class Edits:
                     made.append(record.but(name=full_name(new_tag, record.blob), stamp=stamp, created=stamp, extents=copies[record.name], durable=(),
                                            dirty=True, pinned=False, journaled=False))
                 self._catalog.check_room(made)
+                copies.clear()              # they belong to the new records, also where a handler of a signal raises an error before the next line has ended
                 self._catalog.put_all(made)
-                copies.clear()
             return True
         raise _no_pause("copied")
 

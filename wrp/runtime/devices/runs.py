@@ -50,8 +50,8 @@ class Runs:
             starts[after] = offset
             sizes[after] += nbytes
         else:
-            starts.insert(after, offset)
-            sizes.insert(after, nbytes)
+            # no calls, between which a handler of a signal may raise an error
+            starts[after:after], sizes[after:after] = [offset], [nbytes]
         self.free += nbytes
         return True
 

@@ -1,0 +1,84 @@
+"""Calls of a store that an error of a signal's handler ends in the middle, at every step: they have happened or not, the store goes on, and no byte belongs to two blobs."""
+import pytest
+from harness.interrupting import interrupted_at
+
+from wrp.comm.ranks.solo import Solo
+from wrp.cte import Store
+
+_LONG, _SHORT = 300_000, 1000
+
+
+def _long(store, step):
+    store.put("t", "long", _bytes(step, _LONG))
+
+
+def _short(store, step):
+    store.put("t", "short", _bytes(step, _SHORT), min_persistence="only volatile")
+
+
+def _range(store, step):
+    store.put("t", "range", b"r" * 400, step % 50)
+
+
+def _append(store, step):
+    store.put("t", "range", b"r" * 400)
+    store.append("t", "range", b"r")
+
+
+def _tag(store, step):
+    store.put(f"tag{step}", "b", _bytes(step, 100))
+
+
+def _delete(store, step):
+    store.put("t", "gone", _bytes(step, _SHORT))
+    store.delete("t", "gone")
+
+
+def _rename(store, step):
+    store.put("t", f"old{step}", _bytes(step, _SHORT))
+    store.rename("t", f"old{step}", f"new{step}")
+
+
+def _replace(store, step):
+    store.put("t", "over", _bytes(step, _SHORT))
+    store.rename("t", "over", "replaced", replace=True)
+
+
+def _snapshot(store, step):
+    store.snapshot("t", f"snapshot{step}")
+    store.destroy(f"snapshot{step}")
+
+
+def _reserve(store, step):
+    with store.reserve("t", "reserved", _LONG) as place:
+        place.view[:] = _bytes(step, _LONG)
+
+
+@pytest.mark.parametrize("call", [_long, _short, _range, _append, _tag, _delete, _rename, _replace, _snapshot, _reserve], ids=lambda call: call.__name__.strip("_"))
+def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call):
+    with Store.open(None, Solo()) as store:
+        for turn in range(2):
+            for each in (_long, _short, _range):
+                each(store, turn)
+            call(store, turn)                   # kernels are there, space is where it will be
+        step = 1
+        while interrupted_at(step, lambda: call(store, 1000 + step)):
+            _long(store, step), _short(store, step)
+            step += 1
+            if step % 50 == 0:
+                _check(store)
+        _check(store)
+    assert step > 20
+
+
+def _bytes(number, nbytes):
+    return bytes([number % 256]) * nbytes
+
+
+def _check(store):
+    places = []
+    for tag, blob in store.blobs(".*"):
+        assert len(set(store.get(tag, blob))) <= 2      # of a range: what it has, and zeros
+        places += [(target, offset, offset + nbytes) for target, offset, nbytes in store.extents(tag, blob)]
+    places.sort()
+    assert all(one[0] != other[0] or one[2] <= other[1] for one, other in zip(places, places[1:]))
