@@ -6,7 +6,7 @@ import os
 import pytest
 
 from wrp.cte.changes import Changes
-from wrp.cte.tiers import space
+from wrp.cte.tiers import content, space
 from wrp.errors import OutOfSpace, StoreError
 
 MIB = 1 << 20
@@ -124,3 +124,17 @@ def test_a_file_that_takes_no_bytes_keeps_what_was(store, monkeypatch, number, k
     assert store.get("t", "b3") == data_of(3) and [target.remaining for target in store.targets()] == before
     store.put("t", "b3", data_of(9))
     assert store.get("t", "b3") == data_of(9)
+
+
+def test_the_storage_begins_early_for_those_who_flush(store, monkeypatch):
+    begun = []
+    monkeypatch.setattr(content, "begin_sync", lambda descriptor, offset, nbytes: begun.append(nbytes))
+    monkeypatch.setattr(content, "_AHEAD", 5 * MIB)
+    fill(store, 12)
+    assert not begun
+    store.flush()
+    fill(store, 12, "u")                        # two of them go to ram, for which old ones leave it
+    assert begun == 5 * [MIB]                   # the others may be replaced before anybody flushes
+    store.flush()
+    fill(store, 6, "u")
+    assert len(begun) == 9

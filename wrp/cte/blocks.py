@@ -9,7 +9,7 @@ import numpy as np
 
 from wrp.comm import lock
 from wrp.comm.atomics import add, clear, load, lowest_bit, store
-from wrp.comm.jit import kernel
+from wrp.comm.jit import direct, kernel
 from wrp.errors import OutOfSpace, UsageError, WrpError
 
 PAGE = 64 << 10
@@ -172,6 +172,7 @@ class Blocks:
     def __init__(self, at, device, timeout_s):
         self.at = at
         self._device = device
+        self._load = direct(load, 1)
         self._token = lock.Token(at + _TOKEN, "the blocks of the node's ram")
         self._timeout_s = timeout_s
         self._late = deque()            # offsets given back by a handler of a signal while its thread had the token
@@ -187,7 +188,7 @@ class Blocks:
     @property
     def unused(self):
         """Bytes of the pages that no block in use takes."""
-        return load(self.at + _UNUSED)
+        return self._load(self.at + _UNUSED)
 
     def take(self, nbytes):
         """Offset of a block. Raises OutOfSpace when the device has no page for it."""

@@ -45,6 +45,8 @@ class Flush:
             self._write_dirty(least)
         self.write_removals()
         compact(self._parts)
+        if self._parts.is_durable:
+            self._parts.tiers.expect_flush()
 
     def some(self, names):
         """These blobs (full names), and their tags, are durable when it returns. Local."""

@@ -36,6 +36,8 @@ def write(tiers, data, durable=False, wish=Wish()):
                 part = view[start:start + nbytes]
                 tiers.write(target, offset, part)
                 crc = crc32(part)
+                if not durable:
+                    tiers.begin_sync(target, offset, nbytes)
             extents[-1] = (target, offset, nbytes, crc)
             tiers.counters.note(target, True, nbytes)
     except BaseException:

@@ -169,7 +169,7 @@ class Views:
     @property
     def waits(self):
         """True when there is space that nobody has as long as somebody looks at it."""
-        return bool(self._rest) or any(self._states())
+        return bool(self._rest) or self._words[_WAITED >> 3] > 0 and any(self._states())
 
     def _states(self):
         """The list of what waits: a word for each place that was ever used."""

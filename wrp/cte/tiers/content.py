@@ -6,10 +6,13 @@ import time
 
 from wrp.comm.checksum import crc32
 from wrp.comm.streaming import address_of, copy_checked
+from wrp.cte.folder.ahead import begin_sync
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, kind_of, node_of
 from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
 from wrp.runtime.devices import places
+
+_AHEAD = 256 << 20              # bytes after a flush with which the storage begins before the next one asks for it; who doesn't flush again writes to the page cache only
 
 
 class Content:
@@ -36,6 +39,16 @@ class Content:
         except OSError as error:
             raise _named(error, self.where) from error
         self.pace.wrote(target, memoryview(data).nbytes, time.perf_counter_ns() - start)
+
+    def expect_flush(self):
+        """Another flush comes soon: the storage may begin at once with what is written to files that last."""
+        self._ahead = _AHEAD
+
+    def begin_sync(self, target, offset, nbytes):
+        """It begins with these bytes where that is so."""
+        if self._ahead > 0 and is_durable(target):
+            self._ahead -= nbytes
+            begin_sync(self.device(target).descriptor, offset, nbytes)
 
     def read(self, target, offset, out):
         """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say.
@@ -136,7 +149,7 @@ class Content:
 
     def _named_errors(self):
         """A context manager: an error of the operating system becomes a sentence about the store."""
-        return _Named(self.where)
+        return _Named(self)
 
     def close(self):
         """Close the reading side and let go of the ram; the runtime closes the devices."""
@@ -151,17 +164,17 @@ class Content:
 
 class _Named:
     # a class, because contextlib's generator costs more than the write of few bytes
-    __slots__ = ("_where",)
+    __slots__ = ("_tiers",)
 
-    def __init__(self, where):
-        self._where = where
+    def __init__(self, tiers):
+        self._tiers = tiers
 
     def __enter__(self):
         pass
 
     def __exit__(self, kind, error, _):
         if isinstance(error, OSError):
-            raise _named(error, self._where) from error
+            raise _named(error, self._tiers.where) from error
 
 
 def _named(error, where):

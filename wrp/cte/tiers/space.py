@@ -2,7 +2,6 @@
 
 import time
 
-from wrp.comm.atomics import load
 from wrp.comm.sizes import format_size
 from wrp.cte.blocks import LARGEST
 from wrp.cte.placement.contract import LONG_TERM
@@ -23,14 +22,14 @@ class Space:
 
         Raises OutOfSpace naming every target that has no room.
         """
-        is_any = not durable and wish.wants_any
-        if is_any and self.placing.ram_first(nbytes, wish.score, exact=True) and self.ram.has_room(nbytes):
+        is_full = self.is_full(nbytes)
+        if not is_full and not durable and wish.wants_any and self.placing.ram_first(nbytes, wish.score, exact=True) and self.ram.has_room(nbytes):
             try:
                 return RAM, self._lease_ram(nbytes)
             except OutOfSpace:
                 pass                # the list says what is next, and who is to make room
         refused = {}
-        for target in self._order(nbytes, wish, durable, is_any):
+        for target in self._order(nbytes, wish, durable, is_full):
             if (offset := self._tried(target, nbytes, refused)) is not None:
                 return target, offset
         refusals = [refused[target] for target in sorted(refused)]
@@ -44,10 +43,9 @@ class Space:
         raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals)
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
 
-    def _order(self, nbytes, wish, durable, is_any):
-        """Numbers of the targets that may take the bytes, best first; a ram that has just refused as many comes last."""
-        is_full = self._is_full(nbytes)
-        if is_full and is_any and self.placing.beyond_ram:
+    def _order(self, nbytes, wish, durable, is_full):
+        """Numbers of the targets that may take the bytes, best first; a ram that is full comes last."""
+        if is_full and not durable and wish.wants_any and self.placing.beyond_ram:
             return self.placing.beyond_ram
         order = self.placing.order(nbytes, wish, durable)
         return sorted(order, key=lambda target: target == RAM) if is_full else order
@@ -116,7 +114,7 @@ class Space:
             self._refused = nbytes, time.monotonic() + _REMEMBERED_S, *self._signs_of_room()
             raise
 
-    def _is_full(self, nbytes):
+    def is_full(self, nbytes):
         """True when the ram has refused so many bytes, whoever could leave it, and nothing looks as if that had changed since."""
         if self._refused is None or self.views.waits:
             return False
@@ -126,7 +124,7 @@ class Space:
 
     def _signs_of_room(self):
         """(bytes of the ram in use, those of its blocks that aren't, how often blobs were flushed, which may leave it then)."""
-        return self.ram.capacity - self.ram.remaining, self.blocks.unused, load(self._flushes)
+        return self.ram.capacity - self.ram.remaining, self.blocks.unused, self._load(self._flushes)
 
     def _lease_roomy(self, nbytes):
         """Space in ram, for which others leave it where they can."""

@@ -6,6 +6,8 @@ No names of blobs and no records here.
 import threading
 from collections import deque
 
+from wrp.comm.atomics import load
+from wrp.comm.jit import direct
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import extra_number
 from wrp.cte.targets import Pace
@@ -37,6 +39,7 @@ class Tiers(Coming, Space, Content):
         self.make_room = lambda nbytes: False       # set by the store: frees ram, True when some came back
         self.ram_bytes, self.ram_array, self.ram_address, self.blocks, self.views = None, None, 0, None, None
         self._refused, self._flushes = None, 0      # what Space remembers of the ram's last refusal; address of the number of flushes of the node
+        self._load, self._ahead = direct(load, 1), 0
         self.counters = Counters(0, 0)              # set at opening: counts what pieces.py reads and writes
         writes = folder is None or folder.write
         for place, wanted in enumerate(sizes.targets):

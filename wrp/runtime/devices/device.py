@@ -50,7 +50,7 @@ class Device:
         self._expected, self._own_part = None, self.capacity // node.ranks.size
         self._leases, self._spare = Leases(), _NOTHING
         self._late = deque()            # (offset, nbytes) given back by a handler of a signal in the middle of a lease
-        self._add = jit.direct(atomics.add, 2)
+        self._add, self._load, self._free = jit.direct(atomics.add, 2), jit.direct(atomics.load, 1), jit.direct(extents_free, 1)
         self._lock, self._space = Turn(), f"the space of device {self.name!r}"
         self.is_open = True
 
@@ -58,7 +58,7 @@ class Device:
     def free(self):
         """Bytes that this process could still lease."""
         self._check_open()
-        return extents_free(self._extents) + self._leases.free + self._spare[1]
+        return self._free(self._extents) + self._leases.free + self._spare[1]
 
     def has_room(self, nbytes):
         """False when a lease of so many bytes would be refused now; True when it might not. Cheaper than a refusal."""
@@ -68,7 +68,7 @@ class Device:
     def remaining(self):
         """Bytes that no process of the node has leased."""
         self._check_open()
-        return self.capacity - atomics.load(self._used)
+        return self.capacity - self._load(self._used)
 
     def lease(self, nbytes):
         """Offset of nbytes, backed by memory or storage, that nobody else has. Raises OutOfSpace; nothing has changed then."""
