@@ -1,10 +1,15 @@
 """wrp_cte_core_ext as scripts of the reference use it: in one plain process, beside wrp_cee, after a restart, under mpirun."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from harness.daemons import Running
 from harness.mpirun import job_environment, needs_mpirun, run_python
+from wrp.cte import Store
 
 SCRIPT = r"""
 import wrp_cte_core_ext as cte
@@ -68,6 +73,46 @@ def test_a_script_of_the_reference(tmp_path):
     first = run(again, tmp_path / "store")
     assert first.stdout.startswith("['binary', 'blob'] b'\\x00\\x01\\x02' UniqueId("), first.stderr
     assert run(again, tmp_path / "store").stdout == first.stdout            # the id outlives the process
+
+
+@pytest.fixture
+def daemon(tmp_path):
+    """Name of a daemon with a store as no key changes it."""
+    (tmp_path / "served.yaml").write_text(f"compose: [{{mod_name: wrp_cte_core, pool_name: cte, folder: {tmp_path / 'store'}}}]")
+    running = Running(f"facade{os.getpid()}", tmp_path / "served.yaml", 0)
+    yield running.name
+    assert running.end() == 0
+
+
+def test_the_same_script_beside_a_daemon_uses_its_store(daemon, tmp_path):
+    env = {"WRP_RUNTIME_NAME": daemon, "WRP_STORE": ""}
+    done = subprocess.run([sys.executable, "-c", SCRIPT], capture_output=True, text=True, timeout=60, env=job_environment(env), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines()[1] == "['binary', 'blob'] b'He'"
+    with Store.attach(daemon) as store:
+        assert store.list("documents") == ["binary", "blob"]
+    # and the other facade, with what is made in one step
+    (tmp_path / "raw").write_bytes(bytes(3 << 20))
+    code = f"""
+import wrp_cee
+with wrp_cee.ContextInterface() as interface:
+    assert interface.context_bundle([wrp_cee.AssimilationCtx(src="file::{tmp_path / 'raw'}", dst="iowarp::raw", format="binary")]) == 0
+    assert interface.context_query("raw", ".*") == ["chunk_0", "chunk_1", "chunk_2", "description"]
+    assert interface.context_splice("spliced", "documents", ".*") == 0 and interface.context_retrieve("spliced", "bl.*") == [b"Hello, there!"]
+    assert interface.context_destroy(["spliced"]) == 0 and interface.context_destroy(["none"]) == 1
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=job_environment(env), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    listed = subprocess.run([sys.executable, "-m", "wrp.cee.cli", "ls", "--store", f"runtime:{daemon}"], capture_output=True, text=True, timeout=60, env=job_environment())
+    assert "documents" in listed.stdout and "raw" in listed.stdout, listed.stderr
+    (tmp_path / "job.yaml").write_text(f"transfers: [{{src: 'file::{tmp_path / 'raw'}', dst: 'iowarp::again', format: binary}}]")
+    taken = subprocess.run([sys.executable, "-m", "wrp.cae.cli", "job.yaml", "--store", f"runtime:{daemon}"], capture_output=True, text=True, timeout=60, env=job_environment(), cwd=tmp_path)
+    assert taken.returncode == 0 and "again" in taken.stdout, taken.stderr
+    with Store.attach(daemon) as store:
+        assert store.tag_size("again") > 3 << 20
+    assert not (tmp_path / "wrp-store").exists()
+    own = run("import wrp_cte_core_ext as cte\ncte.Tag('mine')", tmp_path / "mine", WRP_RUNTIME_NAME=daemon)       # a folder that is named goes first
+    assert own.returncode == 0 and (tmp_path / "mine").exists(), own.stderr
 
 
 def test_the_configuration_counts(tmp_path):

@@ -42,7 +42,7 @@ _WANTED = {str: "a string", int: "an integer of 0 or more"}
 class ContextInterface:
     """Take in, ask for, get and destroy contexts of one store.
 
-    The store is the folder `store`, else the one named by WRP_STORE, else ``wrp-store`` in the current folder. It
+    The store is the folder `store`, else the one named by WRP_STORE, else that of a daemon, else ``wrp-store`` in the current folder. It
     is opened at the first call, for reading only until a call has to write, and closed by `close`, at the end of a
     ``with`` block, or when Python ends. Runs in one plain process; under mpirun every rank makes each call and gets the same answer.
     """

@@ -1,6 +1,6 @@
 """What the module wrp_cte_core_ext gives: the reference's Python binding of the CTE, name by name, over the store that wrp_cee uses too.
 
-The store is the folder named by WRP_STORE, else ``wrp-store`` in the current folder. It is opened for writing at the first call and closed
+The store is the folder named by WRP_STORE, else that of a daemon, else ``wrp-store`` in the current folder. It is opened for writing at the first call and closed
 when Python ends. Blobs are `bytes` in both directions, whatever is in them.
 """
 
@@ -246,7 +246,7 @@ def initialize_cte(config_path="", pool_query=PoolQuery.Dynamic()):
     """
     if config_path:
         wanted = load(config_path)
-        if _opened and _client().store.config.path != wanted.path:
+        if _opened and not _opened[0].is_daemons and _client().store.config.path != wanted.path:
             raise UsageError(f"the store is open with another configuration than {config_path}: call initialize_cte first, or set WRP_RUNTIME_CONF")
         _config[:] = [wanted]
     _client()

@@ -1,11 +1,13 @@
-"""Which store a call or command of this floor means, its opening, and one opened store per folder and process."""
+"""Which store a call or command of this floor means, a folder or a daemon's, its opening, and one opened store of each per process."""
 
 import atexit
 import os
 import sys
 
+from wrp.comm import names
 from wrp.comm.ranks import world
-from wrp.cte import Store
+from wrp.comm.ranks.launcher import launcher
+from wrp.cte import DAEMON, Store
 from wrp.errors import StoreError, WrpError
 
 DEFAULT_FOLDER = "wrp-store"
@@ -18,11 +20,31 @@ def store_folder(folder=None, environ=os.environ):
     return os.fspath(folder) if folder is not None else environ.get("WRP_STORE") or DEFAULT_FOLDER
 
 
+def store_path(folder=None, environ=os.environ):
+    """The same as an absolute path; a daemon's as it is."""
+    found = store_folder(folder, environ)
+    return found if found.startswith(DAEMON) else os.path.abspath(found)
+
+
+def found_path(environ=os.environ):
+    """The same where nobody names a folder: before the one of the current folder comes the store of the daemon that runs under the name that programs attach to."""
+    if environ.get("WRP_STORE") or environ.get("CHI_WITH_RUNTIME", "").lower() in ("1", "true") or not _is_alone(environ) or not os.listdir(names.folder()):
+        return store_path(None, environ)
+    from wrp.cte.served import serves           # slow to import
+
+    return DAEMON if serves() else store_path(None, environ)
+
+
+def _is_alone(environ):
+    started = launcher(environ)
+    return started is None or started.size == 1
+
+
 def opened(folder=None, write=True, make=True, config=None):
     """(Store, Ranks) on all ranks of the job. Collective. StoreError when it isn't there and may not be made."""
     path, ranks = store_folder(folder), world()
     with ranks.agreed("look for the store"):
-        if ranks.rank == 0 and not (write and make) and not os.path.isdir(path):
+        if ranks.rank == 0 and not (write and make) and not path.startswith(DAEMON) and not os.path.isdir(path):
             raise no_store(path)
     return Store.open(path, ranks, config, write), ranks
 
@@ -35,15 +57,19 @@ def no_store(path):
 
 
 class Shared:
-    """The one store that this process has at a folder: for reading until somebody has to write. Opened when first asked for."""
+    """The one store that this process has at a folder: for reading until somebody has to write; or of a daemon. Opened when first asked for."""
 
     def __init__(self, path):
         self.path, self.ranks, self.users = path, world(), 0
         self._store, self._write = None, False
 
+    @property
+    def is_daemons(self):
+        return self.path.startswith(DAEMON)
+
     def reading(self):
         """The opened Store; None when there is none at the folder. Collective at the first call."""
-        if self._store is None and self.ranks.share(os.path.isdir(self.path), "whether there is a store"):
+        if self._store is None and self.ranks.share(self.is_daemons or os.path.isdir(self.path), "whether there is a store"):
             self._store, _ = opened(self.path, write=False)
         return self._store
 
@@ -52,22 +78,24 @@ class Shared:
 
         config : of the store, where this call opens it
         """
-        if not self._write:
+        if not self._write and not (self.is_daemons and self._store is not None):
             self.close()
             self._store, _ = opened(self.path, make=make, config=config)
-            self._write = True
+        self._write = True
         return self._store
 
     def close(self):
         """Idempotent. Collective."""
-        store, self._store, self._write = self._store, None, False
+        store, self._store, has_written, self._write = self._store, None, self._write, False
         if store is not None:
-            store.close()
+            with store:
+                if has_written and self.is_daemons:
+                    store.flush()           # as an own one does when it is closed
 
 
 def borrow(folder=None):
-    """The process's Shared store at the folder. Local."""
-    path = os.path.abspath(store_folder(folder))
+    """The process's Shared store at the folder, or of a daemon. Local."""
+    path = found_path() if folder is None else store_path(folder)
     if path not in _shared:
         _shared[path] = Shared(path)
     shared = _shared[path]

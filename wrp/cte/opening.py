@@ -26,6 +26,7 @@ from wrp.errors import ConfigError, StoreError, UsageError, WaitTimeout, WrpErro
 from wrp.runtime.config import load
 from wrp.runtime.runtime import Runtime
 
+DAEMON = "runtime:"             # in place of a folder, before the name of a daemon that serves a store
 _CARRIED = 64 << 10             # for more bytes a second sync costs less than writing them twice
 
 
@@ -143,6 +144,16 @@ class Parts:
             self.tiers.close()
         if self.journal is not None:
             self.journal.close()
+
+
+def daemon_in(folder, ranks=None):
+    """The name of a daemon in place of a folder, None in a folder. UsageError for a job of several ranks."""
+    if not isinstance(folder, str) or not folder.startswith(DAEMON):
+        return None
+    ranks = ranks if ranks is not None else comm_ranks.world()
+    if ranks.size > 1:
+        raise UsageError(f"{folder}: what {ranks.size} ranks do together needs a store that they have opened themselves: give its folder, or run this as one process")
+    return folder.removeprefix(DAEMON)
 
 
 def open_parts(path, ranks, config, write, key=None, runtime=None):

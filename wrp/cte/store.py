@@ -57,6 +57,7 @@ class Store(Writing, Editing, Reading, Listing):
     def open(cls, folder=None, ranks=None, config=None, write=True, key=None, runtime=None):
         """Open or make the store in `folder`, or one in memory. Collective over `ranks` (default: all of the job).
 
+        folder : None: in memory; "runtime:NAME": the store of the daemon NAME, as `attach` gives it, for a job of one rank; what else is said here is the daemon's then
         config : a Config, or the path of its file (default: as for every command)
         write : False opens for reading, together with other readers
         key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
@@ -64,6 +65,8 @@ class Store(Writing, Editing, Reading, Listing):
         Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.
         A store with a folder that is still open when Python ends is flushed then; what can't be is told on stderr.
         """
+        if (daemon := opening.daemon_in(folder, ranks)) is not None:
+            return cls.attach(daemon or None)
         parts = opening.open_parts(folder, ranks, config, write, key, runtime)
         if parts.is_spread:
             from wrp.cte.nodes.store import NodesStore as cls

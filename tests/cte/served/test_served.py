@@ -102,6 +102,10 @@ SCRIPT = [
     lambda store: store.put("z", "small", bytes(10_000)),
     lambda store: (store.info("z", "small").codec, store.get("z", "small", 9_990)),
     lambda store: store.put("z", "other", bytes(10_000), compression="none").codec,
+    lambda store: batched(store, "n", "c1"),
+    lambda store: batched(store, "n", ""),
+    lambda store: failing(store, "n", "c2"),
+    lambda store: (store.list("n"), store.list("made in a batch")),
     lambda store: store.modelled_put("t", "a", 100).places,
     lambda store: store.extents("n", "c0"),
     lambda store: [(target.name, target.kind, target.persistence) for target in store.targets()],
@@ -131,6 +135,23 @@ def filled(store, blobs, out):
 
 def buffer(store, blob, out, *place):
     return store.get("t", blob, *place, out=out), bytes(out)
+
+
+def batched(store, tag, blob):
+    with store.batch("some") as batch:
+        batch.replace(tag)
+        batch.create("made in a batch")
+        batch.put(tag, blob, b"xyz")
+        with batch.writing(tag, "c0", 3 * MIB) as view:
+            view[:] = bytes(3 * MIB)
+    return batch.entries
+
+
+def failing(store, tag, blob):
+    with store.batch("some") as batch:
+        batch.put(tag, blob, b"xyz")
+        batch.remove("t")
+        raise KeyError("of the program's own")
 
 
 def reserved(store, blob, nbytes):
@@ -257,8 +278,6 @@ def test_who_waits_for_blobs_holds_nobody_up(store):
 
 
 def test_what_an_attached_program_cannot_do(store):
-    with pytest.raises(UsageError, match="a batch is of the ranks of a job"):
-        store.batch("x")
     with pytest.raises(UsageError, match="put: an argument can't go to a daemon's store: .*object"):
         store.put("t", "a", b"", score=object())
     with pytest.raises(TypeError, match="missing 1 required positional argument"):

@@ -10,7 +10,7 @@ import pytest
 
 from harness.mpirun import needs_mpirun
 from wrp.cte import Store
-from wrp.errors import RuntimeGone, UsageError, WaitTimeout
+from wrp.errors import RuntimeGone, StoreBusy, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.daemon import attach
 from wrp.runtime.daemon.view import View
@@ -49,7 +49,13 @@ _WORKS = [lambda store: store.put("t", "long", bytes(24 * MIB)),
           lambda store: store.get("t", "kept"),
           lambda store: store.put_many("t", [str(n) for n in range(500)], [bytes(20_000)] * 500),
           lambda store: store.wait("t", "never", 1000),
+          lambda store: begun(store.batch("never committed")),
           lambda store: store.put("t", "short", b"x")]
+
+
+def begun(batch):
+    batch.put("t", "never", bytes(5 * MIB))
+    time.sleep(1000)
 
 
 def test_a_killed_program_leaves_nothing(served):
@@ -94,6 +100,10 @@ def test_what_was_flushed_is_there_after_kill_9_and_what_was_put_after_an_orderl
     with Store.attach(name, 20) as store:
         assert store.get("t", "flushed") == b"\0" * 5 * MIB and store.get("t", "small") == b"flushed too"
         store.put("t", "at the end", b"kept by the orderly end")
+        with pytest.raises(StoreBusy, match=f"in use by the daemon '{name}' .process {running.pid}., which serves it: use it there, as runtime:{name} in place of the folder"):
+            Store.open(folder)
+        with Store.open(f"runtime:{name}") as other:
+            assert other.list("t") == store.list("t")
     assert running.end() == 0
     with Store.open(folder) as store:               # by a job, once the daemon has ended
         assert store.get("t", "at the end") == b"kept by the orderly end"

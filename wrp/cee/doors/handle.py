@@ -2,8 +2,7 @@
 
 import os
 
-from wrp.cee.opening import borrow, give_back, no_store, store_folder
-from wrp.cte import Store
+from wrp.cee.opening import borrow, give_back, no_store, store_path
 from wrp.errors import RangeError
 
 _TRIES = 100
@@ -15,8 +14,8 @@ class Handle:
     """
 
     def __init__(self, store=None):
-        self._given = store if isinstance(store, Store) else None
-        self.folder = None if self._given is not None else os.path.abspath(store_folder(store))
+        self._given = None if store is None or isinstance(store, (str, os.PathLike)) else store
+        self.folder = None if self._given is not None else store_path(store)
         self._shared = None
 
     def present(self):

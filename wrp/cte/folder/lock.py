@@ -12,7 +12,7 @@ import socket
 import time
 from contextlib import suppress
 
-from wrp.errors import StoreBusy, StoreError
+from wrp.errors import StoreBusy, StoreError, WrpError
 
 MEMBERS_WAIT_S = 10.0
 READERS_WAIT_S = 5.0
@@ -107,10 +107,26 @@ def _ourselves():
     return {"host": socket.gethostname(), "pid": os.getpid(), "job": os.environ.get("SLURM_JOB_ID", "")}
 
 
+def _daemon(pid):
+    """The name of the daemon that this process is of, or None."""
+    from wrp.comm import names
+    from wrp.runtime.daemon.view import View
+
+    with suppress(WrpError, OSError):
+        for name in sorted(os.listdir(names.folder())):
+            with suppress(WrpError), View(name) as view:
+                if pid in view.about.pids:
+                    return name
+    return None
+
+
 def _holder(descriptor):
     try:
         told = json.loads(os.pread(descriptor, 4096, 0))
         job = f", job {told['job']}" if told["job"] else ""
+        daemon = _daemon(told["pid"]) if told["host"] == socket.gethostname() else None
+        if daemon is not None:
+            return f"the daemon {daemon!r} (process {told['pid']}), which serves it: use it there, as runtime:{daemon} in place of the folder, or Store.attach({daemon!r}); else"
         return f"another job (process {told['pid']} on {told['host']}{job})"
     except (ValueError, KeyError, OSError):
         return "another job"

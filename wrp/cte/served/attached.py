@@ -12,13 +12,16 @@ from wrp.cte.calls.reading import place_of, places_of
 from wrp.cte.calls.writing import many_of, reservable, segments_of
 from wrp.cte.reservation import Reservation
 from wrp.cte.served import calls
+from wrp.cte.served.batch import AttachedBatch
 from wrp.cte.served.link import Gone, Link
+from wrp.cte.served.place import told
 from wrp.cte.served.slips import LARGE, SMALL
 from wrp.cte.served.wire import Part
 from wrp.cte.store import Store
-from wrp.errors import RangeError, RuntimeGone, UsageError
+from wrp.errors import RangeError, RuntimeGone, UsageError, WrpError
 from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach as attach_to
+from wrp.runtime.daemon.view import View
 
 _PUT = {"offset": None, "score": 1.0, "compression": None, "if_generation": None, "min_persistence": "volatile"}
 
@@ -39,9 +42,18 @@ def attach(name=None, timeout_s=None, reconnect_s=None):
         raise
 
 
+def serves(name=None):
+    """True when a daemon of this name (as of `attach`) runs on this node and serves a store. Local, without a wait."""
+    try:
+        with View(name) as view:
+            return told(view.segment) is not None
+    except WrpError:
+        return False
+
+
 class AttachedStore:
     """The daemon's store. Calls mean what those of Store do, and raise the same; `view` and `reserve` give copies. Calls of all ranks together are refused
-    where the daemon has several, `batch` always. Any thread.
+    where the daemon has several. Any thread.
 
     Attributes: folder (of the daemon's store, None: in memory), ranks (this process; `nodes` and `node` are the store's), config (its values, not its lists).
     """
@@ -128,6 +140,10 @@ class AttachedStore:
         nbytes, score = reservable(blob, nbytes, score)
         return Reservation(None, nbytes, None, lambda view: self.put(tag, blob, view, score=score))
 
+    def recover(self, target, member, path=None, tick=None):
+        """As Store.recover; nobody hears of its progress."""
+        return self._ask("recover", target, member, path)
+
     def wait(self, tag, blob, timeout_s=None):
         """As Store.wait."""
         return self._linked("wait", lambda link: link.wait(tag, blob, timeout_s))
@@ -139,8 +155,8 @@ class AttachedStore:
         self._linked("flush_all", lambda link: link.flush_all())
 
     def batch(self, label):
-        """UsageError: a batch is of the ranks that have the store open."""
-        raise UsageError(f"batch {label!r}: a batch is of the ranks of a job that has opened the store, and this one is a daemon's: put its blobs one by one")
+        """As Store.batch, of this process alone; where the daemon is one rank."""
+        return self._linked("batch", lambda link: AttachedBatch(link, label))
 
     # its life
 

@@ -1,7 +1,8 @@
 """Which calls of a Store an attached program can make, and how a daemon's rank answers each. Knows no segment and no task."""
 
 from wrp.cte import given
-from wrp.errors import OutOfSpace, UsageError
+from wrp.cte.reservation import private
+from wrp.errors import UsageError
 from wrp.runtime.config import keys
 
 # made on the daemon's Store as they are asked for
@@ -9,7 +10,7 @@ PLAIN = ("put", "put_many", "put_segments", "append", "truncate", "get_segments"
          "checkpoint", "score", "compression", "list", "exists", "size", "tag_size", "info", "infos", "tag_stamp", "aliases", "own_name", "children", "extents", "tags", "blobs",
          "modelled_put", "modelled_get", "telemetry", "changed", "statistics", "flush", "replicate", "targets", "lasting", "recover", "target_name", "move", "evict", "organize")
 # all ranks of a store make these together: an attached program can where the daemon is one rank
-TOGETHER = ("add_target", "remove_target", "set_compression")
+TOGETHER = ("add_target", "remove_target", "set_compression", "batch")
 CHANGES_NOTHING = {"get", "get_many", "get_segments", "wait", "about", "compression", "list", "exists", "size", "tag_size", "info", "infos", "tag_stamp", "aliases", "own_name",
                    "children", "extents", "tags", "blobs", "modelled_put", "modelled_get", "telemetry", "changed", "statistics", "flush", "flush_all", "replicate", "targets",
                    "lasting", "target_name"}
@@ -52,18 +53,10 @@ class Calls:
 
     def get_rows(self, tag, blobs, nbytes):
         """The first `nbytes` bytes of each of the blobs, one behind the other."""
-        out = bytearray(nbytes * len(blobs))
+        out = private(nbytes * len(blobs))
         self._store.get_many(tag, blobs, given.rows_in(out, nbytes))
         return memoryview(out)
 
     def put_rows(self, tag, blobs, data, nbytes, score):
         """put_many of rows that stand one behind the other."""
         self._store.put_many(tag, blobs, given.rows_in(data, nbytes), score)
-
-
-def buffer_of(nbytes):
-    """Memory of this process for what an attached one sends."""
-    try:
-        return memoryview(bytearray(nbytes))
-    except MemoryError:
-        raise OutOfSpace(f"the daemon has no {nbytes} bytes of memory for what an attached program sends: make the call smaller") from None

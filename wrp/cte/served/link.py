@@ -62,6 +62,11 @@ class Link:
         """Put a long blob, whose bytes come straight to where they stay."""
         self.ask("commit", [self._filled("reserve", [len(view), tag, blob, score], [view])])
 
+    def forsake(self, stash):
+        """Nobody wants a stash any more."""
+        with suppress(WrpError):
+            self._pool.post(DROP, stash)
+
     def close(self):
         """Give the memory for calls back; what is left of it goes when the process leaves the daemon."""
         with suppress(WrpError):
@@ -81,8 +86,7 @@ class Link:
             raise Gone(str(error)) from error
         except BaseException:
             if stash is not None:
-                with suppress(WrpError):
-                    self._pool.post(DROP, stash)
+                self.forsake(stash)
             raise
         return stash
 

@@ -8,10 +8,11 @@ import os
 import time
 from contextlib import suppress
 
-from wrp.cte import names
+from wrp.cte import DAEMON, names
 from wrp.cte.calls.reading import nobody_put
+from wrp.cte.reservation import private
 from wrp.cte.served import place, wire
-from wrp.cte.served.calls import Calls, buffer_of
+from wrp.cte.served.calls import Calls
 from wrp.cte.served.carrying import Carrying
 from wrp.cte.served.stashes import Stash, Stashes
 from wrp.cte.store import Store
@@ -37,7 +38,10 @@ class Serving:
     def __init__(self, pool_name, folder=""):
         if len(pool_name.encode()) > _LONGEST_NAME:
             raise ConfigError(f"pool {pool_name:.40}... has a name of more than {_LONGEST_NAME} bytes")
-        self._name, self._folder = pool_name, folder or os.environ.get("WRP_STORE") or None
+        if folder.startswith(DAEMON):
+            raise ConfigError(f"pool {pool_name!r}: {folder} is another daemon's store: name the folder that this one is to serve")
+        elsewhere = os.environ.get("WRP_STORE", "")
+        self._name, self._folder = pool_name, folder or (elsewhere if not elsewhere.startswith(DAEMON) else "") or None
         self._store, self._stashes, self._carrying = None, Stashes(), Carrying()
         self._has_left, self._sweeps, self._waits = False, False, 0
 
@@ -124,8 +128,12 @@ class Serving:
         call, args, options = wire.asked(whole[:head], whole[head:])
         if call in ("buffer", "reserve"):
             return self._stash(owner, *args)
+        if call == "batch":
+            return Stash(owner, None, self._calls[call](*args))
+        if call == "in_batch":
+            return self._in_batch(*args)
         if call == "commit":
-            return self._stashes.take(*args).reservation.commit()
+            return self._committed(self._stashes.take(*args))
         if call not in self._calls:
             raise UsageError(f"{call!r} is no call that an attached program can make")
         return self._calls[call](*args, **options)
@@ -133,10 +141,23 @@ class Serving:
     def _stash(self, owner, nbytes, *of_blob):
         """A Stash of so many bytes, to be filled; the blob that they are to be."""
         if not of_blob:
-            return Stash(owner, buffer_of(nbytes))
+            return Stash(owner, memoryview(private(nbytes)))
         tag, blob, score = of_blob
         reservation = self._store.reserve(tag, blob, nbytes, score)
         return Stash(owner, reservation.view, reservation)
+
+    def _in_batch(self, number, call, *args):
+        if call not in ("create", "put", "replace", "remove"):
+            raise UsageError(f"{call!r} is no call that an attached program can make in a batch")
+        getattr(self._stashes.of(number).whole, call)(*args)
+
+    def _committed(self, stash):
+        """Make a reservation, or a batch, a part of the store; what a batch says of its blobs."""
+        try:
+            return [tuple(entry) for entry in stash.whole.commit() or ()]
+        except BaseException:
+            stash.abandon()
+            raise
 
     async def _there(self, at, head):
         """The BlobInfo of a blob, once it is there."""

@@ -1,4 +1,4 @@
-"""Stashes: what is too long for one piece of memory, and travels in several: kept by the daemon until it is complete, or who it is for has gone."""
+"""Stashes: what is too long for one piece of memory, and travels in several, and batches: kept by the daemon until they are complete, or who they are for has gone."""
 
 from itertools import count
 
@@ -6,15 +6,16 @@ from wrp.runtime.daemon import processes
 
 
 class Stash:
-    """`view`: the bytes; `owner`: identity of the attached process; `abandon()` where nobody wants them."""
+    """`view`: the bytes; `owner`: identity of the attached process; `whole`: the Reservation that they fill, or a Batch, which has none."""
 
-    def __init__(self, owner, view, reservation=None):
-        self.owner, self.view, self.reservation = owner, view, reservation
+    def __init__(self, owner, view, whole=None):
+        self.owner, self.view, self.whole = owner, view, whole
 
     def abandon(self):
-        if self.reservation is not None:
-            self.reservation.abandon()
-        self.view = self.reservation = None
+        """Nobody wants it."""
+        if self.whole is not None:
+            self.whole.abandon()
+        self.view = self.whole = None
 
 
 class Stashes:

@@ -1,0 +1,72 @@
+"""AttachedBatch: a batch of a daemon's store that one attached program fills: all of it becomes visible and durable at the commit, or nothing."""
+
+from contextlib import contextmanager
+
+from wrp.comm.sizes import whole
+from wrp.cte import given, names
+from wrp.cte.batch import Entry
+from wrp.cte.reservation import private
+from wrp.cte.served.wire import Part
+
+
+class AttachedBatch:
+    """As wrp.cte.batch.Batch, of one participant: `link` to the daemon. It ends with the daemon, or with this process, uncommitted."""
+
+    def __init__(self, link, label):
+        self._link, self._number = link, link.ask("batch", [label])
+        self.entries = None
+
+    @contextmanager
+    def writing(self, tag, blob, nbytes):
+        """As Batch.writing."""
+        nbytes = whole(nbytes, f"the size of blob {blob!r}:", 0)
+        names.checked("tag", tag), names.checked("blob", blob)
+        buffer = memoryview(private(nbytes))
+        yield buffer
+        self.put(tag, blob, buffer)
+
+    def put(self, tag, blob, data):
+        """As Batch.put."""
+        view = given.bytes_of(data)
+        self._do("put", tag, blob, Part(0, len(view)), parts=(view,))
+
+    def create(self, tag):
+        """As Batch.create."""
+        self._do("create", tag)
+
+    def replace(self, tag):
+        """As Batch.replace."""
+        self._do("replace", tag)
+
+    def remove(self, tag):
+        """As Batch.remove."""
+        self._do("remove", tag)
+
+    def expect(self, nbytes):
+        """Nothing is leased here."""
+
+    def take(self, tag, blobs, sizes, fd, offset):
+        """0: nothing comes straight from files into another process."""
+        return 0
+
+    def commit(self):
+        """As Batch.commit."""
+        self.entries = [Entry(*entry) for entry in self._link.ask("commit", [self._number])]
+        return self.entries
+
+    def abandon(self):
+        """As Batch.abandon."""
+        self._link.forsake(self._number)
+
+    def _do(self, *args, parts=()):
+        self._link.ask("in_batch", [self._number, *args], parts=parts)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None:
+            self.abandon()
+        else:
+            self.commit()
+        return False
