@@ -6,6 +6,7 @@ import time
 import pytest
 from wrp.comm.ranks import world
 from wrp.cte import Store, organizer
+from wrp.cte.client import Client
 from wrp.cte.moving import in_ram
 from wrp.cte.organizing import Organizing
 from wrp.cte.records import RAM, full_name
@@ -283,3 +284,42 @@ def test_one_rank_of_a_node_organizes_while_all_work(shared_folder, tmp_path):
         ranks.barrier("all have worked")
         organized = store.organize()
         assert (organized.looks > 0) == (ranks.local_rank == 0) and not organized.last_error
+
+
+SCORED = """
+storage:
+  - {path: "ram::hot", bdev_type: ram, capacity_limit: 4m, score: 0.8}
+  - {path: "ram::warm", bdev_type: ram, capacity_limit: 2m, score: 0.4}
+  - {path: data, bdev_type: file, capacity_limit: 16m, score: 0.1}
+  - {path: nothing, bdev_type: noop, capacity_limit: 16m, score: 0.0}
+"""
+
+
+@pytest.fixture
+def scored(tmp_path, folder):
+    (tmp_path / "scored.yaml").write_text(SCORED)
+    with Store.open(folder, config=tmp_path / "scored.yaml") as store:
+        yield store
+
+
+def place(store, blob):
+    return {store.target_name(target) for target, _, _ in store.extents("t", blob)}
+
+
+def test_a_blob_goes_where_a_put_with_its_score_would_go(scored):
+    data = bytes(range(256)) * 400
+    scored.put("t", "b", data)
+    assert place(scored, "b") == {"ram::hot"}
+    for score, name in ((0.5, "ram::warm"), (0.2, "data/0"), (0.5, "ram::warm"), (0.9, "ram::hot"), (0.3, "data/0")):
+        Client(scored).reorganize_blob("t", "b", score)
+        assert place(scored, "b") == {name} and scored.get("t", "b") == data and scored.score("t", "b") == score
+        assert not scored.move("t", "b", None)
+
+
+def test_a_blob_that_fills_its_target_stays_and_one_without_room_goes_on(scored):
+    scored.put("t", "large", bytes(1 << 20) + b"x" * (1 << 19), score=0.5)
+    assert place(scored, "large") == {"ram::warm"} and not scored.move("t", "large", None)      # its own bytes don't count as taken
+    scored.put("t", "next", bytes(1 << 20), score=0.9)
+    scored.score("t", "next", 0.5)
+    assert scored.move("t", "next", None) and place(scored, "next") == {"data/0"}                # no room in the second ram
+    settled(scored)

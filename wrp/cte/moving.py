@@ -5,6 +5,8 @@ with the job, keeps its place in the file; one that goes from file to file is in
 reader sees the old place or the new one, and one that copied from the old place while it was given back looks again.
 """
 
+from collections import Counter
+
 from wrp.cte import pieces
 from wrp.cte.records import BLOB, RAM
 from wrp.cte.targetnumbers import is_durable
@@ -41,6 +43,25 @@ class Moves:
             if record is None or record.dirty:
                 return False
         return self.down(record, score) if target is None else self._up(record, score, target)
+
+    def by_score(self, name):
+        """Take the blob of a full name to where a put of it, with its score, would go if it weren't there: True when it moved."""
+        record, placing = self._catalog.find(name), self._tiers.placing
+        if record is None or record.kind != BLOB:
+            return False
+        free = Counter()
+        for target, _, nbytes, _ in set(record.extents) | set(record.durable):
+            free[target] -= nbytes
+        nothing_stays = {target.number for target in placing.targets if target.kind == "noop"}
+        wanted = [number for number in placing.twin(free).order(record.size, Wish(record.score), False) if number not in nothing_stays]
+        files = sum(map(is_durable, wanted))
+        for number in wanted:
+            if all(extent[0] == number for extent in record.extents):
+                return False
+            # where one file takes all that lasts, a blob that it has needn't be written there again
+            if self.to(name, None if is_durable(number) and files == 1 else number):
+                return True
+        return False
 
     def _to_file(self, record, target, score):
         try:

@@ -195,18 +195,22 @@ class Store(Writing, Editing, Reading, Listing):
     def move(self, tag, blob, target):
         """Take a blob to a target; True when it moved. Local.
 
-        target : the name of one, "ram" for the first ram, or "file": files hold it, and only they, whichever
+        target : the name of one, "ram" for the first ram, or "file": files hold it, and only they, whichever; None: where a put with its score would go now, which
+                 says dpe.dpe_type by the scores of the targets, but never to a noop, which would lose it
         One that is there already, is empty or viewed, or for which the target has no room, stays. Readers see the old place or the new one.
         Raises NoSuchBlob.
         """
         self._writable()
         tag = self._own(tag)
         self._record(tag, blob)
-        number = self._tiers.number_of(target)
-        moved = (number is not None or self._tiers.has_files) and self._moves.to(full_name(tag, blob), number)
+        moved = self._moves.by_score(full_name(tag, blob)) if target is None else self._moved(full_name(tag, blob), target)
         if moved:
             self._noted.note(Op.MOVE_BLOB, tag, blob)
         return moved
+
+    def _moved(self, name, target):
+        number = self._tiers.number_of(target)
+        return (number is not None or self._tiers.has_files) and self._moves.to(name, number)
 
     def evict(self, target, nbytes):
         """Take blobs of the lowest scores from a target of this node to slower ones until `nbytes` bytes are free of them: how many there are. Local.

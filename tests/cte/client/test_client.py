@@ -268,5 +268,5 @@ def test_a_blob_follows_its_score(client, tag):
     assert client.get_blob_score(tag, "b") == 1.0                      # nearly the same: nothing happens
     client.reorganize_blob(tag, "b", 0.1)
     assert {target for target, _, _ in client.get_blob_info(tag, "b").blocks} == {1} and client.get_blob_score(tag, "b") == 0.1
-    client.reorganize_blob(tag, "b", 0.9)
+    client.reorganize_blob(tag, "b", 1.0)
     assert {target for target, _, _ in client.get_blob_info(tag, "b").blocks} == {0} and client.get_blob(tag, "b") == before

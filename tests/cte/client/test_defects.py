@@ -85,7 +85,7 @@ def test_g_a_reader_finds_a_blob_that_is_reorganized(client, tag):
     try:
         for _ in range(20):
             client.reorganize_blob(tag, "b", 0.1)
-            client.reorganize_blob(tag, "b", 0.9)
+            client.reorganize_blob(tag, "b", 1.0)
     finally:
         stop.set(), reader.join()
     assert all(found) and len(found) > 10

@@ -39,7 +39,7 @@ KINDS = {
     "segments": ([(0, b"a")], [*_PAIRS, [(0, None)], []], [[(1 << 70, b"a")]]), "ranges": ([(0, 1)], [*_PAIRS, [(0, -1)], [(0, 1 << 70)]], []),
     **dict.fromkeys(("pattern", "tag_regex", "blob_regex", "tag_pattern", "blob_pattern"), (".*", *_PATTERN)), "prefix": ("", *_TEXT), "question": ("word", *_TEXT),
     "out": (bytearray(1), *_OUT), "dtype": ("u1", [5, "nonsense", object()], [[]]), "shape": (3, *_SHAPE), "context": (None, [5, "x"], []), **dict.fromkeys(("recursive", "replace"), (False, [], [])),
-    **dict.fromkeys(("target", "target_name"), ("ram::test", [None, 5, [], "\ud800", b"x", NAN, {}], ["file", ""])), "min_persistence": ("volatile", *_ANY), "compression": ("zlib", *_ANY),
+    **dict.fromkeys(("target", "target_name"), ("ram::test", [5, [], "\ud800", b"x", NAN, {}], ["file", "", None])), "min_persistence": ("volatile", *_ANY), "compression": ("zlib", *_ANY),
     **dict.fromkeys(("kind", "bdev_type"), ("ram", *_ANY)), "persistence": (None, *_ANY), "label": ("l", *_ANY), "member": (0, *_ANY), "path": (None, *_ANY), "tick": (None, [], []),
     **dict.fromkeys(("query", "pool_query", "target_query"), ("local", *_ANY)), "bdev_id": (None, *_ANY), "target_persistence_level": (1, *_ANY),
     "period_us": (0, *_ANY), "period_ms": (0, *_ANY),

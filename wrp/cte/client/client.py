@@ -227,16 +227,16 @@ class Client(More):
         self.store.truncate(self._directory.name_of(tag_id), blob_name, size)
 
     def reorganize_blob(self, tag_id, blob_name, new_score):
-        """Give a blob a score and a place of that score: from performance.score_threshold on in ram, else in a file, where there are both.
+        """Give a blob a score, and the place that a put with it would have, by the scores of the targets: see Store.move.
 
         A score that differs by less than performance.score_difference_threshold does nothing. A reader sees the old place or the new one.
         """
         new_score = codes.score_of(new_score, f"blob {blob_name!r:.80}")
-        tag, get = self._directory.name_of(tag_id), self.store.config.get
-        if abs(self.store.score(tag, blob_name) - new_score) < get("performance.score_difference_threshold"):
+        tag = self._directory.name_of(tag_id)
+        if abs(self.store.score(tag, blob_name) - new_score) < self.store.config.get("performance.score_difference_threshold"):
             return
         self.store.score(tag, blob_name, new_score)
-        self.store.move(tag, blob_name, "ram" if new_score >= get("performance.score_threshold") else "file")
+        self.store.move(tag, blob_name, None)
 
     def del_blob(self, tag_id, blob_name):
         self.store.delete(self._directory.name_of(tag_id), blob_name)
