@@ -1,6 +1,7 @@
 """Who announces that it writes: each thread for itself, and each of its opens, whatever the other ones do meanwhile."""
 
 import os
+import signal
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -52,3 +53,24 @@ def test_of_one_that_does_not_tell_an_open_that_may_have_happened_stays(tmp_path
         made.announce(path, "writer", 1, False, thread=5)
         assert len(made.of(path)) == number + 2         # nobody has it open: the last one came to nothing
         made.drop(made.of(path)[-1])
+
+
+@pytest.mark.parametrize("storage", [{}, {"memory": ["a"]}])
+def test_an_open_that_is_told_of_when_the_name_is_gone_was_of_what_is_gone(make_flow, storage):
+    flow = make_flow(document(**{"a": "on_close update"}) | {"storage": storage})
+    flow.hold("writer")
+    path, client = str(flow.dir / "a"), Client(flow.name, "writer")
+    there = client.ask(wire.Request(wire.WRITE, flags=os.O_WRONLY | os.O_CREAT, path=path)).text
+    flow.server.send_signal(signal.SIGSTOP)
+    file = os.open(there or path, os.O_WRONLY | os.O_CREAT)
+    if there:
+        os.symlink(there, path)
+    client.tell(wire.Request(wire.OPENED, path=path))
+    os.unlink(path)
+    flow.server.send_signal(signal.SIGCONT)
+    assert bool(there) == bool(storage) and not _seen(flow, 0)["is_born"]
+    os.close(file)
+    with open(path, "w"):           # by a program that isn't seen
+        assert not _seen(flow, 0)["is_committed"]
+    assert flow.wait_for(lambda status: any(file["is_committed"] for file in status["files"]))["files"][0]["closes"] == 1
+    client.close()

@@ -103,6 +103,10 @@ class Depot:
         path = self.path_of(seen.path)
         return replace(seen, path=path) if path else None
 
+    def holds(self, path):
+        """Whether the name is that of a file here."""
+        return path in self._by_path
+
     def path_of(self, there):
         """The path in CAPIO_DIR of a file here, ""."""
         names = self._by_number.get(there.rpartition("/")[2])

@@ -174,9 +174,16 @@ class Happenings:
         self._changed.add(one.path.rpartition("/")[0])
 
     def _removed(self, one, at):
-        self._desk.forget(one.path)
+        desk = self._desk
+        for writer in desk.writers.of(one.path):
+            if not writer.is_open and self._has_opened(writer):
+                desk.begin(writer, at)          # before: it is of the file that is gone
+        is_elsewhere = desk.depot is not None and desk.depot.holds(one.path)
+        desk.forget(one.path)
         self._gone(one.path)
-        self._desk.tell(events.Removed(one.path, at=at))
+        desk.tell(events.Removed(one.path, at=at))
+        for writer in [writer for writer in desk.writers.of(one.path) if is_elsewhere and writer.is_open]:
+            self.close(writer, at, is_lost=False)       # the kernel tells of that by a number which means nothing any more
 
     def _modified(self, one, at):
         self._desk.grown(one.path, at)
