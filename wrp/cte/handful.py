@@ -18,7 +18,7 @@ from wrp.comm.lock import this_thread
 from wrp.cte.journaled import journaled_write, most_nbytes
 from wrp.cte.layout import DIRTY_COUNT, EXTENT, FULL, UNBACKED
 from wrp.cte.records import RAM, unpack_all
-from wrp.cte.small import ALIGN, BUSY, CHANGED, IMAGE_NBYTES, LOST, TAKEN, THERE, WORDS, small_list, small_promise, small_settle
+from wrp.cte.small import ALIGN, BUSY, CHANGED, IMAGE_NBYTES, LEFT, LOST, NBYTES, PLACE, TAKEN, THERE, WORDS, small_list, small_promise, small_settle
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import OutOfSpace, Uncertain
 
@@ -29,6 +29,7 @@ _HELD_NBYTES = 256 << 10        # bytes that are copied before others may have t
 _OUT_NBYTES = 1 << 20
 _FREED = 2 * _MOST + 64         # places in files that the blobs of an entry may have had
 _EXTENT = struct.Struct("<3q")
+_NBYTES, _PLACE, _LEFT = NBYTES // 8, PLACE // 8, LEFT // 8         # columns of rows
 
 _kernels = Directly(list=(small_list, 5), promise=(small_promise, 14), write=(journaled_write, 8), settle=(small_settle, 8))
 
@@ -84,7 +85,7 @@ class Handfuls:
     def write_long(self, rows, target):
         """The same of the long ones."""
         left = False
-        for part, _ in _parts_of(rows, int(rows[:, 3].sum()), _MOST_LONG_NBYTES) if len(rows) else ():
+        for part, _ in _parts_of(rows, int(rows[:, _NBYTES].sum()), _MOST_LONG_NBYTES) if len(rows) else ():
             with self._catalog.flushing():
                 left |= self._write_long(part, target)
         return left
@@ -109,7 +110,7 @@ class Handfuls:
 
     def _write_long(self, rows, target):
         failed, count = self._parts.failed_syncs, len(rows)
-        is_there = rows[:, 6] == THERE
+        is_there = rows[:, _LEFT] == THERE
         written = self._written(rows[~is_there], target)
         # once a sync has failed, what lies in the file may never come to storage
         rows = np.concatenate([written, rows[is_there & (not failed)]])
@@ -119,7 +120,7 @@ class Handfuls:
                 _, filled, order = self._promise(rows, 0, target, 0, images)
             finally:
                 own = rows[:len(written)]
-                self._give_back(own[own[:, 6] != TAKEN], target)
+                self._give_back(own[own[:, _LEFT] != TAKEN], target)
             if filled:
                 self._write_down_synced(rows, images, order, target, failed)
         return self._concluded(rows, target, brought) or len(rows) < count
@@ -130,7 +131,7 @@ class Handfuls:
         try:
             for number, (_, _, _, nbytes, crc, source, _) in enumerate(rows.tolist()):
                 try:
-                    rows[number, 5] = place = tiers.lease_on(target, nbytes)
+                    rows[number, _PLACE] = place = tiers.lease_on(target, nbytes)
                 except OutOfSpace:
                     break
                 taken.append(number)
@@ -228,7 +229,7 @@ def _parts_of(rows, nbytes, most):
     """[(rows, bytes that they take)], each part small enough for one turn: of `most` bytes, or one row."""
     if len(rows) <= _MOST and nbytes <= most:
         return ((rows, nbytes),)
-    parts, ends = [], np.cumsum(-(-rows[:, 3] // ALIGN) * ALIGN)
+    parts, ends = [], np.cumsum(-(-rows[:, _NBYTES] // ALIGN) * ALIGN)
     start = before = 0
     while start < len(rows):
         end = min(start + _MOST, max(start + 1, int(np.searchsorted(ends, before + most, "right"))))
@@ -239,5 +240,5 @@ def _parts_of(rows, nbytes, most):
 
 def _records(rows, target, images):
     """[(what became of it, Record as it was, the extent that it promised)] of the rows that were taken."""
-    taken = [row for row in rows.tolist() if row[6] in (TAKEN, CHANGED, LOST)]
+    taken = [row for row in rows.tolist() if row[_LEFT] in (TAKEN, CHANGED, LOST)]
     return [(state, record, (target, offset, nbytes, crc)) for record, (_, _, _, nbytes, crc, offset, state) in zip(unpack_all(b"".join(images)), taken)]

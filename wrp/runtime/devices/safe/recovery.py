@@ -71,7 +71,7 @@ def _looked(array, group, row, remakes):
         return 0, 0, len(bad)
     if len(bad) > array.failures:
         for column in bad:
-            chunks[column] = _as_it_lies(array, columns[column], row)
+            chunks[column] = array.as_it_lies(columns[column], row)
     elif bad:
         chunks.update(array.rebuilt(group, row, bad))
     parity = np.empty((array.failures, 1, CHUNK), np.uint8)
@@ -85,13 +85,6 @@ def _looked(array, group, row, remakes):
     recovered = 0 if len(bad) > array.failures else sum(column in back for column in bad)
     array.board.count(boards.RECOVERED, recovered)
     return int(bool(wrong)), recovered, 0
-
-
-def _as_it_lies(array, position, row):
-    found = np.zeros(CHUNK, np.uint8)
-    if array.members[position] is not None and array.is_written(position):
-        array.members[position].read(chunk_place(row), [memoryview(found)])
-    return found
 
 
 def recover(array, position, open_member, path=None):

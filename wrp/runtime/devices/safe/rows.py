@@ -59,6 +59,13 @@ class Rows(Roster):
         found = np.empty(CHUNK, np.uint8)
         return found if self.chunks(position, row, [memoryview(found)], entry and [entry])[0] else None
 
+    def as_it_lies(self, position, row):
+        """uint8 array of a chunk, damaged or not; zeros where its member isn't written. OSError."""
+        found = np.zeros(CHUNK, np.uint8)
+        if self.members[position] is not None and self.is_written(position):
+            self.members[position].read(chunk_place(row), [memoryview(found)])
+        return found
+
     def known(self, group, row, count):
         """({position: entries} of the members that are in, [whether nobody has written the row]) of rows of one zone."""
         found = {}
@@ -140,13 +147,11 @@ class Rows(Roster):
 
     def restore(self, position, row, seq):
         """Let a member have its chunk of a row from the others; where too much of them is damaged, an entry that what lies there doesn't fit: then Corrupt. OSError."""
-        group, member = self.groups.of_row(row), self.members[position]
+        group = self.groups.of_row(row)
         column = self.columns(group).index(position)
         try:
             self.put(position, row, seq, self.rebuilt(group, row, (column,))[column])
         except Corrupt:
             # not one of zeros, by which the row would be one that nobody has written, for who undoes half of a write
-            lies = np.zeros(CHUNK, np.uint8)
-            member.read(chunk_place(row), [memoryview(lies)])
-            member.write(entry_place(row), entry_of(seq, checksum(lies) ^ 1 or NO_CRC))
+            self.members[position].write(entry_place(row), entry_of(seq, checksum(self.as_it_lies(position, row)) ^ 1 or NO_CRC))
             raise
