@@ -13,6 +13,7 @@ _OF_THE_CHAIN = {"replication": "the store's key targets.replicas has blobs on s
                  "cache": "the store's key targets.cache keeps blobs of other nodes", "indexer": "semantic_search needs no index",
                  "filesystem": "wrp.cee.doors shows a store as files, capio serves POSIX programs", "summarizer": "wrp_cee label makes labels",
                  "checkpoint": "Store.checkpoint makes tags whose blobs are copied late"}
+STORE_SECTIONS = ("storage", "dpe", "targets", "performance", "gpu_metadata_cache")
 _PLACE_KEYS = ("pool_id", "pool_query", "shards")
 _BDEV_KEYS = ("bdev_type", "capacity", "io_depth", "alignment", "direct_io", "persistence_level", "members", "max_failures")
 
@@ -26,12 +27,13 @@ def composed(config):
 
 def served(config):
     """The same of the store of a daemon. Raises ConfigError for a second one."""
-    found = [entry for entry in config.get("compose") if entry["mod_name"] in STORES]
+    entries = [entry for entry in config.get("compose") if entry["mod_name"] in STORES]
+    found = [entry for number, entry in enumerate(entries) if entry not in entries[:number]]
     if len(found) > 1:
         names = " and ".join(repr(entry["pool_name"]) for entry in found[:2])
         raise ConfigError(f"{config.path}: pools {names} are both of module {found[0]['mod_name']}: a daemon has one store; remove one of the two")
     for entry in found:
-        yield entry["pool_name"], entry["mod_name"], {key: entry[key] for key in ("pool_id", "pool_query", "folder") if key in entry}
+        yield entry["pool_name"], entry["mod_name"], {**{key: entry[key] for key in ("pool_id", "pool_query", "folder") if key in entry}, "keys": config.chosen(STORE_SECTIONS)}
 
 
 def restarted(config):
@@ -52,6 +54,7 @@ def check(config):
         if entry != config.get("compose")[before]:
             raise ConfigError(f"{_line(config, number, 'pool_name')}: pool {entry['pool_name']!r} stands here and in {_line(config, before, 'pool_name')}, and "
                               "not the same way: remove one of the two")
+    list(served(config))
 
 
 def _params(entry):

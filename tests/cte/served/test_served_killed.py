@@ -8,10 +8,12 @@ import time
 
 import pytest
 
+from harness.daemons import Running
 from harness.mpirun import needs_mpirun
 from wrp.cte import Store
 from wrp.errors import RuntimeGone, StoreBusy, UsageError, WaitTimeout
 from wrp.runtime import bdev
+from wrp.runtime.commands import chimaera
 from wrp.runtime.daemon import attach
 from wrp.runtime.daemon.view import View
 
@@ -229,3 +231,46 @@ def test_a_daemon_of_several_ranks_and_nodes(started, tmp_path, ranks, per_node)
     assert running.wait() == 0, running.lines
     with Store.open(folder, write=False) as store:
         assert len(store.list("t")) == 20 * nodes + 1
+
+
+@needs_mpirun
+@pytest.mark.parametrize("ranks", [0, 2])
+def test_a_store_that_is_composed_while_the_daemon_runs(plain, tmp_path, capsys, ranks):
+    running = plain(ranks)
+    conf = tmp_path / "store.yaml"
+    conf.write_text(f"compose: [{{mod_name: wrp_cte_core, pool_name: late, folder: {tmp_path / 'store'}, pool_id: '512.0', restart: true}}]\n"
+                    "storage: [{path: 'ram::late', capacity_limit: 16m}, {path: data, bdev_type: file, capacity_limit: 32m}]\nperformance: {telemetry_entries: 100}")
+    assert chimaera.main(["compose", str(conf), "--name", running.name]) == 0, capsys.readouterr()
+    with Store.attach(running.name, 20) as store:
+        assert [(target.name, target.capacity) for target in store.targets() if target.kind == "ram"] == [("ram::late", 16 * MIB)]
+        assert store.config.get("performance.telemetry_entries") == 100 and store.folder == str(tmp_path / "store")
+        store.put("t", "a", b"x")
+    assert chimaera.main(["compose", str(conf), "--name", running.name]) == 0           # it is there
+    conf.write_text("compose: [{mod_name: clio_cte_core, pool_name: second}]")
+    assert chimaera.main(["compose", str(conf), "--name", running.name]) == 2
+    assert "the daemon serves a store already, as pool 'late'" in capsys.readouterr().err
+    with View(running.name) as view:
+        assert view.stop(20)
+    assert running.wait() == 0, running.lines
+    running = plain(ranks, "restart")
+    with Store.attach(running.name, 20) as store:
+        assert store.get("t", "a") == b"x" and store.targets()[0].capacity == 16 * MIB
+    with View(running.name) as view:
+        assert view.stop(20)
+    assert running.wait() == 0, running.lines
+
+
+@pytest.fixture
+def plain(tmp_path):
+    """plain(ranks, command="start") -> Running, of a daemon without a store in its configuration; a node for each rank."""
+    conf, running = tmp_path / "conf.yaml", []
+    conf.write_text(f"runtime: {{timeout_s: 20, segment_capacity: 128m, conf_dir: {tmp_path / 'kept'}}}")
+
+    def start(ranks, command="start"):
+        running.append(Running(f"plain{ranks}{os.getpid()}", conf, ranks, {"WRP_STORE": "", "WRP_RANKS_PER_NODE": "1"}, command=command))
+        return running[-1]
+
+    yield start
+    for each in running:
+        if each.process.poll() is None:
+            each.end()

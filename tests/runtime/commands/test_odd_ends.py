@@ -73,6 +73,8 @@ def test_a_pool_that_is_listed_twice_alike_is_one(capsys, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("compose: [{mod_name: bdev, pool_name: 'ram::x'}, {mod_name: bdev, pool_name: 'ram::x'}, {mod_name: wrp_cte_core, pool_name: cte}]")
     assert cli.main(["conf", "check", str(path)]) == 0 and "correct" in capsys.readouterr().out
+    path.write_text("compose: [{mod_name: wrp_cte_core, pool_name: cte}, {mod_name: clio_cte_core, pool_name: other}]")
+    assert cli.main(["conf", "check", str(path)]) == 3 and "pools 'cte' and 'other' are both of module wrp_cte_core: a daemon has one store" in capsys.readouterr().err
 
 
 def test_refusals(running, capsys, tmp_path):

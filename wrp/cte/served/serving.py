@@ -30,25 +30,29 @@ _TOLD_S = 2.0
 
 
 class Serving:
-    """folder : of the store; WRP_STORE by default, else it is in memory."""
+    """folder : of the store; WRP_STORE by default, else it is in memory; keys : {key: value} of the store's configuration besides the daemon's."""
 
     methods = {ASK: "ask", WAIT: "wait", FLUSH_ALL: "flush_all", FILL: "fill", MORE: "more", DROP: "drop", FLUSH: "flush"}
     on_every_rank = True
 
-    def __init__(self, pool_name, folder=""):
+    def __init__(self, pool_name, folder="", keys=None):
         if len(pool_name.encode()) > _LONGEST_NAME:
             raise ConfigError(f"pool {pool_name:.40}... has a name of more than {_LONGEST_NAME} bytes")
         if folder.startswith(DAEMON):
             raise ConfigError(f"pool {pool_name!r}: {folder} is another daemon's store: name the folder that this one is to serve")
         elsewhere = os.environ.get("WRP_STORE", "")
         self._name, self._folder = pool_name, folder or (elsewhere if not elsewhere.startswith(DAEMON) else "") or None
+        self._keys = keys or {}
         self._store, self._stashes, self._carrying = None, Stashes(), Carrying()
         self._has_left, self._sweeps, self._waits = False, False, 0
 
     def join(self, runtime):
         """Open the store. Collective over all ranks of the runtime."""
+        there = place.told(runtime.segment)
+        if there is not None:
+            raise UsageError(f"pool {self._name!r} can't be made: the daemon serves a store already, as pool {there!r}; one is all that a daemon has")
         self._device = runtime.device(place.CALLS, "ram", place.CALLS_NBYTES)
-        self._store = Store.open(self._folder, runtime=runtime)
+        self._store = Store.open(self._folder, config=runtime.config.but(self._keys, f"pool {self._name}"), runtime=runtime)
         self._calls = Calls(self._store).table
         if runtime.ranks.local_rank == 0:
             place.tell(runtime.segment, self._name)

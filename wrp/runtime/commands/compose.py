@@ -2,7 +2,7 @@
 
 from wrp.errors import UsageError, WrpError
 from wrp.runtime.commands.output import show
-from wrp.runtime.composing import check, composed, restarted
+from wrp.runtime.composing import check, composed, restarted, served
 from wrp.runtime.config import load
 from wrp.runtime.daemon import attach
 
@@ -11,7 +11,7 @@ def compose(args):
     """Make those that aren't there, or with `--unregister` remove those that are. Local."""
     config = load(args.file)
     check(config)
-    entries = list(composed(config))
+    entries = [*composed(config), *served(config)]
     if not entries:
         raise UsageError(f"{args.file} asks for no pools: it has no `compose`")
     with attach(args.name, args.timeout) as attached:

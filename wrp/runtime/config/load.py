@@ -39,6 +39,16 @@ class Config:
         "compose[0].pool_id"."""
         return self._find(self._origins, key)
 
+    def chosen(self, sections):
+        """{key: value} of the keys of these sections that aren't at their defaults; JSON can say it."""
+        return {path: [_unlike_default(path, entry) for entry in value] if isinstance(value, tuple) else value for path, value in self._values.items()
+                if path.partition(".")[0] in sections and self._origins[path] != "default"}
+
+    def but(self, values, origin):
+        """Another Config, with such values of keys, which come from `origin`."""
+        values = {path: tuple(MappingProxyType({**_defaults(path), **entry}) for entry in value) if isinstance(value, list) else value for path, value in values.items()}
+        return Config({**self._values, **values}, {**self._origins, **dict.fromkeys(values, origin)}, self.path)
+
     @staticmethod
     def _find(table, key):
         try:
@@ -49,6 +59,16 @@ class Config:
     def __repr__(self):
         changed = sum(self._origins[path] != "default" for path in self._values)
         return f"<Config of {self.path or 'defaults'}, {changed} keys set>"
+
+
+def _defaults(path):
+    """{key: default} of an entry of the list that has this path."""
+    return {name: key.default for name, key in keys.of_entry(path).items()}
+
+
+def _unlike_default(path, entry):
+    defaults = _defaults(path)
+    return {name: value for name, value in entry.items() if name not in defaults or value != defaults[name]}
 
 
 def load(path=None, environ=os.environ):

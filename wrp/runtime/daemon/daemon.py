@@ -6,7 +6,7 @@ import time
 from wrp import errors
 from wrp.comm import atomics
 from wrp.errors import RankFailed, WrpError
-from wrp.runtime import clients, lanes
+from wrp.runtime import clients, lanes, modules
 from wrp.runtime.composing import composed, restarted, served
 from wrp.runtime.daemon import about as abouts
 from wrp.runtime.daemon import place, processes, stopping, texts
@@ -40,7 +40,7 @@ class Daemon:
                 self.runtime.pool(name, module, **params)
             if again:
                 self._remake()
-            self._keep([entry for entry in composed(config) if entry[0] in restarted(config)])
+            self._keep([entry for entry in (*composed(config), *served(config)) if entry[0] in restarted(config)])
             self._open()
         except BaseException:
             self.abandon()
@@ -219,9 +219,7 @@ class Daemon:
             asked = self._asked.get(number)
             if asked is None or asked.wanted != wanted:
                 order = texts.read(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES)
-                asked = self._asked[number] = _Asked(wanted, self._carry_out(order), self._nodes.others)
-                for node in asked.others:
-                    self._nodes.send(node, {"do": "pool", "number": number, "order": order})
+                asked = self._asked[number] = self._ask_all(number, wanted, order)
             if asked.others:
                 continue                    # the answers of other nodes are on their way
             del self._asked[number]
@@ -229,6 +227,20 @@ class Daemon:
             texts.write(segment, slot + clients.TEXT_COUNT, clients.TEXT_NBYTES, answer)
             atomics.store(slot + clients.ANSWER, wanted)
             atomics.futex_wake(slot + clients.ANSWER, 1)
+
+    def _ask_all(self, number, wanted, order):
+        """What is to be done for the process in a slot, begun on all nodes: a pool that all ranks make together at once, else where it could be done here."""
+        others, together = self._nodes.others, modules.is_joint(modules.known(order.get("module")))
+        if together:
+            self._tell(others, number, order)
+        asked = _Asked(wanted, self._carry_out(order), others, together)
+        if not together:
+            self._tell(asked.others, number, order)
+        return asked
+
+    def _tell(self, nodes, number, order):
+        for node in nodes:
+            self._nodes.send(node, {"do": "pool", "number": number, "order": order})
 
     def _carry_out(self, order):
         """Have all ranks of this node do what an order says: the answer."""
@@ -277,11 +289,11 @@ class Daemon:
 
 
 class _Asked:
-    """A pool that an attached process wants. `others`: nodes that haven't answered, none when it can't be made here."""
+    """A pool that an attached process wants. `others`: nodes that haven't answered, none when it can't be made here, unless all have been asked at once."""
 
-    def __init__(self, wanted, answer, others):
+    def __init__(self, wanted, answer, others, together):
         self.wanted, self.answer = wanted, answer
-        self.others = [] if answer else list(others)
+        self.others = [] if answer and not together else list(others)
 
     def take(self, node, answer):
         """The first error of any node is the answer."""
