@@ -93,7 +93,8 @@ def test_programs_write_files(place, tmp_path):
         mv there moved && test ! -e there && diff -r moved/d here/d
         rm -r moved here all.tar && mkdir -p a/b/c && rmdir a/b/c && rmdir a/b && test -d a
         test $(df -B1 --output=avail . | tail -1) -gt 1000000
-        chmod 600 log && test $(stat -c %a log) = 600""", cwd=place)
+        chmod 600 log && test $(stat -c %a log) = 600
+        time=$(stat -c %Y.%y kept) && mv kept moved && sleep 1.1 && test "$(stat -c %Y.%y moved)" = "$time" && echo >> moved && test "$(stat -c %Y.%y moved)" != "$time" && mv moved kept""", cwd=place)
     assert done.returncode == 0, done.stderr
     data = bytearray((tmp_path / "source" / "d/c").read_bytes())
     data[3072:5120] = (tmp_path / "source" / "b").read_bytes()[:2048]

@@ -127,10 +127,8 @@ class WrpFileSystem(AbstractFileSystem):
     def append(self, path, value):
         """Put bytes at the end of a file, which need not be there, as one change."""
         path, store = self._strip_protocol(path), self.handle.writing()
-        if self._find(path) is None:
-            self._put(path, value)
-        else:
-            store.append(*tree.target(store, path), value)
+        tree.check(path)
+        store.append(*tree.target(store, path), value)
 
     def touch(self, path, truncate=True, **_):
         """An empty file; of one that is there, with truncate=False, the time of its last change is now."""

@@ -16,16 +16,24 @@ from wrp.cee.doors.growing import Growing
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, UsageError, WrpError
 
 _CODES = ((OutOfSpace, ENOSPC), ((NoSuchBlob, NoSuchTag, FileNotFoundError), ENOENT), ((Changed, FileExistsError), EEXIST), (IsADirectoryError, EISDIR), (UsageError, EINVAL))
-_BLOCK_NBYTES, _UNIT_NBYTES = 1 << 17, 4096
+_BLOCK_NBYTES, _UNIT_NBYTES, _MODE = 1 << 17, 4096, 0o644
 _MOST_WAITING = 64 << 20                # bytes of all open files together
+_LONGEST_NS = 5_000_000_000             # that something waits while its file is written to
 _GAP_NBYTES = 1 << 20                   # longer ones are looked at before they are promised
 
 
 class _Opened:
-    """A blob that programs have open, how many times, and when it was written to."""
+    """A blob that programs have open, how many times, since when something of it waits, and when it was written to."""
 
     def __init__(self, growing):
-        self.growing, self.users, self.written = growing, 0, 0
+        self.growing, self.users, self.since, self.written = growing, 0, 0, 0
+
+    def write(self, offset, data):
+        now = time.time_ns()
+        if self.growing.waits and now - self.since > _LONGEST_NS:
+            self.growing.put()
+        self.since = self.since if self.growing.waits else now
+        self.growing.write(offset, data)
 
 
 class Files(Operations):
@@ -76,7 +84,7 @@ class Files(Operations):
         nbytes = opened.growing.nbytes if opened is not None else node.nbytes
         if opened is not None and opened.growing.waits:
             changed = opened.written
-        mode, kind = (0o755, stat.S_IFDIR) if node.kind == "folder" else (0o644 if node.kind == "blob" else 0o444, stat.S_IFREG)
+        mode, kind = (0o755, stat.S_IFDIR) if node.kind == "folder" else (_MODE if node.kind == "blob" else 0o444, stat.S_IFREG)
         about = {"st_nlink": 1, "st_size": nbytes, "st_blocks": -(-nbytes // 512), "st_blksize": _BLOCK_NBYTES, "st_uid": os.getuid(), "st_gid": os.getgid(), "st_mode": mode,
                  "st_atime": changed, "st_mtime": changed, "st_ctime": changed, **self._set.get(path, {})}
         return {**about, "st_mode": kind | about["st_mode"] & (0o777 if self._write else 0o555)}
@@ -113,7 +121,8 @@ class Files(Operations):
         tree.check(path)
         tag, blob = tree.place(self._store, path, self._find(self._store, path))
         self._store.put(tag, blob, b"")
-        self._set[path] = {"st_mode": mode & 0o777}
+        if mode & 0o777 != _MODE:
+            self._set[path] = {"st_mode": mode & 0o777}
         return self._handle(path, tag, blob)
 
     def _handle(self, path, tag, blob):
@@ -136,7 +145,7 @@ class Files(Operations):
     def write(self, path, data, offset, fh):
         opened = self._handles[fh]
         self._check_gap(opened.growing, offset)
-        opened.growing.write(offset, data)
+        opened.write(offset, data)
         self._touched(self._path(path), opened)
         if sum(each.growing.waits for each in self._opened.values()) > _MOST_WAITING:
             for each in self._opened.values():
@@ -207,13 +216,13 @@ class Files(Operations):
 
     def rename(self, old, new):
         old, new = self._path(old), self._path(new)
-        kind = self._fs.found(old, find=self._find)[1].kind
-        if "/" not in new and kind == "blob":
+        kept = self._fs.found(old, find=self._find)[1]
+        if "/" not in new and kept.kind == "blob":
             raise PermissionError(EPERM, "a file lies in a folder: a tag", new)
         try:
             changing.rename(self._store, old, new, self._find)
         finally:
-            self._folders = self._folders if kind == "blob" else None
+            self._folders = self._folders if kept.kind == "blob" else None
         self._set.pop(new, None)
         self._opened.pop(new, None)
         for table in (self._set, self._opened):
@@ -223,6 +232,8 @@ class Files(Operations):
             if (path + "/").startswith(new + "/"):
                 node = self._find(self._store, path)
                 opened.growing.tag, opened.growing.blob = node.tag, node.blob
+        if kept.kind == "blob":         # whose stamp is that of its new name
+            self._set.setdefault(new, {}).setdefault("st_mtime", max(kept.stamp, self._opened[new].written if new in self._opened else 0))
         self._left(old)
 
     def _left(self, path):

@@ -1,12 +1,13 @@
 """A zarr v3 store whose keys are the blobs of one tag. What was taken in from HDF5 files is in hdf5store.py."""
 
 import re
+from contextlib import suppress
 
 from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
 from zarr.core.buffer import Buffer, default_buffer_prototype
 
 from wrp.cee.doors.handle import Handle, get_range
-from wrp.errors import NoSuchBlob, NoSuchTag
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag
 
 
 class TagStore(Store):
@@ -71,11 +72,11 @@ class TagStore(Store):
         except (NoSuchTag, NoSuchBlob):
             return None
 
-    def set_sync(self, key, value):
+    def set_sync(self, key, value, if_generation=None):
         self._check_writable()
         if not isinstance(value, Buffer):
             raise TypeError(f"the value of key {key!r} must be a Buffer of zarr, not a {type(value).__name__}")
-        self._handle.writing().put(self.tag, key, value.to_bytes())
+        self._handle.writing().put(self.tag, key, value.to_bytes(), if_generation=if_generation)
 
     def delete_sync(self, key):
         self._check_writable()
@@ -103,6 +104,12 @@ class TagStore(Store):
         self._check_writable()
         await self._ensure_open()
         self.set_sync(key, value)
+
+    async def set_if_not_exists(self, key, value):
+        """Of several who set a key that isn't there one does."""
+        await self._ensure_open()
+        with suppress(Changed):
+            self.set_sync(key, value, if_generation=0)
 
     async def delete(self, key):
         self._check_writable()
