@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+from wrp.comm import memory
 from wrp.comm.ranks.solo import Solo
 from wrp.runtime.runtime import Runtime
 
@@ -32,3 +33,11 @@ def test_a_tier_on_a_pool_takes_no_room_of_its_own(configured):
     tier = "storage:\n  - {path: 'ram::pool', capacity_limit: 1t, existing_pool_id: 301.5}\n"
     with Runtime(Solo(), configured(pool + tier)) as runtime:
         assert runtime.segment.nbytes < 1 << 40
+
+
+def test_pools_of_ram_have_room_beside_each_other(configured):
+    """As much as the configuration gives them, whatever is free when the runtime is made: pages are taken as they are used."""
+    each = (memory.total() or 1 << 34) * 2 // 5 // 4096 * 4096
+    pools = "".join(f"  - {{mod_name: bdev, pool_name: 'ram::{number}', bdev_type: ram, pool_id: 301.{number}, capacity: {each}}}\n" for number in range(2))
+    with Runtime(Solo(), configured("compose:\n" + pools)) as runtime:
+        assert [runtime.device_of((301, number)).capacity for number in range(2)] == [each, each]

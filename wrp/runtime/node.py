@@ -75,14 +75,14 @@ def _of_job(ranks, nbytes):
 
 def _room(config, shared):
     """Bytes of address space for devices and their tables. A capacity of 0 is half of the free memory, at most three quarters of the `shared` bytes
-    that shared memory has free (None: it takes none); more where the configuration's tiers of ram, and its cache, need it. A tier on another's pool takes none."""
+    that shared memory has free (None: it takes none); more where the configuration's tiers and pools of ram, and its cache, need it. A tier on another's pool takes none."""
     capacity = config.get("runtime.segment_capacity")
     if not capacity:
         limits = [free * part // 4 for free, part in ((memory.available(), 2), (shared, 3)) if free is not None]
         pools, tiers = ([entry for entry in config.get(name) if entry["bdev_type"] in ("ram", "pinned")] for name in ("compose", "storage"))
-        own = [entry["capacity_limit"] for entry in tiers if not entry["existing_pool_id"]]
+        own = [*(entry["capacity_limit"] for entry in tiers if not entry["existing_pool_id"]), *(entry["capacity"] for entry in pools)]
         wanted = sum(own) + len(own) * _SLACK
-        if not all([*own, *(entry["capacity"] for entry in pools)]):
+        if not all(own):
             wanted += (memory.total() or _GUESS) * 9 // 10 if shared is None else min((memory.total() or _GUESS) * 9 // 10, shared)
         capacity = max(min(limits, default=_GUESS), wanted + config.get("targets.cache"))
     tables = _TABLES_NBYTES if shared is None else min(_TABLES_NBYTES, shared // 8)
