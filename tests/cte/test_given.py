@@ -6,6 +6,7 @@ import ctypes
 import numpy as np
 import pytest
 
+from wrp.cte import Store
 from wrp.cte.arrays import get_array, put_array
 from wrp.cte.client import Client
 from wrp.errors import OutOfSpace, UsageError
@@ -155,3 +156,16 @@ def test_a_reservation_that_no_tier_could_take_is_refused_at_once(store, open_st
     assert lasting.size("t", "r") == 9 << 20
     with pytest.raises(OutOfSpace):
         lasting.reserve("t", "r", (80 << 20) + nbytes)
+
+
+def test_blocks_of_an_array_and_blobs_of_a_batch_go_where_their_score_belongs(tmp_path):
+    (tmp_path / "scored.yaml").write_text("storage:\n" + "".join(f"  - {{path: 'ram::{name}', bdev_type: ram, capacity_limit: 16m, score: {score}}}\n" for name, score in (("hot", 0.8), ("warm", 0.2))))
+    with Store.open(config=tmp_path / "scored.yaml") as store:
+        for score, name in ((1.0, "ram::hot"), (0.5, "ram::warm")):
+            put_array(store, "a", CUBE, score=score)
+            with store.batch("scored") as batch:
+                batch.put("a", "more", CUBE, score)
+            assert {(store.score("a", blob), store.target_name(store.extents("a", blob)[0][0])) for blob in store.list("a")} == {(score, name)}
+            assert (get_array(store, "a") == CUBE).all()
+        with pytest.raises(UsageError, match="outside 0 to 1"):
+            put_array(store, "a", CUBE, score=2)

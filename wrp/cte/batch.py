@@ -16,6 +16,7 @@ from wrp.cte.homes import home_of
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.cte.reservation import private
 from wrp.cte.targetnumbers import is_durable
+from wrp.cte.targets import Wish
 from wrp.errors import Uncertain, UsageError, WaitTimeout
 
 _DESCRIPTORS, _FARTHEST = 1 << 31, 1 << 62      # numbers that no file reaches
@@ -92,24 +93,25 @@ class Batch:
             yield buffer
             self._put(tag, blob, buffer)
 
-    def put(self, tag, blob, data):
+    def put(self, tag, blob, data, score=1.0):
         """A whole blob. Local."""
-        self._put(self._named(tag, blob), blob, given.bytes_of(data))
+        score = given.score_of(score, f"blob {blob!r:.80}")
+        self._put(self._named(tag, blob), blob, given.bytes_of(data), score)
 
     def _named(self, tag, blob):
         """The tag's own name, before space is leased for the blob. UsageError for what can't be a name."""
         names.checked("tag", tag), names.checked("blob", blob)
         return self._parts.tag_names.own(tag)
 
-    def _put(self, tag, blob, view):
+    def _put(self, tag, blob, view, score=1.0):
         framing = self._parts.framing
         packed = framing.pack(full_name(tag, blob), tag, view)[0] if framing is not None else None
         data = view if packed is None else packed.data
-        self._add(tag, blob, self._placed(tag, blob, data), len(data), packed)
+        self._add(tag, blob, self._placed(tag, blob, data, Wish(score)), len(data), packed, score)
 
-    def _placed(self, tag, blob, data):
+    def _placed(self, tag, blob, data, wish):
         """Extents that hold a copy of the blob's bytes."""
-        return pieces.write(self._parts.tiers, data, self._durable)
+        return pieces.write(self._parts.tiers, data, self._durable, wish)
 
     def _give_back(self, record):
         """Give up what `_placed` gave for a blob."""
@@ -129,9 +131,9 @@ class Batch:
         """At commit the tag and its blobs go away. Local; nothing happens when it isn't there. A commit is refused with UsageError when it has several names."""
         self._removed.add(self._parts.tag_names.own(names.checked("tag", tag)))
 
-    def _add(self, tag, blob, extents, nbytes, packed=None):
+    def _add(self, tag, blob, extents, nbytes, packed=None, score=1.0):
         extents = tuple(extents)
-        record = Record(full_name(tag, blob), BLOB, 0, nbytes, combined_crc(extents), 1.0, extents, extents if self._durable else (), **self._kept)
+        record = Record(full_name(tag, blob), BLOB, 0, nbytes, combined_crc(extents), score, extents, extents if self._durable else (), **self._kept)
         if self._durable:
             self._parts.begin_sync(extents)         # storage works while the next blob is read
         if packed is not None:

@@ -15,7 +15,7 @@ import numpy as np
 
 from wrp.cte.arrays import boxes
 from wrp.cte.arrays.boxes import Box
-from wrp.cte.given import host_array, wholes
+from wrp.cte.given import host_array, score_of, wholes
 from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
 
 ABOUT = "array"
@@ -39,17 +39,18 @@ class ArrayInfo:
         return prod(self.shape) * self.dtype.itemsize
 
 
-def put_array(store, tag, block, offset=None, shape=None):
+def put_array(store, tag, block, offset=None, shape=None, score=1.0):
     """Put an array of which every rank has a block, in place of what the tag held. Collective; all or nothing; durable when it returns.
 
     block : this rank's elements, anything that NumPy takes without a copy: arrays, memoryviews, arrays of a device through DLPack
     offset : index of its first element in the whole array (default: the origin); a rank without elements passes an empty block
     shape : of the whole array (default: the largest end of a block)
+    score : of this rank's blobs, as of a put: it says to which targets they go, among those that last in a store with a folder
     Raises UsageError on every rank when blocks overlap, leave elements out, lie outside, or differ in dtype or rank.
     """
     ranks, failure, described = store.ranks, None, None
     try:
-        block = host_array(block)
+        score, block = score_of(score, f"array {tag!r:.80}"), host_array(block)
         described = _described(block, offset)
     except Exception as error:          # told below, so that no rank waits for this one
         failure = error
@@ -64,9 +65,9 @@ def put_array(store, tag, block, offset=None, shape=None):
     with store.batch(f"array {tag}") as batch:
         batch.replace(tag)
         if ranks.rank == 0:
-            batch.put(tag, ABOUT, json.dumps({"version": VERSION, "dtype": np.lib.format.dtype_to_descr(block.dtype), "shape": shape, "put": put}).encode())
+            batch.put(tag, ABOUT, json.dumps({"version": VERSION, "dtype": np.lib.format.dtype_to_descr(block.dtype), "shape": shape, "put": put}).encode(), score)
         for part in boxes.rows(box, block.dtype.itemsize, MOST) if box.size else ():
-            batch.put(tag, block_name(part, put), np.ascontiguousarray(block[part.within(box)]))
+            batch.put(tag, block_name(part, put), np.ascontiguousarray(block[part.within(box)]), score)
 
 
 def get_array(store, tag, offset=None, shape=None, out=None):

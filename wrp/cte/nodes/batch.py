@@ -16,9 +16,9 @@ class NodesBatch(Batch):
         self._net, self._keepers = net, keepers
         self._in_place = self._durable
 
-    def _placed(self, tag, blob, data):
+    def _placed(self, tag, blob, data, wish):
         far = self._far(tag, blob)
-        return super()._placed(tag, blob, data) if far is None else far.carry(memoryview(data))
+        return super()._placed(tag, blob, data, wish) if far is None else far.carry(memoryview(data), wish)
 
     def _give_back(self, record):
         far = self._far(record.tag, record.blob)
