@@ -45,6 +45,23 @@ def keeping(device):
     return device
 
 
+def test_a_close_in_the_middle_of_a_lease_is_refused_and_changes_nothing(keeping):
+    """As a handler of a signal calls it."""
+    device = keeping
+    offset = device.lease(5000)
+    with device._lock, pytest.raises(UsageError, match="In a handler of a signal, set a flag"):
+        device.close()
+    device.write(offset, b"x" * 5000)
+    out = bytearray(5000)
+    device.read(offset, out)
+    assert out == b"x" * 5000
+    device.give_back(offset, 5000)
+    device.close()
+    device.close()
+    with pytest.raises(UsageError, match="was closed"):
+        device.lease(1)
+
+
 def test_bytes_come_back(keeping):
     device = keeping
     rng = np.random.default_rng(1)

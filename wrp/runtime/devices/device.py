@@ -276,11 +276,11 @@ class Device:
         """What was written is on storage when it returns; nothing to do for ram."""
 
     def close(self):
-        """Give this process's leases back to the node. Idempotent."""
+        """Give this process's leases back to the node. Idempotent. Refused, with nothing done, to a handler of a signal that came in the middle of a lease."""
         if not self.is_open:
             return
-        self.is_open = False
         with self._lock.of(self._space):
+            self.is_open = False
             self._drain()
 
     def _back(self, offset, nbytes):

@@ -19,6 +19,7 @@ class HeldDevice(Device):
             try:
                 super().close()
             finally:
-                self._letting_go()
+                if not self.is_open:
+                    self._letting_go()
 
     close.__doc__ = Device.close.__doc__

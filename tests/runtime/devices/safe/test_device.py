@@ -1,5 +1,6 @@
 """A safe device in a runtime: its pool, its members, a configuration, other processes."""
 
+import contextlib
 import os
 import random
 import threading
@@ -14,8 +15,10 @@ from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.daemon import attach
+from wrp.runtime.devices.safe import label
 from wrp.runtime.devices.safe.array import Array
 from wrp.runtime.devices.safe.layout import address
+from wrp.runtime.devices.safe.member import FileMember
 from wrp.runtime.devices.safe.recovery import Mended
 from wrp.runtime.runtime import Runtime
 
@@ -200,6 +203,17 @@ def test_memory_of_a_removed_member_is_given_back(members, configured):
         offset, data = filled(device, 8 * MIB)
         break_disk(members[0])
         assert shown(device, offset, 8 * MIB) == data and device.stats["members"][3:] == ["ram::more"]
+
+
+def test_a_close_that_is_refused_to_a_handler_is_done_by_the_next(device, members):
+    offset, data = filled(device, MIB)
+    with device._lock, pytest.raises(UsageError, match="In a handler of a signal, set a flag"):
+        device.close()
+    assert shown(device, offset, MIB) == data
+    device.close()
+    for path in members:
+        with contextlib.closing(FileMember(path)) as member:
+            assert label.read(member).boot == ""        # of a device that was closed
 
 
 @pytest.fixture

@@ -166,6 +166,7 @@ class SafeDevice(HeldDevice):
 
     def close(self):
         if self.is_open:
+            self._lock.of(self._space)          # else its users would be counted down before that is refused
             self._array.is_ending = True
             with self._idle:
                 if not self._idle.wait_for(lambda: not self._users, self._node.timeout_s):
