@@ -83,7 +83,8 @@ def test_programs_write_files(place, tmp_path):
         (tmp_path / "source" / name).write_bytes(os.urandom(number * 900_001))
     done = run(f"""set -e
         cp -r {tmp_path}/source here && diff -r {tmp_path}/source here
-        tar cf all.tar -C here . && mkdir there && tar xf all.tar -C there && diff -r here there
+        touch -d '2001-02-03 04:05:06' here/b && touch -m -d '2002-03-04 05:06:07' here/b && test "$(stat -c '%x %y' here/b | cut -c1-19,36-55)" = '2001-02-03 04:05:06 2002-03-04 05:06:07'
+        tar cf all.tar -C here . && mkdir there && tar xf all.tar -C there && diff -r here there && test $(stat -c %Y there/b) = $(stat -c %Y here/b) && touch there/b && test there/b -nt here/d
         cp -p {tmp_path}/source/b kept && test ! kept -nt {tmp_path}/source/b -a ! kept -ot {tmp_path}/source/b
         dd if={tmp_path}/source/d/c of=copied bs=100k conv=fsync status=none && cmp copied here/d/c
         dd if={tmp_path}/source/b of=copied bs=1k seek=3 count=2 conv=notrunc status=none

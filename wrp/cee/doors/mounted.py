@@ -17,6 +17,7 @@ from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, UsageError, W
 
 _CODES = ((OutOfSpace, ENOSPC), ((NoSuchBlob, NoSuchTag, FileNotFoundError), ENOENT), ((Changed, FileExistsError), EEXIST), (IsADirectoryError, EISDIR), (UsageError, EINVAL))
 _BLOCK_NBYTES, _UNIT_NBYTES, _MODE = 1 << 17, 4096, 0o644
+_NOW, _OMIT = (1 << 30) - 1, (1 << 30) - 2      # of utimensat: this moment, and let it be
 _MOST_WAITING = 64 << 20                # bytes of all open files together
 _LONGEST_NS = 5_000_000_000             # that something waits while its file is written to
 _GAP_NBYTES = 1 << 20                   # longer ones are looked at before they are promised
@@ -39,7 +40,7 @@ class _Opened:
 class Files(Operations):
     """What lies below `path` of a WrpFileSystem. With `write` it can be changed."""
 
-    use_ns = True
+    use_ns = flag_utime_omit_ok = True
     bmap = getxattr = ioctl = listxattr = lock = readlink = removexattr = setxattr = None       # the kernel asks once, and answers by itself from then on
 
     def __init__(self, fs, path, write):
@@ -126,9 +127,10 @@ class Files(Operations):
         return self._handle(path, tag, blob)
 
     def _handle(self, path, tag, blob):
-        opened = self._opened.setdefault(path, _Opened(Growing(self._store, tag, blob)))
-        opened.users += 1
-        return self._numbered(opened)
+        if path not in self._opened:
+            self._opened[path] = _Opened(Growing(self._store, tag, blob))
+        self._opened[path].users += 1
+        return self._numbered(self._opened[path])
 
     def _numbered(self, file):
         self._next += 1
@@ -261,7 +263,8 @@ class Files(Operations):
 
     def utimens(self, path, times=None):
         now = time.time_ns()
-        self._set.setdefault(self._path(path), {}).update(zip(("st_atime", "st_mtime"), times or (now, now)))
+        given = {name: now if value == _NOW else value for name, value in zip(("st_atime", "st_mtime"), times or (now, now)) if value != _OMIT}
+        self._set.setdefault(self._path(path), {}).update(given)
 
 
 def _failure(call):
