@@ -12,6 +12,7 @@ import pytest
 
 from harness.mpirun import job_environment
 from wrp.cte import Store
+from wrp.cte.arrays import get_array, put_array
 from wrp.cte.served import AttachedStore
 from wrp.errors import StoreError, UsageError
 from wrp.runtime.config import load
@@ -104,6 +105,9 @@ SCRIPT = [
     lambda store: store.put("z", "other", bytes(10_000), compression="none").codec,
     lambda store: batched(store, "n", "c1"),
     lambda store: batched(store, "n", ""),
+    lambda store: (store.score("n", "c1"), store.score("n", "c0")),
+    lambda store: put_array(store, "an array", [[1, 2], [3, 4]], score=0.5),
+    lambda store: (get_array(store, "an array").tolist(), store.score("an array", "array")),
     lambda store: failing(store, "n", "c2"),
     lambda store: (store.list("n"), store.list("made in a batch")),
     lambda store: store.modelled_put("t", "a", 100).places,
@@ -141,7 +145,7 @@ def batched(store, tag, blob):
     with store.batch("some") as batch:
         batch.replace(tag)
         batch.create("made in a batch")
-        batch.put(tag, blob, b"xyz")
+        batch.put(tag, blob, b"xyz", 0.25)
         with batch.writing(tag, "c0", 3 * MIB) as view:
             view[:] = bytes(3 * MIB)
     return batch.entries
@@ -190,7 +194,7 @@ def test_calls_give_what_those_of_an_opened_store_give(small, tmp_path):
 
 def test_every_call_of_a_store_can_be_made():
     missing = [name for name in vars_of(Store) if not callable(getattr(AttachedStore, name, None))]
-    assert missing == ["attach", "open"]
+    assert missing == ["attach", "open", "salvage"]
 
 
 def vars_of(cls):

@@ -25,10 +25,10 @@ class AttachedBatch:
         yield buffer
         self.put(tag, blob, buffer)
 
-    def put(self, tag, blob, data):
+    def put(self, tag, blob, data, score=1.0):
         """As Batch.put."""
-        view = given.bytes_of(data)
-        self._do("put", tag, blob, Part(0, len(view)), parts=(view,))
+        view, score = given.bytes_of(data), given.score_of(score, f"blob {blob!r:.80}")
+        self._do("put", tag, blob, Part(0, len(view)), score, parts=(view,))
 
     def create(self, tag):
         """As Batch.create."""
