@@ -43,8 +43,14 @@ more.PutSegments("b", [(0, b"words"), (9, b"of one")])
 assert more.GetSegments("b", [(9, 2), (4, 6)]) == [b"of", b"s\0\0\0\0o"] and client.GetTagSize(more.GetTagId()) == 15
 client.MultiPutBlob(more.GetTagId(), ["c", "d"], [b"more words", b"none"]), client.TruncateBlob(more.GetTagId(), "d", 2)
 assert client.GetResidency(more.GetTagId(), "d", 0, 2) and not client.GetResidency(more.GetTagId(), "d", 1, 2)
-assert [blob for _, tag_name, blob in client.SemanticSearch("words", "papers/2")] != [] and len(client.SemanticSearch("words", "papers/2", max_blobs=1)) == 1
-assert [blob for _, _, blob in client.TemporalSearch(tag_regex="papers/2")] == ["b", "c", "d"] and client.GetCapacity()[0] > client.GetCapacity()[1] > 0
+found = client.SemanticSearch("papers/2", ".*", "words")
+assert {result.blob_name for result in found} == {"b", "c"} and found[0].score >= found[1].score > 0 and found[0].tag_id == more.GetTagId()
+assert found == client.SemanticSearch(tag_regex="papers/2", blob_regex=".", query_text="words", k=0) and len(client.SemanticSearch(".*", ".*", "words", 1)) == 1 and client.SemanticSearch(".*", "d", "words") == []
+changes = client.TemporalSearch("papers/2", ".*")
+assert [result.blob_name for result in changes] == ["b", "c", "d"] and changes[0].tag_id == more.GetTagId()
+between = changes[1].last_modified, changes[2].last_modified
+assert client.TemporalSearch("papers/2", ".*", *between) == changes[1:] and client.TemporalSearch(".*", "[cd]", *between, max_entries=1) == changes[1:2]
+assert client.GetCapacity()[0] > client.GetCapacity()[1] > 0
 assert client.Evict("ram", 0) >= 0 and client.RenameTag(more.GetTagId(), "books/2") == more.GetTagId()
 client.DelTag("papers", True), client.DelTag(more.GetTagId())
 assert client.TagQuery(".*") == ["documents"]
@@ -57,6 +63,39 @@ except ValueError as error:
     print("refused:", error)
 import wrp_cee
 print(wrp_cee.ContextInterface().context_query("documents", ".*"), tag.GetBlob("blob", 2))
+"""
+
+
+LATER = r"""
+import asyncio
+import clio_cte_core_ext as cte
+assert cte.clio_init(cte.RuntimeMode.kClient)
+client = cte.Client(cte.PoolId(512, 0))
+made = client.AsyncGetOrCreateTag("t")
+tag_id = made.result()
+assert isinstance(made, cte.Future) and made.done() and made.wait() == 0 and tag_id == cte.Tag(tag_name="t").GetTagId() == cte.Tag(tag_id=tag_id).GetTagId()
+puts = [client.AsyncPutBlob(tag_id, f"b{number}", b"word %d" % number) for number in range(20)]
+assert [put.wait(max_sec=20) for put in puts] == [0] * 20 and puts[0].result() is None
+assert client.AsyncGetBlob(tag_id, "b7", 3, 2).result(max_sec=20) == b"rd " and client.AsyncGetBlobSize(tag_id, "b7").result() == 6
+assert client.AsyncGetContainedBlobs(tag_id).result() == client.AsyncTagQuery("none").result() + [f"b{number}" for number in range(20)]
+assert client.AsyncTagQuery("t", 0, cte.PoolQuery.Local(parallelism=4)).result() == ["t"] and client.AsyncBlobQuery("t", "b1.", 2).result() == [("t", "b10"), ("t", "b11")]
+assert client.AsyncReorganizeBlob(tag_id, "b1", 0.5).wait() == 0 and client.AsyncReorganizeBlob(tag_id, "none", 0.5).wait() == 3
+assert client.AsyncDelBlob(tag_id, "b0").wait() == 0 and client.AsyncDelBlob(tag_id, "b0").wait() == 1 and client.AsyncRegisterTarget("ram", cte.BdevType.kRam, 1).wait() == 0
+assert client.AsyncSemanticSearch("t", ".*", "word 7 word").result() == client.SemanticSearch("t", ".*", "word 7 word") != []
+assert client.AsyncTemporalSearch("t", "b7").result()[0].blob_name == "b7"
+assert client.AsyncPollTelemetryLog(0).result()[0].op_ == cte.CteOp.kGetOrCreateTag and cte.CteTelemetry().size_ == cte.CteTelemetry(cte.CteOp.kGetBlob, 1, 0, tag_id, 2, 3).size_
+try:
+    client.AsyncGetBlob(tag_id, "none", 1).result()
+except KeyError:
+    print("no such blob")
+async def main():
+    assert await client.AsyncGetBlob(tag_id, "b3", 4) == b"word" and await client.AsyncPutBlob(tag_id, "b3", b"new") is None
+asyncio.run(main())
+for number in range(100):
+    assert client.AsyncPutBlobDefer(tag_id, f"d{number}", b"later %d" % number, max_inflight_bytes=1000) == 0
+assert client.AsyncGetBlobDefer(tag_id, "d99", 8).result() == b"later 99" and client.AsyncPutBlobDefer(tag_id, "d99", b"!", off=8) == 0
+assert client.AwaitPutsUntilSpace(0) == 0 and client.DeferErrorCount() == 0 and cte.Tag("t").GetBlob(blob_name="d99", data_size=9) == b"later 99!"
+client.AsyncPutBlobDefer(tag_id, "last", b"stored at the end")
 """
 
 
@@ -113,6 +152,12 @@ with wrp_cee.ContextInterface() as interface:
     assert not (tmp_path / "wrp-store").exists()
     own = run("import wrp_cte_core_ext as cte\ncte.Tag('mine')", tmp_path / "mine", WRP_RUNTIME_NAME=daemon)       # a folder that is named goes first
     assert own.returncode == 0 and (tmp_path / "mine").exists(), own.stderr
+
+
+def test_calls_that_are_answered_later(tmp_path):
+    done = run(LATER, tmp_path / "store")
+    assert done.returncode == 0 and done.stdout == "no such blob\n", done.stderr
+    assert run("import clio_cte_core_ext as cte\nprint(cte.Tag('t').GetBlob('last', 17))", tmp_path / "store").stdout == "b'stored at the end'\n"
 
 
 def test_the_configuration_counts(tmp_path):

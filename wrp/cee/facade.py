@@ -4,15 +4,12 @@ The store is the folder named by WRP_STORE, else that of a daemon, else ``wrp-st
 when Python ends. Blobs are `bytes` in both directions, whatever is in them.
 """
 
-from enum import IntEnum
-from typing import NamedTuple
-
+from wrp.cee.asynchronous import Asynchronous
 from wrp.cee.opening import borrow
+from wrp.cee.values import BdevType, PoolQuery, UniqueId, found_by_time, found_by_words, plain, telemetry_of
 from wrp.cte import client as clients
 from wrp.cte.client import code_of
-from wrp.cte.telemetry import Op
 from wrp.errors import UsageError, WrpError
-from wrp.runtime import routing
 from wrp.runtime.config import load
 from wrp.runtime.facade import ChimaeraMode
 
@@ -20,103 +17,21 @@ from wrp.runtime.facade import ChimaeraMode
 _opened, _client_of, _config = [], [], []
 
 
-class CteOp(IntEnum):
-    """The reference's six, and those that it notes under others' names."""
-
-    kPutBlob = Op.PUT_BLOB
-    kGetBlob = Op.GET_BLOB
-    kDelBlob = Op.DELETE_BLOB
-    kGetOrCreateTag = Op.CREATE_TAG
-    kDelTag = Op.DELETE_TAG
-    kGetTagSize = Op.GET_TAG_SIZE
-    kGetBlobScore = Op.GET_BLOB_SCORE
-    kGetBlobSize = Op.GET_BLOB_SIZE
-    kGetContainedBlobs = Op.GET_CONTAINED_BLOBS
-    kReorganizeBlob = Op.MOVE_BLOB
-    kGetBlobInfo = Op.GET_BLOB_INFO
-    kQuery = Op.QUERY
-
-
-class BdevType(IntEnum):
-    kFile = 0
-    kRam = 1
-
-
-class UniqueId:
-    """Two numbers of 32 bits: TagId, BlobId and PoolId are it too."""
-
-    __slots__ = ("major_", "minor_")
-
-    def __init__(self, major=0, minor=0):
-        self.major_, self.minor_ = major, minor
-
-    @staticmethod
-    def GetNull():
-        return UniqueId()
-
-    def ToU64(self):
-        return _plain(self).to_u64()
-
-    def IsNull(self):
-        return _plain(self).is_null
-
-    def __eq__(self, other):
-        return _plain(self) == _plain(other) if isinstance(other, UniqueId) else NotImplemented
-
-    def __hash__(self):
-        return hash(_plain(self))
-
-    def __repr__(self):
-        return f"UniqueId({self.major_}, {self.minor_})"
-
-
-TagId = BlobId = PoolId = UniqueId
-
-
-class PoolQuery:
-    """Which nodes a call is for."""
-
-    def __init__(self, query=routing.PoolQuery.local()):
-        self.query = query
-
-    @staticmethod
-    def Broadcast(net_timeout=-1):
-        return PoolQuery(routing.PoolQuery.broadcast(None if net_timeout < 0 else net_timeout))
-
-    @staticmethod
-    def Dynamic(net_timeout=-1):
-        return PoolQuery(routing.PoolQuery("dynamic", (), None if net_timeout < 0 else net_timeout))
-
-    @staticmethod
-    def Local():
-        return PoolQuery()
-
-    def __repr__(self):
-        return f"PoolQuery({str(self.query)!r})"
-
-
-class CteTelemetry(NamedTuple):
-    """One operation; times: ns since 1970."""
-
-    op_: CteOp
-    off_: int
-    size_: int
-    tag_id_: UniqueId
-    mod_time_: int
-    read_time_: int
-    logical_time_: int
-
-
-class Client:
+class Client(Asynchronous):
     """Calls of the store as a whole. Those that answer with bool or a code raise nothing that the store says."""
+
+    def __init__(self, pool_id=None):
+        """Every Client is one of the store of this process, whatever the pool."""
+
+    def _client(self):
+        return _client()
 
     def PollTelemetryLog(self, minimum_logical_time):
         """[CteTelemetry] from that logical time on, ascending."""
-        return [CteTelemetry(CteOp(entry.op), entry.off, entry.size, UniqueId(*entry.tag_id), *entry[4:])
-                for entry in _client().poll_telemetry_log(minimum_logical_time).entries]
+        return telemetry_of(_client().poll_telemetry_log(minimum_logical_time))
 
     def ReorganizeBlob(self, tag_id, blob_name, new_score):
-        return _code("reorganize_blob", _plain(tag_id), blob_name, new_score) == 0
+        return _code("reorganize_blob", plain(tag_id), blob_name, new_score) == 0
 
     def TagQuery(self, tag_regex, max_tags=0, pool_query=PoolQuery.Broadcast()):
         """[name] of the tags that match as a whole; 0: all."""
@@ -140,42 +55,42 @@ class Client:
         return _client().list_targets()
 
     def DelBlob(self, tag_id, blob_name):
-        return _code("del_blob", _plain(tag_id), blob_name) == 0
+        return _code("del_blob", plain(tag_id), blob_name) == 0
 
     # of the reference's later versions; errors are raised: those of wrp.errors
 
     def GetOrCreateTagAlias(self, tag_id, alias_name):
         """The tag's id: it has one more name."""
-        return UniqueId(*_client().get_or_create_tag_alias(_plain(tag_id), alias_name))
+        return UniqueId(*_client().get_or_create_tag_alias(plain(tag_id), alias_name))
 
     def GetNumAliases(self, tag_id):
         """How many names a tag has."""
-        return _client().get_num_aliases(_plain(tag_id))
+        return _client().get_num_aliases(plain(tag_id))
 
     def GetTagName(self, tag_id):
-        return _client().get_tag_name(_plain(tag_id))
+        return _client().get_tag_name(plain(tag_id))
 
     def RenameTag(self, tag_id, new_name):
         """The tag's id, which stays."""
-        return UniqueId(*_client().rename_tag(_plain(tag_id), new_name))
+        return UniqueId(*_client().rename_tag(plain(tag_id), new_name))
 
     def DelTag(self, tag, recursive=False):
         """A tag by its id with all its names, or one of its names; `recursive`: also what is in the folder of that name."""
-        _client().del_tag(_plain(tag) if isinstance(tag, UniqueId) else tag, recursive)
+        _client().del_tag(plain(tag) if isinstance(tag, UniqueId) else tag, recursive)
 
     def GetTagSize(self, tag_id):
-        return _client().get_tag_size(_plain(tag_id))
+        return _client().get_tag_size(plain(tag_id))
 
     def TruncateBlob(self, tag_id, blob_name, size):
-        _client().truncate_blob(_plain(tag_id), blob_name, size)
+        _client().truncate_blob(plain(tag_id), blob_name, size)
 
     def MultiPutBlob(self, tag_id, blob_names, data):
         """`data`: a list of bytes-likes, one for each name."""
-        _client().multi_put_blob(_plain(tag_id), blob_names, data)
+        _client().multi_put_blob(plain(tag_id), blob_names, data)
 
     def GetResidency(self, tag_id, blob_name, off, size):
         """True when the blob has all bytes of the range: there are no holes, what was never put between others are zeros."""
-        return _client().get_residency(_plain(tag_id), blob_name, off, size)
+        return _client().get_residency(plain(tag_id), blob_name, off, size)
 
     def GetCapacity(self):
         """(bytes of this node's targets, what is free of them)."""
@@ -184,29 +99,31 @@ class Client:
     def Evict(self, target_name, nbytes):
         return _client().evict(target_name, nbytes)
 
-    def TemporalSearch(self, since=0, until=None, max_blobs=0, tag_regex=".*"):
-        """[(ns since 1970, tag, blob)], the oldest change first."""
-        return list(map(tuple, _client().temporal_search(since, until, max_blobs, tag_regex)))
+    def TemporalSearch(self, tag_regex, blob_regex, time_begin=0, time_end=0, max_entries=0, pool_query=PoolQuery.Broadcast()):
+        """[TemporalSearchResult] changed last from `time_begin` to `time_end` (ns since 1970, both included; 0: no bound), the oldest first; 0 entries: all."""
+        return found_by_time(_client(), tag_regex, blob_regex, time_begin, time_end, max_entries)
 
-    def SemanticSearch(self, question, tag_regex=".*", blob_regex=".*", max_blobs=0):
-        """[(score, tag, blob)], the best first (BM25)."""
-        return list(map(tuple, _client().semantic_search(question, tag_regex, blob_regex, max_blobs)))
+    def SemanticSearch(self, tag_regex, blob_regex, query_text, k=10, pool_query=PoolQuery.Broadcast()):
+        """[SemanticSearchResult] with words of the question, the best first (BM25); k 0: all."""
+        return found_by_words(_client(), tag_regex, blob_regex, query_text, k)
 
 
 class Tag:
     """A tag by name, made if it isn't there, or by its id. Errors are raised: those of wrp.errors."""
 
-    def __init__(self, tag):
-        self._tag = clients.Tag(_plain(tag) if isinstance(tag, UniqueId) else tag, _client())
+    def __init__(self, tag_name=None, tag_id=None):
+        """One of both; an id may come first, too."""
+        tag = tag_name if tag_id is None else tag_id
+        self._tag = clients.Tag(plain(tag) if isinstance(tag, UniqueId) else tag, _client())
 
     def PutBlob(self, blob_name, data, off=0):
         """Store `data` (bytes-like; text as UTF-8): at 0 the whole blob, else that range of it."""
         _client()
         self._tag.put_blob(blob_name, data.encode() if isinstance(data, str) else data, off)
 
-    def GetBlob(self, blob_name, size, off=0):
+    def GetBlob(self, blob_name, data_size, off=0):
         """`bytes` of that range, which has to be there."""
-        return self._tag.get_blob(blob_name, size, off)
+        return self._tag.get_blob(blob_name, data_size, off)
 
     def PutSegments(self, blob_name, segments):
         """Put ranges [(off, data)] into a blob as one change."""
@@ -275,9 +192,3 @@ def _code(call, *args):
     except WrpError as error:
         return code_of(call, error)
     return 0
-
-
-def _plain(tag_id):
-    if not isinstance(tag_id, UniqueId):
-        raise UsageError(f"an id is a UniqueId, not {type(tag_id).__name__}")
-    return clients.UniqueId(tag_id.major_, tag_id.minor_)

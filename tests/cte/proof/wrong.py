@@ -33,6 +33,7 @@ KINDS = {
     **dict.fromkeys(("new_tag", "new_blob", "new_name", "new_blob_name", "alias_name", "new_folder"), ("new", *_NAME)), "tag_name": ("t", *_NAME), "folder": ("f", *_TEXT),
     "name": ("more", *_NAME), "tag_id": ("t", *_ID), "new_tag_id": ("t", *_ID), "score": (.5, *_SCORE), "new_score": (.5, *_SCORE),
     **dict.fromkeys(("nbytes", "capacity", "total_size"), (5000, *_WHOLE)), **dict.fromkeys(("offset", "off", "fd"), (0, *_WHOLE)), "size": (1, *_MAYBE_WHOLE),
+    "data_size": (1, *_MAYBE_WHOLE), "query_text": ("word", *_TEXT), **dict.fromkeys(("k", "max_entries", "time_begin", "time_end", "max_inflight_bytes"), (0, *_WHOLE)),
     **dict.fromkeys(("limit", "max_blobs", "max_tags", "minimum", "minimum_logical_time", "number", "flags"), (0, *_WHOLE)), "generation": (0, *_WHOLE),
     "if_generation": (None, *_MAYBE_WHOLE), "budget": (1 << 20, *_WHOLE), "since": (0, *_TIME), "until": (None, *_TIME), "timeout_s": (.01, *_TIME),
     "data": (b"abc", *_DATA), "rows": ([b"abc"], *_ROWS), "blobs": (["b"], *_NAMES), "blob_names": (["b"], *_NAMES), "sizes": ([1], [None, 5, [1.5], [-1], "x"], []),

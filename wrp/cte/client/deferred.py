@@ -82,6 +82,11 @@ class Deferred:
                 raise self._failed[0].error
 
     @property
+    def nbytes(self):
+        """Bytes of the puts that are not stored yet."""
+        return self._nbytes
+
+    @property
     def error_count(self):
         return len(self._failed)
 

@@ -69,6 +69,10 @@ class Later:
         function = getattr(self._client, name)
         return lambda *args, **named: self._submit(name, function, args, named)
 
+    def call(self, function, *args):
+        """A Future of `function(*args)`, which is made as the calls are."""
+        return self._submit(function.__name__, function, args, {})
+
     def batch(self, calls):
         """One Future of many calls [(name, arguments…)]: made one after the other, a list of results; the first error ends it."""
         work = [(getattr(self._client, name), args) for name, *args in calls]
