@@ -10,6 +10,7 @@ import time
 import numpy as np
 import pytest
 
+from cte.proof.wrong import trouble_of, wrong_calls
 from harness.mpirun import job_environment
 from wrp.cte import Store
 from wrp.cte.arrays import get_array, put_array
@@ -321,3 +322,16 @@ def start_plain(tmp_path):
     running = Running(f"plain{os.getpid()}", conf, 0)
     yield running.name
     running.end()
+
+
+def test_wrong_arguments_are_refused_as_in_a_store_of_its_own(store):
+    found = []
+    store.put("t", "b", b"abc")
+    for each in wrong_calls(store, {"attach", "batch", "close", "open"}):
+        found.append(trouble_of(*each))
+        if not store.exists("t", "b"):
+            store.put("t", "b", b"abc")
+    batch = store.batch("wrong")
+    found += [trouble_of(*each) for each in wrong_calls(batch, {"commit", "expect", "take"})]
+    batch.abandon()
+    assert list(filter(None, found)) == []

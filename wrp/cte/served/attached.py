@@ -74,7 +74,7 @@ class AttachedStore:
         if len(view) > LARGE and (offset, compression, if_generation, min_persistence) == (None, None, None, "volatile"):
             return self._linked("put", lambda link: link.put_whole(tag, blob, view, score))
         options = {"offset": offset, "score": score, "compression": compression, "if_generation": if_generation, "min_persistence": min_persistence}
-        return self._ask("put", tag, blob, Part(0, len(view)), parts=(view,), **{key: value for key, value in options.items() if value != _PUT[key]})
+        return self._ask("put", tag, blob, Part(0, len(view)), parts=(view,), **{key: value for key, value in options.items() if type(value) is not type(_PUT[key]) or value != _PUT[key]})
 
     def append(self, tag, blob, data):
         """As Store.append."""
@@ -146,6 +146,7 @@ class AttachedStore:
 
     def wait(self, tag, blob, timeout_s=None):
         """As Store.wait."""
+        timeout_s = timeout_s if timeout_s is None else given.real(timeout_s, "a time-out")
         return self._linked("wait", lambda link: link.wait(tag, blob, timeout_s))
 
     # together

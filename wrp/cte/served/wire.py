@@ -105,4 +105,4 @@ def _extended(value):
         return value.item()
     if isinstance(value, (bytearray, memoryview)):
         return bytes(value)
-    raise TypeError(f"{value!r:.80} is a {type(value).__name__}")
+    raise TypeError(f"one of type {type(value).__name__}")
