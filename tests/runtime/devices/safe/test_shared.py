@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
-from wrp.errors import Corrupt
+from wrp.errors import Corrupt, StoreError
 from wrp.runtime.devices.safe import label as labels
 from wrp.runtime.devices.safe import opening, recovery, roster, seen, widening
 from wrp.runtime.devices.safe.array import Array
@@ -141,6 +141,18 @@ def test_a_recovery_goes_on_when_another_member_fails(lost, monkeypatch):
     assert recovery.recover(array, 1, made.member) > 0
     assert (array.board.out, array.board.joining) == (0b1, 0)
     made.check(other)
+
+
+def test_more_looks_than_places_are_refused(shared):
+    made, array, other = shared
+    with other.board.labels():
+        places = [other.board.begin_work() for _ in range(32)]
+    with pytest.raises(StoreError, match="32 looks at all its rows are under way: wait for one of them"):
+        recovery.look(array)
+    other.board.end_work(places.pop())
+    assert recovery.look(array)[1:] == (0, 0, 0)
+    for place in places:
+        other.board.end_work(place)
 
 
 class _Stopped(BaseException):

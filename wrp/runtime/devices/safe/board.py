@@ -94,9 +94,9 @@ class Board:
 
     def begin_work(self, position=None):
         """Let be seen that this process recovers the member at a position, or looks at all rows: what `end_work` takes. With the labels' token held."""
-        place = next((place for place in (range(MOST, MOST + _LOOKS) if position is None else (position,)) if not self.is_at_work(place)), None)
+        place = next((place for place in range(MOST, MOST + _LOOKS) if not self.is_at_work(place)), None) if position is None else position
         if place is None:
-            raise StoreError("safe device: others do the same: wait for them")
+            raise StoreError(f"safe device: {_LOOKS} looks at all its rows are under way: wait for one of them")
         if not self._at_work:
             for word in (ROWS, _DONE, _NOW):           # one that was killed has left them as they were
                 atomics.store(self._counters + word, 0)
