@@ -67,7 +67,7 @@ class Direct:
     def _put_run(self, tag, blob, named, array, score):
         """The same for more bytes than a block has, where one run of ram is free for them."""
         tiers, nbytes = self._tiers, array.nbytes
-        if not LARGEST < nbytes <= PIECE or tiers.is_full(nbytes) or not tiers.placing.ram_first(nbytes, score, exact=True) or not tiers.ram.has_room(nbytes):
+        if not LARGEST < nbytes <= PIECE or not tiers.placing.ram_first(nbytes, score, exact=True) or not tiers.ram.has_room(nbytes):
             return False
         try:
             offset = tiers.ram.lease(nbytes)
