@@ -1,11 +1,14 @@
 """Checkpoint tags: what they haven't got is their source's. Several ranks and nodes: test_checkpoint_mpi.py."""
 
 import random
+import subprocess
+import sys
 from collections import ChainMap
 
 import numpy as np
 import pytest
 
+from harness.mpirun import job_environment
 from wrp.cte import Store
 from wrp.cte.client import Client
 from wrp.cte.crypt import Key
@@ -183,3 +186,26 @@ def test_any_order_of_calls_gives_what_chained_dictionaries_would(folder, config
             for _ in range(40):
                 changed(store)
                 assert {tag: {blob: store.get(tag, blob) for blob in store.list(tag)} for tag in store.tags()} == now
+
+
+KILLED = """
+import os, sys
+from wrp.cte import Store
+store = Store.open(sys.argv[1])
+store.put("t", "x", b"of the source"), store.put("f/t", "x", b"of the source"), store.checkpoint("c", "t"), store.checkpoint("f/c", "f/t")
+for tag in ("c", "f/c"):
+    store.put(tag, "y", b"its own")
+store.flush()
+store.put("c", "z", b"not flushed")
+store.destroy("c"), store.destroy("f", recursive=True)
+os._exit(0)
+"""
+
+
+def test_a_checkpoint_that_is_destroyed_does_not_come_back_without_its_source(folder):
+    done = subprocess.run([sys.executable, "-c", KILLED, str(folder)], capture_output=True, text=True, timeout=60, env=job_environment())
+    assert done.returncode == 0, done.stderr
+    with Store.open(folder) as store:
+        assert [tag for tag in store.tags() if tag in ("c", "f/c")] == [] and store.get("t", "x") == b"of the source"
+        store.checkpoint("c", "t")
+        assert store.list("c") == ["x"]

@@ -70,7 +70,7 @@ class Naming:
                 if tag not in gone and self._known_of([tag]):
                     raise Changed(f"tag {readable(source)!r} is the source of checkpoint tag {readable(tag)!r}: destroy that first")
         if change := table.unsourced(gone):
-            self._make(change)
+            self._make(change, going=[tag for tag in sorted(gone) if tag in table.sources])
 
     def drop(self, tag):
         """Take a name from a tag that has others: True. False where it has no other: only its source is forgotten. NoSuchTag."""
@@ -120,8 +120,11 @@ class Naming:
 
     # the change itself
 
-    def _make(self, change, free=()):
-        """Change the table. Changed, and nothing has changed, unless the own names in `free`, {own name: the name that is wanted}, are those of no tag. OutOfSpace."""
+    def _make(self, change, free=(), going=()):
+        """Change the table. Changed, and nothing has changed, unless the own names in `free`, {own name: the name that is wanted}, are those of no tag. OutOfSpace.
+
+        going : own names of tags that whoever called destroys next
+        """
         def refuse(found):
             for own in found:
                 raise Changed(f"the name {free[own]!r} is taken: destroy it first, or choose another")
@@ -129,7 +132,7 @@ class Naming:
         refuse(self._known_of(owns) if owns else ())
         with self._holding(owns, change) as found:
             refuse(found)
-            self._write_down(change)
+            self._write_down(change, going)
         self._show(change, owns)
 
     def _tidy(self):
@@ -157,14 +160,17 @@ class Naming:
             self._let_go(owns)
             raise
 
-    def _write_down(self, change):
-        """One frame of this rank's journal: the change is there after any end of the job, or it never happened."""
+    def _write_down(self, change, going=()):
+        """One frame of this rank's journal: the change is there after any end of the job, or it never happened; and so is what this node has of tags that are going."""
         if self._parts.journal is None or not change:
             return
         before = self._tag_names.table().owns
         with self._catalog.changing("ordering the names of tags"):
             put = [to_plain(Record(entry_of(name, own), BLOB, self._catalog.next_stamp(), score=0.0)) for name, own in change.items() if own is not None]
             remove = [[entry_of(name, before[name]), self._catalog.next_stamp()] for name in change if name in before]
+            for tag in going:           # without its source it must not come back
+                blobs = [record.name for record in self._catalog.scan_held(kind=BLOB, tag=tag)] if self._catalog.has(tag) else []
+                remove += [[name, self._catalog.next_stamp()] for name in (*blobs, tag)]
         self._parts.journal.append({"put": put, "remove": remove})
 
     def _hold(self, owns, change):
