@@ -1,6 +1,7 @@
 """Carrying: blocking calls of coroutines in threads of their own, so that a call that is cancelled has ended before its coroutine has."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor, wait
 from contextlib import suppress
 
@@ -15,12 +16,12 @@ class Carrying:
     """``await carrying.out(function, *args)``; `end` waits for all of them."""
 
     def __init__(self):
-        self._executor, self._works, self.is_over = ThreadPoolExecutor(_THREADS, "wrp-store"), set(), False
+        self._executor, self._works = ThreadPoolExecutor(_THREADS, "wrp-store"), set()
+        self.is_over = self._is_here = False
 
     async def out(self, function, *args):
         """What the function gives, or raises. The memory that it has in hand is in nobody else's when the coroutine ends, however it does."""
-        if self.is_over:
-            raise RuntimeGone("the daemon ends: its store takes no more calls")
+        self._check()
         work = _Work(function, args)
         waiting = in_thread(work)
         waiting.executor = self
@@ -32,6 +33,19 @@ class Carrying:
                     await sleep(_NAP_S)
             raise
 
+    def here(self, function, *args, **options):
+        """Call a function that waits for nobody in the thread of the coroutines."""
+        self._is_here = True            # before the look: `end` looks the other way round
+        try:
+            self._check()
+            return function(*args, **options)
+        finally:
+            self._is_here = False
+
+    def _check(self):
+        if self.is_over:
+            raise RuntimeGone("the daemon ends: its store takes no more calls")
+
     def submit(self, run, *args):
         """Of `in_thread`."""
         future = self._executor.submit(run, *args)
@@ -40,8 +54,10 @@ class Carrying:
 
     def end(self, timeout_s):
         """No more calls; those under way have ended. WaitTimeout when one hasn't within the time."""
-        self.is_over = True
-        if wait(list(self._works), timeout_s).not_done:
+        self.is_over, until = True, time.monotonic() + timeout_s
+        while self._is_here and time.monotonic() < until:
+            time.sleep(_NAP_S)
+        if wait(list(self._works), timeout_s).not_done or self._is_here:
             raise WaitTimeout(f"a call of an attached process hasn't ended within {timeout_s:g} s: the store can't be closed under it")
         self._executor.shutdown(wait=False)
 

@@ -11,9 +11,10 @@ from contextlib import suppress
 from wrp.cte import DAEMON, names
 from wrp.cte.calls.reading import nobody_put
 from wrp.cte.reservation import private
-from wrp.cte.served import place, wire
+from wrp.cte.served import place, quick, wire
 from wrp.cte.served.calls import Calls
 from wrp.cte.served.carrying import Carrying
+from wrp.cte.served.quick import LATER, LONGEST
 from wrp.cte.served.stashes import Stash, Stashes
 from wrp.cte.store import Store
 from wrp.errors import ConfigError, NoSuchBlob, NoSuchTag, StoreError, UsageError
@@ -53,7 +54,7 @@ class Serving:
             raise UsageError(f"pool {self._name!r} can't be made: the daemon serves a store already, as pool {there!r}; one is all that a daemon has")
         self._device = runtime.device(place.CALLS, "ram", place.CALLS_NBYTES)
         self._store = Store.open(self._folder, config=runtime.config.but(self._keys, f"pool {self._name}"), runtime=runtime)
-        self._calls = Calls(self._store).table
+        self._calls, self._quick = Calls(self._store).table, quick.table(self._store)
         if runtime.ranks.local_rank == 0:
             place.tell(runtime.segment, self._name)
 
@@ -83,12 +84,15 @@ class Serving:
 
     # what attached programs ask: integers come, and go back
 
-    async def ask(self, at, head, nbytes, room, stash, owner):
+    def ask(self, at, head, nbytes, room, stash, owner):
         """Make the call of a question of `head` bytes at `at`, with `nbytes` bytes behind it, or the stash: (what the answer is, its bytes, number of the stash that has it, or 0).
 
         room : bytes of the memory at `at`; owner : identity of the process
         """
-        return await self._answered(self._carrying.out(self._called, at, head, nbytes, stash, owner), at, room, owner)
+        value = self._at_once(at, head, nbytes) if not stash and head + nbytes <= LONGEST else LATER
+        if value is not LATER:
+            return self._laid(value, at, room, owner)
+        return self._answered(self._carrying.out(self._called, at, head, nbytes, stash, owner), at, room, owner)
 
     async def wait(self, at, head, room, owner):
         """The same of a question whether a blob is there, answered when it is: no thread waits."""
@@ -125,6 +129,15 @@ class Serving:
         await self._carrying.out(self._store.flush)
 
     # how
+
+    def _at_once(self, at, head, nbytes):
+        """What a call gives that needs no thread, or LATER."""
+        try:
+            whole = self._device.view(at, head + nbytes)
+            call, args, options = wire.asked(whole[:head], whole[head:])
+            return self._carrying.here(self._quick[call], *args, **options) if call in self._quick else LATER
+        except Exception:
+            return LATER            # and says there what is wrong
 
     def _called(self, at, head, nbytes, stash, owner):
         """What the call of a question gives. In a thread."""
@@ -187,12 +200,18 @@ class Serving:
     async def _answered(self, asked, at, room, owner):
         try:
             value = await asked
-            value = self._keep(value) if isinstance(value, Stash) else value
-            kind, data = (BYTES, value) if isinstance(value, (bytes, memoryview)) else (VALUE, wire.answer_of(value))
+            return self._laid(self._keep(value) if isinstance(value, Stash) else value, at, room, owner)
         except Cancelled:
             raise
         except Exception as error:
-            kind, data = ERROR, wire.error_of(error)
+            return self._lay(ERROR, wire.error_of(error), at, room, owner)
+
+    def _laid(self, value, at, room, owner):
+        kind, data = (BYTES, value) if isinstance(value, (bytes, memoryview)) else (VALUE, wire.answer_of(value))
+        return self._lay(kind, data, at, room, owner)
+
+    def _lay(self, kind, data, at, room, owner):
+        """Put an answer where it is awaited, or into a stash: what `ask` gives."""
         if len(data) <= room:
             self._device.write(at, data)
             return kind, len(data), 0
