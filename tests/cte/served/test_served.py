@@ -1,5 +1,6 @@
 """A store in a daemon, used by attached programs: the same calls, values and errors as those of a store that a program has opened itself."""
 
+import inspect
 import os
 import re
 import subprocess
@@ -14,7 +15,9 @@ from cte.proof.wrong import trouble_of, wrong_calls
 from harness.mpirun import job_environment
 from wrp.cte import Store
 from wrp.cte.arrays import get_array, put_array
+from wrp.cte.batch import Batch
 from wrp.cte.served import AttachedStore
+from wrp.cte.served.batch import AttachedBatch
 from wrp.errors import StoreError, UsageError
 from wrp.runtime.config import load
 from wrp.runtime.daemon import attach
@@ -335,3 +338,8 @@ def test_wrong_arguments_are_refused_as_in_a_store_of_its_own(store):
     found += [trouble_of(*each) for each in wrong_calls(batch, {"commit", "expect", "take"})]
     batch.abandon()
     assert list(filter(None, found)) == []
+
+
+def test_a_batch_has_the_calls_of_one_of_ranks():
+    for name in vars_of(Batch):
+        assert str(inspect.signature(getattr(AttachedBatch, name))) == str(inspect.signature(getattr(Batch, name))), name

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from wrp.comm.fresh import fresh_bytes
 from wrp.cte.served import place, wire
 from wrp.cte.served.serving import ASK, BYTES, DROP, ERROR, FILL, FLUSH_ALL, MORE, WAIT
 from wrp.cte.served.slips import LARGE, SMALL, Slips
@@ -124,7 +125,7 @@ class Link:
         kind, nbytes, stash = answer
         if kind == BYTES and out is None and not stash:
             return bytes(slip.view[:nbytes])
-        data = out[:nbytes] if kind == BYTES and out is not None else memoryview(bytearray(nbytes))
+        data = out[:nbytes] if kind == BYTES and out is not None else memoryview(fresh_bytes(nbytes)[0] if kind == BYTES else bytearray(nbytes))
         if stash:
             self._fetch(stash, data)
         else:

@@ -3,7 +3,7 @@
 from wrp.cte.store import Store
 
 LATER = object()                # of a call that needs a thread
-LONGEST = 64 << 10              # bytes of a blob, and of a question
+LONGEST = 96 << 10              # bytes of a blob, and of a question
 
 
 def table(store):

@@ -11,7 +11,7 @@ from wrp.cte.served import place
 from wrp.errors import OutOfSpace, WrpError
 from wrp.runtime import bdev
 
-SMALL, LARGE = 64 << 10, 2 << 20
+SMALL, LARGE = 128 << 10, 2 << 20
 _KEPT = {SMALL: 32, LARGE: 2}       # of a process
 _WITHOUT_GIL = 32 << 10        # from this size on a copy lets other threads run
 _NAP_S = 0.01
@@ -84,8 +84,8 @@ class Slip:
             atomics.copy(self._address + at, address_of(data), len(data))
 
     def read(self, out):
-        """Fill `out`, writable bytes, from the beginning of the slip."""
-        if len(out) < _WITHOUT_GIL:
+        """Fill `out`, bytes that nobody looks at yet, from the beginning of the slip."""
+        if len(out) < _WITHOUT_GIL and not out.readonly:
             out[:] = self.view[:len(out)]
         else:
             atomics.copy(address_of(out), self._address, len(out))
