@@ -45,7 +45,7 @@ def whole(number, what, least=None):
     except TypeError:
         raise UsageError(f"{what} {number!r:.80} is no whole number: round it, or give an int") from None
     if least is not None and found < least:
-        raise UsageError(f"{what} {found} is less than {least}")
+        raise UsageError(f"{what} {found} is {f'less than {least}' if least else 'negative'}")
     return found
 
 
