@@ -18,7 +18,8 @@ from wrp.cte.arrays import get_array, put_array
 from wrp.cte.batch import Batch
 from wrp.cte.served import AttachedStore
 from wrp.cte.served.batch import AttachedBatch
-from wrp.errors import StoreError, UsageError
+from wrp.errors import NoSuchTag, StoreError, UsageError, WaitTimeout
+from wrp.runtime import bdev
 from wrp.runtime.config import load
 from wrp.runtime.daemon import attach
 
@@ -338,6 +339,18 @@ def test_wrong_arguments_are_refused_as_in_a_store_of_its_own(store):
     found += [trouble_of(*each) for each in wrong_calls(batch, {"commit", "expect", "take"})]
     batch.abandon()
     assert list(filter(None, found)) == []
+
+
+def test_errors_keep_no_memory(served):
+    with attach(served, 20) as runtime, Store.attach(runtime) as store:
+        calls = runtime.pool("wrp_cte_calls")
+        free = calls.call(bdev.GET_STATS).values[1]
+        for number in range(300):
+            with pytest.raises(NoSuchTag):
+                store.get("none", "none")
+            with pytest.raises(WaitTimeout):
+                store.wait("none", "none", 0)
+        assert free - calls.call(bdev.GET_STATS).values[1] <= 4 * MIB
 
 
 def test_a_batch_has_the_calls_of_one_of_ranks():

@@ -41,10 +41,12 @@ class Link:
         if len(head) + nbytes > LARGE:
             stash = self._filled("buffer", [len(head) + nbytes], [head, *parts])
             with self._slips.taken(LARGE) as slip:
-                return self._answer(slip, LARGE, out, self._call(ASK, slip.place, len(head), nbytes, LARGE, stash, self._owner))
-        with self._slips.taken(size) as slip:
-            _lay(slip, [head, *parts])
-            return self._answer(slip, size, out, self._call(ASK, slip.place, len(head), nbytes, size, 0, self._owner))
+                answer = self._answer(slip, out, self._call(ASK, slip.place, len(head), nbytes, LARGE, stash, self._owner))
+        else:
+            with self._slips.taken(size) as slip:
+                _lay(slip, [head, *parts])
+                answer = self._answer(slip, out, self._call(ASK, slip.place, len(head), nbytes, size, 0, self._owner))
+        return _told(answer)
 
     def wait(self, tag, blob, timeout_s):
         """`ask` of a wait for a blob."""
@@ -52,12 +54,14 @@ class Link:
         limit_s = self.attached.timeout_s + (self.attached.timeout_s if timeout_s is None else max(0.0, timeout_s))
         with self._slips.taken(SMALL) as slip:
             _lay(slip, [head])
-            return self._answer(slip, SMALL, None, self._call(WAIT, slip.place, len(head), SMALL, self._owner, timeout_s=limit_s))
+            answer = self._answer(slip, None, self._call(WAIT, slip.place, len(head), SMALL, self._owner, timeout_s=limit_s))
+        return _told(answer)
 
     def flush_all(self):
         """`ask` of a flush of all ranks."""
         with self._slips.taken(SMALL) as slip:
-            return self._answer(slip, SMALL, None, self._call(FLUSH_ALL, slip.place, SMALL, self._owner))
+            answer = self._answer(slip, None, self._call(FLUSH_ALL, slip.place, SMALL, self._owner))
+        return _told(answer)
 
     def put_whole(self, tag, blob, view, score):
         """Put a long blob, whose bytes come straight to where they stay."""
@@ -120,8 +124,8 @@ class Link:
                 slips[number % 2].read(out[number * LARGE:(number + 1) * LARGE])
         self._pool.post(DROP, stash)
 
-    def _answer(self, slip, size, out, answer):
-        """What an answer says: kind, bytes, and the stash that has them where they are more than the slip."""
+    def _answer(self, slip, out, answer):
+        """What an answer says, which is (kind, bytes, the stash that has them where they are more than the slip); an error as a value, since the slip is free again."""
         kind, nbytes, stash = answer
         if kind == BYTES and out is None and not stash:
             return bytes(slip.view[:nbytes])
@@ -132,7 +136,7 @@ class Link:
             slip.read(data)
         if kind == ERROR:
             error = wire.error_in(data.obj)
-            raise Gone(str(error)) if isinstance(error, RuntimeGone) else error     # it ends, and takes no more
+            return Gone(str(error)) if isinstance(error, RuntimeGone) else error    # it ends, and takes no more
         return wire.value_of(data.obj) if kind != BYTES else nbytes if out is not None else data.obj
 
     # tasks
@@ -157,6 +161,13 @@ class Link:
         if reply.code:
             raise WrpError(f"the daemon {self.attached.name!r} couldn't answer: code {reply.code}, {reply.meaning or 'see its messages'}")
         return reply.values
+
+
+def _told(answer):
+    """The value; an error is raised."""
+    if isinstance(answer, Exception):
+        raise answer
+    return answer
 
 
 def _lay(slip, parts):
