@@ -23,7 +23,7 @@ from wrp.errors import UsageError
 from wrp.runtime.config import load
 
 SMALL, MANY = 1024, 64
-_GETS, _QUIET_S = 3, 0.05       # of MPI in a round; until postmen nap
+_GETS, _QUIET_S = 3, 0.05       # of MPI, and of each call, one after the other in a round; until postmen nap
 
 
 def measure(ranks, nbytes, seconds):
@@ -41,12 +41,16 @@ def measure(ranks, nbytes, seconds):
                 taken.setdefault("mpi get", []).append(nanoseconds / 1e9)
             if ranks.rank == 0:
                 for name, call in calls.items():
-                    start = time.perf_counter()
-                    call()
-                    taken.setdefault(name, []).append(time.perf_counter() - start)
+                    taken.setdefault(name, []).extend(_timed(call) for _ in range(_GETS))
             ranks.barrier("rank 0 has measured")
         plain.free()
     return _summary(taken) if ranks.rank == 0 else None
+
+
+def _timed(call):
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def _with_cache(nbytes):

@@ -4,7 +4,7 @@ Whoever receives a long message from the same machine copies it, and the checksu
 have both done while one would still copy.
 """
 
-import threading
+import _thread
 from collections import deque
 
 from wrp.comm.checksum import crc32
@@ -29,12 +29,32 @@ def checked(arrivals):
             errors.append(error)
             deque(left, maxlen=0)           # the other thread finds nothing to begin with
     if len(arrivals) > 1 and sum(memoryview(out).nbytes for _, out in arrivals) >= _LEAST:
-        other = threading.Thread(target=work, name="wrp-arrivals", daemon=True)
-        other.start()
-        work()
-        other.join()
+        _helped(work)
     else:
         work()
     if errors:
         raise errors[0]
     return found
+
+
+def _helped(work):
+    """`work()` in this thread and in another one, if there is a core for that before all is done. Both have returned then, or the other never begins."""
+    ended, tickets = _thread.allocate_lock(), [None]
+
+    def help():
+        try:
+            tickets.pop()
+        except IndexError:
+            return
+        try:
+            work()
+        finally:
+            ended.release()
+    ended.acquire()
+    # Thread.start would wait until the other one runs, which takes longer than all the bytes where other programs have the cores
+    _thread.start_new_thread(help, ())
+    work()
+    try:
+        tickets.pop()
+    except IndexError:
+        ended.acquire()
