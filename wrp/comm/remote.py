@@ -12,6 +12,7 @@ from wrp.comm.arrivals import checked
 from wrp.comm.checksum import crc32
 from wrp.comm.onesided import calls_of
 from wrp.comm.ranks.waiting import Naps
+from wrp.comm.shipments import MANY
 from wrp.comm.turn import Turn
 from wrp.errors import RangeError, UsageError, WaitTimeout
 
@@ -30,13 +31,14 @@ class RemoteWindow:
     them orders the accesses by other means.
     knocker : called with a node now and then while an operation on it lasts, so that it polls
     shipments : Shipments, where those who poll serve them
+    at_ease : called when many bytes are on their way here: who polls in this process may rest
     calls : for one thread's puts from kernels, see `onesided`; None without several nodes, or where that isn't possible
     comm : communicator of mpi4py over all ranks, for messages with tags of their own; None without several nodes
     """
 
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
-        self.node, self.knocker, self.shipments, self.calls, self.comm = ranks.node, None, None, None, None
+        self.node, self.knocker, self.shipments, self.at_ease, self.calls, self.comm = ranks.node, None, None, None, None, None
         self._kept, self._flusher, self._making = [], None, Turn()
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
@@ -126,6 +128,8 @@ class RemoteWindow:
             return [_Never()] * len(pieces)
         if self.knocker is not None:
             self.knocker(node)
+        if self.at_ease is not None and sum(out.nbytes for _, out in pieces) >= MANY:
+            self.at_ease()
         return asked
 
     def start_put(self, node, offset, data):

@@ -5,7 +5,6 @@ on one machine twice as long where others want the cores, too. A message of this
 """
 
 import itertools
-import time
 
 import numpy as np
 
@@ -14,7 +13,7 @@ from wrp.errors import WaitTimeout
 
 _ASK, _TAGS = 1, 30_000         # tag of a question; tags of answers begin above it
 _WORDS = 3                      # of a question for each range: offset, bytes, tag of the answer
-_AWAITED_S = 1.0                # so long what is on its way is looked at often; whoever waits longer knocks, and who has given up doesn't
+MANY = 16 << 20                 # bytes that take so long that a nap is none the worse for them
 
 
 class Shipments:
@@ -49,22 +48,23 @@ class Shipments:
         return [each for each in requests if not isinstance(each, _Asked)]
 
     def serve(self):
-        """Begin to send what was asked for since."""
+        """Begin to send what was asked for since: how many bytes."""
         while (rank := self._has_come()) is not None:
             question = np.empty((self._status.Get_count(self._byte) // (8 * _WORDS), _WORDS), np.int64)
             try:
                 self._questions.append((self._comm.Irecv(question, rank, _ASK), rank, question))
             except self._error:             # who asked has died
                 self._dead.add(rank)
+        if not self._questions:
+            return 0
+        before = len(self._under_way)
         self._questions = [each for each in self._questions if not self._is_heard(*each)]
+        return sum(data.nbytes for _, data in self._under_way[before:])
 
     def turn(self):
-        """True while somebody waits for what is on its way: then MPI is to be called often."""
+        """Let go of what has come to whoever asked."""
         self._take_forsaken()
-        if not self._under_way:
-            return False
         self._under_way = [each for each in self._under_way if not self._is_over(each[0])]
-        return any(time.monotonic() < until for _, _, until in self._under_way)
 
     @property
     def is_idle(self):
@@ -116,7 +116,7 @@ class Shipments:
                 return False
             for offset, nbytes, tag in question.tolist():
                 data = np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)
-                self._under_way.append((self._comm.Isend([data, self._byte], rank, tag), data, time.monotonic() + _AWAITED_S))
+                self._under_way.append((self._comm.Isend([data, self._byte], rank, tag), data))
         except self._error:                 # who asked has died
             self._dead.add(rank)
         return True

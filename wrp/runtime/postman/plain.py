@@ -11,6 +11,7 @@ from wrp.runtime.calling import address_of
 from wrp.runtime.inline import run_inline
 from wrp.runtime.postman import desk, news, quick
 
+_AS_QUIET_NS = 64_000_000   # as if nothing had crossed for so long: naps of a millisecond
 _TURNS_NS = 20_000_000      # the kernel comes back to Python this often, for its clocks
 _HOLDER = 0x7FFFFFFF        # in place of a thread's id: whichever thread has the kernel
 
@@ -54,6 +55,11 @@ class Plain:
     def touch(self):
         """Something was done: no naps for a while."""
         atomics.store(self.address + desk.ACTIVE_AT, atomics.now_ns())
+
+    def rest(self):
+        """Many bytes are on their way, which who receives them may be moving alone: until something crosses, no polling, and no short naps either. The core is
+        of more use to them, and the system brings no other thread to a core that is idle for moments only. Any thread."""
+        atomics.store(self.address + desk.ACTIVE_AT, atomics.now_ns() - _AS_QUIET_NS)
 
     def pause(self):
         """Let others have the core, and take turns."""

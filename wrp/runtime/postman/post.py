@@ -22,7 +22,7 @@ class Post:
         if ranks.local_rank == 0:
             mail = Mailboxes(self.window, node.segment, offsets, ranks.size, config.get("networking.mailbox_depth"))
             self.postman = Postman(node, self.window, mail, Notes(self.window), config, modules)
-            node.driver = self.postman.driver
+            node.driver, self.window.at_ease = self.postman.driver, self.postman.rest
         ranks.barrier("the mailboxes of all nodes are open")
 
     def close(self):

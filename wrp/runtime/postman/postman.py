@@ -7,6 +7,7 @@ from functools import partial
 
 from wrp.comm import atomics
 from wrp.comm.mailbox import REPLIES, TASKS
+from wrp.comm.shipments import MANY
 from wrp.runtime import lanes, tasks
 from wrp.runtime.future import NO_POOL
 from wrp.runtime.joint import aggregate_of
@@ -54,7 +55,10 @@ class Postman:
 
     def __call__(self):
         while True:
-            if self._turn():
+            worked = self._turn()
+            if self._ship() >= MANY:
+                self._plain.rest()
+            elif worked:
                 self._plain.touch()
             elif atomics.load(self._lane + lanes.STOP) == 1:
                 break
@@ -67,6 +71,10 @@ class Postman:
         """Before it runs: the context of the worker of this rank, whose short tasks it may run, and the number of its lane. `shorts`: int64
         array, see `modules.shorts_of`, by the pool's slot."""
         self._plain.serve_inline(context, lane, shorts)
+
+    def rest(self):
+        """See `Plain.rest`."""
+        self._plain.rest()
 
     @property
     def driver(self):
@@ -102,14 +110,14 @@ class Postman:
         self._look_early()
         self._meets.turn()
         worked |= self._joins.turn()
-        worked |= self._far.turn() | self._ship()
+        worked |= self._far.turn()
         self._mail.send()
         return worked
 
     def _ship(self):
-        """Send bytes that others have asked for: True while some are on their way."""
-        self._shipments.serve()
-        return self._shipments.turn()
+        """Send bytes that others have asked for: how many have begun to go."""
+        self._shipments.turn()
+        return self._shipments.serve()
 
     def _look_quickly(self):
         """(whether anything was done, where letters are for Python) by the kernel, which stays while nothing here waits."""
