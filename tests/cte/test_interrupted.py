@@ -54,9 +54,20 @@ def _reserve(store, step):
         place.view[:] = _bytes(step, _LONG)
 
 
-@pytest.mark.parametrize("call", [_long, _short, _range, _append, _tag, _delete, _rename, _replace, _snapshot, _reserve], ids=lambda call: call.__name__.strip("_"))
-def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call):
-    with Store.open(None, Solo()) as store:
+def _move(store, step):
+    store.put("t", "moved", _bytes(step, _LONG))
+    store.move("t", "moved", "file")
+    store.move("t", "moved", "ram")
+
+
+def _flush(store, step):
+    store.put("t", "flushed", _bytes(step, _LONG))
+    store.flush()
+
+
+@pytest.mark.parametrize("call", [_long, _short, _range, _append, _tag, _delete, _rename, _replace, _snapshot, _reserve, _move, _flush], ids=lambda call: call.__name__.strip("_"))
+def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call, tmp_path):
+    with Store.open(str(tmp_path / "store") if call in (_move, _flush) else None, Solo()) as store:
         for turn in range(2):
             for each in (_long, _short, _range):
                 each(store, turn)
@@ -64,7 +75,7 @@ def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call):
         step = 1
         while interrupted_at(step, lambda: call(store, 1000 + step)):
             _long(store, step), _short(store, step)
-            step += 1
+            step += 1 if call not in (_move, _flush) else 19        # these wait for storage each time
             if step % 50 == 0:
                 _check(store)
         _check(store)

@@ -8,6 +8,7 @@ journal no longer names is free. A blob that is put again while it is copied sta
 from contextlib import contextmanager
 
 from wrp.cte import pieces
+from wrp.cte.changes import put_owned
 from wrp.cte.compacting import compact
 from wrp.cte.folder.replay import put_of
 from wrp.cte.handful import Handfuls
@@ -135,8 +136,8 @@ class Flush:
             return []
         moved = self._copied(record, target)
         if moved is not None:
-            with self._undone_on_error(record, moved), catalog.changing(f"flushing blob {record.blob!r}"):
-                if self._promise(record, moved):
+            with self._undone_on_error(record, moved) as loose, catalog.changing(f"flushing blob {record.blob!r}"):
+                if self._promise(record, moved, loose):
                     return [(record, moved)]
             self._undo(record, moved)
         # its writers are quicker than the copy, and nothing whole is left of what it was: they wait this time
@@ -145,11 +146,11 @@ class Flush:
             if record is None or not _lacks_place(record, target):
                 return []
             moved = self._copied(record, target)
-            with self._undone_on_error(record, moved):
-                self._promise(record, moved)
+            with self._undone_on_error(record, moved) as loose:
+                self._promise(record, moved, loose)
             return [(record, moved)]
 
-    def _promise(self, record, moved):
+    def _promise(self, record, moved, loose):
         """Name the copies in the record, or in the newer one that replaced it; False when that can't be. Inside `changing`.
 
         Whichever it is, it is dirty until it is settled: nobody takes what a record like that promises for its bytes.
@@ -159,7 +160,7 @@ class Flush:
         if now is None or now.stamp != record.stamp and not _stand_for(moved, record, now):
             return False
         fresh = [extent for extent in moved.durable if extent not in set(record.durable)]
-        catalog.put(now.but(durable=now.durable + tuple(fresh), journaled=True, dirty=True))
+        put_owned(catalog.put, now.but(durable=now.durable + tuple(fresh), journaled=True, dirty=True), loose)
         return True
 
     def _copied(self, record, target):
@@ -188,10 +189,12 @@ class Flush:
 
     @contextmanager
     def _undone_on_error(self, record, moved):
+        loose = [moved]             # empty once the record names its copies
         try:
-            yield
+            yield loose
         except BaseException:
-            self._undo(record, moved)
+            for each in loose:
+                self._undo(record, each)
             raise
 
     def _undo(self, record, moved):

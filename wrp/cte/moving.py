@@ -96,8 +96,9 @@ class Moves:
             with self._catalog.changing(f"moving blob {record.blob!r}"):
                 now = self._catalog.find(record.name)
                 if now is not None and (now.stamp, now.extents, now.dirty) == (record.stamp, record.extents, record.dirty) and not self._tiers.is_viewed(now):
+                    replaced, unused = set(now.extents) - set(now.durable) - set(extents), ()       # before the record names them, lest an error of a signal's handler frees them
                     self._catalog.put(_scored(now.but(extents=tuple(extents), pinned=False), score))
-                    unused, done = set(now.extents) - set(now.durable) - set(extents), True
+                    unused, done = replaced, True
         finally:
             self._tiers.give_back(unused)
         return done

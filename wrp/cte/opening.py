@@ -1,7 +1,6 @@
 """Opening and closing a store: the folder on rank 0, the runtime on every rank, the catalog on every node. All collective."""
 
 import os
-import threading
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -9,6 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from wrp.comm import ranks as comm_ranks
+from wrp.comm.turn import Turn, nested
 from wrp.cte.capacity import sizes_of
 from wrp.cte.catalog import Catalog
 from wrp.cte.folder import Folder, Journal
@@ -51,7 +51,7 @@ class Parts:
     failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
     is_begun: bool = False                          # small blobs of this rank were synced in their file: it is there for good, and the journal may carry more
     failed_syncs: int = 0                           # of this rank, so far
-    _syncing: object = field(default_factory=threading.Lock)
+    _syncing: object = field(default_factory=Turn)
 
     @property
     def is_spread(self):
@@ -81,13 +81,17 @@ class Parts:
     @contextmanager
     def _alone(self):
         timeout_s = self.config.get("runtime.timeout_s")
-        if not self._syncing.acquire(timeout=timeout_s):
-            raise WaitTimeout(f"store {self.folder.path}: its files didn't come to storage for another thread of this process within {timeout_s:g} s "
-                              f"(runtime.timeout_s)")
+        if self._syncing._is_owned():
+            raise UsageError(nested("the syncs of the store"))
         try:
+            if not self._syncing.acquire(timeout=timeout_s):
+                raise WaitTimeout(f"store {self.folder.path}: its files didn't come to storage for another thread of this process within {timeout_s:g} s "
+                                  f"(runtime.timeout_s)")
             yield
         finally:
-            self._syncing.release()
+            # not after a wait that was in vain; but where a handler of a signal has raised an error just when that was over
+            if self._syncing._is_owned():
+                self._syncing.release()
 
     @cached_property
     def is_durable(self):
