@@ -153,3 +153,21 @@ def test_the_command(damaged, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["kept"] > 100 and answer["lost"] and os.path.isdir(answer["aside"])
     assert main(["salvage", "--store", str(folder)]) == 0 and "nothing is damaged" in capsys.readouterr().out
+
+
+def test_an_opening_that_ended_before_it_wrote_a_snapshot_hides_no_journal(tmp_path):
+    folder = tmp_path / "store"
+    with Store.open(folder) as store:
+        for number in range(5):
+            store.put("t", f"blob {number}", data(f"blob {number}"))
+            store.flush()
+    header = json.loads((folder / "STORE").read_text())
+    (folder / "STORE").write_text(json.dumps({**header, "epoch": header["epoch"] + 1}))     # the first that an opening writes
+    assert not (folder / "snapshot").exists() and salvage(folder).kept == 5
+    journal, = (folder / "journal").iterdir()
+    found = bytearray(journal.read_bytes())
+    found[found.index(b"blob 2") - 30] ^= 1
+    journal.write_bytes(found)
+    done = salvage(folder, write=True)
+    assert done.kept == 4 and len(done.damaged) == 1 and not done.is_complete
+    assert sorted(contents(folder)) == [("t", f"blob {number}") for number in (0, 2, 3, 4)]

@@ -104,7 +104,8 @@ def _read(folder, files):
         found.append((path, len(data), 0))            # cut behind a whole frame
     missing = ends[0]["end"] - count if ends else None
     is_complete = not found or missing is not None and missing == len({name for _, start, nbytes in found for name, _ in _plains(data[start:start + nbytes], folder.header["files"])})
-    first = ends[0].get("epoch", 0) if ends else folder.header["epoch"]
+    # as folder.py reads them; where no count says what the snapshot has, a journal that was to be dropped is better read twice than not at all
+    first = ends[0].get("epoch", 0) if ends else 0
     for journal in files:
         if not journal.endswith(".new") and int(os.path.basename(journal).partition("-")[0]) >= first:
             data = _bytes(journal)
