@@ -110,6 +110,9 @@ SCRIPT = [
     lambda store: store.put("z", "other", bytes(10_000), compression="none").codec,
     lambda store: batched(store, "n", "c1"),
     lambda store: batched(store, "n", ""),
+    lambda store: committed_in_the_block(store),
+    lambda store: abandoned_in_the_block(store),
+    lambda store: store.list("goes on"),
     lambda store: (store.score("n", "c1"), store.score("n", "c0")),
     lambda store: put_array(store, "an array", [[1, 2], [3, 4]], score=0.5),
     lambda store: (get_array(store, "an array").tolist(), store.score("an array", "array")),
@@ -154,6 +157,21 @@ def batched(store, tag, blob):
         with batch.writing(tag, "c0", 3 * MIB) as view:
             view[:] = bytes(3 * MIB)
     return batch.entries
+
+
+def committed_in_the_block(store):
+    with store.batch("some") as batch:
+        batch.put("goes on", "a", b"1")
+        first = batch.commit()
+        batch.put("goes on", "b", b"2")
+    return first, batch.entries, batch.commit()
+
+
+def abandoned_in_the_block(store):
+    with store.batch("some") as batch:
+        batch.put("goes on", "c", b"1")
+        batch.abandon()
+        batch.put("goes on", "d", b"2")
 
 
 def failing(store, tag, blob):

@@ -13,8 +13,9 @@ class AttachedBatch:
     """As wrp.cte.batch.Batch, of one participant: `link` to the daemon. It ends with the daemon, or with this process, uncommitted."""
 
     def __init__(self, link, label):
-        self._link, self._number = link, link.ask("batch", [label])
+        self._link, self._label, self._number = link, label, None       # None: the daemon has none now
         self.entries = None
+        self._begun()
 
     @contextmanager
     def writing(self, tag, blob, nbytes):
@@ -51,15 +52,24 @@ class AttachedBatch:
 
     def commit(self):
         """As Batch.commit."""
-        self.entries = [Entry(*entry) for entry in self._link.ask("commit", [self._number])]
+        number, self._number = self._begun(), None
+        self.entries = [Entry(*entry) for entry in self._link.ask("commit", [number])]
         return self.entries
 
     def abandon(self):
         """As Batch.abandon."""
-        self._link.forsake(self._number)
+        number, self._number = self._number, None
+        if number is not None:
+            self._link.forsake(number)
+
+    def _begun(self):
+        """The daemon's number of the batch: another one, after a commit or when it was abandoned."""
+        if self._number is None:
+            self._number = self._link.ask("batch", [self._label])
+        return self._number
 
     def _do(self, *args, parts=()):
-        self._link.ask("in_batch", [self._number, *args], parts=parts)
+        self._link.ask("in_batch", [self._begun(), *args], parts=parts)
 
     def __enter__(self):
         return self
