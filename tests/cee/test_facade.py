@@ -54,7 +54,8 @@ assert client.GetCapacity()[0] > client.GetCapacity()[1] > 0
 assert client.Evict("ram", 0) >= 0 and client.RenameTag(more.GetTagId(), "books/2") == more.GetTagId()
 client.DelTag("papers", True), client.DelTag(more.GetTagId())
 assert client.TagQuery(".*") == ["documents"]
-puts = [entry for entry in log if entry.op_ == cte.CteOp.kPutBlob]
+puts = [entry for entry in log if str(entry.op_) == "CteOp.kPutBlob"]
+assert str(cte.BdevType.kRam) == "BdevType.kRam" and str(cte.ChimaeraMode.kClient) == "ChimaeraMode.kClient"
 assert [(entry.off_, entry.size_) for entry in puts] == [(0, 13), (0, 256), (0, 7), (7, 5)] and all(entry.tag_id_ == tag_id for entry in puts)
 assert [entry.logical_time_ for entry in log] == sorted(entry.logical_time_ for entry in log) and puts[0].mod_time_ > 0 and puts[0].read_time_ == 0
 try:

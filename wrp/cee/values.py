@@ -1,7 +1,7 @@
 """Values of the reference's Python binding of the CTE: what its calls take and give, made of what those of wrp.cte.client give."""
 
 from contextlib import suppress
-from enum import IntEnum
+from enum import Enum, IntEnum
 from typing import NamedTuple
 
 from wrp.comm.sizes import whole
@@ -27,11 +27,13 @@ class CteOp(IntEnum):
     kReorganizeBlob = Op.MOVE_BLOB
     kGetBlobInfo = Op.GET_BLOB_INFO
     kQuery = Op.QUERY
+    __str__ = Enum.__str__          # scripts look for the name in it
 
 
 class BdevType(IntEnum):
     kFile = 0
     kRam = 1
+    __str__ = Enum.__str__
 
 
 class UniqueId:

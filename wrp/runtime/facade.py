@@ -3,7 +3,7 @@
 import atexit
 import os
 import sys
-from enum import IntEnum
+from enum import Enum, IntEnum
 
 from wrp.comm.ranks import world
 from wrp.errors import UsageError, WrpError
@@ -23,6 +23,7 @@ class ChimaeraMode(IntEnum):
     kClient = 0
     kServer = 1
     kRuntime = 2
+    __str__ = Enum.__str__
 
 
 def chimaera_init(mode):
