@@ -141,9 +141,9 @@ def test_every_command_but_start_answers_in_json():
 
 
 def test_the_configuration_is_looked_for_in_order(capsys, tmp_path, monkeypatch):
-    """CHI_SERVER_CONF, WRP_RUNTIME_CONF, home, defaults; each as soon as those before it are gone."""
+    """CHI_SERVER_CONF, CLIO_SERVER_CONF, WRP_RUNTIME_CONF, home, defaults; each as soon as those before it are gone."""
     (tmp_path / ".chimaera").mkdir()
-    depths = {"CHI_SERVER_CONF": 64, "WRP_RUNTIME_CONF": 128, "HOME": 256}
+    depths = {"CHI_SERVER_CONF": 64, "CLIO_SERVER_CONF": 96, "WRP_RUNTIME_CONF": 128, "HOME": 256}
     for variable, depth in depths.items():
         path = tmp_path / (".chimaera/chimaera.yaml" if variable == "HOME" else f"{variable}.yaml")
         path.write_text(f"runtime:\n  queue_depth: {depth}\n")

@@ -159,6 +159,7 @@ _SECTIONS = (
     _compatible("memory", "any", None, "sizes of shared segments; wrp has runtime.segment_capacity"),
     _compatible("logging", "any", None, "log level and file"),
     _compatible("workers", "any", None, "numbers of threads by kind"),
+    _compatible("devices", "any", None, "folders for data and their capacities; wrp has storage"),
     _compatible("gpu_metadata_cache", "any", None, "names of tags and blobs in the memory of a gpu"),
 )
 

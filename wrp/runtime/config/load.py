@@ -7,7 +7,7 @@ from wrp.errors import ConfigError
 from wrp.runtime.config import keys
 from wrp.runtime.config.reading import Reader, checked, nearest
 
-_VARIABLES = ("CHI_SERVER_CONF", "WRP_RUNTIME_CONF")
+_VARIABLES = ("CHI_SERVER_CONF", "CLIO_SERVER_CONF", "WRP_RUNTIME_CONF")
 _AT_HOME = os.path.join(".chimaera", "chimaera.yaml")
 
 
@@ -72,7 +72,7 @@ def _unlike_default(path, entry):
 
 
 def load(path=None, environ=os.environ):
-    """The configuration of `path`, else of the file named by CHI_SERVER_CONF or WRP_RUNTIME_CONF, else of
+    """The configuration of `path`, else of the file named by CHI_SERVER_CONF, CLIO_SERVER_CONF or WRP_RUNTIME_CONF, else of
     ~/.chimaera/chimaera.yaml, else the defaults; then of the file that the variable `config_env_var` of that one names; single keys from the environment come last. Local.
 
     Raises ConfigError naming file, line, key, what is wrong and the nearest known key.
