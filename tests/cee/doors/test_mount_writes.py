@@ -22,6 +22,9 @@ try:
 except (ImportError, OSError) as missing:
     pytest.skip(f"no FUSE here: {missing}", allow_module_level=True)
 
+from harness.daemons import Running
+from wrp.cee.doors.filesystem import WrpFileSystem
+from wrp.cee.doors.mounted import Files
 from wrp.cte import Store
 
 MIB = 1 << 20
@@ -316,3 +319,19 @@ def test_no_room_is_told(tmp_path):
     os.unlink(made.place / "run" / "big")
     assert (made.place / "run" / "file").read_bytes() == b"fits" * 1000
     assert made.end()[0] == 0
+
+
+def test_folders_that_others_make_in_a_daemons_store_are_seen(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text('''runtime: {segment_capacity: 256m}
+compose: [{mod_name: wrp_cte_core, pool_name: cte_main, storage: [{path: "ram::mounted", capacity_limit: 32m}]}]''')
+    running = Running(f"mounted{os.getpid()}", conf, 0, {"WRP_STORE": ""})
+    try:
+        with Store.attach(running.name) as store, Store.attach(running.name) as other:
+            files = Files(WrpFileSystem(store, skip_instance_cache=True), "", True)
+            with pytest.raises(fuse.FuseOSError):
+                files("getattr", "/outer")
+            other.put("outer/inner", "a", b"1")
+            assert files("readdir", "/", 0) == [".", "..", "outer"] and files("getattr", "/outer")["st_mode"] & 0o40000
+    finally:
+        running.end()

@@ -13,6 +13,7 @@ from fuse import FuseOSError, Operations
 
 from wrp.cee.doors import changing, tree
 from wrp.cee.doors.growing import Growing
+from wrp.cte import Store
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, UsageError, WrpError
 
 _CODES = ((OutOfSpace, ENOSPC), ((NoSuchBlob, NoSuchTag, FileNotFoundError), ENOENT), ((Changed, FileExistsError), EEXIST), (IsADirectoryError, EISDIR), (UsageError, EINVAL))
@@ -71,7 +72,9 @@ class Files(Operations):
         return f"{self._root}{path}".strip("/")
 
     def _find(self, store, path):
-        """As tree.find. Nobody but this process changes the store, so that it is known which folders there are."""
+        """As tree.find. Where nobody but this process changes the store, it is known which folders there are."""
+        if not isinstance(store, Store):        # a daemon's
+            return tree.find(store, path)
         if self._folders is None:
             self._folders = tree.folders(store)
         return tree.find(store, path, self._folders.__contains__)
