@@ -11,7 +11,7 @@ import pytest
 from harness.daemons import Running
 from harness.mpirun import needs_mpirun
 from wrp.cte import Store
-from wrp.errors import RuntimeGone, StoreBusy, UsageError, WaitTimeout
+from wrp.errors import RuntimeGone, StoreBusy, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.commands import chimaera
 from wrp.runtime.daemon import attach
@@ -161,6 +161,26 @@ def test_calls_go_on_with_the_next_daemon(started, tmp_path):
         running = started(name, folder=folder)
         store.put("t", "b", b"x", if_generation=0)          # sure to be done once: nobody had it before
         assert store.list("t") == ["a", "b", "later"]
+    assert running.end() == 0
+
+
+def test_a_flush_says_that_what_it_was_to_flush_went_with_the_daemon(started, tmp_path):
+    folder, name = tmp_path / "store", f"gone{os.getpid()}"
+    running = started(name, folder=folder)
+    with Store.attach(name, 20, reconnect_s=30) as store:
+        store.put("t", "a", b"flushed")
+        store.flush()
+        kill(running)
+        running = started(name, folder=folder)
+        store.flush()                   # nothing was put since
+        store.put("t", "b", b"lost")
+        kill(running)
+        running = started(name, folder=folder)
+        store.put("t", "c", b"x")
+        with pytest.raises(StoreError, match=f"the daemon '{name}' that had what this program has put since its last flush has gone"):
+            store.flush_all()
+        store.flush()
+        assert store.list("t") == ["a", "c"]
     assert running.end() == 0
 
 

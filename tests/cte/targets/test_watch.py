@@ -9,7 +9,7 @@ import weakref
 
 import pytest
 
-from wrp.cte import Store
+from wrp.cte import Store, ending
 from wrp.cte.targets import speed, watch
 from wrp.errors import StoreError
 from wrp.runtime.config import load
@@ -119,6 +119,7 @@ def test_a_store_that_nobody_closes_is_not_kept_by_its_watch(tmp_path):
     conf.write_text("storage: [{path: 'ram::r', capacity_limit: 1m}, {path: data, bdev_type: file, capacity_limit: 32m}]\ntargets: {poll_period_ms: 10}\n")
     store = Store.open(tmp_path / "store", config=load(conf))
     folder, runtime = store._parts.folder, weakref.ref(store._parts.runtime)
+    ending.forget(store)            # which keeps it to flush it when Python ends
     del store
     try:
         until(lambda: (gc.collect(), runtime())[1] is None)

@@ -18,7 +18,7 @@ from wrp.cte.served.place import told
 from wrp.cte.served.slips import LARGE, SMALL
 from wrp.cte.served.wire import Part
 from wrp.cte.store import Store
-from wrp.errors import RangeError, RuntimeGone, UsageError, WrpError
+from wrp.errors import RangeError, RuntimeGone, StoreError, UsageError, WrpError
 from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach as attach_to
 from wrp.runtime.daemon.view import View
@@ -60,6 +60,7 @@ class AttachedStore:
 
     def __init__(self, node, is_own):
         self._node, self._is_own, self._lock, self._link = node, is_own, threading.Lock(), None
+        self._changed = None            # the daemon that has taken changes since the last flush
         self.folder, nodes, number, timeout_s, values = self._ask("about")
         self.ranks = Solo()
         self.ranks.nodes, self.ranks.node, self.ranks.timeout_s = nodes, number, timeout_s
@@ -186,13 +187,31 @@ class AttachedStore:
         while True:
             link = self._now()
             try:
-                return ask(link)
+                return self._flushed(link, ask) if call in calls.FLUSHES else self._made(call, link, ask)
             except RuntimeGone as error:
                 if not hasattr(self._node, "again"):
                     raise RuntimeGone(str(error)) from error
                 if not isinstance(error, Gone) and call not in calls.CHANGES_NOTHING:
                     raise RuntimeGone(f"{error}. Whether {call} has happened isn't known") from error
                 self._node.again(link.attached, error)
+
+    def _made(self, call, link, ask):
+        value = ask(link)
+        if self._changed is None and call not in calls.CHANGES_NOTHING:
+            self._changed = link.attached
+        return value
+
+    def _flushed(self, link, ask):
+        """A flush makes nothing durable that a daemon had which has gone: who asks for it is told, once."""
+        changed, self._changed = self._changed, None
+        if changed is not None and changed is not link.attached:
+            raise StoreError(f"the daemon {self._node.name!r} that had what this program has put since its last flush has gone; the one of now can't flush that: "
+                             "unless that daemon was stopped in an orderly way it is lost, so put it again and flush then")
+        try:
+            return ask(link)
+        except BaseException:
+            self._changed = changed
+            raise
 
     def _now(self):
         """The Link to the daemon of now."""
