@@ -65,9 +65,23 @@ def _flush(store, step):
     store.flush()
 
 
-@pytest.mark.parametrize("call", [_long, _short, _range, _append, _tag, _delete, _rename, _replace, _snapshot, _reserve, _move, _flush], ids=lambda call: call.__name__.strip("_"))
+def _batch(store, step):
+    with store.batch("a batch") as batch:
+        batch.put("t", "batched", _bytes(step, 4000))
+        batch.put("t", "batched too", _bytes(step, _LONG))
+
+
+def _evict(store, step):
+    store.put("t", "evicted", _bytes(step, _LONG))
+    store.evict("ram", _LONG)
+
+
+_WAITING = (_move, _flush, _batch, _evict)          # for storage, each time
+
+
+@pytest.mark.parametrize("call", [_long, _short, _range, _append, _tag, _delete, _rename, _replace, _snapshot, _reserve, _move, _flush, _batch, _evict], ids=lambda call: call.__name__.strip("_"))
 def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call, tmp_path):
-    with Store.open(str(tmp_path / "store") if call in (_move, _flush) else None, Solo()) as store:
+    with Store.open(str(tmp_path / "store") if call in _WAITING else None, Solo()) as store:
         for turn in range(2):
             for each in (_long, _short, _range):
                 each(store, turn)
@@ -75,7 +89,7 @@ def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call, tmp_path
         step = 1
         while interrupted_at(step, lambda: call(store, 1000 + step)):
             _long(store, step), _short(store, step)
-            step += 1 if call not in (_move, _flush) else 19        # these wait for storage each time
+            step += 19 if call in _WAITING and call is not _batch else 1
             if step % 50 == 0:
                 _check(store)
         _check(store)

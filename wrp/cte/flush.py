@@ -159,7 +159,8 @@ class Flush:
         now = catalog.find(record.name)
         if now is None or now.stamp != record.stamp and not _stand_for(moved, record, now):
             return False
-        fresh = [extent for extent in moved.durable if extent not in set(record.durable)]
+        known = set(record.durable)
+        fresh = [extent for extent in moved.durable if extent not in known]
         put_owned(catalog.put, now.but(durable=now.durable + tuple(fresh), journaled=True, dirty=True), loose)
         return True
 
@@ -199,7 +200,8 @@ class Flush:
 
     def _undo(self, record, moved):
         """Give back copies that the record doesn't name."""
-        self._parts.tiers.give_back([extent for extent in moved.durable if extent not in set(record.extents)])
+        kept = set(record.extents)
+        self._parts.tiers.give_back([extent for extent in moved.durable if extent not in kept])
 
     def _settle(self, record, known, obsolete):
         """The journal knows the blob as `known`: the catalog says so, and what is `obsolete` is free.

@@ -89,9 +89,11 @@ class Parts:
                                   f"(runtime.timeout_s)")
             yield
         finally:
-            # not after a wait that was in vain; but where a handler of a signal has raised an error just when that was over
-            if self._syncing._is_owned():
+            # one step: a handler's error between a look whether it is ours and this would leave it taken
+            try:
                 self._syncing.release()
+            except RuntimeError:        # the wait was in vain
+                pass
 
     @cached_property
     def is_durable(self):
