@@ -165,6 +165,7 @@ def test_the_configuration_counts(tmp_path):
     (tmp_path / "conf.yaml").write_text("storage: [{path: 'ram::x', bdev_type: ram, capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 4m}]")
     code = f"""
 import wrp_cte_core_ext as cte
+assert cte.chimaera_init(cte.ChimaeraMode.kClient, True)            # with no configuration: the next call opens the store anew
 assert cte.initialize_cte({str(tmp_path / "conf.yaml")!r}, cte.PoolQuery.Dynamic())
 assert cte.initialize_cte({str(tmp_path / "conf.yaml")!r}) and cte.initialize_cte()
 try:
@@ -178,7 +179,7 @@ except ValueError as error:
     print(error)
 """
     done = run(code, tmp_path / "store")
-    assert done.stdout.startswith("no room\nthe store is open with another configuration"), done.stderr + done.stdout
+    assert done.stdout.startswith("no room\nthe store is in use with another configuration"), done.stderr + done.stdout
 
 
 @needs_mpirun

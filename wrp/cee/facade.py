@@ -152,19 +152,21 @@ class Tag:
 def chimaera_init(mode, default_with_runtime=False, is_restart=False):
     """Open the store, as every mode does: this process, or the ranks of this job, are the runtime. True. Collective at the first call."""
     ChimaeraMode(mode)
-    _client()
+    _store()
     return True
 
 
 def initialize_cte(config_path="", pool_query=PoolQuery.Dynamic()):
     """Open the store with the configuration in `config_path` ("": as without it). True. Collective at the first call.
 
-    UsageError where the store is open with another configuration; chimaera_init may come before, when the path is "" or WRP_RUNTIME_CONF names it.
+    UsageError where the store is in use with another configuration; one that only chimaera_init has opened is opened anew.
     """
     if config_path:
         wanted = load(config_path)
-        if _opened and not _opened[0].is_daemons and _client().store.config.path != wanted.path:
-            raise UsageError(f"the store is open with another configuration than {config_path}: call initialize_cte first, or set WRP_RUNTIME_CONF")
+        if _opened and not _opened[0].is_daemons and _store().config.path != wanted.path:
+            if _client_of or _opened[0].users > 1:
+                raise UsageError(f"the store is in use with another configuration than {config_path}: call initialize_cte before the first Tag or Client, or set WRP_RUNTIME_CONF")
+            _opened[0].close()
         _config[:] = [wanted]
     _client()
     return True
@@ -178,12 +180,16 @@ def get_cte_client():
 
 def _client():
     """The client of the store, opened for writing; another one where it was opened anew."""
-    if not _opened:
-        _opened.append(borrow())
-    store = _opened[0].writing(True, *_config)
+    store = _store()
     if not _client_of or _client_of[0].store is not store:
         _client_of[:] = [clients.Client(store)]
     return _client_of[0]
+
+
+def _store():
+    if not _opened:
+        _opened.append(borrow())
+    return _opened[0].writing(True, *_config)
 
 
 def _code(call, *args):
