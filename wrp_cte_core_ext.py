@@ -5,5 +5,7 @@ from wrp.cee.facade import Client, Tag, chimaera_init, get_cte_client, initializ
 from wrp.cee.values import BdevType, BlobId, CteOp, CteTelemetry, PoolId, PoolQuery, SemanticSearchResult, TagId, TemporalSearchResult, UniqueId
 from wrp.runtime.facade import ChimaeraMode
 
-__all__ = ["BdevType", "BlobId", "ChimaeraMode", "Client", "CteOp", "CteTelemetry", "Future", "PoolId", "PoolQuery", "SemanticSearchResult",
-           "Tag", "TagId", "TemporalSearchResult", "UniqueId", "chimaera_init", "get_cte_client", "initialize_cte"]
+RuntimeMode, clio_init = ChimaeraMode, chimaera_init        # as later releases name them
+
+__all__ = ["BdevType", "BlobId", "ChimaeraMode", "Client", "CteOp", "CteTelemetry", "Future", "PoolId", "PoolQuery", "RuntimeMode",
+           "SemanticSearchResult", "Tag", "TagId", "TemporalSearchResult", "UniqueId", "chimaera_init", "clio_init", "get_cte_client", "initialize_cte"]

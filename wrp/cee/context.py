@@ -92,17 +92,17 @@ class ContextInterface:
             packed = b"".join(store.get(*found[number]) for number in chosen)
             return [packed] if packed else []
 
-    def context_splice(self, new_tag, tag_re, blob_re):
-        """Copy the matching blobs into `new_tag`, in one step. 0, or an exit code as `context_bundle`. Collective.
+    def context_splice(self, new_ctx, tag_re, blob_re):
+        """Copy the matching blobs into `new_ctx`, in one step. 0, or an exit code as `context_bundle`. Collective.
 
         Blobs keep their names when they come from one tag, else they are called ``tag/blob``. UsageError when two would have
-        one name, or `new_tag` belongs to an HDF5 context, which could not be exported any more.
+        one name, or `new_ctx` belongs to an HDF5 context, which could not be exported any more.
         """
-        return self._code(lambda: self._splice(new_tag, tag_re, blob_re))
+        return self._code(lambda: self._splice(new_ctx, tag_re, blob_re))
 
-    def context_destroy(self, tags):
+    def context_destroy(self, context_names):
         """Remove contexts, an HDF5 one with its datasets. 0, or 1 when one isn't there (the others go). Collective."""
-        return 1 if self._code(lambda: self._destroy(_listed("context_destroy", tags, "tags"))) else 0
+        return 1 if self._code(lambda: self._destroy(_listed("context_destroy", context_names, "tags"))) else 0
 
     def close(self):
         """Give the store back; the last interface of a process that does so closes it. Idempotent. Collective."""

@@ -1,8 +1,8 @@
 """Values of the reference's Python binding of the CTE: what its calls take and give, made of what those of wrp.cte.client give."""
 
 from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum, IntEnum
-from typing import NamedTuple
 
 from wrp.comm.sizes import whole
 from wrp.cte import client as clients
@@ -102,20 +102,32 @@ class CteTelemetry:
         return f"CteTelemetry({', '.join(f'{name}={getattr(self, name)!r}' for name in self.__slots__)})"
 
 
-class SemanticSearchResult(NamedTuple):
+@dataclass(repr=False)
+class SemanticSearchResult:
     """A blob with words of the question; the highest `score` is the best."""
 
-    tag_id: UniqueId
-    blob_name: str
-    score: float
+    tag_id: UniqueId = field(default_factory=UniqueId)
+    blob_name: str = ""
+    score: float = 0.0
+
+    def __repr__(self):
+        return f"SemanticSearchResult({_shown(self)}, score={self.score:f})"
 
 
-class TemporalSearchResult(NamedTuple):
+@dataclass(repr=False)
+class TemporalSearchResult:
     """A blob and when it was changed last, in ns since 1970."""
 
-    tag_id: UniqueId
-    blob_name: str
-    last_modified: int
+    tag_id: UniqueId = field(default_factory=UniqueId)
+    blob_name: str = ""
+    last_modified: int = 0
+
+    def __repr__(self):
+        return f"TemporalSearchResult({_shown(self)}, last_modified={self.last_modified})"
+
+
+def _shown(result):
+    return f"tag_id=({result.tag_id.major_},{result.tag_id.minor_}), blob_name={result.blob_name!r}"
 
 
 def plain(tag_id):
