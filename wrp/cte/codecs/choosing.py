@@ -150,8 +150,16 @@ def _speed(name, preset):
     values = np.cumsum(np.random.default_rng(0).normal(size=_CALIBRATION_NBYTES // 8)).round(3)
     data = values.view(np.uint8)[:_CALIBRATION_NBYTES // 8 if name == "bzip2" else None]
     codec = registry.codec(name, preset, "f8")
-    began = time.perf_counter()
-    encoded = codec.encode(data)
-    between = time.perf_counter()
-    codec.decode(encoded, len(data))
-    return tuple(len(data) / 1e6 / max(seconds, 1e-9) for seconds in (between - began, time.perf_counter() - between))
+    encoded, encoding = _quickest(lambda: codec.encode(data))
+    _, decoding = _quickest(lambda: codec.decode(encoded, len(data)))
+    return tuple(len(data) / 1e6 / max(seconds, 1e-9) for seconds in (encoding, decoding))
+
+
+def _quickest(call):
+    """(what the call gives, the fewest seconds of three): others who use the core make a codec no slower for good."""
+    seconds = []
+    for _ in range(3):
+        began = time.perf_counter()
+        found = call()
+        seconds.append(time.perf_counter() - began)
+    return found, min(seconds)
