@@ -16,7 +16,7 @@ from harness.mpirun import job_environment
 from wrp.cte import Store
 from wrp.cte.arrays import get_array, put_array
 from wrp.cte.batch import Batch
-from wrp.cte.served import AttachedStore
+from wrp.cte.served import AttachedStore, wire
 from wrp.cte.served.batch import AttachedBatch
 from wrp.errors import NoSuchTag, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
@@ -369,6 +369,13 @@ def test_errors_keep_no_memory(served):
             with pytest.raises(WaitTimeout):
                 store.wait("none", "none", 0)
         assert free - calls.call(bdev.GET_STATS).values[1] <= 4 * MIB
+
+
+def test_an_error_says_nothing_of_the_daemons_ranks():
+    error = UsageError("of all ranks of the daemon")
+    error.common = error.named = True
+    here = wire.error_in(wire.error_of(error))
+    assert type(here) is UsageError and str(here) == str(error) and not vars(here).keys() & {"common", "named"}
 
 
 def test_a_batch_has_the_calls_of_one_of_ranks():

@@ -188,13 +188,22 @@ def test_a_daemon_that_stops_answers_what_it_has_taken(started, tmp_path):
     """Its end waits for calls under way, and not for who waits for a blob."""
     folder, name = tmp_path / "store", f"stops{os.getpid()}"
     running = started(name, folder=folder)
-    done, told = [], []
+    done, told, long = [], [], []
 
     def put():
         with contextlib.suppress(RuntimeGone), Store.attach(name, 20) as store:
             for number in range(10_000):
                 store.put("t", str(number), bytes(100_000))
                 done.append(number)
+
+    def put_long():
+        """In pieces: the end may come between two of them."""
+        with Store.attach(name, 20) as store:
+            try:
+                while True:
+                    store.put("t", "long", bytes(24 * MIB))
+            except Exception as error:
+                long.append(type(error))
 
     def wait():
         with Store.attach(name, 20) as store:
@@ -203,14 +212,14 @@ def test_a_daemon_that_stops_answers_what_it_has_taken(started, tmp_path):
             except RuntimeGone as error:
                 told.append(str(error))
 
-    threads = [threading.Thread(target=put), threading.Thread(target=wait)]
+    threads = [threading.Thread(target=put), threading.Thread(target=put_long), threading.Thread(target=wait)]
     for thread in threads:
         thread.start()
     wait_for(lambda: len(done) > 20, "nothing is put")
     assert running.end() == 0
     for thread in threads:
         thread.join(15)
-    assert told
+    assert told and long == [RuntimeGone]
     with Store.open(folder) as store:
         assert set(map(str, done)) <= set(store.list("t"))
         assert all(store.size("t", str(number)) == 100_000 for number in done)

@@ -16,13 +16,13 @@ class Carrying:
     """``await carrying.out(function, *args)``; `end` waits for all of them."""
 
     def __init__(self):
-        self._executor, self._works = ThreadPoolExecutor(_THREADS, "wrp-store"), set()
+        self._executor, self._works, self._lock = ThreadPoolExecutor(_THREADS, "wrp-store"), set(), threading.Lock()
         self.is_over = self._is_here = False
 
     async def out(self, function, *args):
         """What the function gives, or raises. The memory that it has in hand is in nobody else's when the coroutine ends, however it does."""
-        self._check()
-        work = _Work(function, args)
+        self.check()
+        work = _Work(self, function, args)
         waiting = in_thread(work)
         waiting.executor = self
         try:
@@ -37,40 +37,44 @@ class Carrying:
         """Call a function that waits for nobody in the thread of the coroutines."""
         self._is_here = True            # before the look: `end` looks the other way round
         try:
-            self._check()
+            self.check()
             return function(*args, **options)
         finally:
             self._is_here = False
 
-    def _check(self):
+    def check(self):
+        """RuntimeGone when no more calls are taken."""
         if self.is_over:
             raise RuntimeGone("the daemon ends: its store takes no more calls")
 
     def submit(self, run, *args):
-        """Of `in_thread`."""
-        future = self._executor.submit(run, *args)
-        self._works.add(future)
+        """Of `in_thread`, also a moment after `out`: then `end` may have been, and the work finds out by itself."""
+        with self._lock:
+            future = self._executor.submit(run, *args)
+            self._works.add(future)
         future.add_done_callback(self._works.discard)
 
     def end(self, timeout_s):
         """No more calls; those under way have ended. WaitTimeout when one hasn't within the time."""
-        self.is_over, until = True, time.monotonic() + timeout_s
+        until = time.monotonic() + timeout_s
+        with self._lock:
+            self.is_over, works = True, list(self._works)
         while self._is_here and time.monotonic() < until:
             time.sleep(_NAP_S)
-        if wait(list(self._works), timeout_s).not_done or self._is_here:
+        if wait(works, max(0.0, until - time.monotonic())).not_done or self._is_here:
             raise WaitTimeout(f"a call of an attached process hasn't ended within {timeout_s:g} s: the store can't be closed under it")
-        self._executor.shutdown(wait=False)
 
 
 class _Work:
-    def __init__(self, function, args):
-        self._function, self._args = function, args
+    def __init__(self, carrying, function, args):
+        self._carrying, self._function, self._args = carrying, function, args
         self._begun, self.done = threading.Lock(), threading.Event()
 
     def __call__(self):
         if not self._begun.acquire(blocking=False):
             return None                     # withdrawn
         try:
+            self._carrying.check()
             return self._function(*self._args)
         finally:
             self.done.set()

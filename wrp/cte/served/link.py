@@ -1,6 +1,6 @@
 """Link: a process's way to the store of one daemon: questions and answers in memory that it has leased. Which calls there are is attached.py's."""
 
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 
 from wrp.comm.fresh import fresh_bytes
 from wrp.cte.served import place, wire
@@ -104,25 +104,32 @@ class Link:
                 slip.write(0, piece)
                 future = self._submit(FILL, slip.place, len(piece), stash, start + at)
                 if under_way is not None:
-                    self._reply(under_way)
+                    self._moved(under_way)
                 under_way = future
             if under_way is not None:
-                self._reply(under_way)
+                self._moved(under_way)
 
     def _fetch(self, stash, out):
         """Fill `out` from a stash, which isn't kept any more then; the same the other way."""
         def asked(number):
             at = number * LARGE
             return self._submit(MORE, slips[number % 2].place, min(LARGE, len(out) - at), stash, at)
-        with self._slips.taken(LARGE) as first, self._slips.taken(LARGE) as second:
+        with self._dropped(stash), self._slips.taken(LARGE) as first, self._slips.taken(LARGE) as second:
             slips, count = (first, second), -(-len(out) // LARGE)
             under_way = asked(0)
             for number in range(count):
-                self._reply(under_way)
+                self._moved(under_way)
                 if number + 1 < count:
                     under_way = asked(number + 1)
                 slips[number % 2].read(out[number * LARGE:(number + 1) * LARGE])
-        self._pool.post(DROP, stash)
+
+    @contextmanager
+    def _dropped(self, stash):
+        """Nobody wants a stash any more after the block."""
+        try:
+            yield
+        finally:
+            self.forsake(stash)
 
     def _answer(self, slip, out, answer):
         """What an answer says, which is (kind, bytes, the stash that has them where they are more than the slip); an error as a value, since the slip is free again."""
@@ -143,6 +150,11 @@ class Link:
 
     def _call(self, method, *args, timeout_s=None):
         return self._reply(self._submit(method, *args), timeout_s)[:3]
+
+    def _moved(self, future):
+        """Wait for a piece that goes or comes. Gone when the daemon ends before that."""
+        if self._reply(future)[0] == ERROR:
+            raise Gone(f"the daemon {self.attached.name!r} ends: its store takes no more calls")
 
     def _submit(self, method, *args):
         try:

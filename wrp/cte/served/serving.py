@@ -17,7 +17,7 @@ from wrp.cte.served.carrying import Carrying
 from wrp.cte.served.quick import LATER, LONGEST
 from wrp.cte.served.stashes import Stash, Stashes
 from wrp.cte.store import Store
-from wrp.errors import ConfigError, NoSuchBlob, NoSuchTag, StoreError, UsageError
+from wrp.errors import ConfigError, NoSuchBlob, NoSuchTag, RuntimeGone, StoreError, UsageError
 from wrp.runtime.routing import PoolQuery
 from wrp.runtime.waiting import Cancelled, sleep
 from wrp.runtime.waiting.coroutines import current
@@ -107,22 +107,16 @@ class Serving:
         return await self._answered(self._flushed(), at, room, owner)
 
     async def fill(self, at, nbytes, stash, start):
-        """Bytes of a stash from `start` on are those at `at`."""
-        def filled():
-            self._device.read(at, self._stashes.of(stash).view[start:start + nbytes])
-        await self._carrying.out(filled)
+        """Bytes of a stash from `start` on are those at `at`: 0, or ERROR when the daemon ends before that."""
+        return await self._moved(lambda: self._device.read(at, self._stashes.of(stash).view[start:start + nbytes]))
 
     async def more(self, at, nbytes, stash, start):
         """The same the other way."""
-        def copied():
-            self._device.write(at, self._stashes.of(stash).view[start:start + nbytes])
-        await self._carrying.out(copied)
+        return await self._moved(lambda: self._device.write(at, self._stashes.of(stash).view[start:start + nbytes]))
 
-    def drop(self, stash):
+    async def drop(self, stash):
         """Nobody wants a stash any more."""
-        found = self._stashes.take(stash)
-        if found is not None:
-            found.abandon()
+        await self._moved(lambda: self._stashes.drop(stash))
 
     async def flush(self):
         """Of another rank, as a part of its flush_all."""
@@ -139,14 +133,21 @@ class Serving:
         except Exception:
             return LATER            # and says there what is wrong
 
+    async def _moved(self, move):
+        try:
+            await self._carrying.out(move)
+        except RuntimeGone:
+            return ERROR
+        return 0
+
     def _called(self, at, head, nbytes, stash, owner):
-        """What the call of a question gives. In a thread."""
+        """What the call of a question gives; of one that makes a stash its number. In a thread."""
         whole = self._stashes.take(stash).view if stash else self._device.view(at, head + nbytes)
         call, args, options = wire.asked(whole[:head], whole[head:])
         if call in ("buffer", "reserve"):
-            return self._stash(owner, *args)
+            return self._stashes.keep(self._stash(owner, *args))
         if call == "batch":
-            return Stash(owner, None, self._calls[call](*args))
+            return self._stashes.keep(Stash(owner, None, self._calls[call](*args)))
         if call == "in_batch":
             return self._in_batch(*args)
         if call == "commit":
@@ -199,12 +200,13 @@ class Serving:
 
     async def _answered(self, asked, at, room, owner):
         try:
-            value = await asked
-            return self._laid(self._keep(value) if isinstance(value, Stash) else value, at, room, owner)
+            return self._laid(await asked, at, room, owner)
         except Cancelled:
             raise
         except Exception as error:
             return self._lay(ERROR, wire.error_of(error), at, room, owner)
+        finally:
+            self._sweep()               # a cancelled call may have made a stash, too
 
     def _laid(self, value, at, room, owner):
         kind, data = (BYTES, value) if isinstance(value, (bytes, memoryview)) else (VALUE, wire.answer_of(value))
@@ -215,18 +217,18 @@ class Serving:
         if len(data) <= room:
             self._device.write(at, data)
             return kind, len(data), 0
-        return kind, len(data), self._keep(Stash(owner, memoryview(data)))
+        return kind, len(data), self._stashes.keep(Stash(owner, memoryview(data)))
 
-    def _keep(self, stash):
-        number = self._stashes.keep(stash)
-        if not self._sweeps:
+    def _sweep(self):
+        if len(self._stashes) and not self._sweeps:
             self._sweeps = True
             current().spawn(self._sweeping(), lambda *_: None)
-        return number
 
     async def _sweeping(self):
         """As long as there are stashes, let go of those of dead processes."""
-        while len(self._stashes):
-            await sleep(_SWEEP_S)
-            self._stashes.sweep()
-        self._sweeps = False
+        try:
+            while len(self._stashes):
+                await sleep(_SWEEP_S)
+                await self._carrying.out(self._stashes.sweep)
+        finally:
+            self._sweeps = False

@@ -1,8 +1,11 @@
 """Stashes: what is too long for one piece of memory, and travels in several, and batches: kept by the daemon until they are complete, or who they are for has gone."""
 
+import logging
 from itertools import count
 
 from wrp.runtime.daemon import processes
+
+_log = logging.getLogger("wrp.runtime")
 
 
 class Stash:
@@ -44,11 +47,19 @@ class Stashes:
     def sweep(self):
         """Let go of those whose owners have died."""
         for number, stash in list(self._kept.items()):
-            if not processes.lives(stash.owner) and self.take(number) is not None:
-                stash.abandon()
+            if not processes.lives(stash.owner):
+                self.drop(number)
+
+    def drop(self, number):
+        """Let go of one, if it is kept. May wait for other nodes."""
+        stash = self.take(number)
+        if stash is None:
+            return
+        try:
+            stash.abandon()
+        except Exception:               # the others are to go all the same
+            _log.exception("what process %d had begun to put can't be given back: its space stays taken until the store is closed", processes.pid_of(stash.owner))
 
     def clear(self):
         for number in list(self._kept):
-            stash = self.take(number)
-            if stash is not None:
-                stash.abandon()
+            self.drop(number)

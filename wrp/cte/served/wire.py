@@ -55,9 +55,9 @@ def value_of(data):
 
 
 def error_of(error):
-    """The same of an error, with what it has besides its sentence."""
+    """The same of an error, with what it has besides its sentence, and besides what it says of the daemon's ranks."""
     message = str(error)
-    more = {name: value for name, value in vars(error).items() if isinstance(value, (bool, int, str)) and name != "message"}
+    more = {name: value for name, value in vars(error).items() if isinstance(value, (bool, int, str)) and name not in ("message", "common", "named")}
     return _packed([type(error).__name__, message, more])
 
 
