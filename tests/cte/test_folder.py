@@ -163,7 +163,7 @@ def test_other_version_is_refused(tmp_path):
     found_in(path)
     header = json.loads((path / "STORE").read_text())
     (path / "STORE").write_text(json.dumps(dict(header, format=99)))
-    with pytest.raises(StoreVersion, match="has format 99, this wrp reads formats 1 to 6"):
+    with pytest.raises(StoreVersion, match="has format 99, this wrp reads formats 1 to 7"):
         opened(path)
 
 

@@ -124,11 +124,30 @@ class Changes:
         return self._retired(gone)
 
     def remove_tags(self, tags):
-        """Take tags and their blobs out, all at once; True when one of them was there."""
+        """Take tags and their blobs out, all at once."""
         with self._catalog.changing("destroying tags"):
-            blobs = [record.name for tag in tags for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
-            gone = self.take_out([*blobs, *tags])
-        return self._retired(gone)
+            gone = self.take_out([*(record.name for record in self._blobs_held(tags)), *tags])
+        self._retired(gone)
+
+    def remove_older(self, upto):
+        """The same of what isn't newer than a stamp, {tag: stamp}, as a journal says already; what is made later is newer. The tags that were there."""
+        with self._catalog.changing("destroying tags"):
+            self._catalog.seen_stamp(max(upto.values(), default=0))
+            blobs = self._blobs_held(upto)
+            gone = self.take_out([record.name for record in blobs if record.stamp <= upto[record.tag]])
+            stay = {record.tag for record in blobs if record.stamp > upto[record.tag]}
+            there = [record for record in map(self._catalog.find, upto) if record is not None and record.stamp <= upto[record.name]]
+            for record in there:
+                if record.name not in stay:
+                    self._catalog.remove(record.name)
+                else:                       # it is another tag
+                    stamp = self._catalog.next_stamp()
+                    self._catalog.put(record.but(stamp=stamp, created=stamp, dirty=True))
+        self._retired(gone)
+        return [record.name for record in there]
+
+    def _blobs_held(self, tags):
+        return [record for tag in tags for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
 
     def take_out(self, names):
         """Records that are out of the catalog now. A tag may be in the journal through a batch that found it here."""

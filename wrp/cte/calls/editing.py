@@ -36,10 +36,7 @@ class Editing(Calls):
         self._writable()
         names.checked("tag", tag)
         with self._naming.held():
-            if recursive:
-                gone = self._naming.drop_below(tag)
-            else:
-                gone = [] if self._naming.drop(tag) else [self._own(tag)]
+            gone = self._naming.drop(tag, recursive)
             self._changes.remove_tags(gone)
             self._tag_names.gone(gone)
         for own in gone:
@@ -104,7 +101,7 @@ class Editing(Calls):
         try:
             self.create(tag)
         except WrpError:
-            self._name("forget", [str(self._own(tag))])
+            self._name("forget", str(self._own(tag)))
             raise
 
     def _name(self, *args):

@@ -27,7 +27,7 @@ from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
 _FRAME = 16                     # records of a snapshot that have one checksum: what is damaged takes no more with it
-FORMAT = 6                      # 2 added times of blobs, 3 data files elsewhere, 4 journals elsewhere, 5 bytes in journals, 6 names of tags that stand for others; an older one becomes it at the next opening for writing
+FORMAT = 7                      # 2 added times of blobs, 3 data files elsewhere, 4 journals elsewhere, 5 bytes in journals, 6 names of tags that stand for others, 7 tags that are gone; an older one becomes it at the next opening for writing
 
 
 class Folder:

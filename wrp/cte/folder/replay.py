@@ -20,7 +20,7 @@ def newest(changes):
     """{name: Newest} of changes in any order: the newest stamp wins, a removal is a change too.
 
     Bytes may be written to files twice under one stamp, and then only the last place is theirs: a change's `order` decides.
-    A tag that was written down by a node which isn't its home (one of the change's `guests`) is what its home says of it.
+    A tag that was written down by a node which isn't its home (one of the change's `guests`) is what its home says of it. What tags hold that are `gone` is removed up to a stamp.
     """
     changes, state = list(changes), {}
     for change in changes:
@@ -30,17 +30,34 @@ def newest(changes):
             known = state.get(name)
             if known is None or (stamp, order) >= (known.stamp, known.order):
                 state[name] = Newest(stamp, order, plain)
-    guests = _guests(changes)
-    return {**state, **_at_home(changes, guests, state)} if guests else state
+    guests, gone = _guests(changes), _gone(changes)
+    if guests:
+        state.update(_at_home(changes, guests, gone, state))
+    for name in [name for name, each in state.items() if _is_gone(name, each.stamp, gone)] if gone else ():
+        state[name] = state[name]._replace(plain=None)
+    return state
 
 
 def _guests(changes):
     return set().union(*(change.get("guests", ()) for change in changes))
 
 
-def _at_home(changes, guests, state):
+def _gone(changes):
+    """{own name of a destroyed tag: the stamp up to which what it held is gone}."""
+    found = {}
+    for change in changes:
+        for tag, stamp in change.get("gone", ()):
+            found[tag] = max(stamp, found.get(tag, 0))
+    return found
+
+
+def _is_gone(name, stamp, gone):
+    return stamp <= gone.get(name.partition("\0")[0], -1)
+
+
+def _at_home(changes, guests, gone, state):
     """{name: Newest} of those `guests` that are there and that a home has written down since they were removed last."""
-    removed, found = dict.fromkeys(guests, -1), {}
+    removed, found = {name: gone.get(name, -1) for name in guests}, {}
     for change in changes:
         for name, stamp in change.get("remove", ()):
             if name in removed:
@@ -55,16 +72,17 @@ def _at_home(changes, guests, state):
 
 def fewest(changes, kept):
     """Changes that say what `changes` of one journal say, one for each name; a removal only where `kept`({name: stamp} of removals) has its name."""
-    state, guests = newest(changes), _guests(changes)
+    state, guests, gone = newest(changes), _guests(changes), _gone(changes)
     needed = kept({name: each.stamp for name, each in state.items() if each.plain is None})
     by_order, removals = {}, []
     for name, each in state.items():
         if each.plain is not None:
             by_order.setdefault(each.order, []).append(each.plain)
-        elif name in needed:
+        elif name in needed and not _is_gone(name, each.stamp, gone):
             removals.append([name, each.stamp])
     found = [put_of(plain[start:start + _BATCH], order, guests) for order, plain in sorted(by_order.items()) for start in range(0, len(plain), _BATCH)]
-    return found + [{"remove": removals[start:start + _BATCH]} for start in range(0, len(removals), _BATCH)]
+    found += [{"remove": removals[start:start + _BATCH]} for start in range(0, len(removals), _BATCH)]
+    return found + [{"gone": list(map(list, gone.items()))}] * bool(gone)
 
 
 def put_of(plain, order, guests=()):

@@ -24,7 +24,7 @@ class Naming:
         self._tag_names, self.node = parts.tag_names, NodeNames(parts)
 
     def run(self, call, *args):
-        """Do `link`, `move`, `checkpoint`, `forget`, `drop` or `drop_below`."""
+        """Do `link`, `move`, `checkpoint`, `forget`, or what a NodesNaming has besides."""
         with self.held():
             return getattr(self, call)(*args)
 
@@ -62,36 +62,37 @@ class Naming:
         own, source = self._tag_names.own(tag), str(self._known(source))
         self._make(self._tag_names.table().sourced(str(own), source), {own: tag})
 
-    def forget(self, gone):
-        """Tags with these own names, which are to go, have no source any more. Changed when one is the source of a tag that stays."""
-        table, gone = self._tag_names.table(), set(map(str, gone))
+    def forget(self, tag):
+        """A tag with this own name, which wasn't made, has no source."""
+        self._make(self._tag_names.table().unsourced([tag]))
+
+    def drop(self, tag, recursive):
+        """Take a name away, with `recursive` all names in that folder, its own, too: own names of the tags that have none now, which whoever called destroys.
+
+        Changed when one of those is the source of a tag that stays; NoSuchTag.
+        """
+        taken = self._in_folder(tag) if recursive else [tag]
+        if not recursive:
+            self._known(tag)
+        table = self._tag_names.table()
+        owns, names_taken = {str(table.own_of(name)) for name in taken}, set(taken)
+        gone = sorted(own for own in owns if names_taken.issuperset(table.names_of(own)))
+        change = self._unsourced(table, gone)
+        if len(gone) < len(owns) or recursive and not (self._is_alone and owns.isdisjoint(table.named)):
+            change.update(table.unnamed(taken, time.time_ns()))
+            self._tag_names.unused += taken
+        if change:
+            self._make(change, going=gone)
+        elif not self._is_alone:            # else they go at one moment, and by one frame of the journal, without it
+            self._write_down(change, gone)
+        return gone
+
+    def _unsourced(self, table, gone):
         for source in gone:
             for tag in table.checkpoints.get(source, ()):
                 if tag not in gone and self._known_of([tag]):
                     raise Changed(f"tag {readable(source)!r} is the source of checkpoint tag {readable(tag)!r}: destroy that first")
-        if change := table.unsourced(gone):
-            self._make(change, going=[tag for tag in sorted(gone) if tag in table.sources])
-
-    def drop(self, tag):
-        """Take a name from a tag that has others: True. False where it has no other: only its source is forgotten. NoSuchTag."""
-        own = self._known(tag)
-        if len(self._tag_names.names_of(own)) < 2:
-            self.forget([own])
-            return False
-        self._make(self._tag_names.table().unnamed([tag], time.time_ns()))
-        return True
-
-    def drop_below(self, folder):
-        """Take all names in a folder away, its own, too: own names of the tags that have none now, which whoever called destroys. NoSuchTag without any."""
-        gone, table = self._in_folder(folder), self._tag_names.table()
-        owns, taken = {str(table.own_of(name)) for name in gone}, set(gone)
-        last = sorted(own for own in owns if taken.issuperset(table.names_of(own)))
-        self.forget(last)
-        if self._is_alone and len(last) == len(owns) and owns.isdisjoint(table.named):
-            return last                     # they go at one moment, and by one frame of the journal, without it
-        self._make(table.unnamed(gone, time.time_ns()))
-        self._tag_names.unused += [*gone, *last]
-        return last
+        return table.unsourced(gone)
 
     # what there is
 
@@ -160,18 +161,18 @@ class Naming:
             self._let_go(owns)
             raise
 
-    def _write_down(self, change, going=()):
-        """One frame of this rank's journal: the change is there after any end of the job, or it never happened; and so is what this node has of tags that are going."""
-        if self._parts.journal is None or not change:
-            return
+    def _write_down(self, change, going=(), seen=0):
+        """One frame of this rank's journal: the change is there after any end of the job, or it never happened; and so is what tags that are going hold up to the
+        stamp that this gives, on all nodes. `seen`: the highest stamp of any."""
         before = self._tag_names.table().owns
         with self._catalog.changing("ordering the names of tags"):
+            self._catalog.seen_stamp(seen)
             put = [to_plain(Record(entry_of(name, own), BLOB, self._catalog.next_stamp(), score=0.0)) for name, own in change.items() if own is not None]
             remove = [[entry_of(name, before[name]), self._catalog.next_stamp()] for name in change if name in before]
-            for tag in going:           # without its source it must not come back
-                blobs = [record.name for record in self._catalog.scan_held(kind=BLOB, tag=tag)] if self._catalog.has(tag) else []
-                remove += [[name, self._catalog.next_stamp()] for name in (*blobs, tag)]
-        self._parts.journal.append({"put": put, "remove": remove})
+            upto = self._catalog.next_stamp()
+        if self._parts.journal is not None and (change or going):
+            self._parts.journal.append({"put": put, "remove": remove, "gone": [[tag, upto] for tag in going]})
+        return upto
 
     def _hold(self, owns, change):
         return self.node.hold(owns, change)

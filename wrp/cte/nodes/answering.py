@@ -30,7 +30,7 @@ class Answering:
 
     def table(self):
         """{name: function} of what can be asked."""
-        own = ("put", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "seen", "sums", "infos", "list",
+        own = ("put", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "last_stamp", "sums", "infos", "list",
                "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents", "modelled_put", "modelled_get")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
@@ -146,17 +146,14 @@ class Answering:
 
     # tags: of this node's blobs; None where it has none and doesn't know the tag
 
-    def destroy(self, tag):
-        """The highest stamp given out here, when the tag was known; else 0."""
-        if not self._here._changes.remove_tags([tag]):
-            return 0
-        self._here._noted.note(Op.DELETE_TAG, tag)
-        return self._parts.catalog.last_stamp
+    def destroy(self, going):
+        """Take out what tags have up to a stamp each, [(tag, stamp)], which is above all that were given out when this was decided."""
+        for tag in self._here._changes.remove_older(dict(going)):
+            self._here._noted.note(Op.DELETE_TAG, tag)
 
-    def seen(self, stamp):
-        """Give out higher stamps from now on."""
-        with self._parts.catalog.changing("taking over a stamp"):
-            self._parts.catalog.seen_stamp(stamp)
+    def last_stamp(self):
+        """The highest stamp given out here."""
+        return self._parts.catalog.last_stamp
 
     def sums(self, tag):
         """Bytes of the tag's blobs."""

@@ -2,10 +2,9 @@
 
 from contextlib import suppress
 
-from wrp.cte import names
 from wrp.cte.background import Background
 from wrp.cte.naming import Naming
-from wrp.errors import WaitTimeout, WrpError
+from wrp.errors import NoSuchTag, WaitTimeout, WrpError
 
 _AGAIN_S = 0.1                  # how long after a node was silent it is told again
 
@@ -19,6 +18,7 @@ class NodesNaming(Naming):
     def __init__(self, parts):
         super().__init__(parts)
         self._behind = set()            # nodes that may hold names for nothing, or know older ones
+        self._going, self._begun = {}, set()    # {own name of a tag that is gone, as the journal says: up to which stamp} where a node may have some of it; names that were being destroyed
         self._again = None
 
     def table(self):
@@ -31,18 +31,37 @@ class NodesNaming(Naming):
         if self._again is not None:
             self._again.stop()
 
-    def destroy(self, tag):
-        """Take a name away, and the tag on all nodes where it has no other: [its own name, what each node's `destroy` gave], lest it gets one meanwhile. None
-        where it has others. NoSuchTag, also where no node knew it."""
-        own = self._tag_names.own(tag)
-        if len(self._tag_names.names_of(own)) > 1:
-            return self.drop(tag) and None
-        self.forget([own])
-        stamps = self.net.everywhere("destroy", str(own))
-        if not any(stamps):
-            raise names.no_tag(tag)
-        self._tag_names.gone([own])
-        return [str(own), stamps]
+    def destroy(self, tag, recursive):
+        """As `drop`; the tags are gone on all nodes then: their own names. What is gone says one frame of this rank's journal before the first node hears of it.
+
+        WaitTimeout for a silent node says what has happened; done again once it answers it does the rest.
+        """
+        before = self.node.number, dict(self._going)
+        try:
+            gone = self._dropped(tag, recursive)
+            self.net.everywhere("destroy", list(self._going.items()))
+        except WaitTimeout as error:
+            self._begun.add(tag)
+            is_gone = before != (self.node.number, self._going)
+            raise WaitTimeout(f"{tag!r} {'is gone, but not from all nodes' if is_gone else 'is not destroyed'}: {error}; destroy it again once the node answers") from None
+        self._going.clear()
+        self._begun.discard(tag)
+        self._tag_names.gone(gone)
+        return gone
+
+    def _dropped(self, tag, recursive):
+        try:
+            return self.drop(tag, recursive)
+        except NoSuchTag:
+            if tag not in self._begun:
+                raise
+            return sorted(self._going)
+
+    def _write_down(self, change, going=(), seen=0):
+        """As Naming's; every node's `destroy` follows."""
+        upto = super()._write_down(change, going, max([seen, *self.net.everywhere("last_stamp")]) if going else seen)
+        self._going.update(dict.fromkeys(going, upto))
+        return upto
 
     def _tags(self):
         return {own for part in self.net.everywhere("tags", ".*") for own in part}

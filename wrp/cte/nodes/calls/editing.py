@@ -23,29 +23,14 @@ class NodesEditing(NodesCalls):
         return self._routes.change("delete_still", self._own(tag), blob, stamp)
 
     def destroy(self, tag, recursive=False):
-        """As Store.destroy; each node's part of a tag goes at one moment. With `recursive` the names go at one moment on each node, and are gone for good when
-        it returns."""
+        """As Store.destroy, durable when it returns; each node's part goes at one moment. WaitTimeout for a silent node says what has happened: done again it does the rest."""
         self._writable()
         names.checked("tag", tag)
-        if recursive:
-            for gone in self._routes.change_at(0, "naming", "drop_below", tag):
-                self._routes.changed_at |= self._routes.net.others
-                stamps = self._routes.net.everywhere("destroy", gone)
-                if any(stamps):
-                    self._destroyed(gone, stamps)
-        else:
-            # on its own node it is the first rank that takes the tag out, unless node 0 is that
-            self._routes.changed_at |= self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())
-            gone = self._routes.change_at(0, "naming", "destroy", tag)
-            if gone is not None:
-                self._destroyed(*gone)
-
-    def _destroyed(self, tag, stamps):
-        """What is left to do for a tag that all nodes have destroyed; stamps: what each gave."""
-        # clocks of nodes differ: who makes the tag again must not be older in the journals than this
-        self._routes.change_at(self._routes.home(tag), "seen", max(stamps))
-        kept = self._routes.net.everywhere("kept", tag) if self._routes.keepers is not None else []
-        self._routes.settle(tag, sorted(set().union(*kept)))
+        # on its own node it is the first rank that takes the tag out, unless node 0 is that
+        self._routes.changed_at |= self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())
+        for own in self._routes.change_at(0, "naming", "destroy", tag, recursive):
+            kept = self._routes.net.everywhere("kept", own) if self._routes.keepers is not None else []
+            self._routes.settle(own, sorted(set().union(*kept)))
 
     def copy(self, tag, blob, new_tag, new_blob):
         """As Store.copy."""

@@ -1,0 +1,138 @@
+"""Tags destroyed over several nodes: by jobs that are killed in between, and while a node stands still."""
+
+import textwrap
+
+import pytest
+from harness.mpirun import needs_mpirun, run_python
+
+from wrp.cte import Store
+
+_HEAD = """
+import os, signal, sys, time
+from wrp.comm.ranks import world
+from wrp.cte import Store
+from wrp.errors import NoSuchTag, WaitTimeout
+ranks = world()
+def die(*_):
+    os.kill(os.getpid(), signal.SIGKILL)
+def stands(pid):
+    stats = [open(f"/proc/{pid}/task/{thread}/stat").read() for thread in os.listdir(f"/proc/{pid}/task")]
+    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
+def stop(pid):
+    os.kill(pid, signal.SIGSTOP)
+    while not stands(pid):
+        time.sleep(0.001)
+def fill(store, tags):
+    if ranks.rank == 0:
+        for tag in tags:
+            for n in range(20):
+                store.put(tag, f"b{n}", tag.encode() * (1 + 300 * n))
+    ranks.barrier("put")
+"""
+_KILLED_AT = {
+    "node 0 writes it down": "journal.append = die",
+    "node 0 has written it down": "journal.append = lambda change, append=journal.append: die(append(change))",
+    "one node has written down what went, the other hasn't heard of it": """begin = store._net.begin
+        def begun(node, call, *args):
+            if call == "destroy" and node == 2:
+                while any(store._net.at(1, "exists", own) for own, _ in args[0]):
+                    time.sleep(0.001)
+                store._net.at(1, "flush"), die()
+            return begin(node, call, *args)
+        store._net.begin = begun""",
+}
+
+
+def job(ranks, code, env=None):
+    return run_python(_HEAD + textwrap.dedent(code), ranks, 60, {"WRP_RANKS_PER_NODE": "1", "WRP_TIMEOUT_S": "20", **(env or {})})
+
+
+@needs_mpirun
+@pytest.mark.parametrize("at, destroyed", [("node 0 writes it down", "checkpoint"), ("node 0 has written it down", "plain"), ("node 0 has written it down", "folder"),
+                                           ("one node has written down what went, the other hasn't heard of it", "checkpoint")])
+def test_killed_anywhere_a_tag_is_there_whole_or_not_at_all(tmp_path, at, destroyed):
+    done = job(3, f"""
+    store = Store.open({str(tmp_path / "store")!r}, ranks)
+    fill(store, ["plain", "folder/a", "folder/b/c", "source"])
+    if ranks.rank == 0:
+        store.checkpoint("checkpoint", "source")
+    ranks.barrier("made")
+    fill(store, ["checkpoint"])
+    store.flush_all()
+    if ranks.rank == 0:
+        journal = store._parts.journal
+        {_KILLED_AT[at]}
+        store.destroy({destroyed!r}, recursive={destroyed == "folder"})
+        print("not killed", flush=True)
+    time.sleep(30)
+    """)
+    assert done.returncode and "Traceback" not in done.stderr and "not killed" not in done.stdout, done.stdout + done.stderr
+    wanted = ["checkpoint", "folder/a", "folder/b/c", "plain", "source"]
+    if at != "node 0 writes it down":
+        wanted = [tag for tag in wanted if not tag.startswith(destroyed)]
+    for write in (False, True, True):
+        with Store.open(tmp_path / "store", write=write) as store:
+            assert store.tags() == wanted
+            for tag in wanted:
+                assert [store.get(tag, f"b{n}") for n in range(20)] == [tag.encode() * (1 + 300 * n) for n in range(20)]
+            if write:
+                store.put("again", "b", b"x"), store.destroy("again")
+                assert bool(store._tag_names.sources) == ("checkpoint" in wanted)
+    with Store.open(tmp_path / "store") as store:
+        store.put(destroyed, "b0", b"new"), store.flush()
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.get(destroyed, "b0") == b"new" and (len(store.list(destroyed)) == 1) == (destroyed not in wanted)
+
+
+@needs_mpirun
+def test_a_folder_destroyed_while_a_node_stands_still_goes_when_it_is_done_again(tmp_path):
+    """Whatever it has come to, the sentence says whether it is gone; then nothing of it is seen any more."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 0.5}\n")
+    done = job(2, f"""
+    store = Store.open(None, ranks)
+    pids = ranks.gather(os.getpid(), "pids")
+    begin = store._net.begin
+    def same(tags):
+        limit = time.monotonic() + 10        # names that a node hasn't heard of it hears of when it answers
+        while store.tags() != tags:
+            assert time.monotonic() < limit, (ranks.rank, store.tags(), tags)
+            time.sleep(0.001)
+        ranks.barrier("all have looked")
+    for stopped_at, is_gone in (("tags", False), ("hold_names", False), ("take_names", True), ("destroy", True)):
+        fill(store, ["f/a", "f/b/c", "t"])
+        if ranks.rank == 0:
+            store.checkpoint("f/k", "f/a")
+            store.put("f/k", "b0", b"own")
+        ranks.barrier("made")
+        if ranks.rank == 0:
+            def stopping(node, call, *args):
+                if call == stopped_at:
+                    store._net.begin = begin
+                    stop(pids[1])
+                return begin(node, call, *args)
+            store._net.begin = stopping
+            start = time.monotonic()
+            try:
+                store.destroy("f", recursive=True)
+            except WaitTimeout as error:
+                print("said:", error)
+            print("late" if time.monotonic() - start > 10 else "in time")
+            os.kill(pids[1], signal.SIGCONT)
+        ranks.barrier("said")
+        same(["t"] if is_gone else ["f/a", "f/b/c", "f/k", "t"])
+        if ranks.rank == 0:
+            store.destroy("f", recursive=True)
+            try:
+                store.destroy("f", recursive=True)
+            except NoSuchTag:
+                print("gone")
+        ranks.barrier("done again")
+        same(["t"])
+        assert {{record.tag for record in store._here._catalog.scan()}} <= {{"t", "\uffff"}} and len(store.list("t")) == 20
+        ranks.barrier("all have looked into the catalog")
+    store.close()
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode == 0 and done.stdout.count("in time") == done.stdout.count("gone\n") == 4, done.stdout + done.stderr
+    said = [line.partition(": rank 0 waited for node 1 on")[0] for line in done.stdout.splitlines() if line.startswith("said")]
+    assert said == ["said: 'f' is not destroyed"] * 2 + ["said: 'f' is gone, but not from all nodes"] * 2, done.stdout
