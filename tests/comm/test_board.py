@@ -73,6 +73,16 @@ def test_progress_of_others_starts_the_deadline_again(boards):
     assert boards[0].progress() == before       # own ticks don't count
 
 
+def test_who_relies_on_the_others_of_its_node_as_long_as_it_is_there(boards):
+    boards[1].rely(1)
+    assert boards[0].is_relied_on() and boards[2].is_relied_on() and not boards[1].is_relied_on()
+    boards[2].rely(1), boards[1].rely(-1)
+    child = subprocess.Popen([sys.executable, "-c", ""])
+    child.wait()
+    boards[0].cells["pid"][2] = child.pid
+    assert not boards[0].is_relied_on() and boards[0].is_relied_on(is_sure=False)
+
+
 def test_poll():
     answers = iter([False] * 60 + [True])
     assert poll(lambda: next(answers), lambda: None, 10) is None

@@ -50,6 +50,32 @@ def test_nothing_is_said_where_there_is_nothing_to_do_or_no_way(ended, tmp_path,
         assert store.exists("t", "b") == is_kept
 
 
+def test_what_cannot_be_closed_is_told_without_blobs(ended, tmp_path):
+    done = ended("close = store._parts.close\ndef failing(**more): close(**more); raise OSError('no such disk')\nstore._parts.close = failing")
+    assert done.returncode == 0 and f"store {tmp_path / 'store'} was left open when Python ended, and it could not be closed: no such disk; " in done.stderr
+    assert len(done.stderr.splitlines()) == 1 and "blob" not in done.stderr
+
+
+@needs_mpirun
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_rank_that_ends_long_before_another_serves_it(tmp_path, first):
+    (tmp_path / "conf.yaml").write_text(CONF % "64m")
+    code = f"import time\nfrom wrp.comm.ranks import world\nfrom wrp.cte import Store\nstore = Store.open({str(tmp_path / 'store')!r}, config={str(tmp_path / 'conf.yaml')!r})\n" \
+           f"if world().rank != {first}:\n    time.sleep(2)\n    for number in range(5): store.put('t', f'b{{number}}', bytes([number]) * 5_000_000)"
+    done = mpirun(2, [sys.executable, "-c", code])
+    assert done.returncode == 0 and done.stderr == "", done.stderr
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert all(store.get("t", f"b{number}") == bytes([number]) * 5_000_000 for number in range(5))
+
+
+@needs_mpirun
+@pytest.mark.parametrize("end", ["os._exit(0)", "os.kill(os.getpid(), 9)", "store.close()"])
+def test_nobody_waits_at_the_end_for_a_rank_that_is_gone_or_closes(tmp_path, end):
+    code = f"import os, time\nfrom wrp.comm.ranks import world\nfrom wrp.cte import Store\nstore = Store.open({str(tmp_path / 'store')!r})\n" \
+           f"store.put('t', f'{{world().rank}}', b'x')\nworld().barrier('all have put')\nif world().rank: {end}"
+    assert "Python ended" not in mpirun(2, [sys.executable, "-c", code]).stderr
+
+
 @needs_mpirun
 @pytest.mark.parametrize("per_node", ["2", "1"])
 def test_ranks_that_leave_it_open(tmp_path, per_node):

@@ -1,4 +1,4 @@
-"""Stores that a program leaves open: when Python ends, what isn't durable of them is made so, and what can't be is told. Closes nothing that waits for other ranks.
+"""Stores that a program leaves open: when Python ends, what isn't durable of them is made so, and what can't be is told. Closes nothing that waits for other ranks, but serves those of its node until they have done so, too.
 
 A process that ends otherwise (os._exit, a signal, MPI's abort) keeps what was flushed, as ever. A forked child ends nothing of its parent's.
 """
@@ -17,33 +17,44 @@ def remember(store):
     """The store is open."""
     if store.folder is not None and store._parts.write:
         _open[store] = os.getpid()
+        store.ranks.rely(1)
 
 
 def forget(store):
     """It isn't any more."""
-    _open.pop(store, None)
+    if _open.pop(store, None) == os.getpid():
+        store.ranks.rely(-1)
 
 
 @atexit.register                # before that of comm/mapping.py, which was imported before
 def _end_all():
-    for store, pid in list(_open.items()):
-        if pid == os.getpid():
-            _end(store)
+    mine = [store for store, pid in _open.items() if pid == os.getpid()]
+    for store in mine:
+        _end(store)
+    for ranks in {store.ranks for store in mine}:       # their flushes may need this process's worker
+        ranks.linger()
 
 
 def _end(store):
+    is_flushed = False
     try:
         store._flush_here()
+        is_flushed = True
         if store.ranks.size == 1:
             store.close()
     except Exception as error:  # Python would add where it came from, and leave out what it means
-        print(f"wrp: store {store.folder} was left open when Python ended, and {_unflushed(store)} could not be made durable: {error}; "
+        what = "it could not be closed" if is_flushed else f"{_unflushed(store)} could not be made durable"
+        print(f"wrp: store {store.folder} was left open when Python ended, and {what}: {error}; "
               "end a program with `with Store.open(...) as store:` or store.close(), which raise that", file=sys.stderr, flush=True)
+    finally:
+        forget(store)
 
 
 def _unflushed(store):
     try:
         found = store._parts.catalog.scan(kind=BLOB, dirty=True)
     except Exception:
+        found = ()
+    if not found:
         return "what wasn't flushed"
     return f"{len(found)} blob{'s' * (len(found) != 1)} with {format_size(sum(record.raw or record.size for record in found))}"

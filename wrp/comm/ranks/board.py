@@ -9,6 +9,7 @@ CELL = np.dtype([
     ("pid", np.int64),              # 0: not on the board yet
     ("namespace", np.int64),        # inode of the pid namespace: a pid means nothing in another one
     ("left", np.int64),             # 1: takes no more steps
+    ("relies", np.int64),           # things it has for which it needs the others of the node until its end
     ("ticks", np.int64),
     ("heard", np.int64),            # signs of life of other nodes
     ("beat_ns", np.int64),          # when it told the other nodes last, monotonic clock
@@ -24,7 +25,8 @@ class Board:
     def __init__(self, buffer, world_ranks, mine):
         self.cells = np.frombuffer(buffer, CELL, count=len(world_ranks))
         self._slots = {rank: slot for slot, rank in enumerate(world_ranks)}
-        self._mine = self.cells[self._slots[mine]:][:1]
+        self._slot = self._slots[mine]
+        self._mine = self.cells[self._slot:][:1]
         self._namespace = _pid_namespace()
 
     def arrive(self):
@@ -44,6 +46,13 @@ class Board:
 
     def leave(self):
         self._mine["left"] = 1
+
+    def rely(self, change):
+        self._mine["relies"] += change
+
+    def is_relied_on(self, is_sure=True):
+        """True when another rank needs those of this node; not `is_sure`: it may be gone since."""
+        return any(cell["relies"] and not (is_sure and self._is_gone(cell)) for slot, cell in enumerate(self.cells) if slot != self._slot)
 
     def hear(self):
         self._mine["heard"] += 1

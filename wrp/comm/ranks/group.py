@@ -62,6 +62,12 @@ class Ranks:
     def tick(self):
         """Tell waiting ranks that this one makes progress: their deadlines start again. Local, one store."""
 
+    def rely(self, change):
+        """This process has one thing more (1) or less (-1) for which it needs what the others of its node serve, until its end. Local."""
+
+    def linger(self):
+        """When this process ends: return once no other of its node relies on it, or at the deadline. It comes to no step any more. Local."""
+
     def progress(self):
         """Let MPI move what other ranks asked of this one. Local, cheap."""
 

@@ -7,7 +7,7 @@ import numpy as np
 
 from wrp.comm.ranks.group import Ranks
 from wrp.comm.ranks.streams import flush
-from wrp.comm.ranks.waiting import broken, wait
+from wrp.comm.ranks.waiting import broken, linger, wait
 from wrp.errors import UsageError, WaitTimeout
 
 WORLD, ON_NODE, LEADERS, ALONE = range(4)
@@ -103,6 +103,15 @@ class MpiRanks(Ranks):
             self.board.tick()
         if self.pulse is not None:
             self.pulse.beat()
+
+    def rely(self, change):
+        if self.board is not None:
+            self.board.rely(change)
+
+    def linger(self):
+        if self.board is not None:
+            self.board.leave()
+            linger(self)
 
     def progress(self):
         self.comm.Iprobe()

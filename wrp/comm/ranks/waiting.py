@@ -74,6 +74,14 @@ def wait(request, ranks, step):
                   + (lost or _absent(ranks, step)))
 
 
+def linger(ranks):
+    """Serve the ranks of this node that rely on it: until there is none whose process is there, or for `timeout_s` in which none gets on."""
+    watch, naps = Watch(ranks.board, ranks.timeout_s), Naps(ranks.board)
+    while ranks.board.is_relied_on(watch.is_due()) and not watch.is_over():
+        ranks.progress()
+        naps.pause()
+
+
 def broken(ranks, what):
     """The error of a step that can't begin because an earlier one failed."""
     return WaitTimeout(f"'{what}' can't begin on rank {ranks.world_rank}, because an earlier wait failed: {ranks.broken}")
