@@ -33,11 +33,11 @@ def stopping(method, when):
         mine = asked == method and stops
         if mine and when == "before":
             stops.pop()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)     # this thread stops here; one for the process may stop it later
         coded = await whole(self, slot, asked, args)
         if mine and when == "behind":
             stops.pop()
-            os.kill(os.getpid(), signal.SIGSTOP)
+            signal.pthread_kill(threading.get_ident(), signal.SIGSTOP)     # this thread stops here; one for the process may stop it later
         return coded
     destination.Arriving.serve = serve
 
@@ -49,7 +49,7 @@ def main(ranks):
     with Runtime(ranks, load()) as runtime:
         pool = runtime.pool("counts", "count")
         ranks.barrier("the pool is there")
-        values, unknown, over = [], [], threading.Event()
+        values, unknown, over, answered = [], [], threading.Event(), threading.Event()
         if ranks.rank == 0:
             def call():
                 while not over.is_set():
@@ -62,7 +62,7 @@ def main(ranks):
             def revive():
                 while open(f"/proc/{pids[1]}/stat").read().rpartition(")")[2].split()[0] != "T":
                     time.sleep(0.05)
-                time.sleep(7)           # well beyond net_timeout
+                answered.wait(20 if method == codes.LOAD else 7)       # well beyond net_timeout; what has to take over answers when it's revived
                 os.kill(pids[1], signal.SIGCONT)
             caller, reviver = threading.Thread(target=call, daemon=True), threading.Thread(target=revive, daemon=True)
             caller.start()
@@ -72,6 +72,7 @@ def main(ranks):
                 print("moved", flush=True)
             except WrpError as error:
                 print("stays:", error, flush=True)
+            answered.set()
             reviver.join()
             time.sleep(1)
             over.set()
