@@ -22,13 +22,17 @@ def whole(blob):
 
 
 def assert_all_space_is_free(store, ranks):
-    """Collective: what the ranks of every node haven't leased and what lies unused in their leases is all there is."""
+    """Collective: what the ranks of every node haven't leased, and what they have and nothing lies in, is all there is."""
     tiers = store._parts.tiers
     for target in tiers._devices:
-        device = tiers.device(target)
-        leased = ranks.on_node.gather(device._leases.free, "free bytes in leases")
         in_blocks = tiers.blocks.unused if target == 0 else 0
-        assert sum(leased) + extents_free(device._extents) + in_blocks == device.capacity
+        assert free_for_all(tiers.device(target), ranks) + in_blocks == tiers.device(target).capacity
+
+
+def free_for_all(device, ranks):
+    """Collective: bytes of a device that the ranks of the node, all together, could still lease."""
+    own = device.free - extents_free(device._extents)
+    return sum(ranks.on_node.gather(own, "bytes that only this rank could lease")) + extents_free(device._extents)
 
 
 def test_everybody_changes_and_flushes_the_same_blobs(shared_folder):
@@ -54,6 +58,20 @@ def test_everybody_changes_and_flushes_the_same_blobs(shared_folder):
             for tag in store.tags():
                 store.destroy(tag)
         store.flush_all()
+        assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")
+
+
+def test_what_a_put_has_replaced_is_free_whoever_removes_the_blob_then():
+    """The last put of each rank leaves space that its next lease would have, and there is none."""
+    ranks = world()
+    with Store.open(None) as store:
+        for _ in range(3):
+            store.put("t", f"r{ranks.rank}", data(ranks.rank, 1))
+        ranks.barrier("all have put")
+        if ranks.rank == 0:
+            store.destroy("t")
+        ranks.barrier("all is destroyed")
         assert_all_space_is_free(store, ranks)
         ranks.barrier("all have looked")
 

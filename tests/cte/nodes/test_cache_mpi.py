@@ -7,7 +7,7 @@ import pytest
 
 from cte.nodes.test_replicas_mpi import data, homed
 from cte.test_model_mpi import Expected, attempted
-from wrp.comm.extents import extents_free
+from cte.test_races_mpi import free_for_all
 from wrp.comm.ranks import world
 from wrp.cte.homes import home_of
 from wrp.errors import NoSuchBlob, NoSuchTag, RangeError
@@ -32,8 +32,7 @@ def assert_its_room_is_free(store, ranks, cache):
     ranks.barrier("nobody gets anything")
     if ranks.local_rank == 0:
         cache._make_room(1 << 40)
-    leased = ranks.on_node.gather(cache._device._leases.free, "free bytes in leases")
-    assert sum(leased) + extents_free(cache._device._extents) == cache._device.capacity and store.statistics().cache.blobs == 0
+    assert free_for_all(cache._device, ranks) == cache._device.capacity and store.statistics().cache.blobs == 0
     ranks.barrier("all have looked")
 
 
