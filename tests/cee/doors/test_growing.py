@@ -80,3 +80,35 @@ def test_what_finds_no_room_still_waits(growing, monkeypatch, memory):
     assert growing.nbytes == growing.waits == MIB
     growing.put()
     assert memory.size("t", "b") == MIB
+
+
+def test_a_cut_puts_nothing(growing, memory, monkeypatch):
+    """What is cut off takes no room; what stays is put later, behind a gap, too."""
+    monkeypatch.setattr(memory, "put_segments", lambda *_: pytest.fail("put"))
+    growing.write(0, b"a" * 3000)
+    growing.write(9000, b"b" * 1000)
+    growing.truncate(0)
+    assert not growing.nbytes and not growing.waits
+    growing.write(0, b"c" * 100)
+    growing.write(5000, b"d" * 100)
+    growing.truncate(50)
+    growing.write(70, b"e" * 100)
+    growing.truncate(60)
+    assert growing.read(0, 99) == b"c" * 50 + bytes(10) and not memory.size("t", "b")
+    monkeypatch.undo()
+    growing.put()
+    assert memory.get("t", "b") == b"c" * 50 + bytes(10)
+
+
+def test_a_cut_is_of_the_blob_as_others_have_made_it(growing, memory):
+    growing.write(0, b"1")
+    memory.put("t", "b", b"longer")
+    growing.truncate(3)
+    growing.put()
+    assert memory.get("t", "b") == b"1on"
+
+
+def test_many_small_ranges_are_put_before_a_read_is_long(growing, memory):
+    for number in range(5000):
+        growing.write(3 * number, b"!")
+    assert growing.waits < 4097 and growing.read(0, 15000) == b"!\0\0" * 4999 + b"!" and memory.size("t", "b") > 9000

@@ -22,9 +22,6 @@ try:
 except (ImportError, OSError) as missing:
     pytest.skip(f"no FUSE here: {missing}", allow_module_level=True)
 
-from harness.daemons import Running
-from wrp.cee.doors.filesystem import WrpFileSystem
-from wrp.cee.doors.mounted import Files
 from wrp.cte import Store
 
 MIB = 1 << 20
@@ -98,6 +95,7 @@ def test_programs_write_files(place, tmp_path):
         rm -r moved here all.tar && mkdir -p a/b/c && rmdir a/b/c && rmdir a/b && test -d a
         test $(df -B1 --output=avail . | tail -1) -gt 1000000
         chmod 600 log && test $(stat -c %a log) = 600
+        mkdir -m 700 own && test $(stat -c %a own) = 700 && rmdir own && touch "ä 日" && test "$(ls | grep ä)" = "ä 日" && rm "ä 日"
         time=$(stat -c %Y.%y kept) && mv kept moved && sleep 1.1 && test "$(stat -c %Y.%y moved)" = "$time" && echo >> moved && test "$(stat -c %Y.%y moved)" != "$time" && mv moved kept""", cwd=place)
     assert done.returncode == 0, done.stderr
     data = bytearray((tmp_path / "source" / "d/c").read_bytes())
@@ -115,7 +113,24 @@ def refusals(place):
             (errno.EPERM, lambda: os.mkfifo(place / "fifo")), (errno.EPERM, lambda: open(top / "taken", "r+b")), (errno.ENOTEMPTY, lambda: os.rmdir(place / "full")),
             (errno.ENOENT, lambda: open(place / "none", "r+b")), (errno.EEXIST, lambda: open(place / "full" / "file", "xb")), (errno.EISDIR, lambda: open(place / "full", "wb")),
             (errno.ENOTDIR, lambda: os.rename(place / "full", place / "plain")), (errno.EISDIR, lambda: os.rename(place / "full" / "file", top / "old")),
-            (errno.ENOSPC, lambda: os.truncate(place / "full" / "file", 1 << 50)))
+            (errno.ENOSPC, lambda: os.truncate(place / "full" / "file", 1 << 50)), (errno.EILSEQ, lambda: open(os.fsencode(place / "odd") + b"\xff", "w")),
+            (errno.EILSEQ, lambda: os.mkdir(os.fsencode(place / "odd") + b"\xff")), (errno.ENOENT, lambda: os.stat(os.fsencode(place / "odd") + b"\xff")),
+            (errno.ENAMETOOLONG, lambda: deep(place / "deep")))
+
+
+def deep(path):
+    """Make folders in folders until that is refused; they go again."""
+    path.mkdir()
+    before = os.open(".", os.O_RDONLY)
+    try:
+        os.chdir(path)
+        for _ in range(30):
+            os.mkdir("d" * 200)
+            os.chdir("d" * 200)
+    finally:
+        os.fchdir(before)
+        os.close(before)
+        shutil.rmtree(path)
 
 
 def test_refusals_have_their_numbers(place):
@@ -319,19 +334,3 @@ def test_no_room_is_told(tmp_path):
     os.unlink(made.place / "run" / "big")
     assert (made.place / "run" / "file").read_bytes() == b"fits" * 1000
     assert made.end()[0] == 0
-
-
-def test_folders_that_others_make_in_a_daemons_store_are_seen(tmp_path):
-    conf = tmp_path / "conf.yaml"
-    conf.write_text('''runtime: {segment_capacity: 256m}
-compose: [{mod_name: wrp_cte_core, pool_name: cte_main, storage: [{path: "ram::mounted", capacity_limit: 32m}]}]''')
-    running = Running(f"mounted{os.getpid()}", conf, 0, {"WRP_STORE": ""})
-    try:
-        with Store.attach(running.name) as store, Store.attach(running.name) as other:
-            files = Files(WrpFileSystem(store, skip_instance_cache=True), "", True)
-            with pytest.raises(fuse.FuseOSError):
-                files("getattr", "/outer")
-            other.put("outer/inner", "a", b"1")
-            assert files("readdir", "/", 0) == [".", "..", "outer"] and files("getattr", "/outer")["st_mode"] & 0o40000
-    finally:
-        running.end()

@@ -48,12 +48,16 @@ def remove_all(store, path):
         remove_all(store, child)
     if path and store.exists(path):
         store.destroy(path)
+    for tag, rest in tree.splits(store, path):
+        for blob in store.list(tag, rest + "/"):        # those that others of the same path had hidden
+            store.delete(tag, blob)
 
 
 def rename(store, path, new_path, find=tree.find):
     """Let a file or folder have another path. A file takes the place of a blob, a folder that of an empty one. OSError.
 
     At one moment, but for blobs that lie in a folder within a tag: they go one after the other. Bytes that lie in files are copied with a blob, not with a tag.
+    A blob that another one of the same path, in a longer tag, has hidden stays where it is, and is seen there.
     find : what says which Node is at a path
     """
     node, there = _found(store, path, find), find(store, new_path)
@@ -80,7 +84,9 @@ def _rename_folder(store, path, there, new_path):
         store.rename_folder(path, new_path)
     for tag, rest in outer:
         for blob in store.list(tag, rest + "/"):
-            _rename_blob(store, tag, blob, *tree.target(store, new_path + blob[len(rest):]))
+            name = new_path + blob[len(rest):]
+            if tree.find(store, name) is None:
+                _rename_blob(store, tag, blob, *tree.place(store, name, None))
 
 
 def _rename_blob(store, tag, blob, new_tag, new_blob):

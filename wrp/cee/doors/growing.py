@@ -5,13 +5,14 @@ from wrp.cte.splicing import patch
 
 _SHORTEST, _LONGEST = 1 << 20, 4 << 20      # pieces that are put one behind the other: an extent each
 _SCATTERED = 8 << 20                        # bytes of ranges here and there that wait
+_MOST_SEGMENTS = 4096                       # of them: a read looks at each
 _BLOCK_NBYTES = 4 << 20                     # as the longest extent: of a file the store reads whole ones
 
 
 class Growing:
     """A blob that is there. What `write` is given waits, is seen by `read` and `nbytes`, and is put as one change when it is a piece, or by `put`.
 
-    Of one thread. What others do to the blob is seen after `refresh`, or a `put`; of ranges that both write, those that are put last count.
+    One call at a time. What others do to the blob is seen after `refresh`, `truncate`, or a `put`; of ranges that both write, those that are put last count.
     """
 
     def __init__(self, store, tag, blob):
@@ -34,7 +35,7 @@ class Growing:
 
     def write(self, offset, data):
         """Put `data` (bytes) at an offset, sooner or later; a gap before it is zeros. OutOfSpace: these bytes aren't taken, those before them still wait."""
-        if self._segments and self.waits + len(data) > self._room():
+        if self._segments and (self.waits + len(data) > self._room() or len(self._segments) >= _MOST_SEGMENTS):
             self.put()
         start, last = self._segments[-1] if self._segments else (0, None)
         if last is not None and start + len(last) == offset:
@@ -57,11 +58,17 @@ class Growing:
         return bytes(out)
 
     def truncate(self, nbytes):
-        """The blob has its first `nbytes` bytes, or zeros behind them, when it returns."""
-        self.put()
-        if self._about.size != nbytes:
+        """The blob has its first `nbytes` bytes, or zeros behind them; of what waits, the bytes behind are never put, and take no room."""
+        self.refresh()
+        if nbytes == self.nbytes:
+            return
+        if nbytes < self._about.size or nbytes > self.nbytes:
             self._store.truncate(self.tag, self.blob, nbytes)
             self.refresh()
+        kept = [(offset, data[:nbytes - offset]) for offset, data in self._segments if offset < nbytes]
+        if self._segments and nbytes > self._about.size:
+            kept.append((nbytes, bytearray()))
+        self._segments, self.waits, self._end = kept, sum(len(data) for _, data in kept), nbytes if kept else 0
 
     def put(self):
         """What waits is in the store when it returns, all of it at one moment. OutOfSpace: it still waits."""

@@ -13,16 +13,14 @@ from wrp.errors import UsageError, WrpError
 def mount(fs, path, folder, write=False):
     """Show what lies below `path` of a WrpFileSystem in an empty folder, until it is unmounted or this process is interrupted; with `write` it can be changed."""
     try:
-        from fuse import FUSE
-
-        from wrp.cee.doors.mounted import Files
+        from wrp.cee.doors.mounted import Files, Loop
     except (ImportError, OSError) as error:
         raise UsageError(f"a store can't be mounted here: {error}; install the extra with pip install 'wrp[posix]', and the system's libfuse2") from error
     if not os.path.isdir(folder) or os.listdir(folder):
         raise UsageError(f"{folder} is no empty folder: make one to mount the store there")
     files = Files(fs, path, write)
     try:
-        FUSE(files, folder, nothreads=True, foreground=True, ro=not write, big_writes=True, default_permissions=True, fsname="wrp")
+        Loop(files, folder, nothreads=True, foreground=True, ro=not write, big_writes=True, default_permissions=True, fsname="wrp")
     except RuntimeError as error:
         raise UsageError(f"the system refuses to mount {folder} (code {error}): see that /dev/fuse is there and that this user may use it") from error
     finally:

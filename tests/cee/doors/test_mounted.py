@@ -1,0 +1,157 @@
+"""The operations of a mount as the kernel asks for them, without one: what programs seldom meet. Programs themselves are in test_mount_writes.py."""
+
+import os
+import time
+from errno import EEXIST, ENOENT, ENOSPC
+
+import pytest
+
+pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[posix]'")
+try:
+    from fuse import FuseOSError
+except (ImportError, OSError) as missing:
+    pytest.skip(f"no FUSE here: {missing}", allow_module_level=True)
+
+from harness.daemons import Running
+from wrp.cee.doors import opened
+from wrp.cee.doors.filesystem import WrpFileSystem
+from wrp.cee.doors.mounted import Files
+from wrp.cte import Store
+from wrp.errors import OutOfSpace
+from wrp.runtime.config import load
+
+MIB = 1 << 20
+FLAGS = os.O_RDWR | os.O_CREAT
+
+
+def files_of(store):
+    return Files(WrpFileSystem(store, skip_instance_cache=True), "", True)
+
+
+def refused(files, *call):
+    """The error number of a call."""
+    with pytest.raises(FuseOSError) as error:
+        files(*call)
+    return error.value.errno
+
+
+@pytest.fixture
+def small(tmp_path):
+    """A function that opens a store with room for 16 MiB; what it keeps in a folder is taken out at the end, for which there is room."""
+    (tmp_path / "small.yaml").write_text("storage: [{path: 'ram::test', bdev_type: ram, capacity_limit: 16m}]\n")
+    made = []
+
+    def make(folder=None):
+        made.append(Store.open(folder, config=load(tmp_path / "small.yaml")))
+        return made[-1]
+    yield make
+    for store in made:
+        store.close()
+
+
+def fill(store):
+    """Put blobs until there is hardly any room."""
+    nbytes, number = 8 * MIB, 0
+    while nbytes > 32 << 10:
+        try:
+            store.put("full", f"{nbytes} {number}", os.urandom(nbytes))
+            number += 1
+        except MemoryError:
+            nbytes //= 2
+
+
+def test_a_full_store_has_room_again_when_a_file_is_cut(small):
+    store = small()
+    files = files_of(store)
+    files("mkdir", "/run", 0o755)
+    handle = files("create", "/run/file", 0o644, FLAGS)
+    files("write", "/run/file", b"x" * 700_000, 0, handle)
+    fill(store)
+    assert refused(files, "flush", "/run/file", handle) == ENOSPC
+    files("truncate", "/run/file", 0, handle)
+    files("flush", "/run/file", handle), files("release", "/run/file", handle)
+    assert store.size("run", "file") == 0
+
+
+def test_no_room_for_one_file_is_not_told_to_who_writes_another(small, monkeypatch):
+    monkeypatch.setattr(opened, "_MOST_WAITING", MIB)
+    store = small()
+    files = files_of(store)
+    files("mkdir", "/run", 0o755)
+    big, little = (files("create", f"/run/{name}", 0o644, FLAGS) for name in ("big", "little"))
+    files("write", "/run/big", b"b" * 900_000, 0, big)
+    store.put("full", "spare", bytes(64 << 10))
+    fill(store)
+    store.delete("full", "spare")
+    for number in range(30):
+        assert files("write", "/run/little", b"l" * 20_000, 0, little) == 20_000
+    files("flush", "/run/little", little)
+    assert store.get("run", "little") == b"l" * 20_000 and refused(files, "flush", "/run/big", big) == ENOSPC
+    assert refused(files, "write", "/run/big", bytes(200_000), 900_000, big) == ENOSPC and files("getattr", "/run/big")["st_size"] == 900_000
+    files("truncate", "/run/big", 0, big)
+    files.close()
+
+
+def test_what_waits_is_put_while_nobody_writes(memory, monkeypatch):
+    monkeypatch.setattr(opened, "_LONGEST_S", 0)
+    monkeypatch.setattr(opened, "_LOOKS_S", 0.01)
+    memory.create("run")
+    files = files_of(memory)
+    files("init", "/")
+    try:
+        handle = files("create", "/run/log", 0o644, FLAGS)
+        files("write", "/run/log", b"a line\n", 0, handle)
+        end = time.monotonic() + 30
+        while not memory.size("run", "log") and time.monotonic() < end:
+            time.sleep(0.01)
+        assert memory.get("run", "log") == b"a line\n"
+    finally:
+        files.close()
+
+
+def test_an_open_file_follows_its_folder_as_far_as_that_came(memory, monkeypatch):
+    """A folder within a tag moves in part when an error comes in between; what is written to its files afterwards is written where they are."""
+    for name in ("f/a", "f/b"):
+        memory.put("run", name, b"0123")
+    files, rename = files_of(memory), memory.rename
+
+    def renamed(tag, blob, *more, **options):
+        if blob == "f/b":
+            raise OutOfSpace("full")
+        rename(tag, blob, *more, **options)
+    handles = {name: files("open", f"/run/f/{name}", os.O_RDWR) for name in "ab"}
+    files("chmod", "/run/f/a", 0o600)
+    with monkeypatch.context() as patched:
+        patched.setattr(memory, "rename", renamed)
+        assert refused(files, "rename", "/run/f", "/run/g") == ENOSPC
+    assert files("getattr", "/run/g/a")["st_mode"] & 0o777 == 0o600
+    for folder, name in (("g", "a"), ("f", "b")):
+        files("write", f"/run/{folder}/{name}", b"!", 0, handles[name]), files("flush", f"/run/{folder}/{name}", handles[name])
+        assert memory.get("run", f"{folder}/{name}") == b"!123"
+    assert memory.list("run") == ["f/b", "g/a"]
+
+
+def test_what_others_do_in_a_daemons_store_is_seen(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text('''runtime: {segment_capacity: 256m}
+compose: [{mod_name: wrp_cte_core, pool_name: cte_main, storage: [{path: "ram::mounted", capacity_limit: 32m}]}]''')
+    running = Running(f"mounted{os.getpid()}", conf, 0, {"WRP_STORE": ""})
+    try:
+        with Store.attach(running.name) as store, Store.attach(running.name) as other:
+            files = files_of(store)
+            assert refused(files, "getattr", "/outer") == ENOENT
+            other.put("outer/inner", "a", b"1")
+            assert files("readdir", "/", 0) == [".", "..", "outer"] and files("getattr", "/outer")["st_mode"] & 0o40000
+            handle = files("open", "/outer/inner/a", os.O_RDWR)
+            assert files("read", "/outer/inner/a", 9, 0, handle) == b"1"
+            other.put("outer/inner", "a", b"longer")
+            assert files("read", "/outer/inner/a", 9, 0, handle) == b"longer" and files("getattr", "/outer/inner/a")["st_size"] == 6
+            other.put("outer/inner", "a", b"other!")
+            assert files("read", "/outer/inner/a", 9, 0, handle) == b"other!"
+            assert refused(files, "create", "/outer/inner/a", 0o644, FLAGS | os.O_EXCL) == EEXIST
+            again = files("create", "/outer/inner/a", 0o644, FLAGS)        # who wants to make it, and has just not found it
+            files("write", "/outer/inner/a", b"OT", 0, again), files("flush", "/outer/inner/a", again)
+            assert other.get("outer/inner", "a") == b"OTher!"
+            files.close()
+    finally:
+        running.end()
