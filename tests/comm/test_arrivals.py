@@ -2,8 +2,10 @@
 
 import _thread
 import threading
+import time
 
 import pytest
+from harness.interrupting import interrupted_at
 
 from wrp.comm.arrivals import checked
 from wrp.comm.checksum import crc32
@@ -62,3 +64,24 @@ def test_nothing_waits_for_a_thread_that_has_not_begun(monkeypatch):
     assert checked([(lambda: None, bytes(_LONG))] * 3) == [crc32(bytes(_LONG))] * 3
     [(function, arguments)] = late
     function(*arguments)            # finds nothing to do, and returns
+
+
+def test_where_no_thread_can_start_one_thread_waits():
+    before = threading.stack_size(1 << 46)          # more than there are addresses
+    try:
+        assert checked([(lambda: None, bytes(_LONG))] * 3) == [crc32(bytes(_LONG))] * 3
+    finally:
+        threading.stack_size(before)
+
+
+def test_nothing_runs_any_more_after_an_error_of_a_signal_handler_at_whatever_step():
+    step, running, data = 1, set(), bytes(_LONG)
+
+    def arrival():
+        running.add(threading.get_ident())
+        time.sleep(1e-3)
+        running.discard(threading.get_ident())
+    while interrupted_at(step, lambda: checked([(arrival, data)] * 4)):
+        assert running <= {threading.get_ident()}   # whose step may be the one before it isn't running any more
+        step += 1
+    assert step > 20

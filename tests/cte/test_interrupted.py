@@ -77,6 +77,7 @@ def _evict(store, step):
 
 
 _WAITING = (_move, _flush, _batch, _evict)          # for storage, each time
+_STRIDES = {_move: 29, _flush: 19, _evict: 19, _batch: 3, _snapshot: 5}
 
 
 @pytest.mark.parametrize("call", [_long, _short, _range, _append, _tag, _delete, _rename, _replace, _snapshot, _reserve, _move, _flush, _batch, _evict], ids=lambda call: call.__name__.strip("_"))
@@ -89,11 +90,39 @@ def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call, tmp_path
         step = 1
         while interrupted_at(step, lambda: call(store, 1000 + step)):
             _long(store, step), _short(store, step)
-            step += 19 if call in _WAITING and call is not _batch else 1
+            step += _STRIDES.get(call, 1)
             if step % 50 == 0:
                 _check(store)
         _check(store)
     assert step > 20
+
+
+@pytest.mark.parametrize("files", [1, 2])
+def test_a_flush_that_is_interrupted_again_and_again_takes_no_more_space_each_time(files, tmp_path):
+    with Store.open(str(tmp_path / "store"), Solo()) as store:
+        for number in range(1, files):          # then each blob is flushed by itself
+            store.add_target(str(tmp_path / f"file{number}"), "file", 64 << 20, persistence="long_term")
+
+        def puts(step):
+            for blob, nbytes in (("long", _LONG), ("short", _SHORT), ("other", 5000)):
+                store.put("t", blob, _bytes(step, nbytes))
+        puts(0), store.flush()
+        puts(1), store.flush()
+        most, step = sum(map(len, _places_of(store).values())), 1
+        while interrupted_at(step, store.flush):
+            if step % 3 == 0:
+                puts(step)
+            assert sum(map(len, _places_of(store).values())) <= 3 * most
+            step += 1
+        assert step > 60
+        assert sum(map(len, _places_of(store).values())) <= most
+    with Store.open(str(tmp_path / "store"), Solo()) as store:
+        assert {store.get("t", blob)[:1] for blob in ("long", "short", "other")} == {_bytes((step - 1) // 3 * 3, 1)}
+
+
+def _places_of(store):
+    """{blob: places that its record names in files}."""
+    return {blob: store._catalog.find(f"{tag}\0{blob}").durable for tag, blob in store.blobs(".*")}
 
 
 def _bytes(number, nbytes):

@@ -156,7 +156,7 @@ def test_names_that_go_leave_nothing_however_many_there_were(open_store):
 def test_a_change_costs_what_it_changes_not_what_there_is(open_store, monkeypatch):
     store, frames, looks = open_store(), [], []
     append, names_held = store._parts.journal.append, store._catalog.names_held
-    monkeypatch.setattr(store._parts.journal, "append", lambda change: frames.append(len(msgpack.packb(change))) or append(change))
+    monkeypatch.setattr(store._parts.journal, "append", lambda change, *rest: frames.append(len(msgpack.packb(change))) or append(change, *rest))
     monkeypatch.setattr(store._catalog, "names_held", lambda tag: looks.append(tag) or names_held(tag))
     store.put("t", "b", b"1")
     for number in range(1000, 1400):

@@ -142,7 +142,7 @@ def test_a_blob_that_is_put_again_while_it_is_copied_does_not_make_its_writers_w
 
 
 def failing(store, monkeypatch):
-    def full(change):
+    def full(*_):
         raise OutOfSpace("the journal has no room")
     monkeypatch.setattr(store._parts.journal, "add", full)
     store.put("t", "a", b"x")

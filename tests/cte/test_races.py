@@ -350,7 +350,7 @@ def test_batch_whose_fate_is_unknown_keeps_its_space(open_store, monkeypatch):
     def lost(*_):
         raise KeyboardInterrupt
     original = store._parts.journal.append
-    monkeypatch.setattr(store._parts.journal, "append", lambda change: (original(change), lost()))
+    monkeypatch.setattr(store._parts.journal, "append", lambda *change: (original(*change), lost()))
     with pytest.raises(KeyboardInterrupt):
         with store.batch("b") as batch:
             batch.put("t", "b", b"1" * 5000)

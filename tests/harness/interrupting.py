@@ -10,19 +10,25 @@ class Interrupted(BaseException):
 def interrupted_at(step, work):
     """Call `work()`, and raise Interrupted at its step of this number, from 1; False when it has fewer.
 
-    Steps are where Python calls handlers of signals: where a function of its own begins, and where one of C has ended.
+    Steps are where Python calls handlers of signals: where a function of its own begins, and where one of C has ended. What is raised where Python
+    drops errors (in a generator that goes) has happened, too.
     """
-    left, before = itertools.count(step - 1, -1), sys.getprofile()
+    left, before, dropped = itertools.count(step - 1, -1), sys.getprofile(), sys.unraisablehook
+    is_raised = False
 
     def look(_frame, event, _):
+        nonlocal is_raised
         if event in ("call", "c_return") and not next(left):
             sys.setprofile(before)
+            is_raised = True
             raise Interrupted
+    sys.unraisablehook = lambda found: None if found.exc_type is Interrupted else dropped(found)
     sys.setprofile(look)
     try:
         work()
     except Interrupted:
-        return True
+        pass
     finally:
         sys.setprofile(before)
-    return False
+        sys.unraisablehook = dropped
+    return is_raised

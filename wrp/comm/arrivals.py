@@ -6,6 +6,7 @@ have both done while one would still copy.
 
 import _thread
 from collections import deque
+from contextlib import suppress
 
 from wrp.comm.checksum import crc32
 
@@ -29,7 +30,7 @@ def checked(arrivals):
             errors.append(error)
             deque(left, maxlen=0)           # the other thread finds nothing to begin with
     if len(arrivals) > 1 and sum(memoryview(out).nbytes for _, out in arrivals) >= _LEAST:
-        _helped(work)
+        _helped(work, errors)
     else:
         work()
     if errors:
@@ -37,9 +38,12 @@ def checked(arrivals):
     return found
 
 
-def _helped(work):
-    """`work()` in this thread and in another one, if there is a core for that before all is done. Both have returned then, or the other never begins."""
-    ended, tickets = _thread.allocate_lock(), [None]
+def _helped(work, errors):
+    """`work()` in this thread and in another one, if there is a core for that before all is done. Both have returned then, or the other never begins.
+
+    An error that a handler of a signal raises while the other one is waited for goes to `errors`: the bytes still come.
+    """
+    ended, is_done, tickets = _thread.allocate_lock(), [], [None]
 
     def help():
         try:
@@ -49,12 +53,20 @@ def _helped(work):
         try:
             work()
         finally:
+            is_done.append(True)
             ended.release()
     ended.acquire()
-    # Thread.start would wait until the other one runs, which takes longer than all the bytes where other programs have the cores
-    _thread.start_new_thread(help, ())
-    work()
     try:
-        tickets.pop()
-    except IndexError:
-        ended.acquire()
+        # Thread.start would wait until the other one runs, which takes longer than all the bytes where other programs have the cores
+        with suppress(RuntimeError):            # this user may have no more threads
+            _thread.start_new_thread(help, ())
+        work()
+    finally:
+        try:
+            tickets.pop()
+        except IndexError:
+            while not is_done:
+                try:
+                    ended.acquire()
+                except BaseException as error:
+                    errors.append(error)

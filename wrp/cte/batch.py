@@ -5,9 +5,11 @@ frame, and the first rank of each node publishes what belongs there. On one node
 is sent per blob.
 """
 
-from contextlib import ExitStack, contextmanager, suppress
+import ctypes
+from contextlib import contextmanager, suppress
 from typing import NamedTuple
 
+from wrp.comm.lock import this_thread
 from wrp.comm.ranks.agreement import is_agreed
 from wrp.comm.sizes import whole
 from wrp.cte import given, names, pieces
@@ -17,7 +19,7 @@ from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.cte.reservation import private
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import Wish
-from wrp.errors import Uncertain, UsageError, WaitTimeout
+from wrp.errors import Uncertain, UsageError, WaitTimeout, WrpError
 
 _DESCRIPTORS, _FARTHEST = 1 << 31, 1 << 62      # numbers that no file reaches
 _UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
@@ -47,6 +49,7 @@ class Batch:
         self._records, self._replaced, self._removed = {}, set(), set()
         self._buffer = bytearray()
         self._failed_syncs = parts.failed_syncs     # before the first byte
+        self._written, self._is_shown = [], False   # of a commit: True where it is in the journal; whether this node's catalog has it
         self.entries = None
 
     def writing(self, tag, blob, nbytes):
@@ -175,17 +178,29 @@ class Batch:
         """Commit unless `error`, or that of another rank, is to be raised on all. Each exchange also carries the agreement on it."""
         ranks = self._parts.ranks
         gathered = ranks.gather_of(lambda: self._hand_over(error), f"the ranks' shares of {self._label}")
-        if ranks.nodes == 1:
-            self._conclude(gathered)
-        else:
-            self._conclude_over_nodes(gathered)
+        # what may have happened has its space for good
+        records, self._records, self._written, self._is_shown = self._records, {}, [], False
+        try:
+            if ranks.nodes == 1:
+                self._conclude(gathered)
+            else:
+                self._conclude_over_nodes(gathered)
+        except Exception as failure:
+            if is_agreed(failure, ranks) and not isinstance(failure, Uncertain) and not self._has_happened:
+                self._records = records
+            raise
         return self._entries(gathered)
+
+    @property
+    def _has_happened(self):
+        """As far as this rank has seen it."""
+        return bool(self._written) or self._is_shown
 
     def _conclude(self, gathered):
         """On one node rank 0 does what is left, and one exchange tells the others that the batch has happened."""
         trouble = []
-        with self._unless_uncertain():
-            is_shown = self._parts.ranks.share_of(lambda: self._concluded(gathered, trouble), f"committing {self._label}")
+        is_shown = self._parts.ranks.share_of(lambda: self._concluded(gathered, trouble), f"committing {self._label}")
+        self._written.append(True)
         # from here on the batch has happened: what follows only says that it doesn't show
         self._forget()
         if not is_shown:
@@ -194,46 +209,51 @@ class Batch:
                     raise error
 
     def _concluded(self, gathered, trouble):
-        """Whether the batch, which then has happened, is published; the error is in `trouble` when not. Raises when nothing has happened."""
+        """True when the batch, which then has happened, is published and all went well; the error is in `trouble` when not. Raises when nothing has happened."""
         records = {}
-        with self._names_stay() as hold:
-            hold()
-            removals, first, tags = self._planned(gathered, records)
-            records, removals = _stamped(records, removals, first, tags)
-            self._write_down(records, removals)
-            try:
+        try:
+            with self._parts.catalog.naming.held("the names of the store's tags", self._parts.ranks.timeout_s):
+                removals, first, tags = self._planned(gathered, records)
+                records, removals = _stamped(records, removals, first, tags)
+                self._write_down(records, removals)
                 self._publish(records, removals)
-            except Exception as error:
-                trouble.append(error)
+        except BaseException as error:
+            if not self._has_happened:
+                raise
+            if not self._is_shown and not isinstance(error, WrpError):      # a handler's of a signal
+                self._publish(records, removals)
+            if not isinstance(error, Exception):
+                raise
+            trouble.append(error)
         return not trouble
 
-    @contextmanager
-    def _names_stay(self):
-        """A function: once rank 0 has called it no name is given to another tag until the block ends; so tags that have names then have them when they are there."""
-        with ExitStack() as held:
-            token = self._parts.catalog.naming
-            held.callback(token.let_go)
-            yield lambda: token.acquire("the names of the store's tags", self._parts.ranks.timeout_s)
-
     def _conclude_over_nodes(self, gathered):
-        """Every node's first rank publishes what belongs there, once all of them have said that they have room."""
-        with self._names_stay() as hold:
-            self._conclude_together(gathered, hold)
+        """Every node's first rank publishes what belongs there, once all of them have said that they have room.
 
-    def _conclude_together(self, gathered, hold):
+        From its share of that on rank 0 has the names of tags: none is given to another tag, so tags that have names then have them when they are there.
+        """
+        token, mine = self._parts.catalog.naming, this_thread()
+        word, give = ctypes.c_int64.from_address(token.address), token.leaving()
+        try:
+            self._conclude_together(gathered, token)
+        finally:
+            if word.value == mine:          # without a step of Python, see Token.leaving
+                give(None, None, None)
+
+    def _conclude_together(self, gathered, token):
         ranks, records = self._parts.ranks, {}
 
         def planned():
             if ranks.rank == 0:
-                hold()
+                token.acquire("the names of the store's tags", ranks.timeout_s)
             return self._planned(gathered, records)
         plans = ranks.gather_of(planned, f"committing {self._label}")
         removals = sorted(set().union(*(names for names, _, _ in plans)))
         tags = {name: times for _, _, known in plans for name, times in known.items()}
         records, removals = _stamped(records, removals, plans[0][1], tags)
-        with self._unless_uncertain():
-            if self._durable:
-                ranks.share_of(lambda: self._write_down(records, removals), f"writing {self._label} down")
+        if self._durable:
+            ranks.share_of(lambda: self._write_down(records, removals), f"writing {self._label} down")
+        self._written.append(True)
         # from here on the batch has happened: what follows only shows it
         self._forget()
         try:
@@ -242,16 +262,6 @@ class Batch:
                     self._publish(records, removals)
         finally:
             self._published(gathered[ranks.rank], removals)
-
-    @contextmanager
-    def _unless_uncertain(self):
-        """Whether the batch has happened is known to all at the end, or never will be: then the space stays taken."""
-        try:
-            yield
-        except BaseException as error:
-            if isinstance(error, Uncertain) or not is_agreed(error, self._parts.ranks):
-                self._forget()      # the frame may be written, or a rank that has written it is gone
-            raise
 
     def _entries(self, gathered):
         """The sorted Entries of all ranks' blobs."""
@@ -328,7 +338,7 @@ class Batch:
     def _write_down(self, records, removals):
         """One frame of rank 0's journal: the batch has happened, or not."""
         if self._durable:
-            self._parts.journal.append({"put": list(map(to_plain, records)), "remove": list(map(list, removals))})
+            self._parts.journal.append({"put": list(map(to_plain, records)), "remove": list(map(list, removals))}, self._written)
 
     def _stamp(self, count, seen):
         """The stamp before those of at most `count` changes, all above `seen`, the highest stamp of any node."""
@@ -340,14 +350,24 @@ class Batch:
         return first
 
     def _publish(self, records, removals):
-        catalog, freed = self._parts.catalog, []
-        with catalog.changing(f"publishing {self._label}"):
-            for old in catalog.put_all(self._mine(records)):
-                freed += _space_of(old, self._durable)
-            for name, stamp in removals:
-                freed += _space_of(catalog.remove(name), True)
-                catalog.seen_stamp(stamp)
+        freed = []
+        with self._parts.catalog.changing(f"publishing {self._label}"):
+            try:
+                self._show(records, removals, freed)
+            except BaseException:
+                self._show(records, removals, [])       # what has been replaced isn't known: its space stays taken
+                raise
+            finally:
+                self._is_shown = True
         self._free(freed)
+
+    def _show(self, records, removals, freed):
+        catalog = self._parts.catalog
+        for old in catalog.put_all(self._mine(records)):
+            freed += _space_of(old, self._durable)
+        for name, stamp in removals:
+            freed += _space_of(catalog.remove(name), True)
+            catalog.seen_stamp(stamp)
 
     def _published(self, share, removals):
         """Every node has published, or has said why not; `share`: what this rank handed over."""
@@ -365,6 +385,8 @@ class Batch:
 
     def __exit__(self, kind, error, trace):
         if kind is not None and not issubclass(kind, Exception):
+            if self._in_place:
+                self.abandon()
             return False
         try:
             self.entries = self._commit(error)

@@ -13,7 +13,7 @@ from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
 from wrp.cte.splicing import others, spliced
 from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
-from wrp.errors import Changed, Corrupt, OutOfSpace, UsageError, WaitTimeout
+from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
 
 _TRIES = 1000                   # of a change in a blob that other ranks change meanwhile
 
@@ -177,7 +177,7 @@ class Changes:
         checksum, raw, codec = (packed.checksum, packed.raw, packed.codec) if packed is not None else (combined_crc(extents), 0, 0)
         record = Record(name, BLOB, stamp, size, checksum, score, tuple(extents), old.durable if old else (),
                         pinned=old is not None and old.pinned and not set(extents).isdisjoint(old.extents), journaled=old is not None and old.journaled, created=old.created if old else stamp, raw=raw, codec=codec)
-        put_owned(self._catalog.put, record, loose)
+        put_owned(self._catalog, record, loose)
         return old
 
     def retire(self, old, kept=()):
@@ -208,14 +208,19 @@ class Changes:
             raise
 
 
-def put_owned(put, record, loose):
-    """`put(record)`, which owns the extents in `loose` from then on: that is emptied before, lest an error raised by a handler of a signal right after it has them given back."""
+def put_owned(catalog, record, loose):
+    """Publish a record, which owns the extents in `loose` from then on: that is empty then, and as before on any error, unless the record is there. Inside `changing` only.
+
+    It is emptied before, lest an error raised by a handler of a signal right after it has them given back.
+    """
     held = loose[:]
-    loose.clear()
     try:
-        put(record)
-    except OutOfSpace:
-        loose += held
+        loose.clear()
+        catalog.put(record)
+    except BaseException:
+        now = catalog.find(record.name)
+        if now is None or (now.stamp, now.extents, now.durable) != (record.stamp, record.extents, record.durable):
+            loose += held
         raise
 
 

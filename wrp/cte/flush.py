@@ -17,7 +17,7 @@ from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import TAG, Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of
 from wrp.cte.targets import Wish
-from wrp.errors import OutOfSpace, Uncertain
+from wrp.errors import OutOfSpace
 
 _BATCH = 1024                   # records per journal frame at most
 _BATCH_BYTES = 256 << 20        # after so many bytes another rank of the node gets its turn
@@ -104,53 +104,53 @@ class Flush:
 
     def _write_out(self, names, target=None):
         """Those of the names that are still dirty, in one frame; with a target those that don't lie there. Inside `flushing`."""
-        placed, failed = [], self._parts.failed_syncs
+        placed, written, failed = [], [], self._parts.failed_syncs
         try:
             for name in names:
-                placed += self._place(name, target)
+                self._place(name, target, placed)
             if placed:
                 self._parts.sync(failed, {extent[0] for _, moved in placed for extent in moved.durable})
                 with self._parts.catalog.changing("ordering the journals"):
                     order = self._parts.catalog.next_stamp()
-                self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, self._guests(placed)))
-        except Uncertain:
-            raise                       # the journal may name the copies: what is promised stays taken
-        except Exception:
-            # any other exception may come after the journal was written: the promises stay, the next flush settles them
-            for record, moved in placed:
-                self._settle(record, record, set(moved.durable) - set(record.durable))
-            raise
+                self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, self._guests(placed)), written)
+            self._settle_all(placed, written)
+        except BaseException as error:
+            if self._parts.journal.is_known(error):
+                self._settle_all(placed, written)
+            raise                       # else the journal may name the copies: what is promised stays taken
+
+    def _settle_all(self, placed, written):
+        """Records name what the journal does: the copies where it was `written`, else what they named."""
         for record, moved in placed:
-            self._settle(record, moved.but(dirty=False), set(record.durable) - set(moved.durable))
+            known, other = (moved.but(dirty=False), record) if written else (record, moved)
+            self._settle(record, known, set(other.durable) - set(known.durable))
 
     def _guests(self, placed):
         """Names of the tags among them whose home is another node, which has a record of its own."""
         ranks = self._parts.ranks
         return [moved.name for _, moved in placed if moved.kind == TAG and home_of(moved.name, None, ranks.nodes) != ranks.node] if ranks.nodes > 1 else ()
 
-    def _place(self, name, target):
-        """[(record, record with the extents that the journal shall name)], promised; [] when it isn't dirty any more."""
+    def _place(self, name, target, placed):
+        """Add (record, record with the extents that the journal shall name), promised, to `placed`; nothing when it isn't dirty any more."""
         catalog = self._parts.catalog
         record = catalog.find(name)
         if record is None or not _lacks_place(record, target) or any(kind_of(extent[0]) == "noop" for extent in record.extents):
-            return []
+            return
         moved = self._copied(record, target)
         if moved is not None:
             with self._undone_on_error(record, moved) as loose, catalog.changing(f"flushing blob {record.blob!r}"):
-                if self._promise(record, moved, loose):
-                    return [(record, moved)]
+                if self._promise(record, moved, loose, placed):
+                    return
             self._undo(record, moved)
         # its writers are quicker than the copy, and nothing whole is left of what it was: they wait this time
         with catalog.changing(f"flushing blob {record.blob!r}"):
             record = catalog.find(name)
-            if record is None or not _lacks_place(record, target):
-                return []
-            moved = self._copied(record, target)
-            with self._undone_on_error(record, moved) as loose:
-                self._promise(record, moved, loose)
-            return [(record, moved)]
+            if record is not None and _lacks_place(record, target):
+                moved = self._copied(record, target)
+                with self._undone_on_error(record, moved) as loose:
+                    self._promise(record, moved, loose, placed)
 
-    def _promise(self, record, moved, loose):
+    def _promise(self, record, moved, loose, placed):
         """Name the copies in the record, or in the newer one that replaced it; False when that can't be. Inside `changing`.
 
         Whichever it is, it is dirty until it is settled: nobody takes what a record like that promises for its bytes.
@@ -161,7 +161,8 @@ class Flush:
             return False
         known = set(record.durable)
         fresh = [extent for extent in moved.durable if extent not in known]
-        put_owned(catalog.put, now.but(durable=now.durable + tuple(fresh), journaled=True, dirty=True), loose)
+        placed.append((record, moved))
+        put_owned(catalog, now.but(durable=now.durable + tuple(fresh), journaled=True, dirty=True), loose)
         return True
 
     def _copied(self, record, target):

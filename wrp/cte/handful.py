@@ -20,7 +20,7 @@ from wrp.cte.layout import DIRTY_COUNT, EXTENT, FULL, UNBACKED
 from wrp.cte.records import RAM, unpack_all
 from wrp.cte.small import ALIGN, BUSY, CHANGED, IMAGE_NBYTES, LEFT, LOST, NBYTES, PLACE, TAKEN, THERE, WORDS, small_list, small_promise, small_settle
 from wrp.cte.targetnumbers import is_durable
-from wrp.errors import OutOfSpace, Uncertain
+from wrp.errors import OutOfSpace
 
 _MOST = 1024                    # blobs per entry of the journal
 _MOST_NBYTES = 4 << 20          # of small ones, which are copied, and of long ones, which another rank waits for
@@ -97,32 +97,32 @@ class Handfuls:
         except OutOfSpace:
             return True
 
-        def brought(images):
+        def brought(images, written):
             used, filled, order = self._promise(rows, nbytes, target, offset, images)
             if used:
                 self._tiers.write(target, offset, self._buffer[:used])
                 self._tiers.counters.note(target, True, used)
                 if self._parts.carries(target, filled):
-                    self._write_down(rows, images, order, target, filled, id(self._buffer), offset)
+                    self._write_down(rows, images, order, target, written, filled, id(self._buffer), offset)
                 else:
-                    self._write_down_synced(rows, images, order, target, failed)
+                    self._write_down_synced(rows, images, order, target, written, failed)
         return self._concluded(rows, target, brought)
 
     def _write_long(self, rows, target):
         failed, count = self._parts.failed_syncs, len(rows)
         is_there = rows[:, _LEFT] == THERE
-        written = self._written(rows[~is_there], target)
+        placed = self._written(rows[~is_there], target)
         # once a sync has failed, what lies in the file may never come to storage
-        rows = np.concatenate([written, rows[is_there & (not failed)]])
+        rows = np.concatenate([placed, rows[is_there & (not failed)]])
 
-        def brought(images):
+        def brought(images, written):
             try:
                 _, filled, order = self._promise(rows, 0, target, 0, images)
             finally:
-                own = rows[:len(written)]
+                own = rows[:len(placed)]
                 self._give_back(own[own[:, _LEFT] != TAKEN], target)
             if filled:
-                self._write_down_synced(rows, images, order, target, failed)
+                self._write_down_synced(rows, images, order, target, written, failed)
         return self._concluded(rows, target, brought) or len(rows) < count
 
     def _written(self, rows, target):
@@ -151,32 +151,36 @@ class Handfuls:
             self._tiers.device(target).give_back(place, nbytes)
 
     def _concluded(self, rows, target, brought):
-        """`brought(images)` promises places to the rows and has them in the journal, after which they are settled; True when blobs are left to be flushed otherwise."""
-        images = []
+        """`brought(images, written)` promises places to the rows and has them in the journal, after which they are settled; True when blobs are left to be flushed otherwise."""
+        images, written = [], []
         try:
-            brought(images)
-        except Uncertain:
-            raise                       # the journal may name the places: they stay taken
-        except Exception:
-            # after any other exception the promises stay, and the next flush settles them
-            for _, record, durable in _records(rows, target, images):
-                self._settle(record, record, {durable})
-            raise
-        return self._settled(rows, target, images)
+            brought(images, written)
+            return self._settled(rows, target, images)
+        except BaseException as error:
+            if self._parts.journal.is_known(error):
+                for _, record, durable in self._taken(rows, target, images):
+                    if written:
+                        self._settle_written(record, durable)
+                    else:
+                        self._settle(record, record, {durable})
+            raise                       # else the journal may name the places: they stay taken
 
-    def _write_down_synced(self, rows, images, order, target, failed):
+    def _settle_written(self, record, durable):
+        self._settle(record, record.but(durable=(durable,), dirty=False), set(record.durable) - {durable})
+
+    def _write_down_synced(self, rows, images, order, target, written, failed):
         """The journal has the rows that were taken, after their bytes, which are written already, have come to storage. failed : see Parts.sync"""
         self._parts.sync(failed, {target})
         self._parts.is_begun = True
-        self._write_down(rows, images, order, target)
+        self._write_down(rows, images, order, target, written)
 
-    def _write_down(self, rows, images, order, target, carried=0, buffer=0, offset=0):
+    def _write_down(self, rows, images, order, target, written, carried=0, buffer=0, offset=0):
         """The journal has them, with so many bytes of the buffer (its id), which is written to that offset of the file."""
         whole = b"".join(images)
         if len(self._entry) < (most := most_nbytes(len(whole), len(rows), carried)):
             self._entry = np.empty(most, np.uint8)
         nbytes = _kernels.write(id(self._entry), id(rows), len(rows), id(whole) + HEAD_OF_BYTES, order, target, buffer, offset)
-        self._parts.journal.add(self._entry[:nbytes])
+        self._parts.journal.add(self._entry[:nbytes], written)
 
     def _promise(self, rows, nbytes, target, offset, images):
         """Copy the blobs into the buffer, and let their records name the places: (bytes of the buffer, bytes of the blobs, the order of what the journal will say).
@@ -199,16 +203,13 @@ class Handfuls:
                         self._catalog.back(2 * IMAGE_NBYTES)
                 elif code == FULL or row == before:
                     row += 1                            # there is no room for what it has become
-        except Exception:
-            self._leave_rest(target, offset + used, nbytes - used)
+        except BaseException:
+            used = int((-(-rows[rows[:, _LEFT] == TAKEN, _NBYTES] // ALIGN) * ALIGN).sum())     # whichever step of it is the last
             raise
-        # after any other exception how much was promised isn't known: it stays taken
-        self._leave_rest(target, offset + used, nbytes - used)
+        finally:
+            if used < nbytes:
+                self._tiers.device(target).give_back(offset + used, nbytes - used)
         return used, filled, order
-
-    def _leave_rest(self, target, offset, nbytes):
-        if nbytes:
-            self._tiers.device(target).give_back(offset, nbytes)
 
     def _settled(self, rows, target, images):
         """The journal has them; True when blobs are left to be flushed otherwise."""
@@ -219,10 +220,18 @@ class Handfuls:
         elif freed:
             self._tiers.give_back(was)
         if left:
-            for state, record, durable in _records(rows, target, images):
+            for state, record, durable in self._taken(rows, target, images):
                 if state == CHANGED:
-                    self._settle(record, record.but(durable=(durable,), dirty=False), set(record.durable) - {durable})
+                    self._settle_written(record, durable)
         return others > 0
+
+    def _taken(self, rows, target, images):
+        """[(what became of it, Record as it was, the extent that it promised)] of the rows that were taken."""
+        taken = [row for row in rows.tolist() if row[_LEFT] in (TAKEN, CHANGED, LOST)]
+        records = unpack_all(b"".join(images))
+        if len(records) < len(taken):       # a handler's error came when the kernel had just ended
+            records += unpack_all(self._out.tobytes(), len(taken) - len(records))
+        return [(state, record, (target, offset, nbytes, crc)) for record, (_, _, _, nbytes, crc, offset, state) in zip(records, taken)]
 
 
 def _parts_of(rows, nbytes, most):
@@ -236,9 +245,3 @@ def _parts_of(rows, nbytes, most):
         parts.append((rows[start:end], int(ends[end - 1]) - before))
         start, before = end, int(ends[end - 1])
     return parts
-
-
-def _records(rows, target, images):
-    """[(what became of it, Record as it was, the extent that it promised)] of the rows that were taken."""
-    taken = [row for row in rows.tolist() if row[_LEFT] in (TAKEN, CHANGED, LOST)]
-    return [(state, record, (target, offset, nbytes, crc)) for record, (_, _, _, nbytes, crc, offset, state) in zip(unpack_all(b"".join(images)), taken)]

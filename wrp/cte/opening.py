@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 
 from wrp.comm import ranks as comm_ranks
-from wrp.comm.turn import Turn, nested
+from wrp.comm.turn import Turn
 from wrp.cte.capacity import sizes_of
 from wrp.cte.catalog import Catalog
 from wrp.cte.folder import Folder, Journal
@@ -81,17 +81,16 @@ class Parts:
     @contextmanager
     def _alone(self):
         timeout_s = self.config.get("runtime.timeout_s")
-        if self._syncing._is_owned():
-            raise UsageError(nested("the syncs of the store"))
+        turn = self._syncing.of("the syncs of the store")
         try:
-            if not self._syncing.acquire(timeout=timeout_s):
+            if not turn.acquire(timeout=timeout_s):
                 raise WaitTimeout(f"store {self.folder.path}: its files didn't come to storage for another thread of this process within {timeout_s:g} s "
                                   f"(runtime.timeout_s)")
             yield
         finally:
             # one step: a handler's error between a look whether it is ours and this would leave it taken
             try:
-                self._syncing.release()
+                turn.release()
             except RuntimeError:        # the wait was in vain
                 pass
 

@@ -135,10 +135,10 @@ def _name(data, start, own_nbytes, tag_nbytes):
     return bytes(data[start:start + tag_nbytes]).decode() + _SEPARATOR + own
 
 
-def unpack_all(data):
-    """Records that stand one behind the other, each with the number of its bytes as its first word."""
+def unpack_all(data, count=None):
+    """Records that stand one behind the other, each with the number of its bytes as its first word: all, or the first `count`."""
     found, start = [], 0
-    while start < len(data):
+    while start < len(data) if count is None else len(found) < count:
         found.append(unpack(data, start))
         start += int.from_bytes(data[start:start + 8], "little")
     return found

@@ -45,14 +45,19 @@ class Journal:
         """True when `shorten` is worth while."""
         return self._limit and self._nbytes > self._limit and not self.is_kept
 
-    def append(self, change):
+    def is_known(self, error):
+        """False when what `append` was given may be there or not after this error of it."""
+        return not isinstance(error, Uncertain) and (isinstance(error, Exception) or not self._torn)
+
+    def append(self, change, written=None):
         """Add one frame: {"put": [plain records], "remove": [[name, stamp], …], "bytes": [packed]}, see carried.py for the last; all of it or nothing survives.
 
+        written : a list that gets True once it survives, whatever is raised after that by a handler of a signal
         Raises StoreError: nothing does; Uncertain where that isn't known, because the file couldn't be cut on storage either: the space that it names isn't free.
         """
-        self.add(frames.encode(change))
+        self.add(frames.encode(change), written)
 
-    def add(self, frame):
+    def add(self, frame, written=None):
         """The same of a change that is a frame already (bytes-like)."""
         with self._turn.of(self._said):
             if self._torn:
@@ -81,6 +86,8 @@ class Journal:
                 raise StoreError(f"{self._said} can't be written: {error.strerror}; "
                                  f"what this call promised is not kept") from error
             self._nbytes = end
+            if written is not None:
+                written.append(True)
             if end > self._written:
                 self._written = end
 
