@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import pwd
 import shlex
 import shutil
 import subprocess
@@ -59,6 +60,17 @@ def test_a_command_of_a_clone_that_has_moved_says_so(clone, tmp_path, name):
     shutil.rmtree(moved / ".venv")
     done = bash(f"bin/{name}", moved)
     assert done.returncode == 1 and done.stderr == f"{name}: not installed in {moved}/.venv; run bin/setup first\n"
+
+
+@pytest.mark.parametrize("name", ["wrp_cee", "mpirun"])
+def test_a_link_to_a_command_is_that_command(clone, tmp_path, name):
+    (tmp_path / "mine").symlink_to(clone / "bin" / name)
+    assert bash("./mine a", tmp_path).stdout == f"{name} {tmp_path} a\n"
+
+
+def test_mpirun_without_a_home_has_the_one_of_the_user(clone):
+    script(clone / ".venv" / "bin" / "mpirun", '#!/bin/bash\necho "[$HOME]"\n')
+    assert bash("env -u HOME bin/mpirun", clone).stdout == f"[{pwd.getpwuid(os.getuid()).pw_dir}]\n"
 
 
 def test_mpirun_is_the_very_process(clone):
