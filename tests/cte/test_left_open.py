@@ -13,6 +13,7 @@ PUT = "from wrp.cte import Store\nstore = Store.open({folder!r}, config={conf!r}
 ENDS = {
     "sys.exit": ("import sys; sys.exit(3)", 3), "an error": ("1 / 0", 1),
     "dropped, and a hook of its own": ("import atexit, gc; atexit.register(store.put, 't', 'after', b'a'); del store; gc.collect()", 0),
+    "sys.exit in a with block": ("import sys\nwith store: store.put('t', 'in it', b'i'), sys.exit(3)", 3), "an error in a with block": ("with store: 1 / 0", 1),
     "with a child": ("import os, sys\npid = os.fork()\nif not pid: sys.exit(0)\nassert os.waitpid(pid, 0)[1] == 0\nstore.put('t', 'after', b'a')", 0),
 }
 
@@ -76,13 +77,21 @@ def test_nobody_waits_at_the_end_for_a_rank_that_is_gone_or_closes(tmp_path, end
     assert "Python ended" not in mpirun(2, [sys.executable, "-c", code]).stderr
 
 
+def test_what_cannot_be_flushed_after_an_error_is_told_beside_it(ended):
+    put = "with store:\n store.put('t', 'more', b'z' * 3_000_000)\n %s"
+    first, *_, last = ended(put % "1 / 0", file="4m").stderr.splitlines()
+    assert " was left by an error, and 1 blob with " in first and last.startswith("ZeroDivisionError")
+    assert "was left by" not in ended(put % "store.flush()", file="4m").stderr          # the error itself says it
+
+
 @needs_mpirun
+@pytest.mark.parametrize("end", ["", "\nwith store, world().agreed('all of them'): 1 / 0"], ids=["open", "by an error of all"])
 @pytest.mark.parametrize("per_node", ["2", "1"])
-def test_ranks_that_leave_it_open(tmp_path, per_node):
+def test_ranks_that_leave_it_open(tmp_path, per_node, end):
     (tmp_path / "conf.yaml").write_text(CONF % "16m")
     code = f"from wrp.comm.ranks import world\nfrom wrp.cte import Store\nstore = Store.open({str(tmp_path / 'store')!r}, config={str(tmp_path / 'conf.yaml')!r})\n" \
-           "for number in range(8): store.put('t', f'{world().rank}.{number}', bytes([number]) * 5000)\nworld().barrier('all have put')"
+           "for number in range(8): store.put('t', f'{world().rank}.{number}', bytes([number]) * 5000)\nworld().barrier('all have put')" + end
     done = mpirun(2, [sys.executable, "-c", code], env={"WRP_RANKS_PER_NODE": per_node})
-    assert done.returncode == 0 and "wrp:" not in done.stderr, done.stderr
+    assert (done.returncode == 0) == (not end) and "wrp:" not in done.stderr, done.stderr
     with Store.open(tmp_path / "store", write=False) as store:
         assert {name: store.get("t", name)[:1] for name in store.list("t")} == {f"{rank}.{number}": bytes([number]) for rank in range(2) for number in range(8)}

@@ -23,15 +23,12 @@ def test_a_new_store_that_kept_nothing_goes_with_the_folders_made_for_it(tmp_pat
     elsewhere.mkdir()
     conf = tmp_path / "conf.yaml"
     conf.write_text(f"storage: [{{path: 'ram::x', bdev_type: ram, capacity_limit: 8m}}, {{path: {elsewhere}/data, bdev_type: file, capacity_limit: 8m}}]")
-    ends(tmp_path / "a" / "b" / "store", load(conf), lambda store: store.put("t", "b", b"lost with the error"))
+    ends(tmp_path / "a" / "b" / "store", load(conf))
     assert sorted(os.listdir(tmp_path)) == ["conf.yaml", "elsewhere"] and os.listdir(elsewhere) == []
 
 
-def test_what_was_kept_stays(tmp_path):
-    def keep(store):
-        store.put("t", "b", b"kept")
-        store.flush()
-    ends(tmp_path / "store", work=keep)
+def test_what_was_put_stays(tmp_path):
+    ends(tmp_path / "store", work=lambda store: store.put("t", "b", b"kept"))
     with Store.open(tmp_path / "store", write=False) as store:
         assert store.get("t", "b") == b"kept"
 
@@ -64,7 +61,6 @@ from wrp.comm.ranks import run
 from wrp.cte import Store
 def main(ranks):
     with Store.open(sys.argv[1], ranks) as store:
-        store.put("t", f"b{ranks.rank}", b"lost")
         with ranks.agreed("what only the last rank refuses"):
             if ranks.rank == ranks.size - 1:
                 raise LookupError("no")

@@ -1,4 +1,4 @@
-"""Stores that a program leaves open: when Python ends, what isn't durable of them is made so, and what can't be is told. Closes nothing that waits for other ranks, but serves those of its node until they have done so, too.
+"""Stores that a program leaves open, or leaves by an error: what isn't durable of them is made so, and what can't be is told. Closes nothing that waits for other ranks, but serves those of its node until they have done so, too.
 
 A process that ends otherwise (os._exit, a signal, MPI's abort) keeps what was flushed, as ever. A forked child ends nothing of its parent's.
 """
@@ -36,18 +36,29 @@ def _end_all():
 
 
 def _end(store):
-    is_flushed = False
+    how, advice = "was left open when Python ended", "; end a program with `with Store.open(...) as store:` or store.close(), which raise that"
     try:
-        store._flush_here()
-        is_flushed = True
-        if store.ranks.size == 1:
+        if flushed(store, how, advice) and store.ranks.size == 1:
             store.close()
     except Exception as error:  # Python would add where it came from, and leave out what it means
-        what = "it could not be closed" if is_flushed else f"{_unflushed(store)} could not be made durable"
-        print(f"wrp: store {store.folder} was left open when Python ended, and {what}: {error}; "
-              "end a program with `with Store.open(...) as store:` or store.close(), which raise that", file=sys.stderr, flush=True)
+        _tell(store, how, "it could not be closed", error, advice)
     finally:
         forget(store)
+
+
+def flushed(store, how, advice="", but=None):
+    """Flush what this node has. False after an error, which is told with what isn't durable by it, unless it says what the error `but` does."""
+    try:
+        store._flush_here()
+    except Exception as error:
+        if str(error) != str(but):
+            _tell(store, how, f"{_unflushed(store)} could not be made durable", error, advice)
+        return False
+    return True
+
+
+def _tell(store, how, what, error, advice):
+    print(f"wrp: store {store.folder} {how}, and {what}: {error}{advice}", file=sys.stderr, flush=True)
 
 
 def _unflushed(store):

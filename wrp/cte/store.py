@@ -281,11 +281,13 @@ class Store(Writing, Editing, Reading, Listing):
         if kind is None:
             self.close()
         elif self._parts is not None:
-            self._leave(getattr(error, "common", False) or self._parts.ranks.size == 1)
+            together = getattr(error, "common", False) or self._parts.ranks.size == 1
+            if together:
+                ending.flushed(self, "was left by an error", but=error)
+            self._leave(together)
 
     def _leave(self, together):
-        """After an error: flush nothing; a new folder that keeps nothing goes away. Close if every rank has the same error, else let go of what is
-        this process's own."""
+        """After an error: a new folder that keeps nothing goes away. Close if every rank has the same error, else let go of what is this process's own."""
         self._stop()
         parts = self._parts
         self._let_go()
