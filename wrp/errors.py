@@ -1,6 +1,6 @@
 """Every error that wrp raises, and the exit code a command ends with.
 
-    WrpError                     1   base; message = what failed, where, what to do
+    WrpError      (RuntimeError)           1   base; message = what failed, where, what to do
     ├── UsageError        (ValueError)         2   a command or call used wrongly
     ├── ConfigError       (ValueError)         3   a configuration file is wrong
     │   └── WorkflowError                      3   a CAPIO-CL file is wrong
@@ -11,7 +11,7 @@
     ├── NoSuchBlob        (KeyError)           6   a blob isn't in the tag
     ├── NothingMatched    (LookupError)        6   a pattern matches nothing
     ├── RangeError        (ValueError)         6   a byte range lies beyond the end
-    ├── Changed           (RuntimeError)       6   a name isn't in the state that the call asked for
+    ├── Changed                                6   a name isn't in the state that the call asked for
     ├── StoreError        (OSError)            7   the store's folder can't be used
     │   ├── StoreBusy                          7   another job holds it
     │   ├── StoreVersion                       7   it was written by another version
@@ -20,7 +20,7 @@
     ├── OutOfSpace        (MemoryError)        8   no tier has room
     ├── WaitTimeout       (TimeoutError)       9   a wait reached its deadline
     │   └── RuntimeGone                        9   the runtime that served this process has ended
-    └── RankFailed        (RuntimeError)      10   another rank failed with an error of another kind
+    └── RankFailed                            10   another rank failed with an error of another kind
 
 Two warnings, which are no errors: FewerReplicas (UserWarning): a blob is stored, on fewer nodes than targets.replicas asks for; MaybeOlder (UserWarning): a get
 without a blob's home, whose copies are brought later (targets.replicate_period_ms), gives what one of them was.
@@ -30,7 +30,7 @@ This module holds no logic beyond the tree. Exit codes are per branch, so a batc
 """
 
 
-class WrpError(Exception):
+class WrpError(RuntimeError):
     """Base of all errors of wrp. ``str(error)`` is one sentence; ``exit_code`` ends the command."""
 
     exit_code = 1
@@ -83,7 +83,7 @@ class RangeError(WrpError, ValueError):
     exit_code = 6
 
 
-class Changed(WrpError, RuntimeError):
+class Changed(WrpError):
     exit_code = 6
 
 
@@ -122,7 +122,7 @@ class RuntimeGone(WaitTimeout):
     pass
 
 
-class RankFailed(WrpError, RuntimeError):
+class RankFailed(WrpError):
     exit_code = 10
 
 

@@ -12,6 +12,7 @@ from harness.mpirun import job_environment, needs_mpirun, run_python
 from wrp.cte import Store
 
 SCRIPT = r"""
+from datetime import timedelta
 import wrp_cte_core_ext as cte
 assert cte.chimaera_init(cte.ChimaeraMode.kClient, True) and cte.initialize_cte("", cte.PoolQuery.Dynamic())
 client = cte.get_cte_client()
@@ -57,10 +58,11 @@ assert client.TagQuery(".*") == ["documents"]
 puts = [entry for entry in log if str(entry.op_) == "CteOp.kPutBlob"]
 assert str(cte.BdevType.kRam) == "BdevType.kRam" and str(cte.ChimaeraMode.kClient) == "ChimaeraMode.kClient"
 assert [(entry.off_, entry.size_) for entry in puts] == [(0, 13), (0, 256), (0, 7), (7, 5)] and all(entry.tag_id_ == tag_id for entry in puts)
-assert [entry.logical_time_ for entry in log] == sorted(entry.logical_time_ for entry in log) and puts[0].mod_time_ > 0 and puts[0].read_time_ == 0
+assert [entry.logical_time_ for entry in log] == sorted(entry.logical_time_ for entry in log) and puts[0].mod_time_.total_seconds() > 10**9 and puts[0].read_time_ == timedelta()
+assert puts[1].mod_time_ - puts[0].mod_time_ < timedelta(minutes=1)
 try:
     tag.GetBlob("blob", 99)
-except ValueError as error:
+except RuntimeError as error:
     print("refused:", error)
 import wrp_cee
 print(wrp_cee.ContextInterface().context_query("documents", ".*"), tag.GetBlob("blob", 2))

@@ -2,9 +2,13 @@
 
 import importlib
 import inspect
+import pickle
+from datetime import timedelta
 from enum import Enum
 
 import pytest
+
+from wrp import errors
 
 NONE = inspect.Parameter.empty
 BROADCAST, DYNAMIC, LOCAL = "PoolQuery('broadcast')", "PoolQuery('dynamic')", "PoolQuery('local')"
@@ -113,6 +117,15 @@ def test_names_of_both_releases_are_in_both_modules():
     assert one.TagId is one.BlobId is one.PoolId is one.UniqueId
 
 
+def test_every_error_is_a_runtime_error_as_there_and_what_it_resembles():
+    found = [kind for kind in vars(errors).values() if inspect.isclass(kind) and issubclass(kind, errors.WrpError)]
+    assert len(found) > 20
+    for kind in found:
+        made = pickle.loads(pickle.dumps(kind("a sentence")))
+        assert type(made) is kind and isinstance(made, RuntimeError) and str(made) == "a sentence" and made.args == ("a sentence",)
+    assert issubclass(errors.NoSuchBlob, KeyError) and issubclass(errors.StoreError, OSError) and errors.StoreError("no").errno is None
+
+
 def test_how_values_are_shown():
     cte, cee = modules("cte_core_ext")[0], modules("cee")[0]
     best, last = cte.SemanticSearchResult(), cte.TemporalSearchResult()
@@ -121,5 +134,5 @@ def test_how_values_are_shown():
     assert repr(best) == "SemanticSearchResult(tag_id=(2,5), blob_name='blobA', score=0.875000)"
     assert repr(last) == "TemporalSearchResult(tag_id=(4,9), blob_name='blobB', last_modified=12345)"
     assert repr(cee.AssimilationCtx("s", "d", "f")) == "<AssimilationCtx src='s' dst='d' format='f'>"
-    entry = cte.CteTelemetry(cte.CteOp.kGetBlob, 64, 4096, cte.TagId(1, 2), last.last_modified, 0)
-    assert (entry.op_, entry.off_, entry.size_, entry.tag_id_.ToU64(), entry.mod_time_, entry.logical_time_) == (cte.CteOp.kGetBlob, 64, 4096, 1 << 32 | 2, 12345, 0)
+    entry = cte.CteTelemetry(cte.CteOp.kGetBlob, 64, 4096, cte.TagId(1, 2), timedelta(seconds=5), timedelta(0))
+    assert (entry.op_, entry.off_, entry.size_, entry.tag_id_.ToU64(), entry.mod_time_, entry.logical_time_) == (cte.CteOp.kGetBlob, 64, 4096, 1 << 32 | 2, timedelta(seconds=5), 0)

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import timedelta
 from enum import Enum, IntEnum
 
 from wrp.comm.sizes import whole
@@ -90,11 +91,11 @@ class PoolQuery:
 
 
 class CteTelemetry:
-    """One operation; times: ns since 1970. Its fields are the arguments, with `_` behind their names."""
+    """One operation; times are timedelta, as there, since 1970. Its fields are the arguments, with `_` behind their names."""
 
     __slots__ = ("op_", "off_", "size_", "tag_id_", "mod_time_", "read_time_", "logical_time_")
 
-    def __init__(self, op=CteOp.kPutBlob, off=0, size=0, tag_id=None, mod_time=0, read_time=0, logical_time=0):
+    def __init__(self, op=CteOp.kPutBlob, off=0, size=0, tag_id=None, mod_time=timedelta(), read_time=timedelta(), logical_time=0):
         self.op_, self.off_, self.size_, self.tag_id_ = op, off, size, UniqueId() if tag_id is None else tag_id
         self.mod_time_, self.read_time_, self.logical_time_ = mod_time, read_time, logical_time
 
@@ -139,7 +140,8 @@ def plain(tag_id):
 
 def telemetry_of(log):
     """[CteTelemetry] of a TelemetryLog."""
-    return [CteTelemetry(CteOp(entry.op), entry.off, entry.size, UniqueId(*entry.tag_id), *entry[4:]) for entry in log.entries]
+    return [CteTelemetry(CteOp(entry.op), entry.off, entry.size, UniqueId(*entry.tag_id), _time(entry.mod_time), _time(entry.read_time), entry.logical_time)
+            for entry in log.entries]
 
 
 def found_by_words(client, tag_regex, blob_regex, query_text, k):
@@ -163,3 +165,7 @@ def _ids(client, found):
         with suppress(NoSuchTag):
             ids[tag] = UniqueId(*clients.UniqueId.from_u64(client.store.tag_stamp(tag)))
     return ids
+
+
+def _time(ns):
+    return timedelta(microseconds=ns // 1000)

@@ -21,6 +21,8 @@ def mount(fs, path, folder, write=False):
     files = Files(fs, path, write)
     try:
         Loop(files, folder, nothreads=True, foreground=True, ro=not write, big_writes=True, default_permissions=True, fsname="wrp")
+    except WrpError:
+        raise
     except RuntimeError as error:
         raise UsageError(f"the system refuses to mount {folder} (code {error}): see that /dev/fuse is there and that this user may use it") from error
     finally:

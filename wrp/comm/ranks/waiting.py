@@ -4,7 +4,7 @@ import os
 import time
 
 from wrp.comm.ranks.board import Watch
-from wrp.errors import WaitTimeout
+from wrp.errors import WaitTimeout, WrpError
 
 _EAGER_TESTS = 50
 _FIRST_NAP_S = 20e-6
@@ -59,6 +59,8 @@ def wait(request, ranks, step):
     def test():
         try:
             return request.Test()
+        except WrpError:                    # of a signal's handler
+            raise
         except RuntimeError as error:       # MPI's own: messages of two different steps have met
             return ranks.give_up(request, f"rank {ranks.world_rank} on {ranks.host} is in '{step.what}', and another rank took a different step "
                                  f"({error}); every rank must take the same steps")
