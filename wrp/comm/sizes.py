@@ -26,7 +26,7 @@ def _parsed(text):
         return INFINITE
     found = _SIZE.fullmatch(text)
     if not found:
-        raise UsageError(f"{text!r} is not a size: give a number with one of the suffixes k, m, g, t, p, or 'inf'.")
+        raise UsageError(f"{text!r} is not a size: give a number with one of the suffixes k, m, g, t, p.")
     number, suffix = found.groups()
     number = int(number) if number.lstrip("+-").isdigit() else float(number)
     return number * 1024 ** _POWERS[(suffix or "").lower()]

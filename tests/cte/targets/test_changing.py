@@ -105,7 +105,7 @@ def test_without_room_nothing_has_changed(open_store):
         store.put("t", str(number), bytes([number]) * 65536)
     before, places = store.targets(), {blob: store.extents("t", blob) for blob in store.list("t")}
     assert ["more"] in map(lambda blob: place(store, blob), store.list("t"))
-    with pytest.raises(OutOfSpace, match="moving the blobs of target 'more'|the store in memory: no tier has room for 64 KiB: ram device 'ram' of 1 MiB"):
+    with pytest.raises(OutOfSpace, match="moving the blobs of target 'more'|the store in memory: no tier has room for 64 KiB: ram target 'ram::test' of 1 MiB"):
         store.remove_target("more")
     assert store.targets() == before and {blob: store.extents("t", blob) for blob in store.list("t")} == places
     assert all(store.get("t", str(number)) == bytes([number]) * 65536 for number in range(24))

@@ -81,7 +81,7 @@ def test_a_lost_member_is_named_and_rebuilt_by_who_has_the_store(tmp_path, folde
 
 def test_it_is_full_when_it_says_so(folder, config, tmp_path):
     with Store.open(folder, config=config()) as store:
-        with pytest.raises(OutOfSpace, match="safe device 'file0' of 32 MiB has no room"):
+        with pytest.raises(OutOfSpace, match="safe target '[^']+' of 32 MiB has no room"):
             for number in range(20):
                 store.put("t", str(number), bytes([number]) * (4 * MIB), min_persistence="long_term")
         assert all(store.get("t", str(blob)) == bytes([blob]) * (4 * MIB) for blob in range(7))

@@ -60,7 +60,7 @@ def test_a_full_target_spills_to_the_next_and_only_then_is_there_no_room(opened)
         store.put("t", str(number), bytes([number]) * (MIB - 4096))
     assert [place(store, str(number)) for number in range(8)] == [["ram::fast"]] * 4 + [["ram::slow"]] * 4
     before = store.targets()
-    with pytest.raises(OutOfSpace, match="(?s)device 'ram' of 4 MiB has no room.*device 'ram1048577' of 4 MiB has no room"):
+    with pytest.raises(OutOfSpace, match="ram target 'ram::fast' of 4 MiB has no room.*ram target 'ram::slow' of 4 MiB has no room"):
         store.put("t", "more", bytes(MIB))
     assert store.targets() == before and not store.exists("t", "more")
     assert all(store.get("t", str(number)) == bytes([number]) * (MIB - 4096) for number in range(8))

@@ -49,6 +49,8 @@ class Roster:
         """There is this target now. Other threads may be looking through what there was."""
         with self._changing:
             self._devices, self._wanted = {**self._devices, number: device}, {**self._wanted, number: wanted}
+        if wanted.pool is None:             # that of a pool has the name that people gave it
+            device.title = f"target {self.said(number)!r}"
 
     def _scratch_path(self, number, wanted, token):
         return f"{wanted.place}-{token}-{self._runtime.ranks.node}-{number & 0xFF}"
@@ -67,6 +69,7 @@ class Roster:
                 continue
             target = number + 1
             self._devices[target] = self._runtime.device(f"file{number}", places.kind_of(path), capacity, path, metrics=metrics_of(share))
+            self._devices[target].title = f"target {self.said(target)!r}"
             if share:
                 self._wanted[target] = share
 

@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import yaml
 
-from wrp.comm.sizes import parse_size
+from wrp.comm.sizes import format_size, parse_size
 from wrp.errors import ConfigError, UsageError
 from wrp.runtime.config import keys
 from wrp.runtime.config.kinds import kind_of
@@ -163,7 +163,7 @@ def checked(key, value, where):
         raise ConfigError(f"{where} is {value!r}: it must be one of {', '.join(filter(None, key.choices))}{nearest(value, key.choices)}")
     outside = key.low is not None and value < key.low or key.high is not None and value > key.high
     if outside or isinstance(value, float) and not math.isfinite(value):
-        raise ConfigError(f"{where} is {value}: it must be {_range(key)} ({key.description})")
+        raise ConfigError(f"{where} is {_said(key, value)}: it must be {_range(key)} ({key.description})")
     return value
 
 
@@ -172,8 +172,13 @@ _ARTICLES = {"int": "an integer", "number": "a number", "bool": "true or false",
 
 def _range(key):
     if key.high is None:
-        return "finite" if key.low is None else f"at least {key.low}"
-    return f"from {key.low} to {key.high}"
+        return "finite" if key.low is None else f"at least {_said(key, key.low)}"
+    return f"from {_said(key, key.low)} to {_said(key, key.high)}"
+
+
+def _said(key, value):
+    """The value as it can be written in a configuration."""
+    return format_size(value) if key.kind == "size" else value
 
 
 def _size(value, where):

@@ -33,6 +33,7 @@ class Device:
     first, unit = None, None    # bytes leased from the node at once: at first, doubling until at most
     begin = 0                   # free space is looked for from here on, then anywhere
     descriptor = direct = -1
+    title = None                # what its user calls it, for messages: "target 'ram::a'"
 
     def __init__(self, node, pool, name):
         self.name = name
@@ -157,7 +158,7 @@ class Device:
     def _full(self, size, refusal):
         free = self.free
         reason = str(refusal) if refusal else f"{format_size(free)} of it are free" + (", in pieces that are too small" if free >= size else "")
-        error = OutOfSpace(f"{self.kind} device {self.name!r} of {format_size(self.capacity)} has no room for {format_size(size)}: {reason}")
+        error = OutOfSpace(f"{self.kind} {self.title or f'device {self.name!r}'} of {format_size(self.capacity)} has no room for {format_size(size)}: {reason}")
         error.__cause__ = refusal
         return error
 
