@@ -101,6 +101,17 @@ def test_large_frames_are_read_by_ranges(store):
         assert store.get("t", "b", start, nbytes) == raw[start:start + nbytes]
 
 
+@pytest.mark.parametrize("wish", ["zfp", {"codec": "zfp", "error_bound": 1e-3}])
+def test_a_lossy_codec_takes_the_dtype_of_the_array(store, wish):
+    values = np.linspace(0, 1, 40_000, dtype=np.float32)
+    assert store.put("t", "b", values, compression=wish).codec == "zfp"
+    assert np.abs(np.frombuffer(store.get("t", "b"), np.float32) - values).max() <= 1e-3
+    with pytest.raises(UsageError, match="give dtype"):
+        store.put("t", "b", values.tobytes(), compression=wish)
+    with pytest.raises(UsageError, match="not <i4"):
+        store.put("t", "b", values.view(np.int32), compression=wish)
+
+
 @pytest.mark.parametrize("wrong", ["gzap", "zlib quick", 7])
 def test_a_wrong_wish_changes_nothing(store, wrong):
     store.put("t", "b", b"before")

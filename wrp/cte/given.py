@@ -77,6 +77,12 @@ def host_array(data):
     return array
 
 
+def dtype_of(data):
+    """NumPy's name of the elements of an array; None of anything else, bytes are of no type."""
+    found = getattr(data, "dtype", None)
+    return found.str if isinstance(found, np.dtype) else None
+
+
 def check_plain(array):
     """UsageError for an array of objects."""
     if array.dtype.hasobject:

@@ -29,7 +29,7 @@ def run(capsys, *arguments):
 @pytest.mark.parametrize("arguments", [("Put", 2, 4, "4k", 50), ("Get", 1, 1, "4k", 20), ("PutGet", 2, 3, "20000", 10), ("PutGet", 1, 4, "1k", 30, "--async"),
                                        ("Get", 2, 4, "4k", 50, "--jitted"), ("Put", 2, 1, "300k", 12, "--fresh"), ("PutGet", 1, 2, "64k", 6, "--compression", "zlib")], ids=str)
 def test_what_is_measured(arguments, capsys):
-    result = run(capsys, *arguments, "--verify")
+    result = run(capsys, arguments[0].lower(), *arguments[1:], "--verify")
     case, threads, _, size, count = arguments[:5]
     names = {"Put": ["put"], "Get": ["get"], "PutGet": ["put", "get"]}[case]
     assert list(result["phases"]) == ["memcpy", *names] and list(result["ratios"]) == [f"{name}_to_memcpy" for name in names]

@@ -75,6 +75,8 @@ def test_every_call_on_a_blob_of_any_home(place):
                 outcome = store.put(tag, f"packed{number}", b"p" * 50_000, compression="zlib")
                 assert outcome.codec == "zlib" and store.info(tag, f"packed{number}").stored == outcome.stored_nbytes < 50_000
                 store.put(tag, "short", b"12345")
+                with pytest.raises(UsageError, match="zfp takes float32 and float64 .*, not <i4"):        # of a lossy codec the array says the dtype
+                    store.put(tag, "short", np.arange(9, dtype="<i4"), compression="zfp")
                 store.delete(tag, "short")
         turns(ranks, calls)
         whole = b"a" * 5 + b"b" * 50_000 + b"d" * 9995

@@ -18,6 +18,7 @@ from wrp.cte.arrays import get_array, put_array
 from wrp.cte.batch import Batch
 from wrp.cte.served import AttachedStore, wire
 from wrp.cte.served.batch import AttachedBatch
+from wrp.cte.served.stashes import Stash, Stashes
 from wrp.errors import NoSuchTag, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.config import load
@@ -108,6 +109,8 @@ SCRIPT = [
     lambda store: store.put("z", "small", bytes(10_000)),
     lambda store: (store.info("z", "small").codec, store.get("z", "small", 9_990)),
     lambda store: store.put("z", "other", bytes(10_000), compression="none").codec,
+    lambda store: store.put("z", "lossy", np.linspace(0, 1, 5000, dtype=np.float32), compression="zfp").codec,
+    lambda store: store.put("z", "lossy", bytes(20_000), compression="zfp").codec,
     lambda store: batched(store, "n", "c1"),
     lambda store: batched(store, "n", ""),
     lambda store: committed_in_the_block(store),
@@ -272,6 +275,16 @@ def test_programs_at_once_and_one_after_the_other(store, served):
     assert [program.returncode for program in programs] == [0, 0, 0], said
     assert sorted(store.get("log", "all")) == sorted(b"012" * 30)
     assert len(store.list("work")) == 90
+
+
+def test_what_is_not_kept_any_more_is_said_in_a_sentence():
+    kept = Stashes()
+    number = kept.keep(Stash(None, memoryview(b"bytes")))
+    assert kept.take(number).view == b"bytes"
+    for look in (kept.of, kept.take):
+        with pytest.raises(StoreError, match="isn't in the daemon any more: begin again"):
+            look(number)
+    kept.drop(number), kept.clear()
 
 
 def test_threads_of_a_program(store):

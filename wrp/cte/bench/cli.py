@@ -165,10 +165,15 @@ def _lines(result):
         yield f"  verified: {result['blobs']} blobs, {result['wrong']} wrong"
 
 
+def _case(text):
+    """The test case of this name, whatever its case."""
+    return next((name for name in _CASES if name.lower() == text.lower()), text)
+
+
 def _parser():
     parser = Parser(prog="wrp_cte_bench", description="Puts and gets of blobs, and plain copies of the same bytes; collective over the ranks of a job.")
     add = parser.add_argument
-    add("test_case", choices=list(_CASES), help="Put, Get (of blobs that are put before, not timed), or PutGet: one after the other")
+    add("test_case", type=_case, choices=list(_CASES), help="Put, Get (of blobs that are put before, not timed), or PutGet: one after the other; in any case")
     add("threads", type=int, help="clients of each rank")
     add("depth", type=int, help="operations that a client hands over together; a latency is theirs")
     add("io_size", help="bytes of a blob, e.g. 4k")

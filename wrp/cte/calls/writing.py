@@ -24,7 +24,8 @@ class Writing(Calls):
         A range beyond the end extends the blob, zero-filled; it never shrinks. Atomic: readers see all of it or nothing.
         Durable after `flush`. Raises OutOfSpace when neither ram nor files have room; nothing has changed then.
 
-        compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back
+        compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back. A lossy codec takes numbers of the array's dtype
+                      where it says none
         if_generation : Changed, and nothing has happened, unless the blob's `stamp` is this one (0: it isn't there)
         min_persistence : "volatile", "temporary" or "long_term": a whole blob goes to such targets, or better ones, only; "only volatile" and so on: to just such
                           ones; not with a compression or an offset
@@ -71,6 +72,10 @@ class Writing(Calls):
         """A put whose bytes may become a frame: what was asked for, else the tag's compression, and encryption."""
         names.checked("tag", tag), names.checked("blob", blob)
         view = given.bytes_of(data)
+        if compression is not None:
+            from wrp.cte.codecs import Compression
+
+            compression = Compression.of(compression, given.dtype_of(data))
         if offset is not None:
             outcome = self._modify_framed(tag, blob, view, offset, score, compression, generation)
         else:

@@ -44,22 +44,25 @@ class Compression:
             registry.codec(self.codec, self.preset, self.dtype, self.error_bound)
 
     @classmethod
-    def of(cls, value):
-        """A Compression of itself, of a config, or of text: "none", "dynamic", "dynamic ratio", "zstd", "zstd best"."""
+    def of(cls, value, dtype=None):
+        """A Compression of itself, of a config, or of text: "none", "dynamic", "dynamic ratio", "zstd", "zstd best".
+
+        dtype : of the elements, for a lossy codec of a config or a text that doesn't say it
+        """
         if isinstance(value, cls):
             return value
         if isinstance(value, dict):
             known = [field.name for field in fields(cls)]
             for key in value:
                 _one_of("key of a compression", key, known)
-            return cls(**value)
+            return cls(**_with_dtype(value, dtype))
         words = value.split() if isinstance(value, str) else []
         if words == ["none"]:
             return cls(mode="none")
         if words[:1] == ["dynamic"] and len(words) <= 2:
             return cls(mode="dynamic", prefer=words[1] if len(words) == 2 else "balanced")
         if 1 <= len(words) <= 2:
-            return cls(codec=words[0], preset=words[1] if len(words) == 2 else "balanced")
+            return cls(**_with_dtype({"codec": words[0], "preset": words[1] if len(words) == 2 else "balanced"}, dtype))
         raise UsageError(f"compression {value!r}: write none, dynamic [ratio|speed|balanced], or a codec and perhaps fast, balanced or best")
 
     @classmethod
@@ -91,6 +94,10 @@ class Compression:
         if self.target_psnr and bound is None:
             bound = _bound_of_psnr(data, self.dtype, self.target_psnr)
         return registry.codec(self.codec, self.preset, self.dtype, bound)
+
+
+def _with_dtype(config, dtype):
+    return {"dtype": dtype, **config} if str(config.get("codec")).lower() in registry.LOSSY else config
 
 
 _DEFAULTS = {field.name: field.default for field in fields(Compression)}

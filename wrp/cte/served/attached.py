@@ -10,6 +10,7 @@ from wrp.comm.ranks.solo import Solo
 from wrp.cte import given, names
 from wrp.cte.calls.reading import place_of, places_of
 from wrp.cte.calls.writing import many_of, reservable, segments_of
+from wrp.cte.codecs import Compression
 from wrp.cte.reservation import Reservation
 from wrp.cte.served import calls
 from wrp.cte.served.batch import AttachedBatch
@@ -72,6 +73,8 @@ class AttachedStore:
     def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None, min_persistence="volatile"):
         """As Store.put."""
         view = given.bytes_of(data)
+        if compression is not None:
+            compression = Compression.of(compression, given.dtype_of(data))
         if len(view) > LARGE and (offset, compression, if_generation, min_persistence) == (None, None, None, "volatile"):
             return self._linked("put", lambda link: link.put_whole(tag, blob, view, score))
         options = {"offset": offset, "score": score, "compression": compression, "if_generation": if_generation, "min_persistence": min_persistence}

@@ -3,6 +3,7 @@
 import logging
 from itertools import count
 
+from wrp.errors import StoreError
 from wrp.runtime.daemon import processes
 
 _log = logging.getLogger("wrp.runtime")
@@ -37,12 +38,12 @@ class Stashes:
         return number
 
     def of(self, number):
-        """The Stash of a number. KeyError."""
-        return self._kept[number]
+        """The Stash of a number. StoreError."""
+        return _there(self._kept.get(number))
 
     def take(self, number):
-        """The same, which isn't kept any more; None when it wasn't."""
-        return self._kept.pop(number, None)
+        """The same, which isn't kept any more."""
+        return _there(self._kept.pop(number, None))
 
     def sweep(self):
         """Let go of those whose owners have died."""
@@ -52,7 +53,7 @@ class Stashes:
 
     def drop(self, number):
         """Let go of one, if it is kept. May wait for other nodes."""
-        stash = self.take(number)
+        stash = self._kept.pop(number, None)
         if stash is None:
             return
         try:
@@ -63,3 +64,9 @@ class Stashes:
     def clear(self):
         for number in list(self._kept):
             self.drop(number)
+
+
+def _there(stash):
+    if stash is None:
+        raise StoreError("what this program had begun to put, or to get, isn't in the daemon any more: begin again")
+    return stash

@@ -49,7 +49,7 @@ class NodesWriting(NodesCalls):
         if compression is not None:
             from wrp.cte.codecs.compression import Compression, Outcome
 
-            config = Compression.of(compression).get_config()
+            config = Compression.of(compression, given.dtype_of(data)).get_config()
             return Outcome(*self._routes.change_at(home, "put", tag, blob, self._sent(home, data), offset, score, config, if_generation, min_persistence))
         data = self._sent(home, data, wish_of(score, min_persistence))
         return self._routes.change_at(home, "put", tag, blob, data, offset, score, None, if_generation, min_persistence)
