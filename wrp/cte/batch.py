@@ -134,6 +134,14 @@ class Batch:
         """At commit the tag and its blobs go away. Local; nothing happens when it isn't there. A commit is refused with UsageError when it has several names."""
         self._removed.add(self._parts.tag_names.own(names.checked("tag", tag)))
 
+    def _join(self, other):
+        """What another batch of this rank has is this one's from now on. Local. UsageError where both have written a blob: each keeps what it has."""
+        _merged([batch._records.values()] for batch in (self, other))
+        self._records = {**other._records, **self._records}
+        self._replaced, self._removed = self._replaced | other._replaced, self._removed | other._removed
+        self._failed_syncs = min(self._failed_syncs, other._failed_syncs)
+        other._forget()
+
     def _add(self, tag, blob, extents, nbytes, packed=None, score=1.0):
         extents = tuple(extents)
         record = Record(full_name(tag, blob), BLOB, 0, nbytes, combined_crc(extents), score, extents, extents if self._durable else (), **self._kept)

@@ -151,14 +151,9 @@ class Parts:
             self.journal.close()
 
 
-def daemon_in(folder, ranks=None):
-    """The name of a daemon in place of a folder, None in a folder. UsageError for a job of several ranks."""
-    if not isinstance(folder, str) or not folder.startswith(DAEMON):
-        return None
-    ranks = ranks if ranks is not None else comm_ranks.world()
-    if ranks.size > 1:
-        raise UsageError(f"{folder}: what {ranks.size} ranks do together needs a store that they have opened themselves: give its folder, or run this as one process")
-    return folder.removeprefix(DAEMON)
+def daemon_in(folder):
+    """The name of a daemon in place of a folder, None in a folder."""
+    return folder.removeprefix(DAEMON) if isinstance(folder, str) and folder.startswith(DAEMON) else None
 
 
 def open_parts(path, ranks, config, write, key=None, runtime=None):

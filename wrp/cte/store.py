@@ -1,6 +1,7 @@
 """The blob store as its users see it: opened, flushed, closed, its tiers. What is done with blobs is in calls/, batches of all ranks in batch.py."""
 
 from wrp.comm import forking
+from wrp.comm.ranks import world
 from wrp.comm.sizes import whole
 from wrp.cte import ending, names, opening
 from wrp.cte.adding import add
@@ -57,7 +58,7 @@ class Store(Writing, Editing, Reading, Listing):
     def open(cls, folder=None, ranks=None, config=None, write=True, key=None, runtime=None):
         """Open or make the store in `folder`, or one in memory. Collective over `ranks` (default: all of the job).
 
-        folder : None: in memory; "runtime:NAME": the store of the daemon NAME, as `attach` gives it, for a job of one rank; what else is said here is the daemon's then
+        folder : None: in memory; "runtime:NAME": the store of the daemon NAME, as `attach` gives it, on every rank; what else is said here is the daemon's then
         config : a Config, or the path of its file (default: as for every command)
         write : False opens for reading, together with other readers
         key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
@@ -65,8 +66,13 @@ class Store(Writing, Editing, Reading, Listing):
         Raises StoreBusy, StoreVersion, StoreError, ConfigError, OutOfSpace: the same on every rank.
         A store with a folder that is still open when Python ends is flushed then; what can't be is told on stderr.
         """
-        if (daemon := opening.daemon_in(folder, ranks)) is not None:
-            return cls.attach(daemon or None)
+        if (daemon := opening.daemon_in(folder)) is not None:
+            ranks = ranks if ranks is not None else world()
+            if ranks.size == 1:
+                return cls.attach(daemon or None)
+            from wrp.cte.served.job import joined
+
+            return joined(daemon or None, ranks)
         parts = opening.open_parts(folder, ranks, config, write, key, runtime)
         if parts.is_spread:
             from wrp.cte.nodes.store import NodesStore as cls

@@ -1,6 +1,7 @@
 """The runtime of a job: on every node a segment, workers on every rank, pools and devices by name."""
 
 import os
+import threading
 import weakref
 from numbers import Integral
 
@@ -43,6 +44,7 @@ class Runtime:
         self.ranks, self.config = ranks, config
         self._devices, self._pools, self._containers, self._made, self._placing = {}, {}, {}, {}, None
         self._modules = {}              # class by the pool's slot, of pools of users' modules
+        self.making = threading.Lock()  # held on a node's first rank while its ranks make or remove a pool, where several of their threads may
         with ranks.agreed("starting the runtime"):
             self._node = Node(ranks, config, make_segment)
         self._fds = np.full(2 * pools.MOST, -1, np.int64)       # of each pool: buffered, past the page cache
@@ -208,7 +210,7 @@ class Runtime:
         with node.ranks.agreed(f"making the container of pool {name!r}"):
             if pool.module is not None and first <= node.number < first + count:
                 try:
-                    for shard in range(shards):
+                    for shard in range(node.ranks.size if modules.is_joint(pool.module) else shards):
                         self._serve(node.table.slot(slot.number + shard), pool, params)
                 except SystemExit as leaving:
                     raise WrpError(f"the container of pool {name!r} can't be made: module {module} says sys.exit({leaving.code!r})") from leaving
@@ -242,7 +244,7 @@ class Runtime:
                 raise UsageError(f"pool {name!r} can't have {shards!r} shards: 1 to {_SHARDS}, and 1 of {module}" if cls is None else
                                  f"pool {name!r} can't have {shards!r} shards: 1 to {_SHARDS}")
             if modules.is_joint(cls):
-                shards = node.ranks.size
+                shards = self.ranks.most_local          # a smaller node has none of the last ones
                 if home(query, node.count) != (0, node.count):
                     raise UsageError(f"pool {name!r} can't have the pool_query {query!r}: {module} is on every node")
             containers = Containers(*home(query, node.count), shards)

@@ -11,7 +11,7 @@ import pytest
 from harness.daemons import Running
 from harness.mpirun import needs_mpirun
 from wrp.cte import Store
-from wrp.errors import RuntimeGone, StoreBusy, StoreError, UsageError, WaitTimeout
+from wrp.errors import RuntimeGone, StoreBusy, StoreError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.commands import chimaera
 from wrp.runtime.daemon import attach
@@ -242,8 +242,6 @@ def test_a_daemon_of_several_ranks_and_nodes(started, tmp_path, ranks, per_node)
         assert len(store.list("t")) == 20 * nodes
         assert all(store.get("t", blob) == bytes([int(blob.split(".")[1])]) * 3000 for blob in store.list("t"))
         assert store.get("long", str(nodes - 1)) == bytes(5 * MIB)
-        with pytest.raises(UsageError, match=f"add_target is a call of all ranks of a store together, and the daemon that serves this one has {ranks}"):
-            store.add_target("more", "ram", MIB)
         store.flush_all()
     found = []
     waiting = threading.Thread(target=lambda: found.append(stores[0].wait("t", "late", 20).size))

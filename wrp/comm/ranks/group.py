@@ -10,13 +10,13 @@ _DEFAULT_TIMEOUT_S = 300.0
 
 
 class Ranks:
-    """A group of ranks. `rank`, `size`, `node`, `nodes`, `local_rank`, `local_size` count within this group.
+    """A group of ranks. `rank`, `size`, `node`, `nodes`, `local_rank`, `local_size` count within this group; `most_local`: ranks of its largest node.
 
     Collective calls are made by every rank of the group in the same order, and by one thread of a rank at a time.
     """
 
     rank = node = local_rank = 0
-    size = nodes = local_size = 1
+    size = nodes = local_size = most_local = 1
     world_rank = 0              # this rank among all ranks of the job
     is_world = True             # this group is all ranks of the job
     comm = None                 # the mpi4py communicator, or None without MPI

@@ -55,7 +55,7 @@ def _split(world, nodes):
     world.nodes = len(nodes)
     world.node = next(number for number, members in enumerate(nodes) if world.rank in members)
     mine = nodes[world.node]
-    world.local_rank, world.local_size = mine.index(world.rank), len(mine)
+    world.local_rank, world.local_size, world.most_local = mine.index(world.rank), len(mine), max(map(len, nodes))
     node_comm = world.comm.Split(world.node, world.rank)
     leader_comm = world.comm.Split(0 if world.local_rank == 0 else MPI.UNDEFINED, world.rank)
     world.board, world._window = _board(node_comm, mine, world.rank)

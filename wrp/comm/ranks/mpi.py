@@ -37,6 +37,7 @@ class MpiRanks(Ranks):
         self.nodes = self.size if kind == LEADERS else 1
         self.node = self.rank if kind == LEADERS else 0
         self.local_rank, self.local_size = (0, 1) if kind == LEADERS else (self.rank, self.size)
+        self.most_local = self.local_size
         self.pulse = None
         self._failed = {}               # shared by the groups of one world
         self._on_node = self._leaders = self

@@ -56,8 +56,8 @@ def measure(ranks, options):
         config = load(options.config) if options.config else None
     with Store.open(options.store, ranks, config) as store:
         with ranks.agreed("looking for ram"):
-            if options.jitted and store._direct is None:
-                raise UsageError("--jitted gets from ram, and the configuration gives none: add a ram tier to `storage`")
+            if options.jitted and getattr(store, "_direct", None) is None:
+                raise UsageError("--jitted gets from ram of this job's own: add a ram tier to `storage` where the configuration gives none, and name no daemon with --store")
         works = [Work(store, options, number) for number in range(options.threads)]
         _compress(store, options, works)
         with ranks.agreed("warming up"):

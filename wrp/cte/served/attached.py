@@ -53,16 +53,17 @@ def serves(name=None):
 
 
 class AttachedStore:
-    """The daemon's store. Calls mean what those of Store do, and raise the same; `view` and `reserve` give copies. Calls of all ranks together are refused
-    where the daemon has several. Any thread.
+    """The daemon's store. Calls mean what those of Store do, and raise the same; `view` and `reserve` give copies. Calls of all ranks together are those of the
+    daemon's ranks; in a job they are collective over its own, too. Any thread.
 
-    Attributes: folder (of the daemon's store, None: in memory), ranks (this process; `nodes` and `node` are the store's), config (its values, not its lists).
+    Attributes: folder (of the daemon's store, None: in memory), ranks (this process, `nodes` and `node` are the store's; of a job its ranks), config (its values,
+    not its lists), daemon (a word of its own).
     """
 
     def __init__(self, node, is_own):
         self._node, self._is_own, self._lock, self._link = node, is_own, threading.Lock(), None
         self._changed = None            # the daemon that has taken changes since the last flush
-        self.folder, nodes, number, timeout_s, values = self._ask("about")
+        self.folder, nodes, number, timeout_s, values, self.daemon = self._ask("about")
         self.ranks = Solo()
         self.ranks.nodes, self.ranks.node, self.ranks.timeout_s = nodes, number, timeout_s
         default = Config.default()
@@ -156,12 +157,15 @@ class AttachedStore:
     # together
 
     def flush_all(self):
-        """As Store.flush_all, of the daemon's ranks."""
-        self._linked("flush_all", lambda link: link.flush_all())
+        """As Store.flush_all, of the daemon's ranks. Collective."""
+        with self.ranks.agreed("every rank has come to flush the store"):
+            self._check_same(self._now())
+        self._linked("flush_all", lambda link: self.ranks.share_of(lambda: link.ask("flush_all", []), "flushing the store"))
 
     def batch(self, label):
-        """As Store.batch, of this process alone; where the daemon is one rank."""
-        return self._linked("batch", lambda link: AttachedBatch(link, label))
+        """As Store.batch, of this process or its job. Collective."""
+        self._node.check_open()
+        return AttachedBatch(lambda ask: self._linked("batch", ask), label, self.ranks)
 
     # its life
 
@@ -205,16 +209,20 @@ class AttachedStore:
         return value
 
     def _flushed(self, link, ask):
-        """A flush makes nothing durable that a daemon had which has gone: who asks for it is told, once."""
+        self._check_same(link)
         changed, self._changed = self._changed, None
-        if changed is not None and changed is not link.attached:
-            raise StoreError(f"the daemon {self._node.name!r} that had what this program has put since its last flush has gone; the one of now can't flush that: "
-                             "unless that daemon was stopped in an orderly way it is lost, so put it again and flush then")
         try:
             return ask(link)
         except BaseException:
             self._changed = changed
             raise
+
+    def _check_same(self, link):
+        """A flush makes nothing durable that a daemon had which has gone: who asks for it is told, once."""
+        if self._changed not in (None, link.attached):
+            self._changed = None
+            raise StoreError(f"the daemon {self._node.name!r} that had what this program has put since its last flush has gone; the one of now can't flush that: "
+                             "unless that daemon was stopped in an orderly way it is lost, so put it again and flush then")
 
     def _now(self):
         """The Link to the daemon of now."""
@@ -246,6 +254,14 @@ def _forwarded(name):
     return call
 
 
-for _name in (*calls.PLAIN, *calls.TOGETHER):
-    if _name not in vars(AttachedStore):
-        setattr(AttachedStore, _name, _forwarded(_name))
+def _forwarded_once(name):
+    @wraps(getattr(Store, name))
+    def call(self, *args, **options):
+        return self.ranks.share_of(lambda: self._ask(name, *args, **options), f"{name} of the daemon's store")
+    return call
+
+
+for _names, _made in (calls.PLAIN, _forwarded), (calls.TOGETHER, _forwarded_once):
+    for _name in _names:
+        if _name not in vars(AttachedStore):
+            setattr(AttachedStore, _name, _made(_name))

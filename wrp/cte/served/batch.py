@@ -1,4 +1,4 @@
-"""AttachedBatch: a batch of a daemon's store that one attached program fills: all of it becomes visible and durable at the commit, or nothing."""
+"""AttachedBatch: a batch of a daemon's store that an attached program, or the ranks of a job, fill: all of it becomes visible and durable at the commit, or nothing."""
 
 from contextlib import contextmanager
 
@@ -10,12 +10,15 @@ from wrp.cte.served.wire import Part
 
 
 class AttachedBatch:
-    """As wrp.cte.batch.Batch, of one participant: `link` to the daemon. It ends with the daemon, or with this process, uncommitted."""
+    """As wrp.cte.batch.Batch. Each rank fills a share in the daemon, which commits them as one. It ends with the daemon, or with a process that has a share, uncommitted.
 
-    def __init__(self, link, label):
-        self._link, self._label, self._number = link, label, None       # None: the daemon has none now
+    linked(ask) : what `ask` gives of the Link to the daemon of now; ranks : those that have a share
+    """
+
+    def __init__(self, linked, label, ranks):
+        self._linked, self._label, self._ranks = linked, label, ranks
+        self._link = self._share = None         # None: the daemon has none of it now
         self.entries = None
-        self._begun()
 
     @contextmanager
     def writing(self, tag, blob, nbytes):
@@ -51,32 +54,47 @@ class AttachedBatch:
         return 0
 
     def commit(self):
-        """As Batch.commit."""
-        number, self._number = self._begun(), None
-        self.entries = [Entry(*entry) for entry in self._link.ask("commit", [number])]
-        return self.entries
+        """As Batch.commit. Collective."""
+        return self._commit(None)
 
     def abandon(self):
         """As Batch.abandon."""
-        number, self._number = self._number, None
-        if number is not None:
-            self._link.forsake(number)
+        share, self._share = self._share, None
+        if share is not None:
+            self._link.forsake(share[1])
 
     def _begun(self):
-        """The daemon's number of the batch: another one, after a commit or when it was abandoned."""
-        if self._number is None:
-            self._number = self._link.ask("batch", [self._label])
-        return self._number
+        """(rank of the daemon, its number) of this share: another one, after a commit or when it was abandoned."""
+        if self._share is None:
+            self._link, self._share = self._linked(lambda link: (link, link.ask("batch", [self._label])))
+        return self._share
 
     def _do(self, *args, parts=()):
-        self._link.ask("in_batch", [self._begun(), *args], parts=parts)
+        _, number = self._begun()
+        self._link.ask("in_batch", [number, *args], parts=parts)
+
+    def _commit(self, error):
+        """As Batch._commit: one of the ranks has the daemon commit all shares."""
+        shares = self._ranks.gather_of(lambda: self._handed_over(error), f"the ranks' shares of {self._label}")
+        try:
+            entries = self._ranks.share_of(lambda: self._link.ask("commit_batch", [self._label, shares]), f"committing {self._label}")
+        finally:
+            self.abandon()          # the daemon has it no more, unless it was never asked
+        self.entries = [Entry(*entry) for entry in entries]
+        return self.entries
+
+    def _handed_over(self, error):
+        if error is not None:
+            raise error
+        return self._begun()
 
     def __enter__(self):
         return self
 
     def __exit__(self, kind, error, trace):
-        if kind is not None:
+        try:
+            if kind is None or issubclass(kind, Exception):
+                self._commit(error)
+        finally:
             self.abandon()
-        else:
-            self.commit()
         return False

@@ -1,16 +1,18 @@
 """Which calls of a Store an attached program can make, and how a daemon's rank answers each. Knows no segment and no task."""
 
+import secrets
+
 from wrp.cte import given
 from wrp.cte.reservation import private
-from wrp.errors import UsageError
 from wrp.runtime.config import keys
 
 # made on the daemon's Store as they are asked for
 PLAIN = ("put", "put_many", "put_segments", "append", "truncate", "get_segments", "create", "delete", "destroy", "copy", "rename", "alias", "rename_tag", "rename_folder", "snapshot",
          "checkpoint", "score", "compression", "list", "exists", "size", "tag_size", "info", "infos", "tag_stamp", "aliases", "own_name", "children", "extents", "tags", "blobs",
          "modelled_put", "modelled_get", "telemetry", "changed", "statistics", "flush", "replicate", "targets", "lasting", "recover", "target_name", "move", "evict", "organize")
-# all ranks of a store make these together: an attached program can where the daemon is one rank
-TOGETHER = ("add_target", "remove_target", "set_compression", "batch")
+# made by all ranks of the daemon together, and by those of a job once
+TOGETHER = ("add_target", "remove_target", "set_compression", "flush_all")
+BY_ALL = {*TOGETHER, "commit_batch"}
 CHANGES_NOTHING = {"get", "get_many", "get_segments", "wait", "about", "compression", "list", "exists", "size", "tag_size", "info", "infos", "tag_stamp", "aliases", "own_name",
                    "children", "extents", "tags", "blobs", "modelled_put", "modelled_get", "telemetry", "changed", "statistics", "flush", "flush_all", "replicate", "targets",
                    "lasting", "target_name"}
@@ -18,27 +20,17 @@ FLUSHES = {"flush", "flush_all"}
 
 
 class Calls:
-    """store: the daemon's, of this rank. `table`: function by a call's name."""
+    """store: the daemon's, of this rank. `table`: function by a call's name. Making it is collective."""
 
     def __init__(self, store):
-        self._store = store
-        self.table = {**{name: getattr(store, name) for name in PLAIN}, **{name: self._alone(name) for name in TOGETHER},
-                      **{name: getattr(self, name) for name in ("about", "get", "put_rows", "get_many", "get_rows")}}
-
-    def _alone(self, name):
-        if self._store.ranks.size == 1:
-            return getattr(self._store, name)
-
-        def refuse(*_, **__):
-            raise UsageError(f"{name} is a call of all ranks of a store together, and the daemon that serves this one has {self._store.ranks.size}: it is for programs that open the "
-                             "store themselves, or a daemon of one rank")
-        return refuse
+        self._store, self._word = store, store.ranks.share(secrets.token_hex(8), "the word of the daemon's store")
+        self.table = {**{name: getattr(store, name) for name in PLAIN}, **{name: getattr(self, name) for name in ("about", "get", "put_rows", "get_many", "get_rows")}}
 
     def about(self):
-        """(folder, nodes, number of this one, values of the configuration) of the store."""
+        """(folder, nodes, number of this one, deadline of a wait, values of the configuration, a word of its own) of the store."""
         store = self._store
         values = {key: store.config.get(key) for key in keys.of_file() if isinstance(store.config.get(key), (bool, int, float, str))}
-        return store.folder, store.ranks.nodes, store.ranks.node, store.ranks.timeout_s, values
+        return store.folder, store.ranks.nodes, store.ranks.node, store.ranks.timeout_s, values, self._word
 
     def get(self, tag, blob, offset=0, size=None):
         """The bytes, without a copy where they lie in ram."""

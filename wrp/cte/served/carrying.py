@@ -15,8 +15,8 @@ _NAP_S = 0.005
 class Carrying:
     """``await carrying.out(function, *args)``; `end` waits for all of them."""
 
-    def __init__(self):
-        self._executor, self._works, self._lock = ThreadPoolExecutor(_THREADS, "wrp-store"), set(), threading.Lock()
+    def __init__(self, threads=_THREADS):
+        self._executor, self._works, self._lock = ThreadPoolExecutor(threads, "wrp-store"), set(), threading.Lock()
         self.is_over = self._is_here = False
 
     async def out(self, function, *args):

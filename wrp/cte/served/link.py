@@ -4,7 +4,8 @@ from contextlib import contextmanager, suppress
 
 from wrp.comm.fresh import fresh_bytes
 from wrp.cte.served import place, wire
-from wrp.cte.served.serving import ASK, BYTES, DROP, ERROR, FILL, FLUSH_ALL, MORE, WAIT
+from wrp.cte.served.calls import BY_ALL
+from wrp.cte.served.serving import ASK, ASK_ALL, BYTES, DROP, ERROR, FILL, MORE, WAIT
 from wrp.cte.served.slips import LARGE, SMALL, Slips
 from wrp.errors import RuntimeGone, StoreError, WrpError
 from wrp.runtime.daemon import processes
@@ -25,9 +26,8 @@ class Link:
         if name is None:
             raise StoreError(f"the daemon {attached.name!r} serves no store: start it with an entry of the module wrp_cte_core under `compose` in its configuration")
         pool = attached.pool(name)
-        shards = pool.containers.shards
         # one rank for all that this process asks: it flushes what the process has put
-        self._pool = pool.towards(PoolQuery.direct_id(pool.containers.first_on(attached.number) + self._owner % shards))
+        self._pool = pool.towards(PoolQuery.direct_id(pool.containers.first_on(attached.number) + self._owner % attached.about.local_size))
         self._slips = Slips(attached)
 
     def ask(self, call, args, options=None, parts=(), out=None, room=SMALL):
@@ -36,16 +36,16 @@ class Link:
         parts : [memoryview of bytes] that the wire's Parts among the arguments stand for; room : bytes that an answer may have without being a long one
         """
         head = wire.question_of(call, args, options or {})
-        nbytes = sum(map(len, parts))
+        nbytes, method = sum(map(len, parts)), ASK_ALL if call in BY_ALL else ASK
         size = SMALL if max(len(head) + nbytes, room if out is None else len(out)) <= SMALL else LARGE
         if len(head) + nbytes > LARGE:
             stash = self._filled("buffer", [len(head) + nbytes], [head, *parts])
             with self._slips.taken(LARGE) as slip:
-                answer = self._answer(slip, out, self._call(ASK, slip.place, len(head), nbytes, LARGE, stash, self._owner))
+                answer = self._answer(slip, out, self._call(method, slip.place, len(head), nbytes, LARGE, stash, self._owner))
         else:
             with self._slips.taken(size) as slip:
                 _lay(slip, [head, *parts])
-                answer = self._answer(slip, out, self._call(ASK, slip.place, len(head), nbytes, size, 0, self._owner))
+                answer = self._answer(slip, out, self._call(method, slip.place, len(head), nbytes, size, 0, self._owner))
         return _told(answer)
 
     def wait(self, tag, blob, timeout_s):
@@ -55,12 +55,6 @@ class Link:
         with self._slips.taken(SMALL) as slip:
             _lay(slip, [head])
             answer = self._answer(slip, None, self._call(WAIT, slip.place, len(head), SMALL, self._owner, timeout_s=limit_s))
-        return _told(answer)
-
-    def flush_all(self):
-        """`ask` of a flush of all ranks."""
-        with self._slips.taken(SMALL) as slip:
-            answer = self._answer(slip, None, self._call(FLUSH_ALL, slip.place, SMALL, self._owner))
         return _told(answer)
 
     def put_whole(self, tag, blob, view, score):

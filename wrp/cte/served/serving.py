@@ -12,17 +12,17 @@ from wrp.cte import DAEMON, names
 from wrp.cte.calls.reading import nobody_put
 from wrp.cte.reservation import private
 from wrp.cte.served import place, quick, wire
-from wrp.cte.served.calls import Calls
+from wrp.cte.served.calls import TOGETHER, Calls
 from wrp.cte.served.carrying import Carrying
 from wrp.cte.served.quick import LATER, LONGEST
 from wrp.cte.served.stashes import Stash, Stashes
+from wrp.cte.served.together import MAKE, TURN, Together
 from wrp.cte.store import Store
 from wrp.errors import ConfigError, NoSuchBlob, NoSuchTag, RuntimeGone, StoreError, UsageError
-from wrp.runtime.routing import PoolQuery
 from wrp.runtime.waiting import Cancelled, sleep
 from wrp.runtime.waiting.coroutines import current
 
-ASK, WAIT, FLUSH_ALL, FILL, MORE, DROP, FLUSH = 10, 11, 12, 13, 14, 15, 16
+ASK, WAIT, ASK_ALL, FILL, MORE, DROP = 10, 11, 12, 13, 14, 15
 VALUE, ERROR, BYTES = 0, 1, 2           # what an answer is
 _LONGEST_NAME = 1000
 _SHORTEST_NAP_S, _LONGEST_NAP_S = 0.5e-3, 20e-3
@@ -33,7 +33,7 @@ _TOLD_S = 2.0
 class Serving:
     """folder : of the store; WRP_STORE by default, else it is in memory; keys : {key: value} of the store's configuration besides the daemon's."""
 
-    methods = {ASK: "ask", WAIT: "wait", FLUSH_ALL: "flush_all", FILL: "fill", MORE: "more", DROP: "drop", FLUSH: "flush"}
+    methods = {ASK: "ask", WAIT: "wait", ASK_ALL: "ask_all", FILL: "fill", MORE: "more", DROP: "drop", TURN: "turn", MAKE: "make"}
     on_every_rank = True
 
     def __init__(self, pool_name, folder="", keys=None):
@@ -44,7 +44,7 @@ class Serving:
         elsewhere = os.environ.get("WRP_STORE", "")
         self._name, self._folder = pool_name, folder or (elsewhere if not elsewhere.startswith(DAEMON) else "") or None
         self._keys = keys or {}
-        self._store, self._stashes, self._carrying = None, Stashes(), Carrying()
+        self._store, self._together, self._stashes, self._carrying = None, None, Stashes(), Carrying()
         self._has_left, self._sweeps, self._waits = False, False, 0
 
     def join(self, runtime):
@@ -55,11 +55,14 @@ class Serving:
         self._device = runtime.device(place.CALLS, "ram", place.CALLS_NBYTES)
         self._store = Store.open(self._folder, config=runtime.config.but(self._keys, f"pool {self._name}"), runtime=runtime)
         self._calls, self._quick = Calls(self._store).table, quick.table(self._store)
+        by_all = {name: getattr(self._store, name) for name in TOGETHER}
+        self._together = Together(self._store.ranks, runtime.making, {**by_all, "commit_batch": self._commit_batch})
+        self.turn, self.make = self._together.turn, self._together.make
         if runtime.ranks.local_rank == 0:
             place.tell(runtime.segment, self._name)
 
     def started(self, pool):
-        self._pool = pool
+        self._together.started(pool)
 
     def leave(self, together):
         """Close the store, once what attached programs have asked for is answered. Collective where `together`."""
@@ -67,6 +70,7 @@ class Serving:
         if store is None or has_left:
             return
         if together:
+            self._together.end(store.ranks.timeout_s)
             with store.ranks.agreed("ending the calls of attached programs"):
                 self._carrying.end(store.ranks.timeout_s)
                 self._end_waits()
@@ -74,6 +78,8 @@ class Serving:
             store.close()
         else:
             self._carrying.is_over = True
+            if self._together is not None:
+                self._together.forget()
             store._leave(False)
 
     def _end_waits(self):
@@ -102,9 +108,10 @@ class Serving:
         finally:
             self._waits -= 1
 
-    async def flush_all(self, at, room, owner):
-        """The same of a flush of all ranks."""
-        return await self._answered(self._flushed(), at, room, owner)
+    async def ask_all(self, at, head, nbytes, room, stash, owner):
+        """As `ask`, of a call that all ranks of the daemon make together."""
+        whole = self._stashes.take(stash).view if stash else self._device.view(at, head)
+        return await self._answered(self._together.call(bytes(whole[:head])), at, room, owner)
 
     async def fill(self, at, nbytes, stash, start):
         """Bytes of a stash from `start` on are those at `at`: 0, or ERROR when the daemon ends before that."""
@@ -117,10 +124,6 @@ class Serving:
     async def drop(self, stash):
         """Nobody wants a stash any more."""
         await self._moved(lambda: self._stashes.drop(stash))
-
-    async def flush(self):
-        """Of another rank, as a part of its flush_all."""
-        await self._carrying.out(self._store.flush)
 
     # how
 
@@ -147,7 +150,7 @@ class Serving:
         if call in ("buffer", "reserve"):
             return self._stashes.keep(self._stash(owner, *args))
         if call == "batch":
-            return self._stashes.keep(Stash(owner, None, self._calls[call](*args)))
+            return self._store.ranks.rank, self._stashes.keep(Stash(owner, None, self._store.batch(*args)))
         if call == "in_batch":
             return self._in_batch(*args)
         if call == "commit":
@@ -170,12 +173,26 @@ class Serving:
         getattr(self._stashes.of(number).whole, call)(*args)
 
     def _committed(self, stash):
-        """Make a reservation, or a batch, a part of the store; what a batch says of its blobs."""
+        """Make a reservation a part of the store."""
         try:
-            return [tuple(entry) for entry in stash.whole.commit() or ()]
+            stash.whole.commit()
         except BaseException:
             stash.abandon()
             raise
+
+    def _commit_batch(self, label, shares):
+        """Commit one batch of attached programs, whose shares are (rank, number of a stash there): its Entries as tuples. Collective."""
+        mine = [self._stashes.take(number) for rank, number in shares if rank == self._store.ranks.rank]
+        try:
+            with self._store.batch(label) as batch:
+                if None in mine:
+                    raise StoreError(f"{label}: a program that had a share in it has ended: nothing of it has happened")
+                for stash in mine:
+                    batch._join(stash.whole)
+        finally:
+            for stash in filter(None, mine):
+                stash.abandon()
+        return list(map(tuple, batch.entries))
 
     async def _there(self, at, head):
         """The BlobInfo of a blob, once it is there."""
@@ -191,12 +208,6 @@ class Serving:
                 raise nobody_put(tag, blob, timeout_s)
             await sleep(nap)
             nap = min(2 * nap, _LONGEST_NAP_S)
-
-    async def _flushed(self):
-        futures = [await self._pool.submit_async(FLUSH, query=PoolQuery.direct_id(number)) for number in range(self._pool.containers.size)]
-        failed = [number for number, future in enumerate(futures) if (await future).code]
-        if failed:
-            raise StoreError(f"rank {failed[0]} of the daemon couldn't flush the store: see its messages")
 
     async def _answered(self, asked, at, room, owner):
         try:

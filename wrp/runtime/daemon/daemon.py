@@ -244,9 +244,10 @@ class Daemon:
 
     def _carry_out(self, order):
         """Have all ranks of this node do what an order says: the answer."""
-        self._give_order(order)
-        self._follow()
-        self._publish_names()
+        with self.runtime.making:
+            self._give_order(order)
+            self._follow()
+            self._publish_names()
         return self._answer
 
     def _publish_names(self):
