@@ -13,6 +13,7 @@ from wrp.comm import cached, caches, notes, passing, ways
 from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
 from wrp.cte.bench import cli as bench
+from wrp.cte.direct.putting import direct_put_file
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
 from wrp.runtime.config import Config
@@ -152,6 +153,7 @@ def _use_store(store):
             store.get("warm", "blob", out=np.empty(nbytes, np.uint8))
             store.view("warm", "blob")
     store.get("warm", "blob", 1, 10)
+    direct_put_file.compile((types.int64,) * len(signature(direct_put_file.py_func).parameters))        # of a ram that is full
     store.put_many("warm", ["blob", "other"], np.ones((2, 4096), np.uint8))
     store.get_many("warm", ["blob", "other"], out=np.ones((2, 4096), np.uint8))
     with store.reserve("warm", "blob", _NBYTES) as place:

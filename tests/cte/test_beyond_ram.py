@@ -1,13 +1,19 @@
-"""Puts beyond the ram, which go into the file itself: a full ram is asked once, and again as soon as something has left it."""
+"""Puts beyond the ram, which go into the file itself: a full ram is asked once, and again as soon as something has left it. Gets from there."""
 
-import errno
 import os
 
+import numpy as np
 import pytest
 
+from wrp.comm.checksum import crc32
+from wrp.comm.filed import Room
+from wrp.comm.streaming import address_of
+from wrp.cte import pieces
 from wrp.cte.changes import Changes
+from wrp.cte.telemetry.counters import COUNTED_FILES
 from wrp.cte.tiers import content, space
-from wrp.errors import OutOfSpace, StoreError
+from wrp.cte.tiers.open import Open, open_fetch
+from wrp.errors import Corrupt, OutOfSpace, StoreError
 
 MIB = 1 << 20
 
@@ -110,17 +116,18 @@ def test_a_blob_in_files_is_replaced_without_the_long_way(store, monkeypatch, be
     assert all(target.remaining == target.capacity for target in store.targets())
 
 
-@pytest.mark.parametrize("number, kind", [(errno.ENOSPC, OutOfSpace), (errno.EIO, StoreError)])
-def test_a_file_that_takes_no_bytes_keeps_what_was(store, monkeypatch, number, kind):
+@pytest.mark.parametrize("place, flags, kind", [("/dev/full", os.O_WRONLY, OutOfSpace), ("/dev/null", os.O_RDONLY, StoreError)], ids=["full", "refused"])
+def test_a_file_that_takes_no_bytes_keeps_what_was(store, place, flags, kind):
     fill(store, 4)
-    before, pwrite = [target.remaining for target in store.targets()], os.pwrite
-
-    def refusing(*args):
-        raise OSError(number, os.strerror(number))
-    monkeypatch.setattr(os, "pwrite", refusing)
-    with pytest.raises(kind, match="can't be written"):
-        store.put("t", "b3", data_of(9))
-    monkeypatch.setattr(os, "pwrite", pwrite)
+    before, descriptor = [target.remaining for target in store.targets()], store._tiers.device(1).descriptor
+    kept, other = os.dup(descriptor), os.open(place, flags)
+    os.dup2(other, descriptor)
+    try:
+        with pytest.raises(kind, match="data/0 can't be written"):
+            store.put("t", "b3", data_of(9))
+    finally:
+        os.dup2(kept, descriptor)
+        os.close(kept), os.close(other)
     assert store.get("t", "b3") == data_of(3) and [target.remaining for target in store.targets()] == before
     store.put("t", "b3", data_of(9))
     assert store.get("t", "b3") == data_of(9)
@@ -138,3 +145,53 @@ def test_the_storage_begins_early_for_those_who_flush(store, monkeypatch):
     store.flush()
     fill(store, 6, "u")
     assert len(begun) == 9
+
+
+def test_gets_from_a_file_that_is_open_take_no_record_apart(store, monkeypatch):
+    fill(store)
+    for number in range(6):
+        assert store.get("t", f"b{number}") == data_of(number)
+    monkeypatch.setattr(pieces, "read", None)
+    out = np.zeros(MIB + 100, np.uint8)
+    for number in range(6):
+        assert store.get("t", f"b{number}") == data_of(number)
+        for place in (0, 1, 16, 100):
+            assert store.get("t", f"b{number}", out=out[place:place + MIB]) == MIB and (out[place:place + MIB] == number).all()
+    assert [bytes(row) for row in store.get_many("t", ["b1", "b5"])] == [data_of(1), data_of(5)]
+
+
+def test_a_changed_byte_of_a_file_that_is_open_is_told(store):
+    fill(store)
+    assert store.get("t", "b5") == data_of(5)
+    (_, place, _), = store.extents("t", "b5")
+    os.pwrite(store._tiers.device(1).descriptor, b"\7", place + 1000)
+    for call in (lambda: store.get("t", "b5"), lambda: store.get("t", "b5", out=bytearray(MIB)), lambda: store.get("t", "b5", 10, 10)):
+        with pytest.raises(Corrupt, match="b5"):
+            call()
+    assert store.get("t", "b4") == data_of(4)
+
+
+def test_what_kernels_move_counts(store, monkeypatch):
+    fill(store)
+    store.get("t", "b5")
+    before = store.targets()[1].counts
+    monkeypatch.setattr(pieces, "read", None)
+    monkeypatch.setattr(pieces, "write", None)
+    store.put("t", "b5", data_of(9))
+    store.get("t", "b5")
+    store.get("t", "b4", out=bytearray(MIB))
+    assert [now - then for now, then in zip(store.targets()[1].counts, before)] == [2, 2 * MIB, 1, MIB]
+
+
+def test_how_long_kernels_read_is_known(tmp_path):
+    (tmp_path / "file").write_bytes(data_of(1))
+    files, room, out = Open(), Room(), bytearray(MIB)
+    with open(tmp_path / "file", "rb") as file:
+        for number in (1, COUNTED_FILES):
+            files.show(number, file.fileno())
+        fetch = [open_fetch(files.address, number, address_of(out), 1000, 10, room.address) for number in (0, 1, 1, 2, COUNTED_FILES)]
+        assert fetch == [-1, crc32(data_of(1)[:1000]), crc32(data_of(1)[:1000]), -1, -1]
+        (target, nbytes, ns), = files.taken()
+        assert (target, nbytes) == (1, 2000) and ns > 0 and files.taken() == []
+        files.hide()
+        assert open_fetch(files.address, 1, address_of(out), 1000, 10, room.address) == -1

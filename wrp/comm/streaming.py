@@ -106,10 +106,10 @@ def _keep_checked(dst, src, nbytes, crc):
 
 
 @kernel
-def _checked(dst, src, nbytes, streams, asks):
-    """Copy `nbytes` bytes, past the cache or not, and return their crc32; see folding.py for `asks`."""
+def _checked(dst, src, nbytes, crc, streams, asks):
+    """Copy `nbytes` bytes, past the cache or not, and return their crc32, continued from `crc`; see folding.py for `asks`."""
     head = min(-dst % _LINE, nbytes)
-    crc = crc32_at(src, head, 0)
+    crc = crc32_at(src, head, crc)
     atomics.copy(dst, src, head)
     step = BLOCK if can_fold() else _STEP
     whole = (nbytes - head) // step * step
@@ -130,13 +130,19 @@ def _checked(dst, src, nbytes, streams, asks):
 @kernel
 def copy_checked(dst, src, nbytes):
     """Copy `nbytes` bytes, long ones past the cache, and return their crc32; the two ranges must not overlap."""
-    return _checked(dst, src, nbytes, nbytes >= _STREAM, False)
+    return _checked(dst, src, nbytes, 0, nbytes >= _STREAM, False)
 
 
 @kernel
 def fetch_checked(dst, src, nbytes):
     """The same into memory of who reads it, by way of his cache as long as that can hold it."""
-    return _checked(dst, src, nbytes, nbytes >= _LONG, nbytes >= _STREAM)
+    return _checked(dst, src, nbytes, 0, nbytes >= _LONG, nbytes >= _STREAM)
+
+
+@kernel
+def keep_checked(dst, src, nbytes, crc):
+    """The same by way of the cache, of what was in it or is looked at at once; the crc32 is continued from `crc`."""
+    return _checked(dst, src, nbytes, crc, False, False)
 
 
 def address_of(buffer):

@@ -170,7 +170,7 @@ class Blocks:
     """The tables at an address, and the device that pages come from. Any thread of any rank of the node may use it."""
 
     def __init__(self, at, device, timeout_s):
-        self.at = at
+        self.at, self.unused_at = at, at + _UNUSED
         self._device = device
         self._load = direct(load, 1)
         self._token = lock.Token(at + _TOKEN, "the blocks of the node's ram")
@@ -188,7 +188,7 @@ class Blocks:
     @property
     def unused(self):
         """Bytes of the pages that no block in use takes."""
-        return self._load(self.at + _UNUSED)
+        return self._load(self.unused_at)
 
     def take(self, nbytes):
         """Offset of a block. Raises OutOfSpace when the device has no page for it."""

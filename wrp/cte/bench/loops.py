@@ -6,16 +6,16 @@ from wrp.cte.direct.getting import direct_get
 
 
 @kernel
-def get_loop(at, ram, names, lengths, out, durations):
+def get_loop(desk, names, lengths, out, durations):
     """Get blobs into the rows of `out` (uint8, d x nbytes) in turn: how many couldn't be got by a kernel.
 
-    names : uint8 (n x longest), full names; lengths : int64 (n); durations : int64 (n), filled in ns
+    desk : as `Direct.desk` says; names : uint8 (n x longest), full names; lengths : int64 (n); durations : int64 (n), filled in ns
     """
     failed = 0
     for number in range(len(lengths)):
         row = out[number % len(out)]
         start = now_ns()
-        good = direct_get(at, ram, names[number].ctypes.data, lengths[number], 0, row.ctypes.data, row.size)
+        good = direct_get(desk, names[number].ctypes.data, lengths[number], 0, row.ctypes.data, row.size)
         durations[number] = now_ns() - start
         failed += 0 if good else 1
     return failed

@@ -124,5 +124,5 @@ class Work:
         longest = max(map(len, full))
         names = np.frombuffer(b"".join(name.ljust(longest, b"\0") for name in full), np.uint8).reshape(len(full), longest)
         durations = np.zeros(len(full), np.int64)
-        self.failed += loops.get_loop(*self._store._direct.places, names, np.array(list(map(len, full)), np.int64), self._out, durations)
+        self.failed += loops.get_loop(self._store._direct.desk, names, np.array(list(map(len, full)), np.int64), self._out, durations)
         return durations

@@ -7,30 +7,34 @@ from threading import get_native_id
 
 import numpy as np
 
+from wrp.comm.filed import Room
 from wrp.comm.turn import Spares
 
 AT, BLOCKS, RAM = 0, 8, 16      # addresses of the catalog, of the tables of blocks, of the ram
 HOLDER = 24                     # who takes a token, see comm/lock.py
 VIEWS = 32                      # address of who looks at the ram, see views.py
+ROOM, FILES = 40, 48            # addresses of room for bytes on their way from and to files; of the files that are open, see tiers/open.py
+FILED = 56                      # ns that a file took for its bytes; its errno where it took none
 IMAGE, OLD = 64, 2048           # a record that is made; extents to give back
 NBYTES = 4096
 
-_WORDS = struct.Struct("<5q")
+_WORDS = struct.Struct("<7q")
 
 
 class Desk:
     """`buffer` (uint8 array), and the `address` of that, which is what kernels take."""
 
-    def __init__(self, catalog, blocks, ram, views):
+    def __init__(self, catalog, blocks, ram, views, room, files):
         self.buffer = np.zeros(NBYTES, np.uint8)
         self.address = self.buffer.ctypes.data
-        _WORDS.pack_into(self.buffer, 0, catalog, blocks, ram, os.getpid() << 32 | get_native_id(), views)
+        _WORDS.pack_into(self.buffer, 0, catalog, blocks, ram, os.getpid() << 32 | get_native_id(), views, room, files)
 
 
 class Desks(Spares):
     """The desks of each thread that looks: to take one and give it back, and the `address` of one for kernels that leave nothing on it."""
 
-    def __init__(self, catalog, blocks, ram, views):
-        super().__init__(partial(Desk, catalog, blocks, ram, views))
+    def __init__(self, catalog, blocks, ram, views, files):
+        self._room = Room()             # a kernel that uses it has done so when this thread calls another one
+        super().__init__(partial(Desk, catalog, blocks, ram, views, self._room.address, files))
         self._open = self._make()
         self.address = self._open.address

@@ -10,12 +10,12 @@ from wrp.comm.fresh import HEAD_OF_BYTES, fresh_bytes
 from wrp.comm.jit import Directly
 from wrp.cte import given, names, pieces
 from wrp.cte.blocks import LARGEST
-from wrp.cte.direct.desk import OLD, Desks
+from wrp.cte.direct.desk import FILED, OLD, Desks
 from wrp.cte.direct.getting import direct_get_into, direct_get_whole, direct_view
 from wrp.cte.direct.many import direct_get_many, direct_put_many
-from wrp.cte.direct.putting import MOST, NO_BLOCK, STORED, VIEWED, direct_publish, direct_put_array, direct_put_run
+from wrp.cte.direct.putting import FAILED, MOST, NO_BLOCK, STORED, VIEWED, direct_publish, direct_put_array, direct_put_file, direct_put_run
 from wrp.cte.layout import LOW
-from wrp.cte.records import RAM, combined_crc, full_name
+from wrp.cte.records import combined_crc, full_name
 from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
 from wrp.cte.views import Shown
@@ -24,11 +24,11 @@ from wrp.errors import OutOfSpace, UsageError
 _FARTHEST = 1 << 62             # offset from which on a sum of words may be too large
 _GUESSED = 16 << 10             # longest blob of which a get makes room before it has looked
 _LOOKS = 3                      # of a get, at a blob whose size is another one each time
-_WORDS = struct.Struct("<qqq")
+_WORD, _WORDS = struct.Struct("<q"), struct.Struct("<qqq")
 
 
 _kernels = Directly(get_into=(direct_get_into, 6), get_whole=(direct_get_whole, 5), publish=(direct_publish, 8), put_array=(direct_put_array, 7),
-                    put_run=(direct_put_run, 8), view=(direct_view, 4))
+                    put_run=(direct_put_run, 8), put_file=(direct_put_file, 10), view=(direct_view, 4))
 
 
 class Direct:
@@ -36,18 +36,18 @@ class Direct:
 
     def __init__(self, catalog, tiers, changes):
         self._tiers, self._changes = tiers, changes
-        self._at, self._ram = catalog.at, tiers.ram_address
+        self._at = catalog.at
         self._guess = 1                     # bytes of the blob that was got last
         self._sit()
         forking.listen(self._sit)           # a child is another holder of tokens
 
     def _sit(self):
-        self._desks = Desks(self._at, self._tiers.blocks.at, self._ram, self._tiers.views.at)
+        self._desks = Desks(self._at, self._tiers.blocks.at, self._tiers.ram_address, self._tiers.views.at, self._tiers.open_files.address)
 
     @property
-    def places(self):
-        """Addresses of the catalog and of the ram, as the kernels of `getting` take them."""
-        return self._at, self._ram
+    def desk(self):
+        """Address of a desk of this thread's, for the kernels of `getting`."""
+        return self._desks.address
 
     def put(self, tag, blob, data, score):
         """True when `data` is the whole blob now, False when nothing has happened."""
@@ -56,7 +56,8 @@ class Direct:
         if array is None or named is None or not array.nbytes:
             return False
         if array.nbytes > LARGEST or not self._tiers.placing.ram_first(array.nbytes, score):
-            return self._put_run(tag, blob, named, array, score) or self._put_long(tag, blob, named, array, score)
+            short = self._put_file if self._tiers.is_full(array.nbytes) else self._put_run
+            return short(tag, blob, named, array, score) or self._put_long(tag, blob, named, array, score)
         name, tag_nbytes = named
         desk = self._desks.take()
         code = _kernels.put_array(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
@@ -80,6 +81,25 @@ class Direct:
         self._desks.give(desk)
         return done
 
+    def _put_file(self, tag, blob, named, array, score):
+        """The same where the ram is full, into a run of a file."""
+        tiers, nbytes = self._tiers, array.nbytes
+        place = tiers.lease_beyond(nbytes) if LARGEST < nbytes <= PIECE else None
+        if place is None:
+            return False
+        target, offset, descriptor = place
+        name, tag_nbytes = named
+        desk = self._desks.take()
+        code = _kernels.put_file(desk.address, descriptor, target, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
+        filed, = _WORD.unpack_from(desk.buffer, FILED)
+        if code == FAILED:
+            self._desks.give(desk)
+            raise tiers.unwritten(target, offset, nbytes, filed)
+        tiers.written(target, offset, nbytes, filed)
+        done = self._finish(tag, blob, nbytes, score, code, desk)
+        self._desks.give(desk)
+        return done
+
     def takes(self, nbytes, score):
         """True when bytes of a blob with this score belong into the ram that the kernels know."""
         return self._tiers.placing.ram_first(nbytes, score)
@@ -87,8 +107,8 @@ class Direct:
     def _finish(self, tag, blob, size, score, code, desk):
         """What a kernel left to do of a put, on its desk: True when that is done."""
         if code == STORED:
-            crc, offset, _ = _WORDS.unpack_from(desk.buffer, OLD)
-            self._changes.publish(tag, blob, ((RAM, offset, size, crc),), size, score)
+            word, offset, _ = _WORDS.unpack_from(desk.buffer, OLD)
+            self._changes.publish(tag, blob, ((word >> 32, offset, size, word & LOW),), size, score)
             return True
         if code > 0:
             self._give_back(code, desk)
@@ -121,7 +141,7 @@ class Direct:
         names, head = _packed(tag, blobs)
         row = start = 0
         while True:
-            row, start = direct_get_many(self._at, self._ram, names, start, head - 1, rows, row)
+            row, start = direct_get_many(self._desks.address, names, start, head - 1, rows, row)
             if row == len(rows):
                 return
             get(row)

@@ -30,11 +30,11 @@ def direct_put_many(desk, names, start, tag_nbytes, rows, row, score):
 
 
 @kernel
-def direct_get_many(at, ram, names, start, tag_nbytes, rows, row):
+def direct_get_many(desk, names, start, tag_nbytes, rows, row):
     """Fill rows from the beginnings of blobs: (row, start) where one needs the long way; (n, …) when all are done."""
     for number in range(row, len(rows)):
         end = _end(names, start + tag_nbytes + 1)
-        if not direct_get(at, ram, names.ctypes.data + start, end - start, 0, rows[number].ctypes.data, rows.shape[1]):
+        if not direct_get(desk, names.ctypes.data + start, end - start, 0, rows[number].ctypes.data, rows.shape[1]):
             return number, start
         start = end + 1
     return len(rows), start

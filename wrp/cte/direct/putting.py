@@ -1,27 +1,29 @@
-"""Put of a blob into ram as one kernel: block, copy, checksum, record. What it can't do, it leaves to changes.py.
+"""Put of a blob into ram as one kernel: block, copy, checksum, record; or into a file. What it can't do, it leaves to changes.py.
 
 A kernel takes a token only when nobody has it; it makes no room and never waits.
 """
 
-from wrp.comm.atomics import copy, load, store, wall_ns
+from wrp.comm.atomics import copy, load, now_ns, store, wall_ns
 from wrp.comm.digests import hash128_at
+from wrp.comm.filed import write_checked
 from wrp.comm.fresh import bytes_in
 from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import copy_checked, prefetch
 from wrp.cte.blocks import blocks_give, blocks_take
-from wrp.cte.direct.desk import AT, BLOCKS, HOLDER, IMAGE, OLD, RAM, VIEWS
+from wrp.cte.direct.desk import AT, BLOCKS, FILED, HOLDER, IMAGE, OLD, RAM, ROOM, VIEWS
 from wrp.cte.entries import entry_put_in
 from wrp.cte.images import extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, PINNED, RAW, READ, READS, SCORE, SHAPE,
                             SIZE, STAMP, TAG_KIND, TOKEN, flags_of, kind_of, record_at)
 from wrp.cte.table import table_home, table_locate
-from wrp.cte.telemetry.noting import note_put, note_written
+from wrp.cte.telemetry.noting import note_moved, note_put
 from wrp.cte.views import views_hold
 
 LONG_WAY = -1                   # nothing has happened
 NO_BLOCK = -2
-STORED = -3                     # the bytes are in the block that the desk names, the record isn't
+STORED = -3                     # the bytes are in the place that the desk names, the record isn't
+FAILED = -4                     # the file took no bytes
 MOST = 32                       # extents that are replaced, or put, in one kernel
 VIEWED = 64                     # added to how many were replaced: somebody may look at them
 
@@ -53,16 +55,26 @@ def direct_put(desk, name, name_nbytes, tag_nbytes, data, nbytes, score):
 def _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, data, nbytes, score):
     """Copy the bytes to their place in ram and publish it: what `_publish` says, or STORED."""
     crc = copy_checked(load(desk + RAM) + offset, data, nbytes)
-    note_written(load(desk + AT), nbytes)
-    store(desk + OLD, crc)
-    store(desk + OLD + 8, offset)
-    store(desk + OLD + 16, nbytes)
+    return _placed(desk, k0, k1, name, name_nbytes, tag_nbytes, 0, offset, nbytes, crc, score)
+
+
+@kernel
+def _placed(desk, k0, k1, name, name_nbytes, tag_nbytes, target, offset, nbytes, crc, score):
+    """Publish bytes that are in their place: what `_publish` says, or STORED."""
+    note_moved(load(desk + AT), target, True, nbytes)
+    _place(desk, target << 32 | crc, offset, nbytes)
     old = _publish(desk, k0, k1, name, name_nbytes, tag_nbytes, 1, nbytes, crc, score)
     if old < 0:
-        store(desk + OLD, crc)
-        store(desk + OLD + 8, offset)
+        _place(desk, target << 32 | crc, offset, nbytes)
         return STORED
     return old
+
+
+@kernel
+def _place(desk, word, offset, nbytes):
+    store(desk + OLD, word)
+    store(desk + OLD + 8, offset)
+    store(desk + OLD + 16, nbytes)
 
 
 @kernel
@@ -76,6 +88,19 @@ def direct_put_run(desk, offset, name, name_nbytes, tag_nbytes, array, nbytes, s
     """Put such bytes into a run of ram that is leased: what `_publish` says, or STORED."""
     k0, k1 = hash128_at(name, name_nbytes)
     return _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, bytes_in(array), nbytes, score)
+
+
+@kernel
+def direct_put_file(desk, descriptor, target, offset, name, name_nbytes, tag_nbytes, array, nbytes, score):
+    """Put such bytes into a run of a file that is leased: what `_publish` says, STORED or FAILED."""
+    begin = now_ns()
+    crc = write_checked(descriptor, bytes_in(array), nbytes, offset, load(desk + ROOM))
+    if crc < 0:
+        store(desk + FILED, -crc)
+        return FAILED
+    store(desk + FILED, now_ns() - begin)
+    k0, k1 = hash128_at(name, name_nbytes)
+    return _placed(desk, k0, k1, name, name_nbytes, tag_nbytes, target, offset, nbytes, crc, score)
 
 
 @kernel

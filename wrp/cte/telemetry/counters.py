@@ -8,6 +8,8 @@ from wrp.cte.targetnumbers import place_of
 
 _READS, _READ, _WRITES, _WRITTEN = 0, 8, 16, 24
 _LINE = 64                  # a cache line per target
+TARGETS = 64                # that have counters; those of more nodes' files are not counted
+COUNTED_FILES = TARGETS * 3 // 4    # the first ram and data files of lower numbers
 
 
 class Counts(NamedTuple):

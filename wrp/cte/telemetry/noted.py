@@ -1,12 +1,10 @@
 """The telemetry of one node's store, as Python uses it: notes operations by names, and reads ring and counters."""
 
 from wrp.cte.records import encoded, full_name, key_of
-from wrp.cte.telemetry.counters import Counters
+from wrp.cte.telemetry.counters import TARGETS, Counters
 from wrp.cte.telemetry.noting import note_read_of
 from wrp.cte.telemetry.ring import Telemetry
 from wrp.errors import UsageError
-
-TARGETS = 64                # that have counters; those of more nodes' files are not counted
 
 
 def identity(tag, blob=None):

@@ -8,11 +8,10 @@ from wrp.cte.telemetry.counters import count_io
 from wrp.cte.telemetry.ring import telemetry_record
 
 _PUT, _GET = 0, 1
-_RAM = 0
 
 
 @kernel
-def note_read(at, number, offset, nbytes, of_ram):
+def note_read(at, number, offset, nbytes):
     """A blob was read: its record counts it, and the ring has it, where telemetry is on."""
     record = record_at(at, number)
     now = wall_ns()
@@ -22,8 +21,6 @@ def note_read(at, number, offset, nbytes, of_ram):
     if ring != 0:
         tag = load(record_at(at, load(record + TAG)) + KEY0)
         telemetry_record(at + ring, _GET, tag, load(record + KEY0), offset, nbytes, load(record + STAMP), now)
-        if of_ram:
-            count_io(at + load(at + COUNTERS), _RAM, False, nbytes, 1)
 
 
 @kernel
@@ -35,11 +32,11 @@ def note_put(at, tag, blob, nbytes, stamp):
 
 
 @kernel
-def note_written(at, nbytes):
-    """Bytes were written into ram."""
+def note_moved(at, target, is_write, nbytes):
+    """Bytes were written to, or read from, the first ram or one of COUNTED_FILES."""
     counters = load(at + COUNTERS)
     if counters != 0:
-        count_io(at + counters, _RAM, True, nbytes, 1)
+        count_io(at + counters, target, is_write, nbytes, 1)
 
 
 @kernel
@@ -47,4 +44,4 @@ def note_read_of(at, name, name_nbytes, offset, nbytes):
     """As `note_read`, of the blob with the full name at the address `name`; nothing when it isn't there."""
     number = entry_find(at, name, name_nbytes)[0]
     if number > 0:
-        note_read(at, number, offset, nbytes, False)
+        note_read(at, number, offset, nbytes)

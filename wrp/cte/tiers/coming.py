@@ -93,6 +93,8 @@ class Coming(Roster):
 
     def adjust(self):
         """Let bandwidths that nobody has declared be half of what they were, half of what this process has reached since the last time."""
+        for read in self.open_files.taken():
+            self.pace.read(*read)
         changes, rates_of = {}, self.pace.sample()
         with self._changing:
             for number, rates in rates_of.items():

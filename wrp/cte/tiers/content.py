@@ -37,8 +37,19 @@ class Content:
         try:
             self._devices[target].write(offset, data)
         except OSError as error:
-            raise _named(error, self.where) from error
+            raise named(error, self.where) from error
         self.pace.wrote(target, memoryview(data).nbytes, time.perf_counter_ns() - start)
+
+    def written(self, target, offset, nbytes, ns):
+        """A kernel wrote them, in so long."""
+        self.pace.wrote(target, nbytes, ns)
+        self.begin_sync(target, offset, nbytes)
+
+    def unwritten(self, target, offset, nbytes, code):
+        """What to raise for bytes that a kernel couldn't write, with this errno: their space is given back."""
+        device = self._devices[target]
+        device.give_back(offset, nbytes)
+        return named(OSError(code, os.strerror(code), device.path), self.where)
 
     def expect_flush(self):
         """Another flush comes soon: the storage may begin at once with what is written to files that last."""
@@ -92,8 +103,8 @@ class Content:
             self.device(target).read(offset, out)
             self.pace.read(target, memoryview(out).nbytes, time.perf_counter_ns() - start)
         except OSError as error:
-            if target in self._gone:
-                raise Corrupt(f"these bytes lay on the target {self._wanted[target].name!r}, which was removed") from error
+            if target in self._gone or target in self._leaving:         # who removes it gives the disk its space back first
+                raise Corrupt(f"these bytes lay on the target {self._wanted[target].name!r}, which was removed, or is about to be") from error
             raise
 
     def load(self, extent, out):
@@ -115,6 +126,8 @@ class Content:
             found = self._readers.setdefault(target, opened)
             if found != opened:             # another thread was quicker
                 os.close(opened)
+            elif not self._folder.astray:   # what lies in journals only is found above
+                self.open_files.show(target, found)
         return found
 
     def _device_to_read(self, target):
@@ -131,11 +144,13 @@ class Content:
 
     def sync(self, targets=None):
         """What was written to this node's files, or to those of these numbers, is durable when it returns."""
-        with self._named_errors():
-            for target in self._own(targets):
-                start = time.perf_counter_ns()
+        for target in self._own(targets):
+            start = time.perf_counter_ns()
+            try:
                 self._devices[target].sync()
-                self.pace.wrote(target, 0, time.perf_counter_ns() - start)
+            except OSError as error:
+                raise named(error, self.where) from error
+            self.pace.wrote(target, 0, time.perf_counter_ns() - start)
 
     def check_not_lost(self, targets=None):
         """StoreError when one of this node's files, or of those of these numbers, is lost for now: a sync of it may never end."""
@@ -147,13 +162,10 @@ class Content:
         """Numbers of this node's data files, None: of all, else of those among these."""
         return [number for number in self._devices if is_durable(number) and (targets is None or number in targets)]
 
-    def _named_errors(self):
-        """A context manager: an error of the operating system becomes a sentence about the store."""
-        return _Named(self)
-
     def close(self):
         """Close the reading side and let go of the ram; the runtime closes the devices."""
         self.ram_bytes = self.ram_array = None
+        self.open_files.hide()
         for descriptor in self._readers.values():
             os.close(descriptor)
         for reader in self._other_readers.values():
@@ -162,22 +174,7 @@ class Content:
         self._other_readers.clear()
 
 
-class _Named:
-    # a class, because contextlib's generator costs more than the write of few bytes
-    __slots__ = ("_tiers",)
-
-    def __init__(self, tiers):
-        self._tiers = tiers
-
-    def __enter__(self):
-        pass
-
-    def __exit__(self, kind, error, _):
-        if isinstance(error, OSError):
-            raise _named(error, self._tiers.where) from error
-
-
-def _named(error, where):
+def named(error, where):
     """What to raise for an OSError, itself where it says what it should."""
     if isinstance(error, WrpError):
         return error

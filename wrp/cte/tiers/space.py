@@ -8,6 +8,8 @@ from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import RAM
 from wrp.cte.targets import Wish
 from wrp.cte.targets.wanted import LEVELS
+from wrp.cte.telemetry.counters import COUNTED_FILES
+from wrp.cte.tiers.content import named
 from wrp.errors import OutOfSpace, StoreError
 
 PIECE = 4 << 20                 # an extent is at most this long
@@ -65,8 +67,21 @@ class Space:
 
     def lease_on(self, target, nbytes):
         """Offset of new space on this target. Raises OutOfSpace, StoreError."""
-        with self._named_errors():
+        try:
             return self._lease(target, self._devices[target], nbytes)
+        except OSError as error:
+            raise named(error, self.where) from error
+
+    def lease_beyond(self, nbytes):
+        """(target, offset, descriptor) of a run of the data file for what a full ram has no room for; None where that takes longer to say."""
+        target = self.placing.beyond_ram[0] if self.placing.beyond_ram else RAM
+        if not 0 < target < COUNTED_FILES:
+            return None
+        device = self._devices[target]
+        if device.kind != "file" or device.direct >= 0:
+            return None
+        offset = self._tried(target, nbytes, {})
+        return None if offset is None else (target, offset, device.descriptor)
 
     def _none_fits(self, wish, durable):
         least = LONG_TERM if durable else wish.persistence
@@ -124,7 +139,7 @@ class Space:
 
     def _signs_of_room(self):
         """(bytes of the ram in use, those of its blocks that aren't, how often blobs were flushed, which may leave it then)."""
-        return self.ram.capacity - self.ram.remaining, self.blocks.unused, self._load(self._flushes)
+        return self._load(self.ram.used_at), self._load(self.blocks.unused_at), self._load(self._flushes)
 
     def _lease_roomy(self, nbytes):
         """Space in ram, for which others leave it where they can."""

@@ -14,6 +14,7 @@ from wrp.cte.targets import Pace
 from wrp.cte.telemetry.counters import Counters
 from wrp.cte.tiers.coming import Coming
 from wrp.cte.tiers.content import Content
+from wrp.cte.tiers.open import Open
 from wrp.cte.tiers.space import Space
 
 
@@ -28,6 +29,7 @@ class Tiers(Coming, Space, Content):
         self._runtime = runtime
         self._folder = folder
         self._readers, self._other_readers = {}, {}     # by number: descriptors of files; what reads devices that aren't this node's
+        self.open_files = Open()                    # the same descriptors for kernels
         self.away = deque()                         # extents of other nodes that are free now
         self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
         self._leaving, self._gone = set(), set()    # numbers: take no new bytes any more; and hold none, whoever still has an old record

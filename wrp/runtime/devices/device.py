@@ -25,7 +25,7 @@ class Device:
     """Space and bytes of one device of the node, shared by its ranks. Offsets and sizes in bytes; any thread may use it.
 
     Attributes: name, kind ("ram", "file", "gpu" or "noop"), capacity, descriptor and direct (of the file, the second past the page
-    cache; -1), facts (what was said of it when it was made: see `spec.noted`). Calls are local.
+    cache; -1), facts (what was said of it when it was made: see `spec.noted`), used_at (address of the number of bytes that are leased). Calls are local.
     """
 
     kind = None
@@ -43,7 +43,7 @@ class Device:
         self.align = atomics.load(params + bdev.ALIGN)
         self._extents = node.address + atomics.load(params + bdev.EXTENTS)
         self.facts = noted(self._extents - bdev.FACTS_NBYTES)
-        self._used = self._extents - bdev.FACTS_NBYTES + bdev.USED
+        self.used_at = self._extents - bdev.FACTS_NBYTES + bdev.USED
         # a power of two, so that the pieces of the store fill it
         share = 1 << (self.capacity // (_SHARES * node.ranks.size)).bit_length() >> 1
         self._most = max(self.align, min(self.unit, share))
@@ -69,7 +69,7 @@ class Device:
     def remaining(self):
         """Bytes that no process of the node has leased."""
         self._check_open()
-        return self.capacity - self._load(self._used)
+        return self.capacity - self._load(self.used_at)
 
     def lease(self, nbytes):
         """Offset of nbytes, backed by memory or storage, that nobody else has. Raises OutOfSpace; nothing has changed then."""
@@ -85,7 +85,7 @@ class Device:
             (offset, _), self._spare = self._spare, _NOTHING
         elif (offset := self._leases.take(size)) < 0:
             offset = self._lease_more(size)
-        self._add(self._used, size)
+        self._add(self.used_at, size)
         return offset
 
     def lease_some(self, nbytes, count):
@@ -96,7 +96,7 @@ class Device:
             while fitting > 1:
                 offset = self._leases.take(fitting * size)
                 if offset >= 0:
-                    self._add(self._used, fitting * size)
+                    self._add(self.used_at, fitting * size)
                     return range(offset, offset + fitting * size, size)
                 fitting //= 2
             offset = self._leased(size)
@@ -193,7 +193,7 @@ class Device:
             with self._lock:
                 self._reclaimed()
                 self._give(offset, size)
-        self._add(self._used, -size)
+        self._add(self.used_at, -size)
 
     def swap_back(self, offset, nbytes):
         """The same of bytes that were replaced, after which as many are leased mostly: the next lease of so many has them, sooner.
@@ -208,7 +208,7 @@ class Device:
         with self._lock:
             self._reclaimed()
             self._spare = offset, size
-        self._add(self._used, -size)
+        self._add(self.used_at, -size)
 
     def _reclaimed(self):
         """What was swapped back, or given back late, is free as all else: True when there was such a run. With the lock."""
@@ -256,7 +256,7 @@ class Device:
         gaps = self._gaps(np.asarray(runs, np.int64).reshape(-1, 2))
         if extents_free(self._extents) != self.capacity or extents_claim(self._extents, 0, self.capacity):
             raise WrpError(f"device {self.name!r} can't take over runs in use: some of its space is leased already")
-        atomics.store(self._used, self.capacity - int(gaps[:, 1].sum()))
+        atomics.store(self.used_at, self.capacity - int(gaps[:, 1].sum()))
         for offset, nbytes in gaps.tolist():
             extents_give(self._extents, offset, nbytes)
 
