@@ -16,6 +16,7 @@ import numpy as np
 
 from blobs import measure
 from timing import in_turns, per_call, setting, write
+from wrp.comm.checksum import crc32
 from wrp.comm.ranks.solo import Solo
 from wrp.comm.sizes import format_size
 from wrp.cte import Store
@@ -75,11 +76,30 @@ def files(folder, seconds):
             def pwrite():
                 for number in range(count):
                     os.pwrite(plain, data, number * MIB)
-            taken = in_turns({"ours": put, "theirs": pwrite}, seconds)
+
+            def checked():
+                for number in range(count):
+                    os.pwrite(plain, data, number * MIB)
+                    crc32(data)
+            taken = in_turns({"ours": put, "theirs": pwrite, "checked": checked}, seconds)
             rows[f"put of {count} x 1 MiB {row} / pwrite"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
+            rows[f"pwrite and its checksum alone, beside puts {row}, / pwrite"] = {"value": round(taken["theirs"] / taken["checked"], 3)}
             taken = in_turns({"ours": lambda: (put(), store.flush()), "theirs": lambda: (pwrite(), os.fdatasync(plain))}, seconds)
             rows[f"the same {row}, flushed / pwrite and fdatasync"] = _at_least(taken["theirs"] / taken["ours"], 0.9)
+            if name == "little":
+                rows.update(_gets(store, plain, count, seconds))
     return rows
+
+
+def _gets(store, plain, count, seconds):
+    """Gets of what mostly lies in the file, against reads of a file in the page cache: into an array, and as bytes."""
+    out = np.empty(MIB, np.uint8)
+    taken = in_turns({"get": lambda: [store.get("t", f"b{number}", out=out) for number in range(count)],
+                      "preadv": lambda: [os.preadv(plain, [out], number * MIB) for number in range(count)],
+                      "get as bytes": lambda: [len(store.get("t", f"b{number}")) for number in range(count)],
+                      "pread": lambda: [len(os.pread(plain, MIB, number * MIB)) for number in range(count)]}, seconds)
+    return {f"get of {count} x 1 MiB beyond its ram / preadv": {"value": round(taken["preadv"] / taken["get"], 3)},
+            "the same as bytes / pread": {"value": round(taken["pread"] / taken["get as bytes"], 3)}}
 
 
 def journal(folder, seconds):
