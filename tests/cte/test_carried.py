@@ -104,7 +104,7 @@ def test_what_was_flushed_is_there_after_the_machine_went_down(tmp_path, configu
             else:
                 expected[name] = made.randbytes(made.choice((1, 300, 4096, 5000, 16000, 40000, 90000)))
                 store.put("t", name, expected[name])
-        store.flush()
+        store.flush(), store._parts.compacting.wait()
         used += any("bytes" in change for change in read_changes(store._parts.journal.path, whole=False))
         if made.random() < 0.1:
             store.close()
@@ -148,7 +148,7 @@ def test_a_journal_stays_as_it_is_when_the_files_could_not_be_synced(tmp_path, c
         monkeypatch.setattr(store._tiers, "sync", failed)
         for turn in range(8):
             store.put("t", "b", bytes([turn]) * 4000)
-            store.flush()
+            store.flush(), store._parts.compacting.wait()
         # what was to be written anew stays, and no more bytes come to it
         assert journal.is_kept and sum("bytes" in change for change in read_changes(journal.path, whole=False)) == 3
     with opened(folder, config) as store:

@@ -193,6 +193,7 @@ def test_a_journal_that_has_grown_long_is_written_anew(tmp_path, folder):
             store.flush()
             store.delete("t", f"passing {turn}")
             store.flush()
+            store._parts.compacting.wait()
             longest = max(longest, os.path.getsize(journal.path))
         assert longest < 32 << 10
         state = newest(read_changes(journal.path, whole=False))
@@ -210,6 +211,7 @@ def test_batches_alone_keep_the_journal_short(tmp_path, folder):
         for turn in range(200):
             with store.batch("turn") as batch:
                 batch.put("t", "a", b"%d" % turn)
+            store._parts.compacting.wait()
         assert os.path.getsize(store._parts.journal.path) < 16 << 10
     with Store.open(folder, write=False) as store:
         assert store.get("t", "a") == b"199"
@@ -251,14 +253,38 @@ def test_a_journal_that_can_not_be_written_anew_stays(tmp_path, monkeypatch, cal
             raise OSError(errno.ENOSPC, "no room")
         return original(*args, **kwargs)
     monkeypatch.setattr(os, call, failed)
-    journal.shorten(set)
+    journal.shorten(set, journal.nbytes)
     monkeypatch.undo()
     journal.append({"put": [put("b", 30)]})
     assert journal.is_long or journal._limit > journal._nbytes
-    journal.shorten(set)
+    journal.shorten(set, journal.nbytes)
     journal.append({"put": [put("c", 31)]})
     journal.close()
     assert {name: each.stamp for name, each in newest(read_changes(journal.path, whole=False)).items()} == {"a": 19, "b": 30, "c": 31}
+
+
+def test_what_is_added_while_a_journal_is_written_anew_is_in_it(tmp_path):
+    """At whatever moment; nothing but the change of files holds it up."""
+    journal, added = Journal(str(tmp_path / "0-0"), capacity=100), {}
+
+    def add(name):
+        added[name] = 100 + len(added)
+        journal.append({"put": [put(name, added[name])]})
+
+    def pace(items):
+        for item in items:
+            add("b"), add(f"c{len(added)}")
+            yield item
+    for stamp in range(1, 20):
+        journal.append({"put": [put("a", stamp)], "bytes": [b"\0\0"]})
+    add("b")
+    nbytes = journal.nbytes
+    journal.shorten(lambda removals: removals, nbytes, pace)
+    add("d")
+    journal.close()
+    changes = read_changes(journal.path, whole=False)
+    assert {name: each.stamp for name, each in newest(changes).items()} == {"a": 19, **added} and len(added) > 30
+    assert not any("bytes" in change for change in changes) and os.listdir(tmp_path) == ["0-0"]
 
 
 def test_nothing_is_added_to_a_journal_whose_name_may_be_lost(tmp_path, monkeypatch):
@@ -268,7 +294,7 @@ def test_nothing_is_added_to_a_journal_whose_name_may_be_lost(tmp_path, monkeypa
     def failed(path):
         raise OSError(errno.EIO, "the folder can't be synced")
     monkeypatch.setattr("wrp.cte.folder.journal.sync_path", failed)
-    journal.shorten(set)
+    journal.shorten(set, journal.nbytes)
     with pytest.raises(StoreError, match="could not be written before: close the store"):
         journal.append({"put": [put("b", 2)]})
     journal.close()

@@ -13,7 +13,6 @@ from wrp.comm.lock import this_thread
 from wrp.comm.ranks.agreement import is_agreed
 from wrp.comm.sizes import whole
 from wrp.cte import given, names, pieces
-from wrp.cte.compacting import compact
 from wrp.cte.homes import home_of
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
 from wrp.cte.reservation import private
@@ -284,7 +283,7 @@ class Batch:
         if self._durable:
             self._parts.sync(self._failed_syncs, {extent[0] for record in self._records.values() for extent in record.durable})
             if self._parts.ranks.rank == 0:
-                compact(self._parts)        # not after the commit: then nothing may fail any more
+                self._parts.compacting.begin()
         return list(self._records.values()), self._replaced, self._removed, self._parts.catalog.last_stamp
 
     def _planned(self, gathered, records):

@@ -1,26 +1,68 @@
-"""When a rank's journal has grown long: it is written anew with what counts of it. What the journals promise stays the same at every moment."""
+"""When a rank's journal has grown long: a thread writes it anew with what counts of it, while others add to it. What the journals promise stays the same at every moment."""
 
-from wrp.errors import WrpError
+import threading
+import time
+from contextlib import suppress
+
+from wrp.cte.background import Background
+from wrp.errors import StoreError, WrpError
+
+_WORKS_S, _NAPS_S = 0.5e-3, 0.2e-3      # Python's interpreter is somebody else's after so long, for so long
 
 
-def compact(parts):
-    """Shorten the journal of this rank if it is longer than performance.transaction_log_capacity. Local; not inside `flushing`."""
-    if not parts.journal.is_long:
-        return
-    with parts.catalog.flushing():          # no other rank of the node is between a record and its journal
+class Compacting:
+    """The renewals of the journal of one rank, one at a time. parts : of the rank"""
+
+    def __init__(self, parts):
+        self._parts, self._thread, self._turn = parts, Background("wrp-journal"), threading.Lock()
+
+    def begin(self):
+        """Have the journal shortened if it is longer than performance.transaction_log_capacity. Local."""
+        if self._parts.journal.is_long and self._turn.acquire(blocking=False):
+            try:
+                self._thread.start(self._renew)
+            except BaseException:
+                self._turn.release()
+                raise
+
+    def wait(self):
+        """Until none is under way."""
+        with self._turn:
+            pass
+
+    def stop(self):
+        """End it: the journal is as it was, or shorter. Idempotent."""
+        self._thread.stop()
+
+    def _renew(self):
+        parts = self._parts
         try:
-            parts.sync(0)                   # bytes that the journal holds, whenever they were written
+            with parts.catalog.flushing():      # no rank of the node is between a record and its journal
+                begin = parts.journal.nbytes
+            parts.sync(0)                       # bytes that it holds up to there, whenever they were written
+            parts.journal.shorten(self._needed, begin, self._paced)
         except WrpError:
-            return                          # it grows on, and the next opening writes them to their places
-        parts.journal.shorten(lambda removals: _needed(parts, removals))
+            pass                                # it grows on, and the next opening writes what it holds to its places
+        finally:
+            with suppress(RuntimeError):        # whoever began it was interrupted in between
+                self._turn.release()
 
+    def _paced(self, items):
+        """The same items; others may have the interpreter in between. StoreError once nobody waits for the end."""
+        turn = time.monotonic() + _WORKS_S
+        for item in items:
+            if time.monotonic() > turn:
+                if not self._thread.naps(_NAPS_S):
+                    raise StoreError("the store is being closed")
+                turn = time.monotonic() + _WORKS_S
+            yield item
 
-def _needed(parts, removals):
-    """Names whose removal has to stay: where something older of the name may stand in a file, or come into one yet."""
-    if not removals or parts.ranks.nodes > 1:
-        return removals                     # another node may be about to write an older record down
-    beside = parts.folder.names_beside(parts.journal.path)
-    return {name for name, stamp in removals.items() if name in beside or _is_older(parts.catalog.find(name), stamp)}
+    def _needed(self, removals):
+        """Names whose removal has to stay: where something older of the name may stand in a file, or come into one yet."""
+        if not removals or self._parts.ranks.nodes > 1:
+            return removals                     # another node may be about to write an older record down
+        beside = self._parts.folder.names_beside(self._parts.journal.path, self._paced)
+        return {name for name, stamp in self._paced(removals.items()) if name in beside or _is_older(self._parts.catalog.find(name), stamp)}
 
 
 def _is_older(record, stamp):

@@ -9,7 +9,6 @@ from contextlib import contextmanager
 
 from wrp.cte import pieces
 from wrp.cte.changes import put_owned
-from wrp.cte.compacting import compact
 from wrp.cte.folder.replay import put_of
 from wrp.cte.handful import Handfuls
 from wrp.cte.homes import home_of
@@ -45,7 +44,7 @@ class Flush:
             self.write_removals()
             self._write_dirty(least)
         self.write_removals()
-        compact(self._parts)
+        self._parts.compacting.begin()
         if self._parts.is_durable:
             self._parts.tiers.expect_flush()
 

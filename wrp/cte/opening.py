@@ -11,6 +11,7 @@ from wrp.comm import ranks as comm_ranks
 from wrp.comm.turn import Turn
 from wrp.cte.capacity import sizes_of
 from wrp.cte.catalog import Catalog
+from wrp.cte.compacting import Compacting
 from wrp.cte.folder import Folder, Journal
 from wrp.cte.folder.ahead import begin_sync
 from wrp.cte.homes import at_home
@@ -44,6 +45,7 @@ class Parts:
     tag_names: object = None                        # the TagNames of this rank
     tiers: object = None
     journal: object = None
+    compacting: object = None                       # of the journal
     framing: object = None                          # a framing.Framing where blobs are compressed or encrypted unasked
     made: object = None                             # a made.Made, on the rank whose opening may have made the folder
     copies: object = None                           # the nodes.copies.Copies of a job of several nodes with targets.replicas
@@ -145,10 +147,11 @@ class Parts:
             self.folder.close()
 
     def _local_close(self):
+        if self.journal is not None:
+            self.compacting.stop()
+            self.journal.close()
         if self.tiers is not None:
             self.tiers.close()
-        if self.journal is not None:
-            self.journal.close()
 
 
 def daemon_in(folder):
@@ -254,6 +257,7 @@ def _open_folder(parts, path):
         if parts.write:
             parts.journal = Journal(folder.journal_path(ranks.rank), parts.config.get("performance.fsync_mode") == "durable",
                                     parts.config.get("performance.transaction_log_capacity"))
+            parts.compacting = Compacting(parts)
     return known
 
 

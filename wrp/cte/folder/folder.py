@@ -140,13 +140,13 @@ class Folder:
             files += sorted(os.path.join(folder, name) for name in os.listdir(folder))
         return files
 
-    def names_beside(self, path):
-        """Names in the snapshot and in journals other than `path`, whatever they say of them. StoreError for damage."""
+    def names_beside(self, path, pace=iter):
+        """Names in the snapshot and in journals other than `path`, whatever they say of them; `pace`: as for frames.decode_all. StoreError for damage."""
         others = [other for other in self._journal_files() if not other.endswith(".new")]
-        changes = read_changes(os.path.join(self.path, "snapshot"), whole=True)
+        changes = read_changes(os.path.join(self.path, "snapshot"), True, pace)
         for other in others:
-            changes += read_changes(other, whole=False) if other != path else []
-        return set(newest(changes))
+            changes += read_changes(other, False, pace) if other != path else []
+        return set(newest(changes, pace))
 
     def _records(self, changes):
         """Live records by name. StoreError for changes that no wrp wrote."""

@@ -18,16 +18,24 @@ def encode(value):
     return _HEAD.pack(MAGIC, crc32(payload), len(payload)) + payload
 
 
-def decode_all(data):
+def decode_all(data, pace=iter):
     """(values of the whole frames at the start of `data`, number of bytes they take). Values are dictionaries.
 
+    pace : a function that gives the same items as an iterable, in its own time
     Raises ValueError for a whole frame that holds something else.
     """
     values, position = [], 0
-    while (payload := _payload_at(data, position)) is not None:
+    for payload in pace(_payloads(data)):
         values.append(_value(payload))
         position += _HEAD.size + len(payload)
     return values, position
+
+
+def _payloads(data):
+    position = 0
+    while (payload := _payload_at(data, position)) is not None:
+        yield payload
+        position += _HEAD.size + len(payload)
 
 
 def whole_at(data, position):

@@ -5,6 +5,7 @@ own blocks; one that makes the file longer has the file system write down where 
 reads a journal finds its end by them as by a torn tail. `close` cuts them off, and writes a frame of its own in their place.
 """
 
+import errno
 import os
 from contextlib import suppress
 
@@ -16,6 +17,7 @@ from wrp.errors import StoreError, Uncertain
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _CLOSED = frames.encode({"closed": True})
+_ROUNDS = 2                     # of carrying over what was added while a journal was written anew, before nothing may be added
 _LEAST_ROOM, _MOST_ROOM = 64 << 10, 4 << 20         # bytes of room made at once: as many as the frames take, no more than the capacity
 
 
@@ -34,6 +36,11 @@ class Journal:
         self.is_kept = False        # bytes that it holds may never have come to their place: it isn't written anew
         self._torn = False          # part of a frame may stand at its end: what came after it would be lost
         self._turn, self._said = Turn(), f"the journal {path}"
+
+    @property
+    def nbytes(self):
+        """Of the frames that are in it."""
+        return self._nbytes
 
     @property
     def is_begun(self):
@@ -93,43 +100,78 @@ class Journal:
 
     def _make_room(self, nbytes):
         """Zeros behind the last frame, enough for the next; on a disk that is too full for them, none."""
-        room = nbytes + min(max(self._nbytes, _LEAST_ROOM), self._capacity or _MOST_ROOM, _MOST_ROOM)
+        room = nbytes + self._room()
         with suppress(OSError):
             write_all(self._descriptor, bytes(self._nbytes + room - self._written), self._written)
             self._written = self._nbytes + room
+
+    def _room(self):
+        return min(max(self._nbytes, _LEAST_ROOM), self._capacity or _MOST_ROOM, _MOST_ROOM)
 
     def _cut(self):
         os.ftruncate(self._descriptor, self._nbytes)
         self._written = self._nbytes
 
-    def shorten(self, kept):
-        """Write it anew with the newest change of each name alone, and no bytes; see replay.fewest for `kept`. What it says survives at every moment.
+    def shorten(self, kept, begin, pace=iter):
+        """Write its first `begin` bytes anew with the newest change of each name alone, and no bytes; see replay.fewest for `kept`. What it says survives at every moment.
 
-        Where that can't be written nothing that was promised is lost, and the journal grows on.
+        Others may add to it meanwhile: they wait only while it changes its file. pace : as for frames.decode_all
+        Where that can't be written nothing that was promised is lost, and the journal grows on. StoreError for damage.
         """
+        new = self.path + ".new"
+        try:
+            changes = fewest(read_changes(self.path, False, pace), kept, pace)
+            descriptor = os.open(new, _FLAGS | os.O_TRUNC, 0o666)
+            try:
+                self._fill(descriptor, changes, begin, pace)
+            finally:
+                os.close(descriptor)
+                with suppress(OSError):         # it is there after an error only
+                    os.unlink(new)
+        except OSError:
+            pass                                # it is as it was, or the next `append` says that nothing can be added to it
+        finally:
+            self._limit = max(self._capacity, 2 * self._nbytes)
+
+    def _fill(self, descriptor, changes, begin, pace):
+        """Write the changes and what was added from `begin` on; the file is the journal's then."""
+        nbytes = 0
+        for frame in map(frames.encode, pace(changes)):
+            write_all(descriptor, frame, nbytes)
+            nbytes += len(frame)
+        for _ in range(_ROUNDS):            # each has less to carry
+            nbytes, begin = self._carried(descriptor, nbytes, begin)
+            os.fsync(descriptor)
+        written, room = nbytes, self._room()
+        with suppress(OSError):
+            write_all(descriptor, bytes(room), nbytes)
+            written += room
+        os.fsync(descriptor)
         with self._turn.of(self._said):
             if self._torn:
                 self._refuse()
-            try:
-                self._replace(b"".join(map(frames.encode, fewest(read_changes(self.path, whole=False), kept))))
-            except OSError:
-                pass                        # it is as it was, or the next `append` says that nothing can be added to it
-            self._limit = max(self._capacity, 2 * self._nbytes)
+            nbytes, _ = self._carried(descriptor, nbytes, begin)
+            os.fdatasync(descriptor)
+            self._switch(descriptor, nbytes, max(written, nbytes))
 
-    def _replace(self, data):
-        descriptor = os.open(self.path + ".new", _FLAGS | os.O_TRUNC, 0o666)
+    def _carried(self, descriptor, nbytes, begin):
+        """(bytes of the new file, of the old one) once what was added to that from `begin` on stands in the new one, too."""
+        end = self._nbytes
+        data = os.pread(self._descriptor, end - begin, begin)
+        if len(data) != end - begin:
+            raise OSError(errno.EIO, "fewer bytes than it has", self.path)
+        write_all(descriptor, data, nbytes)
+        return nbytes + len(data), end
+
+    def _switch(self, descriptor, nbytes, written):
+        self._torn = True                   # until what is appended goes to the file that has the name for good
         try:
-            write_all(descriptor, data)
-            os.fsync(descriptor)
-            self._torn = True               # until what is appended goes to the file that has the name for good
             os.replace(self.path + ".new", self.path)
         except OSError:
             self._torn = False
-            os.close(descriptor)
             raise
-        descriptor, self._descriptor = self._descriptor, descriptor
-        self._nbytes = self._written = len(data)
-        os.close(descriptor)
+        os.dup2(descriptor, self._descriptor, inheritable=False)
+        self._nbytes, self._written = nbytes, written
         sync_path(os.path.dirname(self.path))
         self._torn = False
 

@@ -5,7 +5,7 @@ from typing import NamedTuple
 from wrp.cte.folder import frames
 from wrp.errors import StoreError
 
-_BATCH = 4096                   # changes per frame of `fewest`
+_BATCH = 256                    # changes per frame of `fewest`: none takes long to write
 
 
 class Newest(NamedTuple):
@@ -16,14 +16,16 @@ class Newest(NamedTuple):
     plain: list
 
 
-def newest(changes):
+def newest(changes, pace=iter):
     """{name: Newest} of changes in any order: the newest stamp wins, a removal is a change too.
 
     Bytes may be written to files twice under one stamp, and then only the last place is theirs: a change's `order` decides.
     A tag that was written down by a node which isn't its home (one of the change's `guests`) is what its home says of it. What tags hold that are `gone` is removed up to a stamp.
+
+    pace : as for frames.decode_all; here and below
     """
     changes, state = list(changes), {}
-    for change in changes:
+    for change in pace(changes):
         order = change.get("order", 0)
         found = [(plain[0], plain[2], plain) for plain in change.get("put", ())] + [(name, stamp, None) for name, stamp in change.get("remove", ())]
         for name, stamp, plain in found:
@@ -70,12 +72,12 @@ def _at_home(changes, guests, gone, state):
     return {name: each for name, each in found.items() if state[name].plain is not None and each.stamp > removed[name]}
 
 
-def fewest(changes, kept):
+def fewest(changes, kept, pace=iter):
     """Changes that say what `changes` of one journal say, one for each name; a removal only where `kept`({name: stamp} of removals) has its name."""
-    state, guests, gone = newest(changes), _guests(changes), _gone(changes)
+    state, guests, gone = newest(changes, pace), _guests(changes), _gone(changes)
     needed = kept({name: each.stamp for name, each in state.items() if each.plain is None})
     by_order, removals = {}, []
-    for name, each in state.items():
+    for name, each in pace(state.items()):
         if each.plain is not None:
             by_order.setdefault(each.order, []).append(each.plain)
         elif name in needed and not _is_gone(name, each.stamp, gone):
@@ -91,7 +93,7 @@ def put_of(plain, order, guests=()):
     return {"put": plain, "order": order, **({"guests": named} if named else {})}
 
 
-def read_changes(path, whole):
+def read_changes(path, whole, pace=iter):
     """Changes of a file, [] where there is none. A journal may end in a torn frame, a snapshot (`whole`) may not. StoreError for damage."""
     try:
         with open(path, "rb") as file:
@@ -99,7 +101,7 @@ def read_changes(path, whole):
     except FileNotFoundError:
         return []
     try:
-        values, end = frames.decode_all(data)
+        values, end = frames.decode_all(data, pace)
     except ValueError as error:
         raise StoreError(f"{path} has a frame that wrp doesn't write ({error}): restore the file from a copy") from error
     torn = end != len(data)
