@@ -10,6 +10,7 @@ piece can't stand for another. What stays readable: names, sizes, times, and whi
 import hmac
 import os
 import stat
+import sys
 from dataclasses import dataclass
 
 from wrp.errors import Corrupt, StoreError, UsageError
@@ -183,4 +184,4 @@ def _derived(key, salt):
     try:
         return key.derived(salt)
     except ImportError as error:
-        raise UsageError(f"encryption wants the package cryptography ({error}): pip install 'wrp[crypt]'") from None
+        raise UsageError(f"encryption wants the package cryptography ({error}): {sys.executable} -m pip install 'wrp[crypt]'") from None

@@ -164,6 +164,8 @@ def open_parts(path, ranks, config, write, key=None, runtime=None):
     if runtime is not None:
         ranks, config = runtime.ranks, runtime.config if config is None else config
     ranks = ranks if ranks is not None else comm_ranks.world()
+    if not isinstance(ranks, comm_ranks.Ranks):
+        raise UsageError(f"ranks of type {type(ranks).__name__}: leave them out, or give wrp.comm.ranks.world(); to open for reading say write=False")
     with ranks.agreed("reading the configuration"):
         if config is None or isinstance(config, (str, os.PathLike)):
             config = load(config)

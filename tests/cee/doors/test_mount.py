@@ -81,6 +81,17 @@ def test_nothing_is_changed(mounted):
 def test_refusals_are_sentences(folder, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
     for arguments, sentence in ((["--store", str(folder), str(folder)], "is no empty folder"), (["--store", str(tmp_path / "no"), str(tmp_path / "empty")], "no store at"),
-                                (["--store", str(folder), str(tmp_path / "empty"), "--path", "gone"], "gone")):
+                                (["--store", str(folder), str(tmp_path / "empty"), "--path", "gone"], "no tag or folder of tags 'gone'"),
+                                ([], "arguments are required: DIR"), (["--store", str(tmp_path / "new"), "--write", str(folder)], "is no empty folder")):
         assert mount.main(arguments) != 0
-        assert sentence in capsys.readouterr().err
+        said = capsys.readouterr().err
+        assert said.startswith("wrp: ") and sentence in said
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("module", ["filesystem", "tagstore", "hdf5store", "mount"])
+def test_without_its_package_a_door_says_how_to_get_it(module, tmp_path):
+    code = "import sys\nsys.modules.update(fsspec=None, zarr=None, fuse=None)\n" \
+           f"from wrp.cee.doors import {module}\nsys.exit({module}.main(sys.argv[1:]))"
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
+    assert done.returncode != 0 and f"{sys.executable} -m pip install 'wrp[{'posix' if module == 'mount' else 'arrays'}]'" in done.stderr.splitlines()[-1]

@@ -2,12 +2,15 @@
 
 from datetime import datetime, timezone
 
-from fsspec.spec import AbstractFileSystem
-
 from wrp.cee.doors import changing, tree
-from wrp.cee.doors.files import Updated, Whole
+from wrp.cee.doors.extras import wanting
 from wrp.cee.doors.handle import Handle
 from wrp.errors import Changed, UsageError, WrpError
+
+with wanting("arrays"):
+    from fsspec.spec import AbstractFileSystem
+
+    from wrp.cee.doors.files import Updated, Whole
 
 _BLOCK_NBYTES = 1 << 20
 

@@ -2,13 +2,15 @@
 
 import threading
 
-from zarr.abc.store import Store
-from zarr.core.buffer import default_buffer_prototype
-
+from wrp.cee.doors.extras import wanting
 from wrp.cee.doors.handle import Handle
 from wrp.cee.doors.hierarchy import Hierarchy
 from wrp.cee.doors.tagstore import _slice_of
 from wrp.errors import UsageError
+
+with wanting("arrays"):
+    from zarr.abc.store import Store
+    from zarr.core.buffer import default_buffer_prototype
 
 
 class Hdf5Store(Store):

@@ -3,11 +3,13 @@
 import re
 from contextlib import suppress
 
-from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
-from zarr.core.buffer import Buffer, default_buffer_prototype
-
+from wrp.cee.doors.extras import wanting
 from wrp.cee.doors.handle import Handle, get_range
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag
+
+with wanting("arrays"):
+    from zarr.abc.store import OffsetByteRequest, RangeByteRequest, Store, SuffixByteRequest
+    from zarr.core.buffer import Buffer, default_buffer_prototype
 
 
 class TagStore(Store):

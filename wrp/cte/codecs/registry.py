@@ -2,13 +2,14 @@
 
 import difflib
 import importlib
+import sys
 from functools import lru_cache
 
 from wrp.cte.codecs.contract import BALANCED, PRESETS
 from wrp.cte.codecs.shuffle import Shuffled
 from wrp.errors import UsageError
 
-_EXTRA = "pip install 'wrp[codecs]'"
+_EXTRA = f"{sys.executable} -m pip install 'wrp[codecs]'"
 
 # name: module, class, the library it imports, what to do when that fails
 _KNOWN = {

@@ -54,8 +54,6 @@ class Folder:
         if self.write:
             self._check_log()
             self._make()
-        elif not os.path.isdir(self.path):
-            raise StoreError(f"there is no store at {self.path}: ingest something first, or name its folder with --store")
         self.header = self._read_header()
         self._lock.take(self.write)
         self.header = self._read_header()           # the last holder may have changed it
@@ -176,11 +174,13 @@ class Folder:
                 raise ValueError("its numbers are no numbers")
             if not all(isinstance(path, str) for path in (header.get("log", ""), *header.get("logs", ()))):
                 raise ValueError("places of its journals are no paths")
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
+            if not os.path.exists(self.path):
+                raise StoreError(f"there is no store at {self.path}: ingest something first, or name its folder with --store") from None
             raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
                              f"name another folder with --store") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
-            raise StoreError(f"store {self.path}: its STORE file can't be read: {getattr(error, 'strerror', None) or error}") from error
+            raise StoreError(f"store {self.path}: its STORE file can't be read: {getattr(error, 'strerror', None) or f'{error}; restore it from a copy of the store'}") from error
         if version not in range(1, FORMAT + 1):
             raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats 1 to {FORMAT}: "
                                f"open it with the wrp that wrote it, or choose another folder with --store")
@@ -189,6 +189,8 @@ class Folder:
     # writing
 
     def _make(self):
+        if os.path.exists(self.path) and not os.path.isdir(self.path):
+            raise StoreError(f"{self.path} is a file, not the folder of a store: choose another folder with --store")
         try:
             os.makedirs(self.path, exist_ok=True)
             fresh = not os.path.exists(os.path.join(self.path, "STORE"))
