@@ -55,6 +55,8 @@ def test_every_call_is_that_of_all_ranks(spread):
         assert store.add_target(f"more {number}", "ram", MIB).capacity == MIB
         with pytest.raises(UsageError, match=f"there is a target 'more {number}' in the store"):
             stores[0].add_target(f"more {number}", "ram", MIB)
+        with pytest.raises(TypeError, match="missing 2 required positional arguments"):
+            store.add_target("only a name")
         assert all(f"more {number}" in [target.name for target in other.targets()] for other in stores)
         store.remove_target(f"more {number}")
         assert not any(f"more {number}" in [target.name for target in other.targets()] for other in stores)

@@ -8,16 +8,16 @@ import threading
 from contextlib import contextmanager
 from itertools import count
 
-from wrp.comm.ranks.agreement import is_agreed
 from wrp.cte.served import wire
 from wrp.cte.served.carrying import Carrying
 from wrp.errors import RuntimeGone, StoreError, WaitTimeout
+from wrp.runtime.pythonworker import EXCEPTION
 from wrp.runtime.routing import PoolQuery
 from wrp.runtime.waiting import CoMutex
 
 TURN, MAKE = 16, 17             # methods of the module: it is the turn of a rank's call, of the conductor; make it, of every rank
 _NOBODY = -1                    # in place of the rank that was asked: no more calls
-_ENDS = 1
+_ENDS, _APART = 1, 2            # why no more calls are made: the daemon ends; a rank missed one, and would take the next exchange for that one's
 
 
 class Together:
@@ -27,7 +27,7 @@ class Together:
         self._ranks, self._making, self._table = ranks, making, table
         self._on_nodes = sorted(set(ranks.gather((ranks.node, ranks.local_size), "the ranks of the daemon's nodes")))
         self._carrying, self._mutex, self._over = Carrying(1), CoMutex(), threading.Event()
-        self._asked, self._numbers, self._ends = {}, count(1), False
+        self._asked, self._numbers, self._refuses = {}, count(1), 0
 
     def started(self, pool):
         shards = pool.containers.shards
@@ -42,18 +42,20 @@ class Together:
             reply = await (await self._pool.submit_async(TURN, self._ranks.rank, number, query=self._conductor))
             if reply.values[0] == _ENDS:
                 raise RuntimeGone("the daemon ends: its store takes no more calls")
+            if reply.values[0] == _APART:
+                raise StoreError("a rank of the daemon didn't answer when all ranks were to do something together, and they can't any more: stop the daemon and start it again")
             return asked.value(reply)
         finally:
             del self._asked[number]
 
     async def turn(self, rank, number):
-        """Of the conductor: have all ranks make the call that a rank was asked for, when those before it are made; 0, or that the daemon ends."""
+        """Of the conductor: have all ranks make the call that a rank was asked for, when those before it are made; 0, or why it isn't made."""
         async with self._mutex:
-            if self._ends:
-                return _ENDS
-            self._ends = rank == _NOBODY
-            for future in [await self._pool.submit_async(MAKE, rank, number, query=each) for each in self._everybody]:
-                await future
+            if self._refuses and rank != _NOBODY:
+                return self._refuses
+            futures = [await self._pool.submit_async(MAKE, rank, number, query=each) for each in self._everybody]
+            codes = {(await future).code for future in futures}
+            self._refuses = _ENDS if rank == _NOBODY else _APART if codes - {0, EXCEPTION} else 0
             return 0
 
     async def make(self, rank, number):
@@ -85,7 +87,7 @@ class Together:
         except Exception as error:
             if asked is not None:
                 asked.error = error
-            elif not is_agreed(error, self._ranks):
+            elif self._ranks.broken:
                 raise                       # into the messages: who asked may never hear of it
         else:
             if asked is not None:
