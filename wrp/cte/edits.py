@@ -1,24 +1,27 @@
 """Changes of whole blobs and tags that keep the bytes: rename, score, snapshot. Each is seen as a whole, or not at all. Names of tags: naming/."""
 
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from wrp.cte import pieces
 from wrp.cte.changes import same
+from wrp.cte.flush import guests
+from wrp.cte.folder.replay import put_of
 from wrp.cte.names import readable
-from wrp.cte.records import BLOB, TAG, Record, full_name
+from wrp.cte.records import BLOB, TAG, Record, full_name, to_plain
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import Wish
-from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
+from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout, WrpError
 
 _TRIES = 100
+_LONG = 1 << 20                 # bytes from which on a blob in files isn't copied under its new name: an entry of the journal, which is synced, costs less
 _PORTION = 64 << 20             # of a blob that is copied, in this process's memory
 
 
 class Edits:
-    """Edits of one rank; `changes` has its debts to the journal."""
+    """Edits of one rank; `changes` has its debts to the journal, `flush` makes single blobs durable."""
 
-    def __init__(self, parts, changes):
-        self._catalog, self._tiers, self._changes = parts.catalog, parts.tiers, changes
+    def __init__(self, parts, changes, flush):
+        self._catalog, self._tiers, self._changes, self._flush = parts.catalog, parts.tiers, changes, flush
         self._parts = parts
 
     def rename(self, old_name, tag, blob, replace=False):
@@ -29,17 +32,76 @@ class Edits:
             self._check_names_free([old])
             if old is None:
                 return False
+            if self._is_long(old):
+                if old.dirty:
+                    self._flush.some([old_name])
+                if self._renamed_in_journal(old_name, tag, new_name, replace):
+                    return True
+                continue
             with self._copied([] if _may_stay(old) else [old]) as copies, self._catalog.changing("renaming a blob"):
                 if not self._unchanged([old]):
                     continue
-                there = self._catalog.find(new_name)
-                if there is not None and (not replace or new_name == old_name):
-                    raise Changed(f"the name {'/'.join(map(readable, new_name.split(chr(0))))!r} is taken: delete it first, or choose another")
+                there = self._there(old_name, new_name, replace)
                 self._rename_held(old, tag, new_name, copies, there)
                 copies.clear()              # they belong to the new record now
             self._changes.retire(there)
             return True
         raise _no_pause("renamed")
+
+    def _there(self, old_name, new_name, replace):
+        """The Record that a rename replaces, or None."""
+        there = self._catalog.find(new_name)
+        if there is not None and (not replace or new_name == old_name):
+            raise Changed(f"the name {'/'.join(map(readable, new_name.split(chr(0))))!r} is taken: delete it first, or choose another")
+        return there
+
+    def _is_long(self, record):
+        """True where a rename keeps the places that the journal names."""
+        return self._parts.journal is not None and record.size >= _LONG and (not _may_stay(record) or bool(record.durable) and not record.dirty)
+
+    def _renamed_in_journal(self, old_name, tag, new_name, replace):
+        """Rename a clean blob: one frame of this rank's journal takes its places from the old name to the new one. False when it has changed, or has gone, meanwhile.
+
+        No flush is under way: what one writes down next it finds under the new name.
+        """
+        with self._catalog.flushing():
+            with self._catalog.changing("renaming a blob"):
+                old = self._catalog.find(old_name)
+                if old is None or old.dirty or not self._is_long(old):
+                    return False
+                there = self._there(old_name, new_name, replace)
+                self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])
+                is_new = not self._catalog.has(tag)
+                self._changes.create_held(tag)
+                renamed = old.but(name=new_name, stamp=self._catalog.next_stamp())
+                put = [self._catalog.find(tag), renamed]
+                change = {**put_of(list(map(to_plain, put)), self._catalog.next_stamp(), guests(put, self._parts.ranks)),
+                          "remove": [[old_name, self._catalog.next_stamp()]]}
+                self._write_down(change, old, renamed, [tag] if is_new else [])
+            if there is not None:           # nothing names its places any more
+                self._tiers.give_back(set(there.extents) | set(there.durable))
+        return True
+
+    def _write_down(self, change, old, renamed, made):
+        """The journal has the change, then the catalog; `made`: tags that go again where it hasn't. An error that a handler of a signal raises may come after both."""
+        written = []
+        try:
+            self._parts.journal.append(change, written)
+            self._show(old, renamed)
+        except BaseException as error:
+            if written:
+                self._show(old, renamed)
+                raise
+            for tag in made:
+                self._catalog.remove(tag)
+            if not self._parts.journal.is_known(error):         # what it may name under the new name nobody uses any more
+                with suppress(WrpError):
+                    self._catalog.put(old.but(extents=self._copy(old), durable=(), dirty=True))
+            raise
+
+    def _show(self, old, renamed):
+        self._catalog.put(renamed)
+        self._catalog.remove(old.name)
 
     def _rename_held(self, old, tag, new_name, copies, there):
         self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])

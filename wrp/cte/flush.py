@@ -111,7 +111,7 @@ class Flush:
                 self._parts.sync(failed, {extent[0] for _, moved in placed for extent in moved.durable})
                 with self._parts.catalog.changing("ordering the journals"):
                     order = self._parts.catalog.next_stamp()
-                self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, self._guests(placed)), written)
+                self._parts.journal.append(put_of([to_plain(moved) for _, moved in placed], order, guests([moved for _, moved in placed], self._parts.ranks)), written)
             self._settle_all(placed, written)
         except BaseException as error:
             if self._parts.journal.is_known(error):
@@ -123,11 +123,6 @@ class Flush:
         for record, moved in placed:
             known, other = (moved.but(dirty=False), record) if written else (record, moved)
             self._settle(record, known, set(other.durable) - set(known.durable))
-
-    def _guests(self, placed):
-        """Names of the tags among them whose home is another node, which has a record of its own."""
-        ranks = self._parts.ranks
-        return [moved.name for _, moved in placed if moved.kind == TAG and home_of(moved.name, None, ranks.nodes) != ranks.node] if ranks.nodes > 1 else ()
 
     def _place(self, name, target, placed):
         """Add (record, record with the extents that the journal shall name), promised, to `placed`; nothing when it isn't dirty any more."""
@@ -223,6 +218,11 @@ class Flush:
         held = set(settled.extents)
         left = set(now.extents) - set(settled.durable) | {extent for extent in now.durable if extent in obsolete}
         self._parts.tiers.give_back(left - held)
+
+
+def guests(records, ranks):
+    """Names of the tags among them whose home is another node, which has a record of its own."""
+    return [record.name for record in records if record.kind == TAG and home_of(record.name, None, ranks.nodes) != ranks.node] if ranks.nodes > 1 else ()
 
 
 def _lacks_place(record, target):

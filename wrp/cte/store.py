@@ -39,8 +39,8 @@ class Store(Writing, Editing, Reading, Listing):
         self._own, self._naming = self._tag_names.own, Naming(parts)
         self._catalog, self._tiers = parts.catalog, parts.tiers
         self._changes = Changes(parts)
-        self._edits = Edits(parts, self._changes)
         self._flush = Flush(parts, self._changes)
+        self._edits = Edits(parts, self._changes, self._flush)
         self._moves = Moves(parts.catalog, parts.tiers, self._flush)
         self._eviction = Eviction(parts.catalog, parts.tiers, self._moves)
         parts.tiers.make_room = self._eviction.run

@@ -7,6 +7,7 @@ import os
 import random
 from dataclasses import dataclass
 
+from wrp.cte import edits
 from wrp.errors import NoSuchBlob, NoSuchTag
 from wrp.runtime.config import load
 
@@ -19,7 +20,7 @@ storage:
 %sperformance: {transaction_log_capacity: 1k}
 """
 _MORE = "  - {path: more, bdev_type: file, capacity_limit: 24m}\n"
-_KINDS = ("put", "put", "put", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "move", "reopen")
+_KINDS = ("put", "put", "put", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "move", "rename", "rename", "rename", "reopen")
 
 
 @dataclass(frozen=True)
@@ -40,12 +41,21 @@ class Operation:
         return head + bytes([made.randrange(256)]) * made.choice((0, 5, 300, 5_000, 70_000, LARGEST))
 
     @property
+    def target(self):
+        """(tag, blob) that it renames its blob to."""
+        made = random.Random(self.seed + 2)
+        return made.choice([(tag, blob) for tag in TAGS for blob in BLOBS if (tag, blob) != (self.tag, self.blob)])
+
+    @property
     def offset(self):
         return random.Random(self.seed + 1).choice((0, 3, 4_000, 90_000))
 
 
 class Configured:
-    """The configurations of workloads, below `root`: with one data file, with two, between which blobs move, or with hardly any ram. Which, says the seed."""
+    """The configurations of workloads, below `root`: with one data file, with two, between which blobs move, or with hardly any ram. Which, says the seed.
+
+    Where one was asked for, blobs of 4 KiB are long enough to be renamed by an entry of the journal.
+    """
 
     def __init__(self, root):
         self._paths = []
@@ -55,6 +65,7 @@ class Configured:
                 file.write(CONFIG % sizes)
 
     def of(self, seed):
+        edits._LONG = 4096
         return load(self._paths[seed % 3])
 
 
@@ -87,12 +98,15 @@ def run(store, operation):
         elif operation.kind == "move":
             places = ["ram", "file", *(target.name for target in store.targets() if target.name in ("data", "more"))]
             store.move(tag, blob, places[operation.seed % len(places)])
+        elif operation.kind == "rename":
+            new_tag, new_blob = operation.target
+            store.rename(tag, blob, new_blob, new_tag, replace=True)
         elif operation.kind == "batch":
             with store.batch(f"batch {operation.number}") as batch:
                 for name in BLOBS:
                     batch.put(tag, name, operation.data)
     except (NoSuchBlob, NoSuchTag):
-        if operation.kind not in ("delete", "destroy", "move"):
+        if operation.kind not in ("delete", "destroy", "move", "rename"):
             raise
 
 
@@ -103,10 +117,15 @@ class Model:
         self.now = {(tag, blob): None for tag in TAGS for blob in BLOBS}
         self.allowed = {name: [None] for name in self.now}
         self.unsure = None              # a batch of which nobody knows whether it happened
+        self.renamed = {}               # old name -> (new name, value) of durable blobs that nothing has changed since
 
     def begun(self, operation):
         """The operation may have any part of its effect from now on."""
-        for name, value in self._effect(operation).items():
+        effect, name = self._effect(operation), (operation.tag, operation.blob)
+        self.renamed = {old: (new, value) for old, (new, value) in self.renamed.items() if old not in effect and new not in effect}
+        if operation.kind == "rename" and effect and self.allowed[name] == [self.now[name]]:
+            self.renamed[name] = operation.target, self.now[name]
+        for name, value in effect.items():
             self.allowed[name].append(value)
         self.unsure = operation if operation.kind == "batch" else None
 
@@ -116,7 +135,7 @@ class Model:
         self.now.update(effect)
         self.unsure = None
         if operation.kind in ("flush", "reopen"):
-            self.allowed = {name: [value] for name, value in self.now.items()}
+            self.allowed, self.renamed = {name: [value] for name, value in self.now.items()}, {}
         elif operation.kind == "batch":
             self.allowed.update({name: [value] for name, value in effect.items()})
 
@@ -124,12 +143,14 @@ class Model:
         """Something was refused, or the store was opened anew: what it shows now is one of the states that may be."""
         self.check(found)
         self.now = dict(found)
-        self.unsure = None
+        self.unsure, self.renamed = None, {}
 
     def check(self, found):
         """AssertionError unless `found`, {(tag, blob): bytes or None}, is a state that may follow."""
         for name, value in found.items():
             assert value in self.allowed[name], f"{name} holds {_short(value)}, allowed: {[_short(one) for one in self.allowed[name]]}"
+        for old, (new, value) in self.renamed.items():
+            assert value in (found[old], found[new]), f"{old} became {new}, and is lost"
         if self.unsure is not None:
             effect = self._effect(self.unsure)
             happened = {found[name] == value for name, value in effect.items() if self.allowed[name][:-1].count(value) == 0}
@@ -146,6 +167,8 @@ class Model:
             return {name: None}
         if operation.kind == "destroy":
             return {(tag, blob): None for blob in BLOBS}
+        if operation.kind == "rename" and self.now[name] is not None:
+            return {name: None, operation.target: self.now[name]}
         if operation.kind == "batch":
             return {(tag, blob): operation.data for blob in BLOBS}
         return {}
