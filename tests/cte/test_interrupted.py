@@ -1,4 +1,8 @@
 """Calls of a store that an error of a signal's handler ends in the middle, at every step: they have happened or not, the store goes on, and no byte belongs to two blobs."""
+import os
+import subprocess
+import sys
+
 import pytest
 from harness.interrupting import interrupted_at
 
@@ -123,6 +127,49 @@ def test_a_flush_that_is_interrupted_again_and_again_takes_no_more_space_each_ti
 def _places_of(store):
     """{blob: places that its record names in files}."""
     return {blob: store._catalog.find(f"{tag}\0{blob}").durable for tag, blob in store.blobs(".*")}
+
+
+_ENDS = """
+import gc, os, sys, threading
+from harness.interrupting import interrupted_at
+from wrp.comm.ranks.solo import Solo
+from wrp.cte import Store
+
+what, folder, stride = sys.argv[1], sys.argv[2], int(sys.argv[3])
+begun, step, goes_on = threading.active_count(), 1, True
+while goes_on:
+    held = []
+    opened = lambda: held.append(Store.open(folder, Solo()))
+    if what == "close":
+        opened()
+        held[0].put("t", "later", b"y" * 3000)
+        held.append(held[0].view("t", "later"))
+        goes_on = interrupted_at(step, held[0].close)
+    else:
+        goes_on = interrupted_at(step, opened)
+    for store in held[:1]:
+        store.close()                   # again, or where the step was behind the opening
+    held.clear()
+    gc.collect()
+    left = [path for path in map(os.readlink, (f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd") if os.path.exists(f"/proc/self/fd/{name}")))
+            if path.startswith(folder) and "/data/" not in path]
+    assert not left and threading.active_count() == begun, (step, left, threading.enumerate())
+    with Store.open(folder, Solo()) as store:
+        assert store.get("t", "b") == b"x" * 1000
+    step += stride
+print(step)
+"""
+
+
+@pytest.mark.parametrize("what, stride", [("open", 997), ("close", 53)])
+def test_a_store_that_is_interrupted_as_it_opens_or_closes_leaves_its_folder_free(what, stride, tmp_path):
+    """In a program of its own: a finalizer that drops the error may keep a descriptor of a file."""
+    with Store.open(str(tmp_path / "store"), Solo()) as store:
+        store.put("t", "b", b"x" * 1000)
+    found = subprocess.run([sys.executable, "-c", _ENDS, what, str(tmp_path / "store"), str(stride)], capture_output=True, text=True, timeout=100,
+                           env={**os.environ, "PYTHONPATH": os.path.join(os.path.dirname(__file__), "..")})
+    assert not found.returncode, found.stderr
+    assert int(found.stdout) > 5 * stride
 
 
 def _bytes(number, nbytes):

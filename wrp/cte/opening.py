@@ -136,8 +136,10 @@ class Parts:
         self._leave_folder(undo and not any(begun))
 
     def drop(self, undo=False):
-        """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process. `undo`: as for `close`."""
+        """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process, and of one that is alone the workers. `undo`: as for `close`."""
         self._local_close()
+        if self.ranks.size == 1 and self.runtime is not None and not self.is_guest:
+            self.runtime.abandon()
         self._leave_folder(undo)
 
     def _leave_folder(self, undo):

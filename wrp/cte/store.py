@@ -73,11 +73,15 @@ class Store(Writing, Editing, Reading, Listing):
             from wrp.cte.served.job import joined
 
             return joined(daemon or None, ranks)
-        parts = opening.open_parts(folder, ranks, config, write, key, runtime)
-        if parts.is_spread:
-            from wrp.cte.nodes.store import NodesStore as cls
-        store = cls(parts)
-        ending.remember(store)
+        parts, store = opening.open_parts(folder, ranks, config, write, key, runtime), None
+        try:
+            if parts.is_spread:
+                from wrp.cte.nodes.store import NodesStore as cls
+            store = cls(parts)
+            ending.remember(store)
+        except BaseException:
+            store._leave(parts.ranks.size == 1) if store is not None else parts.drop(parts.ranks.size == 1)
+            raise
         return store
 
     @staticmethod
@@ -246,15 +250,20 @@ class Store(Writing, Editing, Reading, Listing):
         if self._parts is None:
             return
         parts = self._parts
-        self._stop()
         try:
-            if parts.write and parts.folder is not None:
-                with parts.ranks.agreed("flushing the store before it is closed"):
-                    self._flush.run()
-                    parts.raise_failure()
-        finally:
+            try:
+                self._stop()
+                if parts.write and parts.folder is not None:
+                    with parts.ranks.agreed("flushing the store before it is closed"):
+                        self._flush.run()
+                        parts.raise_failure()
+            finally:
+                self._let_go()
+                parts.close()
+        except BaseException:           # perhaps a handler's of a signal, in the middle of the end
             self._let_go()
-            parts.close()
+            parts.close() if parts.ranks.size == 1 else parts.drop()
+            raise
 
     def _stop(self):
         """End the threads that work by themselves."""

@@ -184,8 +184,8 @@ class Journal:
                 self._cut()
                 if not self._torn:      # so that a damaged last frame isn't taken for one that was being written
                     write_all(self._descriptor, _CLOSED, self._nbytes)
-            os.close(self._descriptor)
-            self._descriptor = None
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
 
     def _open(self):
         try:

@@ -58,9 +58,8 @@ class FolderLock:
 
     def leave(self):
         """Close what this process has of the locks; another one that has the same descriptors, as the parent of a forked child, keeps them."""
-        for descriptor in self._held.values():
-            os.close(descriptor)
-        self._held.clear()
+        while self._held:
+            os.close(self._held.popitem()[1])
         self._writer = None
 
     def _outlive_members(self):

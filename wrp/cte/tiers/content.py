@@ -166,12 +166,10 @@ class Content:
         """Close the reading side and let go of the ram; the runtime closes the devices."""
         self.ram_bytes = self.ram_array = None
         self.open_files.hide()
-        for descriptor in self._readers.values():
-            os.close(descriptor)
-        for reader in self._other_readers.values():
-            reader.close()
-        self._readers.clear()
-        self._other_readers.clear()
+        while self._readers:            # each once, whenever a handler's error of a signal has this done again
+            os.close(self._readers.popitem()[1])
+        while self._other_readers:
+            self._other_readers.popitem()[1].close()
 
 
 def named(error, where):
