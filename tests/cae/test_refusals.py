@@ -42,8 +42,6 @@ _CASES = [
     ("store that is nobody's business", ["wrp_cee", "ls", "--store", "closed"], 7, "its STORE file can't be read: Permission denied"),
     ("store that is a file", [*_INGEST, "data.bin"], 7, "data.bin is a file, not the folder of a store"),
     ("salvage where no store is", ["wrp_cee", "salvage", "--store", "gone"], 7, "there is no store at"),
-    ("a daemon's store for two ranks", ["wrp_cee", "ls", "--store", "runtime:gone"], 2, "what 2 ranks do together needs a store that they have opened themselves"),
-    ("the same, taking in", [*_INGEST, "runtime:gone"], 2, "what 2 ranks do together needs a store"),
     ("export into a read-only folder", ["wrp_cee", "export", "t", "readonly/x", "--store", "good"], 2, "can't be written: choose another place for x"),
     ("store in use", [*_INGEST, "busy"], 7, "is in use by another job"),
     ("missing filter", ["wrp_cae_omni", "filter.yaml", "--quiet", "--store", "new"], 5, "filter 32015 (lzf), which is not installed"),

@@ -13,7 +13,7 @@ from wrp.comm.command import Parser
 from wrp.comm.ranks import run
 from wrp.comm.ranks.streams import discard
 from wrp.comm.sizes import format_size
-from wrp.cte import Store, daemon_in
+from wrp.cte import Store
 from wrp.errors import UsageError, WrpError
 
 _FOLDER = "./wrp-store"
@@ -39,9 +39,7 @@ def _command(args, wrong, ranks):
                 _say(_parser().format_help().rstrip() if args.help else f"wrp_cae_omni {wrp.__version__}")
         return 0
     job, config, rules = None, None, None
-    folder = args.store or os.environ.get("WRP_STORE") or _FOLDER
     with ranks.agreed(f"reading {args.jobs}"):
-        daemon_in(folder, ranks)                # which refuses several ranks
         config = _config(args.conf)
         if args.labels:
             rules = labels.load(args.labels)
@@ -53,6 +51,7 @@ def _command(args, wrong, ranks):
                 _check(job, args.json)
         return 0
     job = ranks.share(job, f"the job file {args.jobs}")
+    folder = args.store or os.environ.get("WRP_STORE") or _FOLDER
     with Store.open(folder, ranks, config) as store:
         _ingest(job, store, ranks, args)
         if rules is not None:

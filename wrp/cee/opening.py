@@ -7,7 +7,7 @@ import sys
 from wrp.comm import names
 from wrp.comm.ranks import world
 from wrp.comm.ranks.launcher import launcher
-from wrp.cte import DAEMON, Store, daemon_in
+from wrp.cte import DAEMON, Store
 from wrp.errors import StoreError, WrpError
 
 DEFAULT_FOLDER = "wrp-store"
@@ -44,7 +44,6 @@ def opened(folder=None, write=True, make=True, config=None):
     """(Store, Ranks) on all ranks of the job. Collective. StoreError when it isn't there and may not be made."""
     path, ranks = store_folder(folder), world()
     with ranks.agreed("look for the store"):
-        daemon_in(path, ranks)                  # which refuses several ranks
         if ranks.rank == 0 and not (write and make) and not path.startswith(DAEMON) and not os.path.isdir(path):
             raise no_store(path)
     return Store.open(path, ranks, config, write), ranks
