@@ -88,7 +88,7 @@ def test_killed_anywhere_a_tag_is_there_whole_or_not_at_all(tmp_path, at, destro
 def test_a_folder_destroyed_while_a_node_stands_still_goes_when_it_is_done_again(tmp_path):
     """Whatever it has come to, the sentence says whether it is gone; then nothing of it is seen any more."""
     conf = tmp_path / "conf.yaml"
-    conf.write_text("networking: {net_timeout: 0.5}\n")
+    conf.write_text("networking: {net_timeout: 2}\n")          # longer than a busy machine lets a node wait
     done = job(2, f"""
     store = Store.open(None, ranks)
     pids = ranks.gather(os.getpid(), "pids")
@@ -117,7 +117,7 @@ def test_a_folder_destroyed_while_a_node_stands_still_goes_when_it_is_done_again
                 store.destroy("f", recursive=True)
             except WaitTimeout as error:
                 print("said:", error)
-            print("late" if time.monotonic() - start > 10 else "in time")
+            print("late" if time.monotonic() - start > 20 else "in time")
             os.kill(pids[1], signal.SIGCONT)
         ranks.barrier("said")
         same(["t"] if is_gone else ["f/a", "f/b/c", "f/k", "t"])
