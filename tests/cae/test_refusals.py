@@ -46,7 +46,7 @@ _CASES = [
     ("store in use", [*_INGEST, "busy"], 7, "is in use by another job"),
     ("missing filter", ["wrp_cae_omni", "filter.yaml", "--quiet", "--store", "new"], 5, "filter 32015 (lzf), which is not installed"),
     ("full tiers", [*_INGEST, "new", "--conf", "small.yaml"], 8, "no tier has room for 1 MiB"),
-    ("full disk", [*_INGEST, "other"], 8, "no tier has room for 1 MiB: file device 'file0'"),
+    ("full disk", [*_INGEST, "other"], 8, "no tier has room for 1 MiB: file target 'data/0'"),
 ]
 
 
