@@ -1,6 +1,7 @@
 """Calls that are answered later: order of ends, errors kept, back-pressure, batches, await, closing."""
 
 import asyncio
+from contextlib import suppress
 import threading
 
 import pytest
@@ -72,6 +73,19 @@ async def test_futures_can_be_awaited(client, tag):
 async def _put(client, tag, number):
     await client.later.put_blob(tag, f"b{number}", 0, None, b"x")
     assert await client.later.get_blob(tag, f"b{number}") == b"x"
+
+
+async def test_an_awaited_put_that_is_given_up_is_whole_or_not(open_store):
+    with Client(open_store(memory=True, ram="64m")) as client:
+        tag = client.get_or_create_tag("t")
+        for number in range(10):
+            data, nbytes = bytearray([number + 1]) * (20 << 20), 20 << 20
+            with suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(client.later.put_blob(tag, "b", 0, None, data), 1e-3 * (number % 3))
+            await client.later.call(lambda: None)           # a thread may still be at the put before
+            if client.store.exists("t", "b"):
+                found = client.store.get("t", "b")
+                assert len(found) == nbytes and len(set(found[::4096])) == 1
 
 
 def test_closing_waits_for_what_is_under_way(open_store):
