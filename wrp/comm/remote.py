@@ -202,8 +202,15 @@ class RemoteWindow:
         self._wait([self._flusher.start(self._nodes[node][0])], node, "put", timeout_s)
 
     def _wait(self, requests, node, verb, timeout_s):
-        """Wait for all requests, the last one first; what isn't done at the deadline is kept for MPI, which may still touch its memory."""
+        """Wait for all requests, the last one first; what isn't done at the deadline, or at an error of a signal's handler, is kept for MPI, which may still touch its memory."""
         timeout_s = self._ranks.timeout_s if timeout_s is None else timeout_s
+        try:
+            self._wait_for(requests, node, verb, timeout_s)
+        except BaseException:
+            self._keep(requests)
+            raise
+
+    def _wait_for(self, requests, node, verb, timeout_s):
         started = time.monotonic()
         knock_at, tests, naps = started, 0, Naps()
         while requests:
@@ -219,7 +226,6 @@ class RemoteWindow:
                 knock_at = now + _KNOCK_S
                 self.knocker(node)
             if now >= started + timeout_s:
-                self._keep(requests)
                 raise self._late(node, verb, now - started)
             if now >= started + _NAPS_AFTER_S:
                 naps.pause()
