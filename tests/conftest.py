@@ -38,7 +38,7 @@ def pytest_sessionstart(session):
 def pytest_runtest_makereport(item, call):
     report = yield
     if report.failed:
-        item.stash[_FAILURE] = report.longreprtext
+        item.stash[_FAILURE] = item.stash.get(_FAILURE, "") + report.longreprtext
     return report
 
 

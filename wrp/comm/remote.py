@@ -4,6 +4,7 @@ import os
 import queue
 import threading
 import time
+from contextlib import contextmanager
 from functools import partial
 
 import numpy as np
@@ -20,6 +21,7 @@ _PIECE = 1 << 30        # counts of MPI are 32 bits wide
 _EAGER = 50             # tests of a request before others may have the core
 _NAPS_AFTER_S = 1.0     # of a wait: what is slow may as well be looked at less often
 _KNOCK_S = 0.5e-3       # an operation that lasts knocks again this often
+_LAST_S = 1.0           # of a close: for what nobody waited for to the end
 _SHIPPED = 2 << 20      # so many bytes are sent rather than got
 
 
@@ -39,7 +41,7 @@ class RemoteWindow:
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
         self.node, self.knocker, self.shipments, self.at_ease, self.calls, self.comm = ranks.node, None, None, None, None, None
-        self._kept, self._flusher, self._making = [], None, Turn()
+        self._kept, self._touched, self._flusher, self._making = [], [], None, Turn()
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
         # (rank, host, bytes) of each node's first rank
@@ -80,7 +82,8 @@ class RemoteWindow:
             for offset, out in pieces:
                 out[:] = self._own(offset, out.nbytes)
             return
-        self._wait(self._start_gets(node, pieces)[::-1], node, "get", timeout_s)
+        with self._memory_stays(pieces):
+            self._wait(self._start_gets(node, pieces)[::-1], node, "get", timeout_s)
 
     def get_checked(self, node, ranges, timeout_s=None):
         """As `get_many`: the crc32 of each range, taken as soon as it is here, while others are on their way. `timeout_s`: for each."""
@@ -88,13 +91,15 @@ class RemoteWindow:
         if node == self.node:
             self.get_many(node, ranges)
             return [crc32(out) for _, out in ranges]
-        started = iter(self._start_gets(node, [piece for each in pieces for piece in each]))
-        requests = [[next(started) for _ in each][::-1] for each in pieces]
-        try:
-            return checked([(partial(self._wait, each, node, "get", timeout_s), out) for each, (_, out) in zip(requests, ranges)])
-        except BaseException:
-            self._keep([request for each in requests for request in each])
-            raise
+        requests = []
+        with self._memory_stays(pieces):
+            try:
+                started = iter(self._start_gets(node, [piece for each in pieces for piece in each]))
+                requests += [[next(started) for _ in each][::-1] for each in pieces]
+                return checked([(partial(self._wait, each, node, "get", timeout_s), out) for each, (_, out) in zip(requests, ranges)])
+            except BaseException:
+                self._keep([request for each in requests for request in each])
+                raise
 
     def put(self, node, offset, data, timeout_s=None):
         """Write bytes to `offset` of the node's segment; they are there when this returns. Errors as `get`."""
@@ -107,9 +112,19 @@ class RemoteWindow:
             for offset, data in pieces:
                 self._own(offset, data.nbytes)[:] = data
             return
-        requests = [self.start_put(node, offset, data) for offset, data in pieces]
-        self._wait(requests, node, "put", timeout_s)
-        self._flush(node, timeout_s)
+        with self._memory_stays(pieces):
+            requests = [self.start_put(node, offset, data) for offset, data in pieces]
+            self._wait(requests, node, "put", timeout_s)
+            self._flush(node, timeout_s)
+
+    @contextmanager
+    def _memory_stays(self, pieces):
+        """An error of a signal's handler may come before a request is ours: then MPI may touch the memory of `pieces` until the window is closed."""
+        try:
+            yield
+        except BaseException:
+            self._touched.append(pieces)
+            raise
 
     def start_get(self, node, offset, out):
         """A request; `out` (array of uint8) is filled when `is_done` says so. The caller has checked the range."""
@@ -166,9 +181,9 @@ class RemoteWindow:
         window, self._window, self._segment = self._window, None, None
         if window is None or self._ranks.broken:
             return
-        ships = self.shipments
-        if any(self._ranks.gather(bool(self._kept) or ships is not None and not ships.is_idle, "close of the remote window")):
+        if not self._is_quiet():
             return                          # what MPI may still touch stays: it goes with the process
+        ships = self.shipments
         if ships is not None:
             ships.free()
         if self._flusher is not None:
@@ -176,6 +191,20 @@ class RemoteWindow:
         window.Unlock_all()
         window.Free()
         self.comm.Free()
+
+    def _is_quiet(self):
+        """Whether everything that any rank has begun is done; a short while is given to what nobody waited for to the end. Collective."""
+        if not any(self._ranks.gather(self._is_busy(), "close of the remote window")):
+            return True
+        naps, until = Naps(), time.monotonic() + _LAST_S
+        while self._is_busy() and time.monotonic() < until:
+            naps.pause()
+        return not any(self._ranks.gather(self._is_busy(), "what was left of the remote window"))
+
+    def _is_busy(self):
+        while self._kept and self._is_last_done(self._kept):
+            self._kept.pop()
+        return bool(self._kept) or self.shipments is not None and not self.shipments.is_idle
 
     def _own(self, offset, nbytes):
         return np.frombuffer(self._segment.buffer, np.uint8, nbytes, offset)
@@ -198,7 +227,9 @@ class RemoteWindow:
     def _flush(self, node, timeout_s):
         # MPI has no flush that can be polled: a thread makes the call, so that the wait has a deadline
         with self._making.of("puts into other nodes"):
-            self._flusher = self._flusher or _Flusher(self._window)
+            if self._flusher is None:
+                self._flusher = _Flusher(self._window)
+            self._flusher.begin()
         self._wait([self._flusher.start(self._nodes[node][0])], node, "put", timeout_s)
 
     def _wait(self, requests, node, verb, timeout_s):
@@ -255,7 +286,11 @@ class _Flusher:
     def __init__(self, window):
         self._window, self._asked = window, queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="wrp-flush", daemon=True)
-        self._thread.start()
+
+    def begin(self):
+        """The thread runs, whatever a signal's handler did to an earlier call."""
+        if self._thread.ident is None:      # is_alive would take it for ended once a handler's error had come in there
+            self._thread.start()
 
     def start(self, target):
         flush = _Flush(target)
@@ -264,7 +299,8 @@ class _Flusher:
 
     def close(self):
         self._asked.put(None)
-        self._thread.join()
+        if self._thread.ident is not None:
+            self._thread.join()
 
     def _run(self):
         from mpi4py import MPI

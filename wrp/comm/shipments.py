@@ -28,7 +28,7 @@ class Shipments:
         self._comm, self._segment = ranks.comm.Dup(), segment
         self._numbers, self._lock = itertools.count(), Turn()
         self._questions, self._under_way, self._dead = [], [], set()
-        self._open, self._forsaken = set(), []      # (rank, tag) of what was asked and hasn't come; what nobody waits for of that
+        self._open, self._forsaken = {}, []         # {(rank, tag): _Asked} of what was asked and hasn't come; what nobody waits for of that
 
     def ask(self, rank, ranges):
         """Have the first rank of a node send bytes: `ranges` of (offset, array of uint8), for each of which there is a request that is done when its array is filled.
@@ -37,9 +37,10 @@ class Shipments:
         self._take_forsaken()
         tags = self._tags(rank, len(ranges))
         question = np.array([(offset, array.nbytes, tag) for (offset, array), tag in zip(ranges, tags)], np.int64)
-        sent = self._comm.Isend(question, rank, _ASK)
-        return [_Asked(self._comm, [array, self._byte], rank, tag, (question, sent if tag == tags[0] else None), self._open)
-                for (_, array), tag in zip(ranges, tags)]
+        asked = [_Asked(self._comm, [array, self._byte], rank, tag, self._open) for (_, array), tag in zip(ranges, tags)]
+        self._open.update(((rank, tag), each) for tag, each in zip(tags, asked))
+        asked[0].ask(question)
+        return asked
 
     def forsake(self, requests):
         """Nobody waits for these any more: what comes for one of `ask` goes nowhere. Returns the others."""
@@ -68,7 +69,8 @@ class Shipments:
 
     @property
     def is_idle(self):
-        """True when nothing is on its way: MPI looks at no memory of this node for it any more."""
+        """True when nothing is on its way: MPI looks at no memory of this node for it any more. Whoever has asked doesn't wait any more."""
+        self.forsake([each for each in list(self._open.values()) if each is not None])      # a signal's handler had their call end before it had them
         self.turn()
         return not (self._questions or self._under_way or self._forsaken)
 
@@ -85,7 +87,7 @@ class Shipments:
             if len(tags) < count:
                 raise WaitTimeout(f"{len(self._open)} ranges that nodes were asked for have never come, so that rank {rank} can't be asked for {count} more: "
                                   "see that it lives, and that it polls")
-            self._open.update((rank, tag) for tag in tags)
+            self._open.update(((rank, tag), None) for tag in tags)
             return tags
 
     def _take_forsaken(self):
@@ -132,25 +134,30 @@ class _Asked:
     """As a request of MPI. The array is given to MPI when the answer has begun to come: not by the thread of somebody else who calls MPI, and not after
     whoever waits has given up."""
 
-    def __init__(self, comm, place, rank, tag, asked, unanswered):
-        self._comm, self._place, self._rank, self._tag = comm, place, rank, tag
-        self._asked, self._received = asked, None           # (question, its request for one of those that it is about)
-        self._unanswered, self._is_forsaken = unanswered, False
+    def __init__(self, comm, place, rank, tag, unanswered):
+        self._comm, self._place, self._rank, self._tag, self._unanswered = comm, place, rank, tag, unanswered
+        self._question, self._sent = None, None             # of one of those that it is about
+        self._received, self._is_begun, self._is_forsaken = None, False, False
+
+    def ask(self, question):
+        self._question = question
+        self._sent = self._comm.Isend(question, self._rank, _ASK)
 
     def Test(self):
         if self._received is None:
             if not self._comm.Iprobe(self._rank, self._tag):
                 return False
+            self._is_begun = True
             self._received = self._comm.Irecv(self._place, self._rank, self._tag)
-        if not self._received.Test() or not (self._asked[1] is None or self._asked[1].Test()):
+        if not self._received.Test() or not (self._sent is None or self._sent.Test()):
             return False
-        self._unanswered.discard((self._rank, self._tag))
+        self._unanswered.pop((self._rank, self._tag), None)
         return True
 
     def forsake(self):
         """Whoever waited has given up: the answer comes to memory of its own. False when that was said before."""
         before, self._is_forsaken = self._is_forsaken, True
-        if self._received is None and not before:
+        if not self._is_begun and not before:
             array, byte = self._place
             self._place = [np.empty(array.nbytes, np.uint8), byte]
         return not before
