@@ -9,6 +9,7 @@ from wrp.comm.ranks.launcher import launcher, quiet_open_mpi
 
 LIMIT_S = 50            # of one test; pytest-timeout, a little later, is the second net
 _AFTER_FAILURE_S = 5
+_SAID_S = 1             # that a launcher, on a machine that others load too, has to pass on what was written before it ends the ranks
 
 
 def joined(config):
@@ -71,4 +72,5 @@ class Job:
     def _end(self, why):
         sys.__stderr__.write(f"\nrank {self.rank} of {self.size} ends the job: {why}\n")
         sys.__stderr__.flush()
+        time.sleep(_SAID_S)
         self._comm.Abort(1)
