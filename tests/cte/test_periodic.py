@@ -287,6 +287,29 @@ def test_what_is_added_while_a_journal_is_written_anew_is_in_it(tmp_path):
     assert not any("bytes" in change for change in changes) and os.listdir(tmp_path) == ["0-0"]
 
 
+def test_a_frame_that_is_refused_while_a_journal_is_written_anew_stays_refused(tmp_path, monkeypatch):
+    journal, has_read = Journal(str(tmp_path / "0-0"), capacity=100), threading.Event()
+    for stamp in range(1, 20):
+        journal.append({"put": [put("a", stamp)]})
+
+    def pace(items):
+        has_read.set()
+        return items
+    renewal = threading.Thread(target=journal.shorten, args=(set, journal.nbytes, pace))
+
+    def failed(descriptor):
+        monkeypatch.undo()
+        renewal.start()             # the frame is whole in the file
+        assert has_read.wait(20)
+        raise OSError(errno.EIO, "it can't be synced")
+    monkeypatch.setattr(os, "fdatasync", failed)
+    with pytest.raises(StoreError, match="what this call promised is not kept"):
+        journal.append({"put": [put("a", 99)]})
+    renewal.join()
+    journal.close()
+    assert {name: each.stamp for name, each in newest(read_changes(journal.path, whole=False)).items()} == {"a": 19}
+
+
 def test_nothing_is_added_to_a_journal_whose_name_may_be_lost(tmp_path, monkeypatch):
     journal = Journal(str(tmp_path / "0-0"), capacity=100)
     journal.append({"put": [put("a", 1)]})

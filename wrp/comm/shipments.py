@@ -37,9 +37,10 @@ class Shipments:
         self._take_forsaken()
         tags = self._tags(rank, len(ranges))
         question = np.array([(offset, array.nbytes, tag) for (offset, array), tag in zip(ranges, tags)], np.int64)
-        asked = [_Asked(self._comm, [array, self._byte], rank, tag, self._open) for (_, array), tag in zip(ranges, tags)]
+        sent = []
+        asked = [_Asked(self._comm, [array, self._byte], rank, tag, self._open, sent, question if tag == tags[0] else None) for (_, array), tag in zip(ranges, tags)]
         self._open.update(((rank, tag), each) for tag, each in zip(tags, asked))
-        asked[0].ask(question)
+        asked[0].ask()
         return asked
 
     def forsake(self, requests):
@@ -132,32 +133,38 @@ class Shipments:
 
 class _Asked:
     """As a request of MPI. The array is given to MPI when the answer has begun to come: not by the thread of somebody else who calls MPI, and not after
-    whoever waits has given up."""
+    whoever waits has given up. `sent`: a list that has the request of the question once that is on its way; with a `question` it is this one's to send.
 
-    def __init__(self, comm, place, rank, tag, unanswered):
+    MPI's calls are made in the middle of one of a list: a signal's handler can't come between such a call and its request.
+    """
+
+    def __init__(self, comm, place, rank, tag, unanswered, sent, question):
         self._comm, self._place, self._rank, self._tag, self._unanswered = comm, place, rank, tag, unanswered
-        self._question, self._sent = None, None             # of one of those that it is about
-        self._received, self._is_begun, self._is_forsaken = None, False, False
+        self._sent, self._question = sent, question
+        self._received, self._is_forsaken = [], False
 
-    def ask(self, question):
-        self._question = question
-        self._sent = self._comm.Isend(question, self._rank, _ASK)
+    def ask(self):
+        self._sent.extend(itertools.starmap(self._comm.Isend, [(self._question, self._rank, _ASK)]))
 
     def Test(self):
-        if self._received is None:
+        if not self._received:
             if not self._comm.Iprobe(self._rank, self._tag):
                 return False
-            self._is_begun = True
-            self._received = self._comm.Irecv(self._place, self._rank, self._tag)
-        if not self._received.Test() or not (self._sent is None or self._sent.Test()):
+            self._received.extend(itertools.starmap(self._comm.Irecv, [(self._place, self._rank, self._tag)]))
+        if not self._received[0].Test() or self._question is not None and not self._sent[0].Test():
             return False
         self._unanswered.pop((self._rank, self._tag), None)
         return True
 
     def forsake(self):
-        """Whoever waited has given up: the answer comes to memory of its own. False when that was said before."""
-        before, self._is_forsaken = self._is_forsaken, True
-        if not self._is_begun and not before:
+        """Whoever waited has given up: the answer comes to memory of its own. False when that was said before, or nobody was asked."""
+        if self._is_forsaken:
+            return False
+        self._is_forsaken = True
+        if not self._sent:
+            self._unanswered.pop((self._rank, self._tag), None)
+            return False
+        if not self._received:
             array, byte = self._place
             self._place = [np.empty(array.nbytes, np.uint8), byte]
-        return not before
+        return True

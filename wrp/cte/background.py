@@ -10,12 +10,17 @@ class Background:
     """
 
     def __init__(self, name):
-        self._name, self._stopped, self._thread = name, threading.Event(), None
+        self._name, self._stopped, self._thread, self._ended = name, threading.Event(), None, None
 
     def start(self, work, *args):
         """Run `work(*args)` in the thread; it returns soon once `naps` is False."""
-        self._thread = threading.Thread(target=work, args=args, name=self._name, daemon=True)
-        self._thread.start()
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=_run, args=(work, args, self._ended), name=self._name, daemon=True)
+        try:
+            self._thread.start()
+        except RuntimeError:                    # there is none
+            self._thread = None
+            raise
 
     def naps(self, seconds):
         """Sleep: True when the time is over, False as soon as the thread is to end."""
@@ -30,5 +35,13 @@ class Background:
         """End the thread, after what it is at. Idempotent."""
         self._stopped.set()
         if self._thread is not None:
+            self._ended.wait()                  # a join that a signal's handler interrupts would take it for ended
             self._thread.join()
             self._thread = None
+
+
+def _run(work, args, ended):
+    try:
+        work(*args)
+    finally:
+        ended.set()

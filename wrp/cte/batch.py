@@ -6,7 +6,7 @@ is sent per blob.
 """
 
 import ctypes
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from typing import NamedTuple
 
 from wrp.comm.lock import this_thread
@@ -219,11 +219,12 @@ class Batch:
         """True when the batch, which then has happened, is published and all went well; the error is in `trouble` when not. Raises when nothing has happened."""
         records = {}
         try:
-            with self._parts.catalog.naming.held("the names of the store's tags", self._parts.ranks.timeout_s):
+            # no flush and no rename may come between the stamps, the journal and the catalog: what it wrote down would be the newer, or name places that are given back
+            with self._parts.catalog.naming.held("the names of the store's tags", self._parts.ranks.timeout_s), self._without_flushes():
                 removals, first, tags = self._planned(gathered, records)
                 records, removals = _stamped(records, removals, first, tags)
                 self._write_down(records, removals)
-                self._publish(records, removals)
+                self._publish(records, removals, self._parts.tiers.give_back)
         except BaseException as error:
             if not self._has_happened:
                 raise
@@ -233,6 +234,9 @@ class Batch:
                 raise
             trouble.append(error)
         return not trouble
+
+    def _without_flushes(self):
+        return self._parts.catalog.flushing() if self._durable else nullcontext()
 
     def _conclude_over_nodes(self, gathered):
         """Every node's first rank publishes what belongs there, once all of them have said that they have room.
@@ -356,7 +360,8 @@ class Batch:
             catalog.seen_stamp(first + count)
         return first
 
-    def _publish(self, records, removals):
+    def _publish(self, records, removals, give_back=None):
+        """Show it; `give_back`: for the space of what was replaced, where no flush is under way."""
         freed = []
         with self._parts.catalog.changing(f"publishing {self._label}"):
             try:
@@ -366,7 +371,7 @@ class Batch:
                 raise
             finally:
                 self._is_shown = True
-        self._free(freed)
+        (give_back or self._free)(freed)
 
     def _show(self, records, removals, freed):
         catalog = self._parts.catalog

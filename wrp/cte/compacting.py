@@ -18,12 +18,9 @@ class Compacting:
 
     def begin(self):
         """Have the journal shortened if it is longer than performance.transaction_log_capacity. Local."""
-        if self._parts.journal.is_long and self._turn.acquire(blocking=False):
-            try:
+        if self._parts.journal.is_long and not self._turn.locked():
+            with suppress(RuntimeError):        # this user may have no more threads: it grows on
                 self._thread.start(self._renew)
-            except BaseException:
-                self._turn.release()
-                raise
 
     def wait(self):
         """Until none is under way."""
@@ -33,8 +30,17 @@ class Compacting:
     def stop(self):
         """End it: the journal is as it was, or shorter. Idempotent."""
         self._thread.stop()
+        self.wait()                             # should two have been started, by calls that a signal's handler interrupted
 
     def _renew(self):
+        if self._turn.acquire(blocking=False):
+            try:
+                if not self._thread.is_stopped:
+                    self._shorten()
+            finally:
+                self._turn.release()
+
+    def _shorten(self):
         parts = self._parts
         try:
             with parts.catalog.flushing():      # no rank of the node is between a record and its journal
@@ -43,9 +49,6 @@ class Compacting:
             parts.journal.shorten(self._needed, begin, self._paced)
         except WrpError:
             pass                                # it grows on, and the next opening writes what it holds to its places
-        finally:
-            with suppress(RuntimeError):        # whoever began it was interrupted in between
-                self._turn.release()
 
     def _paced(self, items):
         """The same items; others may have the interpreter in between. StoreError once nobody waits for the end."""

@@ -32,9 +32,7 @@ class Edits:
             self._check_names_free([old])
             if old is None:
                 return False
-            if self._is_long(old):
-                if old.dirty:
-                    self._flush.some([old_name])
+            if self._is_long(old) and not self._stays_dirty(old):
                 if self._renamed_in_journal(old_name, tag, new_name, replace):
                     return True
                 continue
@@ -58,6 +56,14 @@ class Edits:
     def _is_long(self, record):
         """True where a rename keeps the places that the journal names."""
         return self._parts.journal is not None and record.size >= _LONG and (not _may_stay(record) or bool(record.durable) and not record.dirty)
+
+    def _stays_dirty(self, record):
+        """Flush it: True where that doesn't make it clean, since some of it lies on a target that keeps nothing."""
+        if not record.dirty:
+            return False
+        self._flush.some([record.name])
+        now = self._catalog.find(record.name)
+        return now is not None and now.dirty and now.stamp == record.stamp
 
     def _renamed_in_journal(self, old_name, tag, new_name, replace):
         """Rename a clean blob: one frame of this rank's journal takes its places from the old name to the new one. False when it has changed, or has gone, meanwhile.

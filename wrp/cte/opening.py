@@ -93,6 +93,8 @@ class Parts:
             # one step: a handler's error between a look whether it is ours and this would leave it taken
             try:
                 turn.release()
+            except WrpError:            # of a signal's handler
+                raise
             except RuntimeError:        # the wait was in vain
                 pass
 

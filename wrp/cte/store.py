@@ -266,10 +266,15 @@ class Store(Writing, Editing, Reading, Listing):
             raise
 
     def _stop(self):
-        """End the threads that work by themselves."""
-        self._watch.stop()
-        self._organizing.stop()
-        self._periodic.stop()
+        """End the threads that work by themselves, all of them whatever a signal's handler raises meanwhile: they look at what is closed next."""
+        threads = (self._watch, self._organizing, self._periodic)
+        try:
+            for each in threads:
+                each.stop()
+        except BaseException:
+            for each in threads:
+                each.stop()
+            raise
 
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""
@@ -298,8 +303,12 @@ class Store(Writing, Editing, Reading, Listing):
         elif self._parts is not None:
             together = getattr(error, "common", False) or self._parts.ranks.size == 1
             if together:
-                ending.flushed(self, "was left by an error", but=error)
-            self._leave(together)
+                try:
+                    ending.flushed(self, "was left by an error", but=error)
+                finally:
+                    self._leave(together)
+            else:
+                self._leave(together)
 
     def _leave(self, together):
         """After an error: a new folder that keeps nothing goes away. Close if every rank has the same error, else let go of what is this process's own."""

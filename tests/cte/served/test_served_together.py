@@ -131,6 +131,21 @@ def test_a_commit_is_refused_when_one_that_had_a_share_has_ended(spread):
         batch.abandon()
 
 
+def test_a_batch_whose_commit_has_failed_is_put_again_or_refused(spread):
+    running, names, folder = spread
+    with Store.attach(names[-1], 20) as store:
+        batch = store.batch("again")
+        batch.put("again", "a", b"x")
+        batch._link.forsake(batch._share[1])
+        for why in ("nothing of it has happened", "put it again"):
+            with pytest.raises(StoreError, match=why):
+                batch.commit()
+        batch.put("again", "a", b"y")
+        assert [(each.tag, each.blob) for each in batch.commit()] == [("again", "a")] and store.get("again", "a") == b"y"
+        assert batch.commit() == []
+        store.destroy("again")
+
+
 def test_programs_of_all_nodes_at_once(spread):
     """Batches, targets, flushes and pools, each program on its node: nobody waits for ever, each batch is whole."""
     running, names, folder = spread

@@ -7,6 +7,8 @@ from math import prod
 import h5py
 import numpy as np
 
+from wrp.errors import WrpError
+
 CHUNK_NBYTES = 1536 << 10               # as the blobs that datasets are taken in as
 _HIDDEN = {"CLASS", "NAME", "DIMENSION_LIST", "REFERENCE_LIST", "DIMENSION_LABELS", "_Netcdf4Dimid", "_Netcdf4Coordinates",
            "_nc3_strict", "_NCProperties"}
@@ -101,6 +103,8 @@ def _scale(dataset, axis):
     dimension = dataset.dims[axis]
     try:
         scales = list(dimension.values())
+    except WrpError:
+        raise
     except (KeyError, RuntimeError, ValueError):        # it points at something that wasn't taken in
         scales = []
     return _basename(scales[0].name) if scales and scales[0].name else dimension.label
@@ -118,6 +122,8 @@ def attributes_of(thing, dtype=None):
             continue
         try:
             value = _plain(thing.attrs[name])
+        except WrpError:
+            raise
         except (OSError, TypeError, ValueError, RuntimeError):       # a reference, or a type of its own
             continue
         if name == "_FillValue" and dtype is not None:

@@ -209,7 +209,7 @@ class WrpFileSystem(AbstractFileSystem):
         if not autocommit:
             raise UsageError(f"{path!r} can't be updated (mode {mode}) in a transaction: what is written would be seen before its end")
         if mode != "r+b":
-            self._put(path, b"")
+            self._put(path, b"", new=mode[0] == "x")
         store = self.handle.writing()
         return Updated(store, *tree.target(store, path))
 

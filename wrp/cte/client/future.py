@@ -5,7 +5,7 @@ import threading
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 
 from wrp.cte.client.codes import code_of
-from wrp.errors import UsageError, WaitTimeout
+from wrp.errors import UsageError, WaitTimeout, WrpError
 
 THREADS, DEPTH = 2, 64
 
@@ -84,6 +84,9 @@ class Later:
             raise WaitTimeout(f"waited {self._timeout_s:g} s to hand over {name}: {self._depth} calls of this client are under way")
         try:
             inner = self._pool.submit(function, *args, **named)
+        except WrpError:                # of a signal's handler
+            self._turns.release()
+            raise
         except RuntimeError:
             self._turns.release()
             raise UsageError("the client was closed") from None

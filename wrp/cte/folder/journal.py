@@ -12,7 +12,7 @@ from contextlib import suppress
 from wrp.comm.lasting import sync_path, write_all
 from wrp.comm.turn import Turn
 from wrp.cte.folder import frames
-from wrp.cte.folder.replay import fewest, read_changes
+from wrp.cte.folder.replay import fewest
 from wrp.errors import StoreError, Uncertain
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
@@ -120,7 +120,7 @@ class Journal:
         """
         new = self.path + ".new"
         try:
-            changes = fewest(read_changes(self.path, False, pace), kept, pace)
+            changes = fewest(self._changes(begin, pace), kept, pace)
             descriptor = os.open(new, _FLAGS | os.O_TRUNC, 0o666)
             try:
                 self._fill(descriptor, changes, begin, pace)
@@ -132,6 +132,16 @@ class Journal:
             pass                                # it is as it was, or the next `append` says that nothing can be added to it
         finally:
             self._limit = max(self._capacity, 2 * self._nbytes)
+
+    def _changes(self, nbytes, pace):
+        """What its first `nbytes` bytes say: no frame that is being added is among it, which may be refused yet."""
+        try:
+            changes, end = frames.decode_all(os.pread(self._descriptor, nbytes, 0), pace)
+        except ValueError as error:
+            raise StoreError(f"{self.path} has a frame that wrp doesn't write: {error}") from error
+        if end != nbytes:
+            raise StoreError(f"{self.path} is damaged at byte {end}")
+        return changes
 
     def _fill(self, descriptor, changes, begin, pace):
         """Write the changes and what was added from `begin` on; the file is the journal's then."""

@@ -40,9 +40,12 @@ class NodesNaming(Naming):
         try:
             gone = self._dropped(tag, recursive)
             self.net.everywhere("destroy", list(self._going.items()))
-        except WaitTimeout as error:
-            self._begun.add(tag)
-            is_gone = before != (self.node.number, self._going)
+        except WrpError as error:
+            is_gone, is_silent = before != (self.node.number, self._going), isinstance(error, WaitTimeout)
+            if is_gone or is_silent:
+                self._begun.add(tag)
+            if not is_silent:
+                raise
             raise WaitTimeout(f"{tag!r} {'is gone, but not from all nodes' if is_gone else 'is not destroyed'}: {error}; destroy it again once the node answers") from None
         self._going.clear()
         self._begun.discard(tag)

@@ -7,6 +7,7 @@ from wrp.cte import given, names
 from wrp.cte.batch import Entry
 from wrp.cte.reservation import private
 from wrp.cte.served.wire import Part
+from wrp.errors import StoreError
 
 
 class AttachedBatch:
@@ -18,6 +19,7 @@ class AttachedBatch:
     def __init__(self, linked, label, ranks):
         self._linked, self._label, self._ranks = linked, label, ranks
         self._link = self._share = None         # None: the daemon has none of it now
+        self._is_filled = self._is_lost = False
         self.entries = None
 
     @contextmanager
@@ -71,6 +73,7 @@ class AttachedBatch:
 
     def _do(self, *args, parts=()):
         _, number = self._begun()
+        self._is_filled, self._is_lost = True, False
         self._link.ask("in_batch", [number, *args], parts=parts)
 
     def _commit(self, error):
@@ -78,7 +81,11 @@ class AttachedBatch:
         shares = self._ranks.gather_of(lambda: self._handed_over(error), f"the ranks' shares of {self._label}")
         try:
             entries = self._ranks.share_of(lambda: self._link.ask("commit_batch", [self._label, shares]), f"committing {self._label}")
+        except BaseException:
+            self._is_lost = self._is_filled
+            raise
         finally:
+            self._is_filled = False
             self.abandon()          # the daemon has it no more, unless it was never asked
         self.entries = [Entry(*entry) for entry in entries]
         return self.entries
@@ -86,6 +93,8 @@ class AttachedBatch:
     def _handed_over(self, error):
         if error is not None:
             raise error
+        if self._is_lost:
+            raise StoreError(f"{self._label}: what was put went with the commit that failed: put it again")
         return self._begun()
 
     def __enter__(self):

@@ -182,7 +182,7 @@ class Serving:
 
     def _commit_batch(self, label, shares):
         """Commit one batch of attached programs, whose shares are (rank, number of a stash there): its Entries as tuples. Collective."""
-        mine = [self._stashes.take(number) for rank, number in shares if rank == self._store.ranks.rank]
+        mine = [self._stashes.pop(number) for rank, number in shares if rank == self._store.ranks.rank]
         try:
             with self._store.batch(label) as batch:
                 if None in mine:

@@ -43,7 +43,11 @@ class Stashes:
 
     def take(self, number):
         """The same, which isn't kept any more."""
-        return _there(self._kept.pop(number, None))
+        return _there(self.pop(number))
+
+    def pop(self, number):
+        """The same; None where it isn't kept."""
+        return self._kept.pop(number, None)
 
     def sweep(self):
         """Let go of those whose owners have died."""
@@ -53,7 +57,7 @@ class Stashes:
 
     def drop(self, number):
         """Let go of one, if it is kept. May wait for other nodes."""
-        stash = self._kept.pop(number, None)
+        stash = self.pop(number)
         if stash is None:
             return
         try:

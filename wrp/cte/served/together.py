@@ -53,6 +53,7 @@ class Together:
         async with self._mutex:
             if self._refuses and rank != _NOBODY:
                 return self._refuses
+            self._refuses = self._refuses or _APART         # until all have been asked and have answered
             futures = [await self._pool.submit_async(MAKE, rank, number, query=each) for each in self._everybody]
             codes = {(await future).code for future in futures}
             self._refuses = _ENDS if rank == _NOBODY else _APART if codes - {0, EXCEPTION} else 0
