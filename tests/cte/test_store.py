@@ -141,7 +141,7 @@ def test_full_store_refuses_and_keeps_what_it_has(open_store):
             kept[f"b{number}"] = data
     assert len(kept) >= 8
     assert all(store.get("t", name) == data for name, data in kept.items())
-    with pytest.raises(OutOfSpace, match="file device"):
+    with pytest.raises(OutOfSpace, match="file target"):
         store.flush()               # the file can't take what is in ram
     for name in list(kept)[:6]:
         store.delete("t", name)
