@@ -2,6 +2,8 @@
 
 import threading
 
+from wrp.errors import WrpError
+
 
 class Background:
     """At most one thread, begun by `start` and ended by `stop`.
@@ -18,6 +20,8 @@ class Background:
         self._thread = threading.Thread(target=_run, args=(work, args, self._ended), name=self._name, daemon=True)
         try:
             self._thread.start()
+        except WrpError:                        # of a signal's handler, while it begins
+            raise
         except RuntimeError:                    # there is none
             self._thread = None
             raise

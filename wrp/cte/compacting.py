@@ -2,7 +2,6 @@
 
 import threading
 import time
-from contextlib import suppress
 
 from wrp.cte.background import Background
 from wrp.errors import StoreError, WrpError
@@ -19,8 +18,12 @@ class Compacting:
     def begin(self):
         """Have the journal shortened if it is longer than performance.transaction_log_capacity. Local."""
         if self._parts.journal.is_long and not self._turn.locked():
-            with suppress(RuntimeError):        # this user may have no more threads: it grows on
+            try:
                 self._thread.start(self._renew)
+            except WrpError:                    # of a signal's handler
+                raise
+            except RuntimeError:                # this user may have no more threads: it grows on
+                pass
 
     def wait(self):
         """Until none is under way."""

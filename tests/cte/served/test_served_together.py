@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from cte.served.test_served_killed import wait_for
 from harness.mpirun import mpirun, needs_mpirun
 from wrp.cte import Store
 from wrp.errors import StoreError, UsageError
@@ -82,10 +83,7 @@ def test_a_batch_that_fails_never_was(spread):
                 batch.put("f", "b", bytes(3 * MIB))
                 batch.remove("f")
         assert store.list("f") == ["a"] and store.get("f", "a") == b"as it was"
-        until = time.monotonic() + 15
-        while [target.remaining for target in store.targets()] != free:         # what was dropped is given back a little later
-            assert time.monotonic() < until
-            time.sleep(0.02)
+        wait_for(lambda: [target.remaining for target in store.targets()] == free, "what was dropped is given back a little later")
 
 
 def killed_at_its_commit(name, number, delay_s):
