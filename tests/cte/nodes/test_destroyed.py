@@ -136,3 +136,54 @@ def test_a_folder_destroyed_while_a_node_stands_still_goes_when_it_is_done_again
     assert done.returncode == 0 and done.stdout.count("in time") == done.stdout.count("gone\n") == 4, done.stdout + done.stderr
     said = [line.partition(": rank 0 waited for node 1 on")[0] for line in done.stdout.splitlines() if line.startswith("said")]
     assert said == ["said: 'f' is not destroyed"] * 2 + ["said: 'f' is gone, but not from all nodes"] * 2, done.stdout
+
+
+@needs_mpirun
+def test_what_a_node_with_a_slow_clock_puts_before_it_hears_of_a_destroy_stays(tmp_path):
+    """Node 0's clock is an hour ahead, node 1 stands still when a tag goes, and its mailbox is full: it hears of that with the next destroy, or never."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 1, mailbox_depth: 4}\n")
+    done = job(2, f"""
+    from wrp.cte.homes import home_of
+    store = Store.open({str(tmp_path / "store")!r}, ranks)
+    pids, catalog, before = ranks.gather(os.getpid(), "pids"), store._parts.catalog, time.time_ns()
+    if ranks.rank == 0:
+        with catalog.changing("setting the clock ahead"):
+            catalog.seen_stamp(before + 3600 * 10**9)
+    fill(store, ["t", "u", "other"])
+    store.flush_all()
+    for tag in ("t", "u"):
+        if ranks.rank == 0:
+            begin = store._net.begin
+            def stopping(node, call, *args):
+                if call == "destroy":
+                    store._net.begin = begin
+                    stop(pids[1])
+                    store._net.answers([begin(1, "exists", "x") for _ in range(8)], WaitTimeout)
+                return begin(node, call, *args)
+            store._net.begin = stopping
+            try:
+                store.destroy(tag)
+            except WaitTimeout as error:
+                print("said:", error)
+            os.kill(pids[1], signal.SIGCONT)
+        ranks.barrier("said")
+        if ranks.rank == 1:
+            new = next(f"new{{n}}" for n in range(1000) if home_of(tag, f"new{{n}}", 2) == 1)
+            print("old ones", len([n for n in range(20) if catalog.find(f"{{tag}}\\0b{{n}}")]) > 0)
+            store.put(tag, new, b"new")
+            store.flush()
+        ranks.barrier("put")
+        if tag == "t" and ranks.rank == 0:
+            store.destroy("other")
+        ranks.barrier("destroyed")
+        if ranks.rank == 1:
+            print("there", store.get(tag, new), flush=True)
+    ranks.barrier("all have looked")
+    os.kill(os.getpid(), signal.SIGKILL)
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.stdout.count("is gone, but not from all nodes") == 2 and "Traceback" not in done.stderr, done.stdout + done.stderr
+    assert done.stdout.count("old ones True") == done.stdout.count("there b'new'") == 2, done.stdout + done.stderr
+    for write in (False, True, True):
+        with Store.open(tmp_path / "store", write=write) as store:
+            assert store.tags() == ["t", "u"] and all([store.get(tag, blob) for blob in store.list(tag)] == [b"new"] for tag in ("t", "u"))

@@ -161,15 +161,14 @@ class Naming:
             self._let_go(owns)
             raise
 
-    def _write_down(self, change, going=(), seen=0):
+    def _write_down(self, change, going=(), upto=None):
         """One frame of this rank's journal: the change is there after any end of the job, or it never happened; and so is what tags that are going hold up to the
-        stamp that this gives, on all nodes. `seen`: the highest stamp of any."""
+        stamp that this gives, on all nodes. `upto`: that stamp, None: a new one."""
         before = self._tag_names.table().owns
         with self._catalog.changing("ordering the names of tags"):
-            self._catalog.seen_stamp(seen)
             put = [to_plain(Record(entry_of(name, own), BLOB, self._catalog.next_stamp(), score=0.0)) for name, own in change.items() if own is not None]
             remove = [[entry_of(name, before[name]), self._catalog.next_stamp()] for name in change if name in before]
-            upto = self._catalog.next_stamp()
+            upto = self._catalog.next_stamp() if upto is None else upto
         if self._parts.journal is not None and (change or going):
             self._parts.journal.append({"put": put, "remove": remove, "gone": [[tag, upto] for tag in going]})
         return upto

@@ -30,7 +30,7 @@ class Answering:
 
     def table(self):
         """{name: function} of what can be asked."""
-        own = ("put", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "last_stamp", "sums", "infos", "list",
+        own = ("put", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "pass_stamp", "sums", "infos", "list",
                "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents", "modelled_put", "modelled_get")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
@@ -151,9 +151,12 @@ class Answering:
         for tag in self._here._changes.remove_older(dict(going)):
             self._here._noted.note(Op.DELETE_TAG, tag)
 
-    def last_stamp(self):
-        """The highest stamp given out here."""
-        return self._parts.catalog.last_stamp
+    def pass_stamp(self, stamp):
+        """No stamp at or below this one is given out here any more; the highest that was given out or seen."""
+        catalog = self._parts.catalog
+        with catalog.changing("destroying tags"):
+            catalog.seen_stamp(stamp)
+            return catalog.last_stamp
 
     def sums(self, tag):
         """Bytes of the tag's blobs."""

@@ -60,11 +60,20 @@ class NodesNaming(Naming):
                 raise
             return sorted(self._going)
 
-    def _write_down(self, change, going=(), seen=0):
+    def _write_down(self, change, going=(), upto=None):
         """As Naming's; every node's `destroy` follows."""
-        upto = super()._write_down(change, going, max([seen, *self.net.everywhere("last_stamp")]) if going else seen)
+        upto = super()._write_down(change, going, self._passed() if going else upto)
         self._going.update(dict.fromkeys(going, upto))
         return upto
+
+    def _passed(self):
+        """A stamp, at or above all that were given out, that no node gives out any more: what it puts before it hears of the destroy is newer, however slow its clock is."""
+        with self._catalog.changing("destroying tags"):
+            stamp = self._catalog.next_stamp()
+        found = self.net.everywhere("pass_stamp", stamp)
+        if min(found) < max(found):         # a clock is ahead of this node's
+            self.net.everywhere("pass_stamp", max(found))
+        return max(found)
 
     def _tags(self):
         return {own for part in self.net.everywhere("tags", ".*") for own in part}
