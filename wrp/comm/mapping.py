@@ -5,6 +5,7 @@ import ctypes
 import fcntl
 import mmap
 import os
+import time
 import weakref
 
 import numpy as np
@@ -15,6 +16,7 @@ from wrp.errors import OutOfSpace, StoreBusy, StoreError
 
 _NO_RESERVE = getattr(mmap, "MAP_NORESERVE", 0x4000)     # has a name in Python since 3.11
 _LARGE_PAGES = getattr(mmap, "MADV_HUGEPAGE", None)
+_LOOK_S, _NAP_S = 0.1, 0.005
 
 
 _kept = []                      # memory that a thread still looks at: it goes with the process
@@ -139,7 +141,7 @@ def _remove_unfinished(path):
         # between making its file and locking it a process that lives has no lock yet
         if pid and found == f"{name}.{pid}.new" and not is_alive(pid):
             with contextlib.suppress(StoreBusy):        # a process of another pid namespace
-                _remove_left_behind(os.path.join(folder, found))
+                remove_left_behind(os.path.join(folder, found))
 
 
 def _show(hidden, path):
@@ -147,7 +149,7 @@ def _show(hidden, path):
     try:
         os.link(hidden, path)
     except FileExistsError:
-        _remove_left_behind(path)
+        remove_left_behind(path, _LOOK_S)
         _link_again(hidden, path)
 
 
@@ -158,13 +160,14 @@ def _link_again(hidden, path):
         raise StoreBusy(f"Another process has made the segment {path} this moment; attach to it.") from error
 
 
-def _remove_left_behind(path):
+def remove_left_behind(path, wait_s=0.0):
+    """Remove a segment's file whose maker has ended. StoreBusy where it hasn't. `wait_s`: others that are about to remove it, too, have the lock for a moment."""
     try:
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
     except FileNotFoundError:
         return
     try:
-        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        _lock(fd, wait_s)
         # only who has the lock may remove the name, and only while it still names the locked file
         if _names(path, fd):
             _unlink(path)
@@ -172,6 +175,17 @@ def _remove_left_behind(path):
         raise StoreBusy(f"The segment {path} is in use by a running process; attach to it, or end that process.") from error
     finally:
         os.close(fd)
+
+
+def _lock(fd, wait_s):
+    until = time.monotonic() + wait_s
+    while True:
+        try:
+            return fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise
+        time.sleep(_NAP_S)
 
 
 def _names(path, fd):

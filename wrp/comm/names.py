@@ -15,8 +15,7 @@ def folder():
 
     WRP_SHM_DIR names another one, for instance a file system of huge pages.
     """
-    parent = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
-    path = os.environ.get("WRP_SHM_DIR") or os.path.join(parent, f"wrp-{os.getuid()}")
+    path = _place()
     try:
         os.makedirs(path, mode=0o700, exist_ok=True)
     except OSError as error:
@@ -24,6 +23,20 @@ def folder():
                          "set WRP_SHM_DIR to a folder that you can write.") from error
     _trusted(path)
     return path
+
+
+def found_folder():
+    """The same, None where it wasn't made yet."""
+    path = _place()
+    if not os.path.lexists(path):
+        return None
+    _trusted(path)
+    return path
+
+
+def _place():
+    parent = "/dev/shm" if os.path.isdir("/dev/shm") else tempfile.gettempdir()
+    return os.environ.get("WRP_SHM_DIR") or os.path.join(parent, f"wrp-{os.getuid()}")
 
 
 def _trusted(path):

@@ -1,6 +1,6 @@
 """What all pools and devices of a process share of its node: the segment, the layout in it, the deadline. Starts nothing."""
 
-from wrp.comm import inside, memory, reserve, window
+from wrp.comm import inside, left, memory, reserve, window
 from wrp.comm.segment import Segment
 from wrp.errors import UsageError
 from wrp.runtime import layout as layouts
@@ -63,6 +63,8 @@ def _segment(ranks, config, counts, make_segment):
     with ranks.agreed("sizing the runtime's segment"):
         if ranks.rank == 0:
             is_private = ranks.size == 1 and make_segment is _of_job
+            if not is_private:
+                left.sweep()            # what was left by the killed takes room that may be needed
             nbytes = layouts.nbytes_of(*counts) + _room(config, None if is_private else reserve.free_bytes())
     nbytes = ranks.share(nbytes, "size of the runtime's segment")
     return make_segment(ranks, nbytes)

@@ -4,13 +4,15 @@ import contextlib
 import os
 import random
 import signal
+import sys
 import threading
 import time
 import traceback
 
 import pytest
 
-from wrp.comm import atomics
+from harness.mpirun import mpirun, needs_mpirun
+from wrp.comm import atomics, names
 from wrp.errors import RuntimeGone
 from wrp.runtime import bdev, clients
 from wrp.runtime.daemon import attach
@@ -155,3 +157,22 @@ def test_client_of_a_killed_daemon_is_told_and_the_next_daemon_starts(start_daem
     with attach(again.name, 10) as attached:
         assert attached.pool("ram::composed").call(bdev.GET_STATS).code == 0
     assert again.end() == 0
+
+
+@needs_mpirun
+def test_the_next_daemon_of_any_name_frees_what_a_killed_one_had(start_daemon, daemon):
+    running, halted = start_daemon("forced"), start_daemon("halted")
+    running.kill()
+    assert running.name in os.listdir(names.folder())
+    os.kill(halted.pid, signal.SIGSTOP)
+    try:
+        another = start_daemon("another")
+        assert {running.name, another.name, halted.name, daemon.name} & set(os.listdir(names.folder())) == {another.name, halted.name, daemon.name}
+    finally:
+        os.kill(halted.pid, signal.SIGCONT)
+    # a job of several ranks, which needs shared memory too
+    another.kill()
+    code = "from wrp.comm.ranks import world; from wrp.runtime.config import load; from wrp.runtime.runtime import Runtime\nwith Runtime(world(), load()): pass"
+    assert mpirun(2, [sys.executable, "-c", code]).returncode == 0
+    assert {another.name, halted.name} & set(os.listdir(names.folder())) == {halted.name}
+    assert halted.end() == 0

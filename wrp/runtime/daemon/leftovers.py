@@ -5,6 +5,7 @@ import os
 from typing import NamedTuple
 
 from wrp.comm import names
+from wrp.comm.lock import is_alive
 from wrp.comm.segment import Segment
 from wrp.errors import WrpError
 from wrp.runtime.daemon.about import About
@@ -55,7 +56,9 @@ def _look(path, name):
             fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
             return Left(name, _holder(name), nbytes)
-        return Left(name, 0, nbytes)
+        maker = names.maker_of_unfinished(name)
+        # between making its file and locking it a process that lives has no lock yet
+        return Left(name, maker if maker and is_alive(maker) else 0, nbytes)
     finally:
         os.close(fd)
 
