@@ -1,6 +1,8 @@
 """An error raised in the middle of a call, as a handler of a signal (Ctrl-C, an alarm) may: at a step that is counted, not at a time."""
+import dis
 import itertools
 import sys
+import types
 
 
 class Interrupted(BaseException):
@@ -13,22 +15,73 @@ def interrupted_at(step, work):
     Steps are where Python calls handlers of signals: where a function of its own begins, and where one of C has ended. What is raised where Python
     drops errors (in a generator that goes) has happened, too.
     """
-    left, before, dropped = itertools.count(step - 1, -1), sys.getprofile(), sys.unraisablehook
-    is_raised = False
+    left, before = itertools.count(step - 1, -1), sys.getprofile()
 
     def look(_frame, event, _):
-        nonlocal is_raised
         if event in ("call", "c_return") and not next(left):
             sys.setprofile(before)
-            is_raised = True
+            raised.append(step)
             raise Interrupted
+    raised = []
+    return _interrupted(work, raised, sys.setprofile, look, before)
+
+
+def interrupted_behind_any_call(step, work, within=""):
+    """The same, with the steps of `interrupted_at` and those behind compiled kernels and at the end of each turn of a loop, which cost more to find.
+
+    within : only steps of modules whose file has this in its name count
+    """
+    left, before, lasts = itertools.count(step - 1, -1), sys.gettrace(), {}
+
+    def hit():
+        if next(left):
+            return
+        sys.settrace(before)
+        lasts.clear()               # what the frames hold goes with the error
+        raised.append(step)
+        raise Interrupted
+
+    def look_inside(frame, event, _):
+        if event == "opcode":
+            last, now = lasts.get(frame), frame.f_lasti
+            lasts[frame] = now
+            if last is not None and (_calls(frame.f_code).get(last) or now < last):
+                hit()
+        elif event == "return":
+            lasts.pop(frame, None)
+            if frame.f_back in lasts:
+                lasts[frame.f_back] = None          # what was called there is one of Python's own: no handler comes behind it
+        return look_inside
+
+    def look(frame, event, _):
+        if within not in frame.f_code.co_filename:
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        hit()
+        return look_inside
+    raised = []
+    return _interrupted(work, raised, sys.settrace, look, before)
+
+
+_known = {}
+
+
+def _calls(code: types.CodeType):
+    """{offset: True} of the instructions of a function that call something."""
+    if code not in _known:
+        _known[code] = {each.offset: True for each in dis.get_instructions(code) if each.opname.startswith("CALL")}
+    return _known[code]
+
+
+def _interrupted(work, raised, watch, look, before):
+    dropped = sys.unraisablehook
     sys.unraisablehook = lambda found: None if found.exc_type is Interrupted else dropped(found)
-    sys.setprofile(look)
+    watch(look)
     try:
         work()
     except Interrupted:
         pass
     finally:
-        sys.setprofile(before)
+        watch(before)
         sys.unraisablehook = dropped
-    return is_raised
+    return bool(raised)

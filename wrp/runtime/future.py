@@ -99,8 +99,9 @@ class Future:
         """The Reply of a task that is done; its record is free then."""
         code, *values = tasks.task_result(self._pool._node.address + self.offset)
         self.reply = Reply(code, tuple(values))
-        self._pool._free_record(self.offset)
-        self.offset = None
+        # forgotten first: where a signal's handler raises behind the freeing, the record is another task's already
+        offset, self.offset = self.offset, None
+        self._pool._free_record(offset)
         return self.reply
 
     def drop(self):
