@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import hashlib
 import http.server
 import json
@@ -21,7 +22,7 @@ from runtime.devices.test_objects import asyn, forget, free_port, lacks, loop, s
 import wrp_cee as cee
 from wrp.cae import cli, ingest, omni, registry
 from wrp.cae.objects import service
-from wrp.cae.objects.stamp import ObjectStamp
+from wrp.cae.objects.stamp import ObjectStamp, _LibraryFile
 from wrp.cee import export
 from wrp.comm.ranks import world
 from wrp.cte import Store
@@ -140,6 +141,38 @@ def test_an_export_of_an_hdf5_object_is_that_file(bucket, store, tmp_path):
         ingest.run(job((f"{bucket}/raw.bin", "part", "hdf5", {})), store, world())
     with pytest.raises(SourceMissing, match="s3://wrp/none.h5:/g does not exist"):
         ingest.run(job((f"{bucket}/none.h5:/g", "part", "hdf5", {})), store, world())
+
+
+class _Held:
+    """What an object of h5py is when a cycle goes: its finalizer takes h5py's lock."""
+
+    def __init__(self):
+        self.self = self
+
+    def __del__(self):
+        with h5py._objects.phil:
+            pass
+
+
+@lacks("s3fs", "moto")
+def test_objects_of_h5py_that_go_while_one_is_read(bucket, store, tmp_path, monkeypatch):
+    """The thread that fetches collects nothing then: it would wait for h5py's lock, which the one that waits for it has."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        file.create_dataset("lists", data=["x" * number for number in range(100)], dtype=h5py.string_dtype())
+    send("a.h5", (tmp_path / "a.h5").read_bytes())
+    readinto = _LibraryFile.readinto
+
+    def littered(self, buffer):
+        was_on = gc.isenabled()
+        gc.disable()                    # not in this thread
+        for _ in range(2000):
+            _Held()
+        if was_on:
+            gc.enable()
+        return readinto(self, buffer)
+    monkeypatch.setattr(_LibraryFile, "readinto", littered)
+    ingest.run(job((f"{bucket}/a.h5", "run", "hdf5", {}), (f"{bucket}/a.h5:/lists", "part", "hdf5", {})), store, world())
+    assert "run/lists" in store.tags() and "part/lists" in store.tags()
 
 
 @lacks("s3fs", "moto")

@@ -2,6 +2,7 @@
 
 import os
 import stat
+from contextlib import nullcontext
 from dataclasses import dataclass
 
 from wrp.errors import SourceError, SourceMissing
@@ -31,6 +32,10 @@ class Stamp:
     def for_library(self):
         """What h5py opens."""
         return self.path
+
+    def reading(self):
+        """Context manager of everything that may make h5py read: it reads by itself."""
+        return nullcontext()
 
     def here(self):
         """The stamp to compare with at the end on a node that didn't make the survey: nodes may tell different times."""

@@ -18,7 +18,7 @@ class Described:
         path, selector = url.split_selector(url.parse(transfer.src)[1])
         stamp, tag = source.Stamp.of(path), url.tag_of(transfer.dst)
         path = selector or "/" + tag.strip("/")
-        with library.opened(stamp) as file:
+        with stamp.reading(), library.opened(stamp) as file:
             meta = _meta(file, path, stamp)
         nbytes = meta.chunk_nbytes * int(np.prod(meta.grid))
         item = Item(tag, "", nbytes, meta.chunk_nbytes, nbytes, ChunkStream(stamp, path, meta), ((described.BLOB, meta.pack()),), names=meta.name)
@@ -55,8 +55,10 @@ class ChunkReader:
 
     def __init__(self, stream):
         self._meta, self._name = stream.meta, f"{stream.stamp.path}:{stream.path}"
-        self._file = library.opened(stream.stamp)
-        self._dataset = self._file[stream.path]
+        self._reading = stream.stamp.reading
+        with self._reading():
+            self._file = library.opened(stream.stamp)
+            self._dataset = self._file[stream.path]
         self._kept, self._number = None, None
 
     def read_into(self, buffer, start):
@@ -88,6 +90,7 @@ class ChunkReader:
     def _read(self, number, out):
         start = [at * length for at, length in zip(self._meta.at(number), self._meta.chunk)]
         try:
-            self._dataset.read_direct(out, tuple(slice(low, low + length) for low, length in zip(start, self._meta.chunk)))
+            with self._reading():
+                self._dataset.read_direct(out, tuple(slice(low, low + length) for low, length in zip(start, self._meta.chunk)))
         except (OSError, RuntimeError, ValueError, TypeError) as error:
             raise SourceError(f"{self._name} can't be read: {error}") from error

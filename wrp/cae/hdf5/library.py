@@ -15,9 +15,10 @@ _PIECE = 4096                           # elements of varying length that are re
 
 
 def opened(stamp):
-    """The file that the stamp was taken of for reading, without locks; SourceError says why it can't be."""
+    """The file that the stamp was taken of for reading, which is `stamp.reading()`'s to allow, without locks; SourceError says why it can't be."""
     try:
-        return h5py.File(stamp.for_library(), "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_NBYTES)
+        with stamp.reading():
+            return h5py.File(stamp.for_library(), "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_NBYTES)
     except OSError as error:
         if isinstance(error, SourceError):
             raise
@@ -45,10 +46,11 @@ class LibraryReader(ElementReader):
 
     def __init__(self, stream):
         super().__init__(f"{stream.stamp.path}:{stream.path.decode(errors='replace')}", stream.shape, stream.itemsize)
-        self._scalar = not stream.shape
-        self._file = opened(stream.stamp)
-        self._dataset = self._file[stream.path].id
-        self._type = self._dataset.get_type()
+        self._scalar, self._reading = not stream.shape, stream.stamp.reading
+        with self._reading():
+            self._file = opened(stream.stamp)
+            self._dataset = self._file[stream.path].id
+            self._type = self._dataset.get_type()
 
     def _close(self):
         self._dataset = self._type = None
@@ -60,7 +62,8 @@ class LibraryReader(ElementReader):
             space.select_hyperslab(start, out.shape)
         elements = out.reshape(-1).view(f"V{out.itemsize}")
         try:
-            self._dataset.read(h5s.create_simple((out.size,)), space, elements, mtype=self._type)
+            with self._reading():
+                self._dataset.read(h5s.create_simple((out.size,)), space, elements, mtype=self._type)
         except (OSError, RuntimeError, ValueError) as error:
             raise SourceError(f"{self._name} can't be read: {error}") from error
 
@@ -96,8 +99,9 @@ class ListReader:
 
     def __init__(self, stream):
         self._stream = stream
-        self._file = opened(stream.stamp)
-        self._dataset = self._file[stream.path]
+        with stream.stamp.reading():
+            self._file = opened(stream.stamp)
+            self._dataset = self._file[stream.path]
         self._number, self._bytes = None, b""
 
     def read_into(self, buffer, start):
@@ -119,7 +123,8 @@ class ListReader:
 
     def _piece(self, number):
         if number != self._number:
-            self._bytes = _piece(self._dataset, number, self._dataset.size)
+            with self._stream.stamp.reading():
+                self._bytes = _piece(self._dataset, number, self._dataset.size)
             self._number = number
             if len(self._bytes) != self._stream.starts[number + 1] - self._stream.starts[number]:
                 raise SourceError(f"{self._stream.stamp.path} was changed while it was being read")

@@ -31,7 +31,7 @@ def survey(transfer, stamp, selector):
     """The Survey of the file that the stamp was taken of, or of the part below `selector`. SourceError, NothingMatched."""
     tag = url.tag_of(transfer.dst)
     prefix = tag.rstrip("/")
-    with library.opened(stamp) as file:
+    with stamp.reading(), library.opened(stamp) as file:
         try:
             return _survey(file, stamp, tag, prefix, _Choice(transfer, selector))
         except (OSError, RuntimeError, KeyError, ValueError) as error:

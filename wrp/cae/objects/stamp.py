@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from wrp.cae.objects.service import Service, changed
 from wrp.cae.url import shown
+from wrp.comm.collecting import held_off
 from wrp.errors import SourceError
 
 _BLOCK_NBYTES = 1 << 20                 # the HDF5 library reads many small pieces near each other
@@ -33,6 +34,10 @@ class ObjectStamp:
     def for_library(self):
         """What h5py opens."""
         return _LibraryFile(self)
+
+    def reading(self):
+        """Context manager of everything that may make h5py read: fsspec's thread is waited for then, with h5py's lock."""
+        return held_off()
 
     def here(self):
         """A service tells every node the same."""

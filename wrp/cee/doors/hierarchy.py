@@ -11,6 +11,7 @@ import numpy as np
 from wrp.cae.hdf5 import layout as layouts
 from wrp.cee.doors import described, image
 from wrp.cee.stream import TagStream
+from wrp.comm.collecting import held_off
 from wrp.errors import NoSuchTag
 
 DOCUMENT = "zarr.json"
@@ -25,13 +26,14 @@ class Hierarchy:
             raise NoSuchTag(f"tag {tag!r} is no context of an HDF5 file (it has no blob {layouts.BLOB!r}); wrp_cee ls shows the tags")
         self._store, self._chunks, self._lock = store, chunks, threading.RLock()
         self._layout = layouts.unpack(store.get(tag, layouts.BLOB))
-        self._file = image.opened(store, tag, self._layout)
         self.absent, self._arrays, self._documents = {}, {}, {}
-        self._groups = {"", *_group_paths(self._file)}
-        for dataset in self._layout.datasets:
-            for path in dataset.paths:
-                raw = path.encode("utf-8", "surrogateescape")
-                self._add(raw.decode("utf-8", "backslashreplace").strip("/"), raw, dataset)
+        with held_off():
+            self._file = image.opened(store, tag, self._layout)
+            self._groups = {"", *_group_paths(self._file)}
+            for dataset in self._layout.datasets:
+                for path in dataset.paths:
+                    raw = path.encode("utf-8", "surrogateescape")
+                    self._add(raw.decode("utf-8", "backslashreplace").strip("/"), raw, dataset)
 
     def _add(self, path, raw, dataset):
         found = Array.made(self._store, self._file, raw, dataset, self._chunks)
@@ -67,7 +69,7 @@ class Hierarchy:
         return path in self._arrays or path in self._groups if name == DOCUMENT else self._chunk(key)[0] is not None
 
     def _document(self, path):
-        with self._lock:
+        with self._lock, held_off():
             if path not in self._documents:
                 if path not in self._arrays and path not in self._groups:
                     return None

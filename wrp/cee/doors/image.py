@@ -9,7 +9,10 @@ from wrp.cee.stream import TagStream
 
 
 def opened(store, tag, layout):
-    """A read-only h5py.File of the context's file: groups, attributes and scales are right, raw data is zeros (but what the image keeps)."""
+    """A read-only h5py.File of the context's file: groups, attributes and scales are right, raw data is zeros (but what the image keeps).
+
+    It may be asked only while collections are held off: workers may be waited for with h5py's lock, see `wrp.comm.collecting`.
+    """
     return h5py.File(_ImageFile(store, tag, layout), "r")
 
 
