@@ -16,9 +16,9 @@ _holders, _was_on = 0, False
 _collecting = None              # the thread that does, as far as it has said
 
 
-def _look(phase, about):
+def _look(phase, about, this_thread=threading.get_ident):       # modules may be gone at the end
     global _collecting
-    _collecting = threading.get_ident() if phase == "start" else None
+    _collecting = this_thread() if phase == "start" else None
 
 
 gc.callbacks.append(_look)
