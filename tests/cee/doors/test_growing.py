@@ -1,11 +1,12 @@
 """A blob that is written in ranges, against a bytearray."""
 
 import random
+import threading
 
 import pytest
 
 from wrp.cee.doors.growing import Growing
-from wrp.errors import OutOfSpace
+from wrp.errors import NoSuchBlob, NoSuchTag, OutOfSpace
 
 MIB = 1 << 20
 
@@ -44,7 +45,7 @@ def test_it_is_what_a_file_would_be(growing, memory, seed, longest, compression)
 
 def test_small_writes_in_a_row_are_put_in_pieces(growing, memory, monkeypatch):
     puts, put_segments = [], memory.put_segments
-    monkeypatch.setattr(memory, "put_segments", lambda tag, blob, parts: puts.append(sum(len(data) for _, data in parts)) or put_segments(tag, blob, parts))
+    monkeypatch.setattr(memory, "put_segments", lambda tag, blob, parts, **options: puts.append(sum(len(data) for _, data in parts)) or put_segments(tag, blob, parts, **options))
     for number in range(64):
         growing.write(number << 17, bytes([number]) * (1 << 17))
         assert growing.read(number << 17, 9) == bytes([number]) * 9
@@ -71,7 +72,7 @@ def test_reading_in_a_row_asks_for_blocks(growing, memory, monkeypatch):
 def test_what_finds_no_room_still_waits(growing, monkeypatch, memory):
     growing.write(0, bytes(MIB))
 
-    def full(*_):
+    def full(*_, **options):
         raise OutOfSpace("full")
     with monkeypatch.context() as patched:
         patched.setattr(memory, "put_segments", full)
@@ -112,3 +113,62 @@ def test_many_small_ranges_are_put_before_a_read_is_long(growing, memory):
     for number in range(5000):
         growing.write(3 * number, b"!")
     assert growing.waits < 4097 and growing.read(0, 15000) == b"!\0\0" * 4999 + b"!" and memory.size("t", "b") > 9000
+
+
+def test_what_others_remove_is_never_made_anew(growing, memory):
+    def refused(error=NoSuchBlob):
+        for call in (growing.put, growing.refresh, lambda: growing.truncate(1)):
+            with pytest.raises(error):
+                call()
+        assert growing.waits
+
+    memory.put("t", "b", bytes(5000))
+    growing.write(5000, b"behind")
+    memory.delete("t", "b")
+    refused()
+    assert memory.list("t") == []
+    memory.put("t", "b", b"another one")
+    refused()
+    assert memory.get("t", "b") == b"another one"
+    memory.destroy("t")
+    refused(NoSuchTag)
+    assert not memory.exists("t")
+    memory.put("t", "b", b"1")
+    again = Growing(memory, "t", "b")
+    memory.put("t", "b", b"longer")             # as a whole: it stays the one that was opened
+    again.write(6, b"!")
+    again.put()
+    assert memory.get("t", "b") == b"longer!"
+    memory.rename("t", "b", "c")
+    again.write(7, b"?")
+    again.follow("t", "c")
+    again.put()
+    assert memory.get("t", "c") == b"longer!?" and not memory.exists("t", "b")
+
+
+def test_a_blob_of_its_tag_s_source_is_written_to(memory):
+    memory.put("source", "b", b"as it was")
+    memory.checkpoint("later", "source")
+    growing = Growing(memory, "later", "b")
+    growing.write(0, b"AS")
+    growing.put()
+    growing.write(9, b".")
+    growing.put()
+    assert memory.get("later", "b") == b"AS it was." and memory.get("source", "b") == b"as it was"
+
+
+def test_who_writes_and_who_removes_at_once(memory):
+    """A blob that is removed stays removed, at whatever moment."""
+    memory.put("t", "b", bytes(3000))
+    for number in range(300):
+        growing = Growing(memory, "t", "b")
+        growing.write(3000, b"x")
+        remover = threading.Thread(target=memory.delete, args=("t", "b"))
+        remover.start()
+        try:
+            growing.put()
+        except NoSuchBlob:
+            pass
+        remover.join()
+        assert memory.list("t") == []
+        memory.put("t", "b", bytes(3000))

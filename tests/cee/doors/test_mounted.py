@@ -152,6 +152,16 @@ compose: [{mod_name: wrp_cte_core, pool_name: cte_main, storage: [{path: "ram::m
             again = files("create", "/outer/inner/a", 0o644, FLAGS)        # who wants to make it, and has just not found it
             files("write", "/outer/inner/a", b"OT", 0, again), files("flush", "/outer/inner/a", again)
             assert other.get("outer/inner", "a") == b"OTher!"
+            # one that others remove isn't made anew by who writes on; who makes it has a new one
+            files("write", "/outer/inner/a", b"behind", 5000, handle)
+            other.delete("outer/inner", "a")
+            assert refused(files, "flush", "/outer/inner/a", handle) == ENOENT and refused(files, "read", "/outer/inner/a", 9, 0, again) == ENOENT
+            assert not other.exists("outer/inner", "a")
+            made = files("create", "/outer/inner/a", 0o644, FLAGS | os.O_EXCL)
+            files("write", "/outer/inner/a", b"new", 0, made), files("release", "/outer/inner/a", made)
+            assert refused(files, "fsync", "/outer/inner/a", 0, again) == ENOENT and other.get("outer/inner", "a") == b"new"
+            files("release", "/outer/inner/a", again)
+            assert refused(files, "release", "/outer/inner/a", handle) == ENOENT and other.get("outer/inner", "a") == b"new"
             files.close()
     finally:
         running.end()

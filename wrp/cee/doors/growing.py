@@ -1,18 +1,23 @@
 """One blob that is written in ranges, as programs write files: small ones wait here until they are a piece. No library's interface, and no path, here."""
 
+from dataclasses import replace
+
 from wrp.cee.doors.handle import get_range
 from wrp.cte.splicing import patch
+from wrp.errors import Changed, NoSuchBlob
 
 _SHORTEST, _LONGEST = 1 << 20, 4 << 20      # pieces that are put one behind the other: an extent each
 _SCATTERED = 8 << 20                        # bytes of ranges here and there that wait
 _MOST_SEGMENTS = 4096                       # of them: a read looks at each
+_TRIES = 1000                               # of a put, while others change the blob between each look at it and the put
 _BLOCK_NBYTES = 4 << 20                     # as the longest extent: of a file the store reads whole ones
 
 
 class Growing:
     """A blob that is there. What `write` is given waits, is seen by `read` and `nbytes`, and is put as one change when it is a piece, or by `put`.
 
-    One call at a time. What others do to the blob is seen after `refresh`, `truncate`, or a `put`; of ranges that both write, those that are put last count.
+    One call at a time. What others do to the blob is seen after `refresh`, `truncate`, or a `put`; of ranges that both write, those that are put last count. Where
+    they remove it these raise NoSuchBlob, also when another one of its name is there: it is never made anew.
     """
 
     def __init__(self, store, tag, blob):
@@ -28,7 +33,10 @@ class Growing:
 
     def refresh(self):
         """Look what the blob is now."""
-        before, self._about = self._about, self._store.info(self.tag, self.blob)
+        before, about = self._about, self._store.info(self.tag, self.blob)
+        if before is not None and before.stamp and before.created != about.created:
+            raise NoSuchBlob(f"blob {self.blob!r} of tag {self.tag!r} was removed or replaced since it was opened: open it again")
+        self._about = about
         if before is None or before.stamp != self._about.stamp:
             self._block = 0, b""
             self._framed = self._framed or self._about.stored != self._about.size or self._about.codec != "none"
@@ -71,11 +79,25 @@ class Growing:
         self._segments, self.waits, self._end = kept, sum(len(data) for _, data in kept), nbytes if kept else 0
 
     def put(self):
-        """What waits is in the store when it returns, all of it at one moment. OutOfSpace: it still waits."""
+        """What waits is in the store when it returns, all of it at one moment. OutOfSpace, NoSuchBlob: it still waits."""
         if self._segments:
-            self._store.put_segments(self.tag, self.blob, self._segments)
+            self._put()
             self.drop()
             self.refresh()
+
+    def _put(self):
+        for tries in range(_TRIES):
+            if tries or not self._about.stamp:
+                self.refresh()
+            try:
+                return self._store.put_segments(self.tag, self.blob, self._segments, if_generation=self._about.stamp or None)
+            except Changed:
+                if tries == _TRIES - 1:
+                    raise
+
+    def follow(self, tag, blob):
+        """The blob has another name now, and may be a copy."""
+        self.tag, self.blob, self._about = tag, blob, replace(self._about, stamp=0)
 
     def drop(self):
         """What waits is never put."""

@@ -142,7 +142,8 @@ class Files(Operations):
             self._set[path] = {"st_mode": mode & 0o777}
 
     def _handle(self, path, tag, blob):
-        if path not in self._opened:
+        # who has one open that another program has removed keeps that one
+        if path not in self._opened or isinstance(failure(self._opened[path].growing.refresh), (NoSuchBlob, NoSuchTag)):
             self._opened[path] = Opened(Growing(self._store, tag, blob))
         self._opened[path].users += 1
         return self._numbered(self._opened[path])
@@ -257,7 +258,7 @@ class Files(Operations):
                 if path in table:
                     table[there] = table.pop(path)
             if opened is not None:
-                opened.growing.tag, opened.growing.blob = node.tag, node.blob
+                opened.growing.follow(node.tag, node.blob)
 
     def _left(self, path):
         """Nothing is at the path any more; its folder stays a folder, also where it was none but for what lay in it."""
