@@ -1,4 +1,4 @@
-"""The blob store as its users see it: opened, flushed, closed, its tiers. What is done with blobs is in calls/, batches of all ranks in batch.py."""
+"""The blob store as its users see it: opened, flushed, closed, its tiers. What is done with blobs is in calls/, batches of all ranks in batch/."""
 
 from wrp.comm import forking
 from wrp.comm.ranks import world

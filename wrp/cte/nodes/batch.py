@@ -1,8 +1,10 @@
 """NodesBatch: the Batch of a job with several nodes. Records go to their homes' catalogs; bytes stay where their rank has written them."""
 
+import ctypes
 from contextlib import suppress
 
-from wrp.cte.batch import Batch
+from wrp.comm.lock import this_thread
+from wrp.cte.batch import Batch, stamped
 from wrp.cte.homes import at_home, home_of
 from wrp.cte.records import BLOB
 from wrp.errors import WrpError
@@ -15,6 +17,42 @@ class NodesBatch(Batch):
         super().__init__(parts, label)
         self._net, self._keepers = net, keepers
         self._in_place = self._durable
+
+    def _conclude(self, gathered):
+        """Every node's first rank publishes what belongs there, once all of them have said that they have room.
+
+        From its share of that on rank 0 has the names of tags: none is given to another tag, so tags that have names then have them when they are there.
+        """
+        token, mine = self._parts.catalog.naming, this_thread()
+        word, give = ctypes.c_int64.from_address(token.address), token.leaving()
+        try:
+            self._conclude_together(gathered, token)
+        finally:
+            if word.value == mine:          # without a step of Python, see Token.leaving
+                give(None, None, None)
+
+    def _conclude_together(self, gathered, token):
+        ranks, records = self._parts.ranks, {}
+
+        def planned():
+            if ranks.rank == 0:
+                token.acquire("the names of the store's tags", ranks.timeout_s)
+            return self._planned(gathered, records)
+        plans = ranks.gather_of(planned, f"committing {self._label}")
+        removals = sorted(set().union(*(names for names, _, _ in plans)))
+        tags = {name: times for _, _, known in plans for name, times in known.items()}
+        records, removals = stamped(records, removals, plans[0][1], tags)
+        if self._durable:
+            ranks.share_of(lambda: self._write_down(records, removals), f"writing {self._label} down")
+        self._written.append(True)
+        # from here on the batch has happened: what follows only shows it
+        self._forget()
+        try:
+            with ranks.agreed(f"publishing {self._label}"):
+                if ranks.local_rank == 0:
+                    self._publish(records, removals)
+        finally:
+            self._published(gathered[ranks.rank], removals)
 
     def _placed(self, tag, blob, data, wish):
         far = self._far(tag, blob)

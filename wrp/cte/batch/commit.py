@@ -1,26 +1,21 @@
 """A batch: changes of all ranks that become visible and durable together, or not at all.
 
-Ranks write their blobs to their final place by themselves; one exchange then carries every record to every rank, rank 0 writes one journal
+Ranks write their blobs to their final place by themselves (share.py); one exchange then carries every record to every rank, rank 0 writes one journal
 frame, and the first rank of each node publishes what belongs there. On one node that is rank 0 too, and a second exchange is the last. Nothing
 is sent per blob.
 """
 
-import ctypes
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import nullcontext, suppress
 from typing import NamedTuple
 
-from wrp.comm.lock import this_thread
 from wrp.comm.ranks.agreement import is_agreed
-from wrp.comm.sizes import whole
-from wrp.cte import given, names, pieces
+from wrp.cte import names
+from wrp.cte.batch.share import Share, merged
 from wrp.cte.homes import home_of
-from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name, to_plain
-from wrp.cte.reservation import private
+from wrp.cte.records import BLOB, TAG, to_plain
 from wrp.cte.targetnumbers import is_durable
-from wrp.cte.targets import Wish
 from wrp.errors import Uncertain, UsageError, WaitTimeout, WrpError
 
-_DESCRIPTORS, _FARTHEST = 1 << 31, 1 << 62      # numbers that no file reaches
 _UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
 
 
@@ -33,149 +28,16 @@ class Entry(NamedTuple):
     checksum: int
 
 
-class Batch:
+class Batch(Share):
     """A transaction of all ranks. A context manager: commits when no rank raised in the block, else every rank raises.
 
     `expect`, `writing`, `take`, `put`, `replace`, `remove` are local; entering, leaving, `commit` and `abandon` through the context manager are collective.
     """
 
-    _in_place = True                # bytes may be written straight into this node's ram
-
     def __init__(self, parts, label):
-        self._parts, self._label = parts, label
-        self._durable = parts.folder is not None
-        self._kept = {"dirty": not self._durable, "journaled": self._durable}
-        self._records, self._replaced, self._removed = {}, set(), set()
-        self._buffer = bytearray()
-        self._failed_syncs = parts.failed_syncs     # before the first byte
+        super().__init__(parts, label)
         self._written, self._is_shown = [], False   # of a commit: True where it is in the journal; whether this node's catalog has it
         self.entries = None
-
-    def writing(self, tag, blob, nbytes):
-        """Context manager: a writable memoryview of nbytes to fill; filled at the end of the block. Local."""
-        nbytes = whole(nbytes, f"the size of blob {blob!r:.80}:", 0)
-        tag = self._named(tag, blob)
-        if self._parts.framing is not None or not self._in_place:
-            return self._writing_staged(tag, blob, nbytes)
-        return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
-                              lambda extents: self._add(tag, blob, extents, nbytes))
-
-    def expect(self, nbytes):
-        """This rank is about to write so many bytes in this batch: their ram is leased in few pieces. Local; promises nothing."""
-        nbytes = whole(nbytes, "bytes to expect:", 0)
-        if self._fills_ram:
-            self._parts.tiers.expect(nbytes)
-
-    def take(self, tag, blobs, sizes, fd, offset):
-        """Blobs whose bytes lie one behind the other in an open file from `offset`: how many are in now, counted from the first. Local.
-
-        Only what needs no waiting and no buffer is taken, see `wrp.comm.cached`; `writing` is for the others.
-        """
-        blobs, sizes = given.listed(blobs, "names of blobs"), [whole(size, "the size of a blob:", 0) for size in given.listed(sizes, "sizes of blobs")]
-        names.checked("tag", tag), names.all_checked("blob", blobs)
-        fd, offset = whole(fd, "a descriptor of", 0), whole(offset, "the begin of bytes in a file:", 0)
-        if fd >= _DESCRIPTORS or offset + sum(sizes) >= _FARTHEST:
-            raise UsageError(f"{sum(sizes)} bytes at {offset} of descriptor {fd} are of no file")
-        if not self._fills_ram:
-            return 0
-        tag = self._parts.tag_names.own(tag)
-        extents = pieces.take(self._parts.tiers, sizes, fd, offset)
-        for blob, extent in zip(blobs, extents):
-            self._keep(tag, Record(full_name(tag, blob), BLOB, 0, extent[2], extent[3], 1.0, (extent,)))
-        return len(extents)
-
-    @property
-    def _fills_ram(self):
-        """Whether the bytes of a blob go straight into this node's ram, as they are."""
-        return self._in_place and not self._durable and self._parts.framing is None
-
-    @contextmanager
-    def _writing_staged(self, tag, blob, nbytes):
-        with self._staging(nbytes) as buffer:
-            yield buffer
-            self._put(tag, blob, buffer)
-
-    def put(self, tag, blob, data, score=1.0):
-        """A whole blob. Local."""
-        score = given.score_of(score, f"blob {blob!r:.80}")
-        self._put(self._named(tag, blob), blob, given.bytes_of(data), score)
-
-    def _named(self, tag, blob):
-        """The tag's own name, before space is leased for the blob. UsageError for what can't be a name."""
-        names.checked("tag", tag), names.checked("blob", blob)
-        return self._parts.tag_names.own(tag)
-
-    def _put(self, tag, blob, view, score=1.0):
-        framing = self._parts.framing
-        packed = framing.pack(full_name(tag, blob), tag, view)[0] if framing is not None else None
-        data = view if packed is None else packed.data
-        self._add(tag, blob, self._placed(tag, blob, data, Wish(score)), len(data), packed, score)
-
-    def _placed(self, tag, blob, data, wish):
-        """Extents that hold a copy of the blob's bytes."""
-        return pieces.write(self._parts.tiers, data, self._durable, wish)
-
-    def _give_back(self, record):
-        """Give up what `_placed` gave for a blob."""
-        self._parts.tiers.give_back(record.extents)
-
-    def create(self, tag):
-        """A tag, with or without blobs. Local."""
-        own = self._parts.tag_names.own(names.checked("tag", tag))
-        self._records.setdefault(own, Record(own, TAG, **self._kept))
-
-    def replace(self, tag):
-        """At commit, blobs of the tag that no rank has written in this batch go away. Local."""
-        self.create(tag)
-        self._replaced.add(self._parts.tag_names.own(tag))
-
-    def remove(self, tag):
-        """At commit the tag and its blobs go away. Local; nothing happens when it isn't there. A commit is refused with UsageError when it has several names."""
-        self._removed.add(self._parts.tag_names.own(names.checked("tag", tag)))
-
-    def _join(self, other):
-        """What another batch of this rank has is this one's from now on. Local. UsageError where both have written a blob: each keeps what it has."""
-        _merged([batch._records.values()] for batch in (self, other))
-        self._records = {**other._records, **self._records}
-        self._replaced, self._removed = self._replaced | other._replaced, self._removed | other._removed
-        self._failed_syncs = min(self._failed_syncs, other._failed_syncs)
-        other._forget()
-
-    def _add(self, tag, blob, extents, nbytes, packed=None, score=1.0):
-        extents = tuple(extents)
-        record = Record(full_name(tag, blob), BLOB, 0, nbytes, combined_crc(extents), score, extents, extents if self._durable else (), **self._kept)
-        if self._durable:
-            self._parts.begin_sync(extents)         # storage works while the next blob is read
-        if packed is not None:
-            record = record.but(checksum=packed.checksum, raw=packed.raw, codec=packed.codec)
-        self._keep(tag, record)
-
-    def _keep(self, tag, record):
-        if tag not in self._records:
-            self._records[tag] = Record(tag, TAG, **self._kept)
-        if record.name in self._records:
-            self._give_back(self._records[record.name])
-        self._records[record.name] = record
-
-    @contextmanager
-    def _staging(self, nbytes):
-        """A buffer to fill: the one of the last blob again, unless that is still being filled."""
-        buffer, self._buffer = self._buffer, bytearray()
-        if len(buffer) < nbytes:
-            buffer = private(nbytes)
-        yield memoryview(buffer)[:nbytes]
-        self._buffer = buffer
-
-    def abandon(self):
-        """Give back the space of what was written. Local; idempotent."""
-        for record in self._records.values():
-            self._give_back(record)
-        self._forget()
-
-    def _forget(self):
-        self._records, self._replaced, self._removed = {}, set(), set()
-        self._failed_syncs = self._parts.failed_syncs
-        self.expect(0)
 
     def commit(self):
         """Make everything visible and durable. Collective; returns the sorted Entries of all ranks, the same on every rank."""
@@ -188,10 +50,7 @@ class Batch:
         # what may have happened has its space for good
         records, self._records, self._written, self._is_shown = self._records, {}, [], False
         try:
-            if ranks.nodes == 1:
-                self._conclude(gathered)
-            else:
-                self._conclude_over_nodes(gathered)
+            self._conclude(gathered)
         except Exception as failure:
             if is_agreed(failure, ranks) and not isinstance(failure, Uncertain) and not self._has_happened:
                 self._records = records
@@ -222,7 +81,7 @@ class Batch:
             # no flush and no rename may come between the stamps, the journal and the catalog: what it wrote down would be the newer, or name places that are given back
             with self._parts.catalog.naming.held("the names of the store's tags", self._parts.ranks.timeout_s), self._without_flushes():
                 removals, first, tags = self._planned(gathered, records)
-                records, removals = _stamped(records, removals, first, tags)
+                records, removals = stamped(records, removals, first, tags)
                 self._write_down(records, removals)
                 self._publish(records, removals, self._parts.tiers.give_back)
         except BaseException as error:
@@ -237,42 +96,6 @@ class Batch:
 
     def _without_flushes(self):
         return self._parts.catalog.flushing() if self._durable else nullcontext()
-
-    def _conclude_over_nodes(self, gathered):
-        """Every node's first rank publishes what belongs there, once all of them have said that they have room.
-
-        From its share of that on rank 0 has the names of tags: none is given to another tag, so tags that have names then have them when they are there.
-        """
-        token, mine = self._parts.catalog.naming, this_thread()
-        word, give = ctypes.c_int64.from_address(token.address), token.leaving()
-        try:
-            self._conclude_together(gathered, token)
-        finally:
-            if word.value == mine:          # without a step of Python, see Token.leaving
-                give(None, None, None)
-
-    def _conclude_together(self, gathered, token):
-        ranks, records = self._parts.ranks, {}
-
-        def planned():
-            if ranks.rank == 0:
-                token.acquire("the names of the store's tags", ranks.timeout_s)
-            return self._planned(gathered, records)
-        plans = ranks.gather_of(planned, f"committing {self._label}")
-        removals = sorted(set().union(*(names for names, _, _ in plans)))
-        tags = {name: times for _, _, known in plans for name, times in known.items()}
-        records, removals = _stamped(records, removals, plans[0][1], tags)
-        if self._durable:
-            ranks.share_of(lambda: self._write_down(records, removals), f"writing {self._label} down")
-        self._written.append(True)
-        # from here on the batch has happened: what follows only shows it
-        self._forget()
-        try:
-            with ranks.agreed(f"publishing {self._label}"):
-                if ranks.local_rank == 0:
-                    self._publish(records, removals)
-        finally:
-            self._published(gathered[ranks.rank], removals)
 
     def _entries(self, gathered):
         """The sorted Entries of all ranks' blobs."""
@@ -292,7 +115,7 @@ class Batch:
 
     def _planned(self, gathered, records):
         """Fill `records`; (names that go away as this node knows them, the stamp before the batch's on rank 0, tags that are there). Refuses what has no room."""
-        records.update(_merged(gathered))
+        records.update(merged(gathered))
         removals = self._plan(gathered, records)
         self._check_room(records)
         if not self._parts.ranks.rank:
@@ -408,18 +231,7 @@ class Batch:
         return False
 
 
-def _merged(gathered):
-    """{name: Record} of all ranks; WrpError when two ranks wrote one blob."""
-    records = {}
-    for part in gathered:
-        for record in part[0]:
-            if record.kind == BLOB and record.name in records:
-                raise UsageError(f"two ranks wrote blob {record.blob!r} of tag {record.tag!r} in one batch")
-            records[record.name] = record
-    return records
-
-
-def _stamped(records, removals, first, tags):
+def stamped(records, removals, first, tags):
     """(sorted Records with stamps, [(name, stamp)]), the same on every rank. `tags`: {name: (stamp, created)} of tags that have theirs."""
     stamped = []
     for fresh, name in enumerate(sorted(records), first + 1):
