@@ -8,6 +8,7 @@ from harness.interrupting import interrupted_at
 
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import Store
+from wrp.cte.folder.replay import read_changes
 
 _LONG, _SHORT = 300_000, 1000
 
@@ -99,6 +100,42 @@ def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call, tmp_path
                 _check(store)
         _check(store)
     assert step > 20
+
+
+@pytest.mark.parametrize("is_named", [False, True])
+def test_a_folder_whose_destroy_is_interrupted_is_there_whole_or_gone_and_gone_if_the_journal_says_so(is_named, tmp_path):
+    """It does at once where one of its tags has another name, else with the next flush."""
+    with Store.open(str(tmp_path / "store"), Solo()) as store:
+        step, goes_on = 1, True
+        while goes_on:
+            folder = f"f{step}"
+            for tag in (f"{folder}/a", f"{folder}/b"):
+                store.put(tag, "b0", b"x" * _SHORT), store.put(tag, "b1", b"x" * _LONG)
+            if is_named:
+                store.alias(f"{folder}/a", f"{folder}/c")
+            before = store.tags(f"{folder}/.*")
+            goes_on = interrupted_at(step, lambda: store.destroy(folder, recursive=True))
+            gone = {own for change in read_changes(store._parts.journal.path, whole=False) for own, _ in change.get("gone", ())}
+            found = store.tags(f"{folder}/.*")
+            assert found == ([] if f"{folder}/a" in gone else before) or not is_named and found == [], (step, found)
+            assert all(store.list(tag) == ["b0", "b1"] for tag in found), step
+            if found:
+                store.destroy(folder, recursive=True)
+            step += 7
+        assert step > 70
+
+
+def test_a_tag_whose_new_name_is_interrupted_has_the_name_that_the_journal_says(tmp_path):
+    with Store.open(str(tmp_path / "store"), Solo()) as store:
+        step, goes_on = 1, True
+        while goes_on:
+            store.put(f"old{step}", "b", b"x")
+            goes_on = interrupted_at(step, lambda: store.rename_tag(f"old{step}", f"new{step}"))
+            said = {plain[0] for change in read_changes(store._parts.journal.path, whole=False) for plain in change.get("put", ())}
+            is_new = any(f"\0new{step}\uffff" in name for name in said)
+            assert [tag for tag in store.tags() if tag.endswith(f"w{step}") or tag.endswith(f"d{step}")] == [f"new{step}" if is_new else f"old{step}"], step
+            step += 5
+        assert step > 50
 
 
 @pytest.mark.parametrize("files", [1, 2])

@@ -256,8 +256,12 @@ class Catalog:
         """Take a name out; return its Record, or None. Inside `changing` only."""
         record = self.find(name)
         if record is not None:
-            entry_remove(self.at, *key_of(name))
+            self.erase(name)
         return record
+
+    def erase(self, name):
+        """Take a name out, if it is there. Inside `changing` only."""
+        entry_remove(self.at, *key_of(name))
 
     def put_missing_tags(self, names):
         """No blob without its tag: make the tags of those blobs of `names` that are there. Inside `changing` only."""

@@ -119,48 +119,72 @@ class Changes:
 
     def remove(self, names):
         """Take names out of the catalog; True when one of them was there."""
-        with self._catalog.changing("removing blobs"):
-            gone = self.take_out(names)
-        return self._retired(gone)
+        gone = []
+        try:
+            with self._catalog.changing("removing blobs"):
+                self.take_out(names, gone)
+        finally:
+            self._retire_all(gone)
+        return bool(gone)
 
     def remove_tags(self, tags):
         """Take tags and their blobs out, all at once."""
-        with self._catalog.changing("destroying tags"):
-            gone = self.take_out([*(record.name for record in self._blobs_held(tags)), *tags])
-        self._retired(gone)
+        gone = []
+        try:
+            with self._catalog.changing("destroying tags"):
+                self.take_out([*(record.name for record in self._blobs_held(tags)), *tags], gone)
+        finally:
+            self._retire_all(gone)
 
     def remove_older(self, upto):
         """The same of what isn't newer than a stamp, {tag: stamp}, as a journal says already; what is made later is newer. The tags that were there."""
-        with self._catalog.changing("destroying tags"):
-            self._catalog.seen_stamp(max(upto.values(), default=0))
-            blobs = self._blobs_held(upto)
-            gone = self.take_out([record.name for record in blobs if record.stamp <= upto[record.tag]])
-            stay = {record.tag for record in blobs if record.stamp > upto[record.tag]}
-            there = [record for record in map(self._catalog.find, upto) if record is not None and record.stamp <= upto[record.name]]
-            for record in there:
-                if record.name not in stay:
-                    self._catalog.remove(record.name)
-                else:                       # it is another tag
-                    stamp = self._catalog.next_stamp()
-                    self._catalog.put(record.but(stamp=stamp, created=stamp, dirty=True))
-        self._retired(gone)
+        gone = []
+        try:
+            with self._catalog.changing("destroying tags"):
+                self._catalog.seen_stamp(max(upto.values(), default=0))
+                blobs = self._blobs_held(upto)
+                self.take_out([record.name for record in blobs if record.stamp <= upto[record.tag]], gone)
+                stay = {record.tag for record in blobs if record.stamp > upto[record.tag]}
+                there = [record for record in map(self._catalog.find, upto) if record is not None and record.stamp <= upto[record.name]]
+                for record in there:
+                    if record.name not in stay:
+                        self._catalog.remove(record.name)
+                    else:                       # it is another tag
+                        stamp = self._catalog.next_stamp()
+                        self._catalog.put(record.but(stamp=stamp, created=stamp, dirty=True))
+        finally:
+            self._retire_all(gone)
         return [record.name for record in there]
 
     def _blobs_held(self, tags):
         return [record for tag in tags for record in self._catalog.scan_held(kind=BLOB, tag=tag)]
 
-    def take_out(self, names):
-        """Records that are out of the catalog now. A tag may be in the journal through a batch that found it here."""
-        gone = [record for record in map(self._catalog.remove, names) if record is not None]
-        if self._journaled:
-            self.owed += [(record.name, self._catalog.next_stamp(), record.durable) for record in gone
-                          if record.journaled or record.kind == TAG]
+    def take_out(self, names, gone=None):
+        """Records that are out of the catalog now, which are added to `gone`, too. A tag may be in the journal through a batch that found it here.
+
+        Where a handler of a signal raises an error meanwhile none of them is out, or all are.
+        """
+        gone = [] if gone is None else gone
+        records = [record for record in map(self._catalog.find, names) if record is not None]
+        try:
+            self._take(records, gone)
+        except BaseException:
+            if not gone:
+                self._take(records, gone)
+            raise
         return gone
 
-    def _retired(self, gone):
+    def _take(self, records, gone):
+        for record in records:
+            self._catalog.erase(record.name)
+        owed = [(record.name, self._catalog.next_stamp(), record.durable) for record in records if record.journaled or record.kind == TAG] if self._journaled else []
+        # no handler is called in between
+        self.owed += owed
+        gone += records
+
+    def _retire_all(self, gone):
         for record in gone:
             self.retire(record)
-        return bool(gone)
 
     def create_held(self, tag):
         """The tag is there; inside `changing`. Changed where the name that was given for it means another one by now."""

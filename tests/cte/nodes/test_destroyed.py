@@ -31,7 +31,7 @@ def fill(store, tags):
 """
 _KILLED_AT = {
     "node 0 writes it down": "journal.append = die",
-    "node 0 has written it down": "journal.append = lambda change, append=journal.append: die(append(change))",
+    "node 0 has written it down": "journal.append = lambda *args, append=journal.append: die(append(*args))",
     "one node has written down what went, the other hasn't heard of it": """begin = store._net.begin
         def begun(node, call, *args):
             if call == "destroy" and node == 2:

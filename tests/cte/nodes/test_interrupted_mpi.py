@@ -5,6 +5,8 @@ from harness.interrupting import interrupted_at
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
+from wrp.cte.folder.replay import read_changes
+from wrp.errors import NoSuchTag
 
 pytestmark = pytest.mark.mpi
 _NBYTES = 5_000_000
@@ -23,3 +25,39 @@ def test_a_long_put_or_get_between_nodes_that_is_interrupted_leaves_memory_alone
                     step += 29
                 assert step > 29
         ranks.barrier("rank 0 is done")
+
+
+@pytest.mark.parametrize("is_folder, stride", [(False, 5), (True, 23)])
+def test_a_destroy_that_is_interrupted_takes_out_what_the_journal_says_is_gone(shared_folder, is_folder, stride):
+    """A folder of two tags, one with another name, which changes what names stand for; or one tag."""
+    ranks = world()
+    with Store.open(shared_folder, ranks) as store:
+        if ranks.rank == 0:
+            step = 1
+            while _destroyed(store, f"f{step}", is_folder, step):
+                step += stride
+            assert step > 5 * stride
+        ranks.barrier("rank 0 is done")
+
+
+def _destroyed(store, folder, is_folder, step):
+    """Make tags, destroy them, and be interrupted at this step; False when there are fewer. All of it has happened, or nothing."""
+    owns = [f"{folder}/a", f"{folder}/b"] if is_folder else [folder]
+    for own in owns:
+        for n in range(6):
+            store.put(own, f"b{n}", b"x" * 1000)
+    if is_folder:
+        store.alias(owns[0], f"{folder}/c")
+    names = store.tags(folder + ".*")
+    is_over = not interrupted_at(step, lambda: store.destroy(folder, recursive=is_folder))
+    gone = {own for change in read_changes(store._parts.journal.path, whole=False) for own, _ in change.get("gone", ())}
+    is_gone = gone.issuperset(owns)
+    assert is_gone or gone.isdisjoint(owns)
+    assert store.tags(folder + ".*") == ([] if is_gone else names), (step, is_gone)
+    assert not is_gone or not any(store._net.everywhere("known_names", owns)), step
+    if not is_gone:
+        assert all(len(store.list(name)) == 6 for name in names), step
+        store.destroy(folder, recursive=is_folder)
+    with pytest.raises(NoSuchTag):
+        store.destroy(folder, recursive=is_folder)
+    return not is_over

@@ -36,8 +36,12 @@ class Editing(Calls):
         self._writable()
         names.checked("tag", tag)
         with self._naming.held():
-            gone = self._naming.drop(tag, recursive)
-            self._changes.remove_tags(gone)
+            try:
+                gone = self._naming.drop(tag, recursive)
+                self._changes.remove_tags(gone)
+            except BaseException:               # of a handler of a signal
+                self._changes.remove_tags(self._naming.finish())
+                raise
             self._tag_names.gone(gone)
         for own in gone:
             self._noted.note(Op.DELETE_TAG, own)

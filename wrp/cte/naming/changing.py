@@ -5,6 +5,7 @@ All of them are made on node 0, one after the other: own names that are to have 
 
 import time
 from contextlib import contextmanager, suppress
+from typing import NamedTuple
 
 from wrp.cte import names
 from wrp.cte.names import given, readable
@@ -22,6 +23,7 @@ class Naming:
     def __init__(self, parts):
         self._parts, self._catalog = parts, parts.catalog
         self._tag_names, self.node = parts.tag_names, NodeNames(parts)
+        self._said = None               # the _Said of the change that is under way
 
     def run(self, call, *args):
         """Do `link`, `move`, `checkpoint`, `forget`, or what a NodesNaming has besides."""
@@ -32,8 +34,10 @@ class Naming:
     def held(self):
         """Names stay as they are, but for changes made inside; before that the entries go that say nothing any more, once there are many."""
         with self._alone():
+            self._said = None
             with suppress(WrpError):
                 self._tidy()
+            self._said = None
             yield
 
     def _alone(self):
@@ -84,7 +88,7 @@ class Naming:
         if change:
             self._make(change, going=gone)
         elif not self._is_alone:            # else they go at one moment, and by one frame of the journal, without it
-            self._write_down(change, gone)
+            self._write_down(change, (), gone)
         return gone
 
     def _unsourced(self, table, gone):
@@ -131,10 +135,23 @@ class Naming:
                 raise Changed(f"the name {free[own]!r} is taken: destroy it first, or choose another")
         owns = list(map(str, free))
         refuse(self._known_of(owns) if owns else ())
-        with self._holding(owns, change) as found:
-            refuse(found)
-            self._write_down(change, going)
-        self._show(change, owns)
+        try:
+            with self._holding(owns, change) as found:
+                refuse(found)
+                self._write_down(change, owns, going)
+            self._show(change, owns)
+        except BaseException:
+            self.finish()
+            raise
+
+    def finish(self):
+        """After an error that a handler of a signal raised in the middle of a change: this node has the names that the journal says. What it says is gone, {own name: up to which stamp}."""
+        said = self._said
+        if said is None or not said.written:
+            return {}
+        if said.change and self.node.number < said.number:
+            self.node.take(said.number, said.change, said.owns)
+        return dict.fromkeys(said.going, said.upto)
 
     def _tidy(self):
         """Drop the entries of names whose tags were destroyed longest ago, once there are many of them."""
@@ -149,7 +166,7 @@ class Naming:
         with self._holding(owns, {}) as found:
             change = table.dropped(gone, set(found))
             unused += [own for name in change if (own := str(table.owns[name])) in table.owns and own not in change]
-            self._write_down(change)
+            self._write_down(change, owns)
         self._show(change, owns)
 
     @contextmanager
@@ -158,20 +175,23 @@ class Naming:
         try:
             yield self._hold(owns, change)
         except BaseException:
-            self._let_go(owns)
+            if self._said is None or not self._said.written:
+                self._let_go(owns)
             raise
 
-    def _write_down(self, change, going=(), upto=None):
-        """One frame of this rank's journal: the change is there after any end of the job, or it never happened; and so is what tags that are going hold up to the
-        stamp that this gives, on all nodes. `upto`: that stamp, None: a new one."""
+    def _write_down(self, change, owns, going=(), upto=None):
+        """One frame of this rank's journal: the change is there after any end of the job, or it never happened; and so is what tags that are going hold up to a
+        stamp, on all nodes. `upto`: that stamp, None: a new one."""
         before = self._tag_names.table().owns
         with self._catalog.changing("ordering the names of tags"):
             put = [to_plain(Record(entry_of(name, own), BLOB, self._catalog.next_stamp(), score=0.0)) for name, own in change.items() if own is not None]
             remove = [[entry_of(name, before[name]), self._catalog.next_stamp()] for name in change if name in before]
             upto = self._catalog.next_stamp() if upto is None else upto
+        self._said = said = _Said(change, owns, going, upto, self.node.number + 1, [])
         if self._parts.journal is not None and (change or going):
-            self._parts.journal.append({"put": put, "remove": remove, "gone": [[tag, upto] for tag in going]})
-        return upto
+            self._parts.journal.append({"put": put, "remove": remove, "gone": [[tag, upto] for tag in going]}, said.written)
+        else:
+            said.written.append(True)
 
     def _hold(self, owns, change):
         return self.node.hold(owns, change)
@@ -182,3 +202,14 @@ class Naming:
     def _show(self, change, owns):
         """Everybody sees the change, and the own names are let go."""
         self.node.take(self.node.number + 1, change, owns)
+
+
+class _Said(NamedTuple):
+    """A change that is written down: of this number, with the own names that are held; `going` are gone up to the stamp `upto`. `written`: [True] once it is there for good."""
+
+    change: dict
+    owns: list
+    going: list
+    upto: int
+    number: int
+    written: list

@@ -39,18 +39,28 @@ class NodesNaming(Naming):
         before = self.node.number, dict(self._going)
         try:
             gone = self._dropped(tag, recursive)
-            self.net.everywhere("destroy", list(self._going.items()))
-        except WrpError as error:
+            self._take_out()
+        except BaseException as error:
+            self._going.update(self.finish())
             is_gone, is_silent = before != (self.node.number, self._going), isinstance(error, WaitTimeout)
             if is_gone or is_silent:
                 self._begun.add(tag)
+            if is_gone and not is_silent:       # of a handler of a signal: what the journal says is so
+                with suppress(WrpError):
+                    self._take_out()
+                    self._begun.discard(tag)
             if not is_silent:
                 raise
             raise WaitTimeout(f"{tag!r} {'is gone, but not from all nodes' if is_gone else 'is not destroyed'}: {error}; destroy it again once the node answers") from None
-        self._going.clear()
         self._begun.discard(tag)
         self._tag_names.gone(gone)
         return gone
+
+    def _take_out(self):
+        """No node has anything any more of what is gone."""
+        self._going.update(self.finish())
+        self.net.everywhere("destroy", list(self._going.items()))
+        self._going.clear()
 
     def _dropped(self, tag, recursive):
         try:
@@ -60,11 +70,16 @@ class NodesNaming(Naming):
                 raise
             return sorted(self._going)
 
-    def _write_down(self, change, going=(), upto=None):
+    def _write_down(self, change, owns, going=(), upto=None):
         """As Naming's; every node's `destroy` follows."""
-        upto = super()._write_down(change, going, self._passed() if going else upto)
-        self._going.update(dict.fromkeys(going, upto))
-        return upto
+        super()._write_down(change, owns, going, self._passed() if going else upto)
+
+    def finish(self):
+        """As Naming's; the other nodes have the names soon after."""
+        before, gone = self.node.number, super().finish()
+        if self.node.number != before:
+            self._tell_later(self.net.others)
+        return gone
 
     def _passed(self):
         """A stamp, at or above all that were given out, that no node gives out any more: what it puts before it hears of the destroy is newer, however slow its clock is."""
@@ -100,6 +115,11 @@ class NodesNaming(Naming):
             told = self._ask(self.net.others - self._behind, "take_names", self.node.number, change, owns)
             self._behind.update(node for node, is_known in told.items() if not is_known)
             self._tell_all()
+        except WrpError:
+            raise
+        except BaseException:               # of a handler of a signal: who has heard of it isn't known
+            self._behind |= self.net.others
+            raise
         finally:
             self._tell_later()
 
@@ -131,7 +151,8 @@ class NodesNaming(Naming):
             owns = {name: str(own) for name, own in self._tag_names.table().owns.items()}
             self._behind.difference_update(self._ask(set(nodes), "take_all_names", self.node.number, owns))
 
-    def _tell_later(self):
+    def _tell_later(self, nodes=()):
+        self._behind.update(nodes)
         if self._behind and self._again is None:
             self._again = Background("wrp-names")
             self._again.start(self._tell_again)
