@@ -44,6 +44,27 @@ def test_what_cannot_be_flushed_is_told(ended, tmp_path):
     assert f"store {tmp_path / 'store'} was left open when Python ended, and 1 blob with " in done.stderr and "or store.close()" in done.stderr
 
 
+FAILED_BEFORE = """
+import time
+add = store._parts.journal.add
+def full(*_): raise OSError('no room')
+store._parts.journal.add = full
+from wrp.cte.periodic import Periodic
+periodic = Periodic(store._parts, store._flush, [(0.001, 2)])
+periodic.start()
+while store._parts.failure is None: time.sleep(0.001)
+periodic.stop()
+store._parts.journal.add = add
+"""
+
+
+def test_nothing_is_said_of_a_flush_that_failed_before_and_does_not_now(ended, tmp_path):
+    assert ended(FAILED_BEFORE).stderr == ""
+    assert "wrp:" not in ended(FAILED_BEFORE + "with store: 1 / 0").stderr
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.exists("t", "b")
+
+
 @pytest.mark.parametrize("code, is_kept", [("store.flush()", True), ("import os; os._exit(0)", False)])
 def test_nothing_is_said_where_there_is_nothing_to_do_or_no_way(ended, tmp_path, code, is_kept):
     assert ended(code).stderr == ""
@@ -61,8 +82,9 @@ def test_what_cannot_be_closed_is_told_without_blobs(ended, tmp_path):
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_rank_that_ends_long_before_another_serves_it(tmp_path, first):
     (tmp_path / "conf.yaml").write_text(CONF % "64m")
-    code = f"import time\nfrom wrp.comm.ranks import world\nfrom wrp.cte import Store\nstore = Store.open({str(tmp_path / 'store')!r}, config={str(tmp_path / 'conf.yaml')!r})\n" \
-           f"if world().rank != {first}:\n    time.sleep(2)\n    for number in range(5): store.put('t', f'b{{number}}', bytes([number]) * 5_000_000)"
+    code = f"import time\nfrom wrp.comm.ranks import world\nfrom wrp.cte import Store, ending\nremember = ending.remember\n" \
+           f"if world().rank != {first}: ending.remember = lambda store: (time.sleep(1), remember(store))        # it comes late from the last step of opening\n" \
+           f"store = Store.open({str(tmp_path / 'store')!r}, config={str(tmp_path / 'conf.yaml')!r})\nif world().rank != {first}:\n    time.sleep(1)\n    for number in range(5): store.put('t', f'b{{number}}', bytes([number]) * 5_000_000)"
     done = mpirun(2, [sys.executable, "-c", code])
     assert done.returncode == 0 and done.stderr == "", done.stderr
     with Store.open(tmp_path / "store", write=False) as store:

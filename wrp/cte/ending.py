@@ -17,13 +17,11 @@ def remember(store):
     """The store is open."""
     if store.folder is not None and store._parts.write:
         _open[store] = os.getpid()
-        store.ranks.rely(1)
 
 
 def forget(store):
     """It isn't any more."""
-    if _open.pop(store, None) == os.getpid():
-        store.ranks.rely(-1)
+    _open.pop(store, None)
 
 
 @atexit.register                # before that of comm/mapping.py, which was imported before
@@ -44,11 +42,14 @@ def _end(store):
         _tell(store, how, "it could not be closed", error, advice)
     finally:
         forget(store)
+        if store._parts is not None:
+            store._parts.rely(False)
 
 
 def flushed(store, how, advice="", but=None):
     """Flush what this node has. False after an error, which is told with what isn't durable by it, unless it says what the error `but` does."""
     try:
+        store._parts.failure = None     # of a flush before: this one does what that couldn't, or says itself that it can't
         store._flush_here()
     except Exception as error:
         if str(error) != str(but):

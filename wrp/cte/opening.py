@@ -52,6 +52,7 @@ class Parts:
     cache: object = None                            # the nodes.cache.Cache of a job of several nodes with targets.cache
     failure: object = None                          # the error of a flush that nobody waited for; see `raise_failure`
     is_begun: bool = False                          # small blobs of this rank were synced in their file: it is there for good, and the journal may carry more
+    relies: bool = False                            # see `rely`
     failed_syncs: int = 0                           # of this rank, so far
     _syncing: object = field(default_factory=Turn)
 
@@ -120,8 +121,15 @@ class Parts:
         if failure is not None:
             raise failure
 
+    def rely(self, begins):
+        """Where something is to be kept: from now on no rank of the node ends without having served this one, or again as it likes. Idempotent."""
+        if self.folder is not None and self.write and begins != self.relies:
+            self.relies = begins
+            self.ranks.rely(1 if begins else -1)
+
     def close(self, undo=False):
         """Collective: let go of everything, the folder's lock last. `undo`: a new folder in which nothing was kept goes away."""
+        self.rely(False)
         # a rank's own journal: the first one may not see its name yet, where the folder is another machine's
         begun = self.ranks.gather(self.journal is not None and self.journal.is_begun, "every rank has finished with the store")
         if self.is_begun and not undo:
@@ -139,6 +147,7 @@ class Parts:
 
     def drop(self, undo=False):
         """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process, and of one that is alone the workers. `undo`: as for `close`."""
+        self.rely(False)
         self._local_close()
         if self.ranks.size == 1 and self.runtime is not None and not self.is_guest:
             self.runtime.abandon()
@@ -217,6 +226,7 @@ def _open(parts, path, key):
             parts.framing = Framing(parts.tiers, codecs or {}, cipher)
         if ranks.local_rank == 0:
             _fill(parts, known)
+    parts.rely(True)            # before another rank, which may come to its end at once, is let go
     ranks.barrier("the store is open")
 
 
