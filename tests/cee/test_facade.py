@@ -40,9 +40,9 @@ log = client.PollTelemetryLog(0)
 alias = client.GetOrCreateTagAlias(tag_id, "papers/1")
 assert alias == tag_id and client.GetNumAliases(tag_id) == 2 and client.GetTagName(tag_id) == "documents" and cte.Tag("papers/1").GetTagId() == tag_id
 more = cte.Tag("papers/2")
-more.PutSegments("b", [(0, b"words"), (9, b"of one")])
+more.PutSegments("b", [(0, b"words"), (9, "of one")])
 assert more.GetSegments("b", [(9, 2), (4, 6)]) == [b"of", b"s\0\0\0\0o"] and client.GetTagSize(more.GetTagId()) == 15
-client.MultiPutBlob(more.GetTagId(), ["c", "d"], [b"more words", b"none"]), client.TruncateBlob(more.GetTagId(), "d", 2)
+client.MultiPutBlob(more.GetTagId(), ["c", "d"], [b"more words", "nöne"]), client.TruncateBlob(more.GetTagId(), "d", 2)
 assert client.GetResidency(more.GetTagId(), "d", 0, 2) and not client.GetResidency(more.GetTagId(), "d", 1, 2)
 found = client.SemanticSearch("papers/2", ".*", "words")
 assert {result.blob_name for result in found} == {"b", "c"} and found[0].score >= found[1].score > 0 and found[0].tag_id == more.GetTagId()
@@ -77,7 +77,7 @@ client = cte.Client(cte.PoolId(512, 0))
 made = client.AsyncGetOrCreateTag("t")
 tag_id = made.result()
 assert isinstance(made, cte.Future) and made.done() and made.wait() == 0 and tag_id == cte.Tag(tag_name="t").GetTagId() == cte.Tag(tag_id=tag_id).GetTagId()
-puts = [client.AsyncPutBlob(tag_id, f"b{number}", b"word %d" % number) for number in range(20)]
+puts = [client.AsyncPutBlob(tag_id, f"b{number}", b"word %d" % number if number % 2 else f"word {number}") for number in range(20)]
 assert [put.wait(max_sec=20) for put in puts] == [0] * 20 and puts[0].result() is None
 assert client.AsyncGetBlob(tag_id, "b7", 3, 2).result(max_sec=20) == b"rd " and client.AsyncGetBlobSize(tag_id, "b7").result() == 6
 assert client.AsyncGetContainedBlobs(tag_id).result() == client.AsyncTagQuery("none").result() + [f"b{number}" for number in range(20)]
@@ -98,7 +98,7 @@ for number in range(100):
     assert client.AsyncPutBlobDefer(tag_id, f"d{number}", b"later %d" % number, max_inflight_bytes=1000) == 0
 assert client.AsyncGetBlobDefer(tag_id, "d99", 8).result() == b"later 99" and client.AsyncPutBlobDefer(tag_id, "d99", b"!", off=8) == 0
 assert client.AwaitPutsUntilSpace(0) == 0 and client.DeferErrorCount() == 0 and cte.Tag("t").GetBlob(blob_name="d99", data_size=9) == b"later 99!"
-client.AsyncPutBlobDefer(tag_id, "last", b"stored at the end")
+client.AsyncPutBlobDefer(tag_id, "last", "stored at the end")
 """
 
 
@@ -161,6 +161,15 @@ def test_calls_that_are_answered_later(tmp_path):
     done = run(LATER, tmp_path / "store")
     assert done.returncode == 0 and done.stdout == "no such blob\n", done.stderr
     assert run("import clio_cte_core_ext as cte\nprint(cte.Tag('t').GetBlob('last', 17))", tmp_path / "store").stdout == "b'stored at the end'\n"
+
+
+def test_deferred_puts_that_find_no_room_are_told_when_python_ends(tmp_path):
+    (tmp_path / "conf.yaml").write_text("storage: [{path: 'ram::x', bdev_type: ram, capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 4m}]")
+    code = "import wrp_cte_core_ext as cte\ntag = cte.Tag('t').GetTagId()\nfor number in range(3): cte.get_cte_client().AsyncPutBlobDefer(tag, f'b{number}', bytes(number + 1 << 21))"
+    done = run(code, tmp_path / "store", WRP_RUNTIME_CONF=str(tmp_path / "conf.yaml"))
+    first, *others = done.stderr.splitlines()
+    assert done.returncode == 0 and first.startswith("wrp: 1 deferred put could not be stored, the first of blob 'b2' in tag 't': "), done.stderr
+    assert first.endswith("; AwaitPutsUntilSpace(0) and DeferErrorCount() tell in time") and all(line.startswith("wrp: ") for line in others)
 
 
 def test_the_configuration_counts(tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from cte.proof.wrong import trouble_of, wrong_calls, wrong_calls_of
+from wrp.cte import Store
 from wrp.cte.arrays import array_info, get_array, put_array
 from wrp.cte.client import Client, Tag
 from wrp.errors import OutOfSpace, UsageError
@@ -77,3 +78,9 @@ def test_of_offsets_that_no_blob_reaches(store, compression, offset):
         with pytest.raises((UsageError, OutOfSpace)):
             call()
         assert store.get("t", "b") == b"abc"
+
+
+@pytest.mark.parametrize("given", [(), ("folder",), (None,)])
+def test_a_store_that_is_not_opened_says_how(given):
+    with pytest.raises(UsageError, match=r"^a store is opened by Store.open\(folder\), or by Store.attach\(name\)"):
+        Store(*given)

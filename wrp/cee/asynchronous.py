@@ -1,9 +1,10 @@
 """The calls of the reference's Client that are answered later, by its names: AsyncPutBlob and so on, and puts that are deferred. Its other calls: facade.py."""
 
 import atexit
+import sys
 import threading
 
-from wrp.cee.values import BdevType, PoolQuery, UniqueId, found_by_time, found_by_words, plain, telemetry_of
+from wrp.cee.values import BdevType, PoolQuery, UniqueId, bytes_in, found_by_time, found_by_words, plain, telemetry_of
 from wrp.comm.sizes import whole
 from wrp.cte.client.deferred import BUDGET
 
@@ -49,7 +50,7 @@ class Asynchronous:
 
     def AsyncPutBlob(self, tag_id, blob_name, data, off=0):
         """As Tag.PutBlob. `data` belongs to the call until it has ended."""
-        return Future(self._client().later.put_blob(plain(tag_id), blob_name, off, None, data))
+        return Future(self._client().later.put_blob(plain(tag_id), blob_name, off, None, bytes_in(data)))
 
     def AsyncGetBlob(self, tag_id, blob_name, data_size, off=0):
         return Future(self._client().later.get_blob(plain(tag_id), blob_name, off, data_size), _same)
@@ -87,9 +88,9 @@ class Asynchronous:
         if off or most:
             self.AwaitPutsUntilSpace(0 if off else most)
         if off:
-            self._client().put_blob(plain(tag_id), blob_name, off, None, data)
+            self._client().put_blob(plain(tag_id), blob_name, off, None, bytes_in(data))
         else:
-            _deferred(self._client()).put_blob(plain(tag_id), blob_name, data)
+            _deferred(self._client()).put_blob(plain(tag_id), blob_name, bytes_in(data))
         return 0
 
     def AsyncGetBlobDefer(self, tag_id, blob_name, data_size, off=0):
@@ -123,5 +124,10 @@ def _deferred(client):
 
 def _end():
     with _lock:
-        if _deferring:
-            _deferring[1].close()
+        deferred = _deferring[1]
+    try:
+        deferred.close()
+    except Exception as error:          # Python would add where it came from
+        failed = deferred.errors()
+        what = f"{len(failed)} deferred put{'s' * (len(failed) != 1)} could not be stored, the first of blob {failed[0].blob!r} in tag {failed[0].tag!r}" if failed else "not all deferred puts were stored"
+        print(f"wrp: {what}: {error}; AwaitPutsUntilSpace(0) and DeferErrorCount() tell in time", file=sys.stderr, flush=True)

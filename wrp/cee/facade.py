@@ -6,7 +6,7 @@ when Python ends. Blobs are `bytes` in both directions, whatever is in them.
 
 from wrp.cee.asynchronous import Asynchronous
 from wrp.cee.opening import borrow
-from wrp.cee.values import BdevType, PoolQuery, UniqueId, found_by_time, found_by_words, plain, telemetry_of
+from wrp.cee.values import BdevType, PoolQuery, UniqueId, bytes_in, found_by_time, found_by_words, plain, rows_in, segments_in, telemetry_of
 from wrp.cte import client as clients
 from wrp.cte.client import code_of
 from wrp.errors import UsageError, WrpError
@@ -85,8 +85,8 @@ class Client(Asynchronous):
         _client().truncate_blob(plain(tag_id), blob_name, size)
 
     def MultiPutBlob(self, tag_id, blob_names, data):
-        """`data`: a list of bytes-likes, one for each name."""
-        _client().multi_put_blob(plain(tag_id), blob_names, data)
+        """`data`: a list of bytes-likes or texts (as UTF-8), one for each name."""
+        _client().multi_put_blob(plain(tag_id), blob_names, rows_in(data))
 
     def GetResidency(self, tag_id, blob_name, off, size):
         """True when the blob has all bytes of the range: there are no holes, what was never put between others are zeros."""
@@ -119,15 +119,15 @@ class Tag:
     def PutBlob(self, blob_name, data, off=0):
         """Store `data` (bytes-like; text as UTF-8): at 0 the whole blob, else that range of it."""
         _client()
-        self._tag.put_blob(blob_name, data.encode() if isinstance(data, str) else data, off)
+        self._tag.put_blob(blob_name, bytes_in(data), off)
 
     def GetBlob(self, blob_name, data_size, off=0):
         """`bytes` of that range, which has to be there."""
         return self._tag.get_blob(blob_name, data_size, off)
 
     def PutSegments(self, blob_name, segments):
-        """Put ranges [(off, data)] into a blob as one change."""
-        _client().put_segments(self._tag.get_tag_id(), blob_name, segments)
+        """Put ranges [(off, data)] into a blob as one change; text as UTF-8."""
+        _client().put_segments(self._tag.get_tag_id(), blob_name, segments_in(segments, blob_name))
 
     def GetSegments(self, blob_name, ranges):
         """[`bytes`] of ranges [(off, size)] of a blob, of one generation."""

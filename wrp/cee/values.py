@@ -7,6 +7,7 @@ from enum import Enum, IntEnum
 
 from wrp.comm.sizes import whole
 from wrp.cte import client as clients
+from wrp.cte.given import pairs_of
 from wrp.cte.names import matcher
 from wrp.cte.telemetry import Op
 from wrp.errors import NoSuchTag, UsageError
@@ -136,6 +137,21 @@ def plain(tag_id):
     if not isinstance(tag_id, UniqueId):
         raise UsageError(f"an id is a UniqueId, not {type(tag_id).__name__}")
     return clients.UniqueId(tag_id.major_, tag_id.minor_)
+
+
+def bytes_in(data):
+    """The data of a put: text is its UTF-8, as there; everything else stays what it is."""
+    return data.encode() if isinstance(data, str) else data
+
+
+def rows_in(data):
+    """The same of a list of them."""
+    return [bytes_in(each) for each in data] if isinstance(data, (list, tuple)) else data
+
+
+def segments_in(segments, blob):
+    """The same of ranges [(off, data)] of a blob. UsageError."""
+    return [(off, bytes_in(data)) for off, data in pairs_of(segments, f"ranges of blob {blob!r:.80}")]
 
 
 def telemetry_of(log):

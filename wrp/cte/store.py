@@ -33,7 +33,9 @@ class Store(Writing, Editing, Reading, Listing):
     nodes that writes gets a wrp.cte.nodes.store.NodesStore, which has the same calls.
     """
 
-    def __init__(self, parts, tag_names=None):
+    def __init__(self, parts=None, tag_names=None):
+        if not isinstance(parts, opening.Parts):
+            raise UsageError("a store is opened by Store.open(folder), or by Store.attach(name) where a daemon serves it: Store(...) by itself opens none")
         self._parts = parts
         self._tag_names = tag_names if tag_names is not None else parts.tag_names
         self._own, self._naming = self._tag_names.own, Naming(parts)

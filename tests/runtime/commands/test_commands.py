@@ -162,7 +162,7 @@ def test_conf(capsys, tmp_path):
     path = tmp_path / "c.yaml"
     path.write_text("runtime:\n  queue_depth: 64\n")
     assert cli.main(["conf", "check", str(path)]) == 0
-    assert capsys.readouterr().out == f"{path}: correct, 1 keys set\n"
+    assert capsys.readouterr().out == f"{path}: correct, 1 key set\n"
     assert cli.main(["conf", "check", str(path), "--json"]) == 0
     assert json.loads(capsys.readouterr().out) == {"path": str(path), "keys_set": ["runtime.queue_depth"]}
     assert cli.main(["conf", "show", "--origin", "--conf", str(path)]) == 0

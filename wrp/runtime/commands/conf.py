@@ -14,7 +14,7 @@ def check(args):
     check_pools(config)
     keys = [key.path for key in describe() if "[]" not in key.path and config.origin(key.path) != "default"]
     answer = {"path": config.path, "keys_set": keys}
-    print_answer(answer, [f"{config.path or 'no file, the defaults'}: correct, {len(keys)} keys set"], args.json)
+    print_answer(answer, [f"{config.path or 'no file, the defaults'}: correct, {len(keys)} key{'s' * (len(keys) != 1)} set"], args.json)
 
 
 def show(args):

@@ -58,7 +58,7 @@ class Config:
 
     def __repr__(self):
         changed = sum(self._origins[path] != "default" for path in self._values)
-        return f"<Config of {self.path or 'defaults'}, {changed} keys set>"
+        return f"<Config of {self.path or 'defaults'}, {changed} key{'s' * (changed != 1)} set>"
 
 
 def _defaults(path):
