@@ -10,6 +10,7 @@ fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip insta
 from cee.doors.conftest import CSV
 from wrp.cee.doors import tree
 from wrp.cee.doors.filesystem import WrpFileSystem
+from wrp.cee.doors.folders import Folders
 from wrp.cte import Store, crypt
 from wrp.errors import Corrupt, UsageError, WrpError
 
@@ -61,7 +62,7 @@ def test_the_folders_that_are_none_but_for_what_lies_in_them(memory):
     for tag, blob in (("runs/a", "sub/deep/y"), ("runs/a", "odd/"), ("runs//b", "z"), ("top/", "x"), ("top", "sub/x"), ("a", "b"), ("a/b/c", "d")):
         memory.put(tag, blob, b"1")
     paths = {"/".join(parts) for count in (1, 2, 3) for parts in itertools.product(("runs", "a", "sub", "deep", "odd", "top", "", "b", "c"), repeat=count)} | {"runs/a/sub/deep"}
-    found = tree.folders(memory)
+    found = set(Folders(memory))
     assert found == {path for path in paths if path and tree.lies_in(memory, path)} and {"runs", "runs/a/sub", "runs/a/sub/deep", "top/sub", "a", "a/b"} <= found
     assert all(tree.find(memory, path) == tree.find(memory, path, found.__contains__) for path in paths)
 
@@ -186,6 +187,10 @@ def test_one_who_creates_a_file_is_the_only_one(fs, memory, monkeypatch):
     with pytest.raises(FileExistsError):
         fs.pipe("runs/a/x", b"", mode="create")
     monkeypatch.setattr(fs, "_find", lambda path: None)         # another made it after this one has looked
+    monkeypatch.setattr(fs, "exists", lambda path: False)
+    stamp = memory.info("runs/a", "x").stamp
+    fs.touch("runs/a/x", truncate=False)
+    assert memory.get("runs/a", "x") == b"runs/a:x" and memory.info("runs/a", "x").stamp > stamp
     with pytest.raises(FileExistsError):
         fs.pipe_file("runs/a/x", b"", mode="create")
     assert memory.get("runs/a", "x") == b"runs/a:x"

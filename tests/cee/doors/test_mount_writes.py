@@ -94,6 +94,7 @@ def test_programs_write_files(place, tmp_path):
         mv there moved && test ! -e there && diff -r moved/d here/d
         rm -r moved here all.tar && mkdir -p a/b/c && rmdir a/b/c && rmdir a/b && test -d a
         test $(df -B1 --output=avail . | tail -1) -gt 1000000
+        python3 -c "import os; os.posix_fallocate(os.open('log', os.O_RDWR), 0, 100_000)" && test $(stat -c %s log) = 100000 && cmp -n 3 log there/b && ! fallocate -l 9 log 2> said && grep -q "not supported" said && rm said
         chmod 600 log && test $(stat -c %a log) = 600
         mkdir -m 700 own && test $(stat -c %a own) = 700 && rmdir own && touch "ä 日" && test "$(ls | grep ä)" = "ä 日" && rm "ä 日"
         time=$(stat -c %Y.%y kept) && mv kept moved && sleep 1.1 && test "$(stat -c %Y.%y moved)" = "$time" && echo >> moved && test "$(stat -c %Y.%y moved)" != "$time" && mv moved kept""", cwd=place)

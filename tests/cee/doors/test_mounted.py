@@ -2,7 +2,9 @@
 
 import os
 import time
-from errno import EEXIST, ENOENT, ENOSPC
+from collections import Counter
+from errno import EEXIST, EIO, ENOENT, ENOSPC
+from random import Random
 
 import pytest
 
@@ -15,6 +17,8 @@ except (ImportError, OSError) as missing:
 from harness.daemons import Running
 from wrp.cee.doors import opened
 from wrp.cee.doors.filesystem import WrpFileSystem
+from wrp.cee.doors.folders import Folders
+from wrp.cee.doors.growing import Growing
 from wrp.cee.doors.mounted import Files
 from wrp.cte import Store
 from wrp.errors import OutOfSpace
@@ -92,21 +96,103 @@ def test_no_room_for_one_file_is_not_told_to_who_writes_another(small, monkeypat
     files.close()
 
 
-def test_what_waits_is_put_while_nobody_writes(memory, monkeypatch):
+@pytest.fixture
+def looked_after(memory, monkeypatch):
+    """A mount of a folder `run` that puts at once what waits, and a handle of the file `log` in it."""
     monkeypatch.setattr(opened, "_LONGEST_S", 0)
     monkeypatch.setattr(opened, "_LOOKS_S", 0.01)
     memory.create("run")
     files = files_of(memory)
+    handle = files("create", "/run/log", 0o644, FLAGS)
+    yield files, handle
+    files.close()
+
+
+def reaches(size, memory):
+    """Whether the file gets so long for others."""
+    end = time.monotonic() + 30
+    while memory.size("run", "log") != size and time.monotonic() < end:
+        time.sleep(0.01)
+    return memory.size("run", "log") == size
+
+
+def test_what_waits_is_put_while_nobody_writes(memory, looked_after):
+    files, handle = looked_after
     files("init", "/")
-    try:
-        handle = files("create", "/run/log", 0o644, FLAGS)
-        files("write", "/run/log", b"a line\n", 0, handle)
-        end = time.monotonic() + 30
-        while not memory.size("run", "log") and time.monotonic() < end:
-            time.sleep(0.01)
-        assert memory.get("run", "log") == b"a line\n"
-    finally:
-        files.close()
+    files("write", "/run/log", b"a line\n", 0, handle)
+    assert reaches(7, memory) and memory.get("run", "log") == b"a line\n"
+
+
+def test_a_length_alone_is_put_while_nobody_writes(memory, looked_after):
+    """Of a file that was written behind a gap, and cut in the gap, there are no bytes to put."""
+    files, handle = looked_after
+    files("write", "/run/log", b"behind a gap", 100, handle)
+    files("truncate", "/run/log", 40, handle)
+    assert not memory.size("run", "log")
+    files("init", "/")
+    assert reaches(40, memory)
+
+
+def test_an_error_of_any_kind_is_of_one_file_and_one_moment(memory, looked_after, monkeypatch, capsys):
+    files, handle = looked_after
+    put, failed = Growing.put, []
+
+    def fails(growing):
+        if growing.is_waiting and not failed:
+            failed.append(growing)
+            raise MemoryError("no page")
+        put(growing)
+    monkeypatch.setattr(Growing, "put", fails)
+    files("init", "/")
+    files("write", "/run/log", b"a line\n", 0, handle)
+    assert reaches(7, memory) and failed
+    files("write", "/run/log", b"another", 7, handle), failed.clear(), files._opened.stop()
+    assert refused(files, "flush", "/run/log", handle) == EIO and capsys.readouterr().err == "wrp.cee.doors.mount: flush: MemoryError: no page\n"
+
+
+def test_names_are_listed_per_folder_not_per_file(memory, monkeypatch):
+    """A tree within a tag goes as rm -r takes it away: whether its folders are left empty is known without a look at all names for each file."""
+    def listed(count):
+        for number in range(count):
+            memory.put("old", f"sub/deep/{number}", b"x")
+        files, calls = files_of(memory), []
+        for name in ("list", "tags", "blobs", "infos"):
+            call = getattr(memory, name)
+            monkeypatch.setattr(memory, name, lambda *args, call=call, name=name: calls.append(name) or call(*args))
+        for path in ("/old/sub/deep", "/old/sub"):
+            for name in files("readdir", path, 0)[2:]:
+                files("getattr", f"{path}/{name}"), files("unlink", f"{path}/{name}")
+            files("rmdir", path), files("getattr", path.rpartition("/")[0])
+        monkeypatch.undo()
+        assert memory.list("old") == [] and memory.tags() == ["old"]
+        return len(calls)
+    assert listed(200) == listed(2)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_folders_are_kept_up(memory, seed):
+    """Whatever is made, moved and removed: what is counted is what lies there, hidden names and second names of a tag too."""
+    random = Random(seed)
+    for tag, blob in (("a", "b/c/x"), ("a/b", "c/x"), ("a", "c/y"), ("b/a", "x"), ("a/c/b", "y")):
+        memory.put(tag, blob, b"1")
+    if seed == 2:
+        memory.alias("a", "c")
+    files, parts, done = files_of(memory), "abcx", Counter()
+    for _ in range(600):
+        path, other = ("/" + "/".join(random.choices(parts, k=random.randint(1, 4))) for _ in range(2))
+        call = random.choice((("create", path, 0o644, FLAGS), ("mkdir", path, 0o755), ("unlink", path), ("rmdir", path), ("rename", path, other)))
+        try:
+            # the kernel asks before
+            if call[0] in ("create", "mkdir"):
+                files("getattr", os.path.dirname(path))
+                assert refused(files, "getattr", path) == ENOENT
+            files(*call)
+            done[call[0]] += 1
+        except (FuseOSError, pytest.fail.Exception):
+            pass
+        assert set(files._folders) == set(Folders(memory)), call
+    assert len(done) == 5, done
+    files.close()
 
 
 def test_an_open_file_follows_its_folder_as_far_as_that_came(memory, monkeypatch):
@@ -162,6 +248,10 @@ compose: [{mod_name: wrp_cte_core, pool_name: cte_main, storage: [{path: "ram::m
             assert refused(files, "fsync", "/outer/inner/a", 0, again) == ENOENT and other.get("outer/inner", "a") == b"new"
             files("release", "/outer/inner/a", again)
             assert refused(files, "release", "/outer/inner/a", handle) == ENOENT and other.get("outer/inner", "a") == b"new"
+            files("create", "/outer/inner/a", 0o644, FLAGS | os.O_TRUNC)
+            other.put("outer/inner", "b", b"other")
+            files("create", "/outer/inner/b", 0o644, FLAGS | os.O_TRUNC)
+            assert other.size("outer/inner", "a") == other.size("outer/inner", "b") == 0 and files("getattr", "/outer/inner/a")["st_size"] == 0
             files.close()
     finally:
         running.end()

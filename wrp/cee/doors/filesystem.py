@@ -136,9 +136,11 @@ class WrpFileSystem(AbstractFileSystem):
     def touch(self, path, truncate=True, **_):
         """An empty file; of one that is there, with truncate=False, the time of its last change is now."""
         path = self._strip_protocol(path)
-        if truncate or not self.exists(path):
-            self._put(path, b"")
+        try:
+            self._put(path, b"", new=not truncate)
             return
+        except FileExistsError:         # perhaps since just now
+            pass
         store = self.handle.writing()
         tag, blob = tree.target(store, path)
         store.score(tag, blob, store.score(tag, blob))

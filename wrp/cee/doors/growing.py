@@ -31,6 +31,11 @@ class Growing:
     def nbytes(self):
         return max(self._about.size, self._end)
 
+    @property
+    def is_waiting(self):
+        """True where others don't see the blob as it is here: for its bytes, or for its length alone."""
+        return bool(self._segments)
+
     def refresh(self):
         """Look what the blob is now."""
         before, about = self._about, self._store.info(self.tag, self.blob)

@@ -8,13 +8,15 @@ import os
 import stat
 import sys
 import time
+from contextlib import nullcontext
 from errno import EEXIST, EILSEQ, EINVAL, EIO, EISDIR, ENAMETOOLONG, ENOENT, ENOSPC, EPERM
 
 from fuse import FUSE, FuseOSError, Operations
 
 from wrp.cee.doors import changing, tree
+from wrp.cee.doors.folders import Folders
 from wrp.cee.doors.growing import Growing
-from wrp.cee.doors.opened import Opened, OpenFiles, failure
+from wrp.cee.doors.opened import Opened, OpenFiles, failure, told
 from wrp.cte import Store
 from wrp.cte.names import LONGEST
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, UsageError, WrpError
@@ -38,18 +40,18 @@ class Files(Operations):
         self._opened, self._handles, self._next = OpenFiles(), {}, 0        # by path, and by handle: an Opened or a file of fsspec
         self._set = {}                  # path -> what programs have set of its attributes; nothing of that is in the store
         self._since = time.time_ns()
-        self._folders = None            # those that aren't tags, see tree.folders; None: to be looked for
+        self._folders = Folders(self._store) if not self._is_shared else None
 
     def __call__(self, operation, *args):
         try:
             with self._opened.lock:
                 return getattr(self, operation)(*args)
-        except (WrpError, OSError) as error:
+        except Exception as error:
             code = next((code for kinds, code in _CODES if isinstance(error, kinds)), getattr(error, "errno", None) or EIO)
             if code == EILSEQ and operation == "getattr":       # nothing has such a name
                 code = ENOENT
             if code == EIO or operation == "release":       # whose result no program sees
-                print(f"wrp.cee.doors.mount: {operation}: {error}", file=sys.stderr, flush=True)
+                print(f"wrp.cee.doors.mount: {operation}: {told(error)}", file=sys.stderr, flush=True)
             raise FuseOSError(code) from error
 
     def init(self, path):
@@ -79,11 +81,13 @@ class Files(Operations):
 
     def _find(self, store, path):
         """As tree.find. Where nobody but this process changes the store, it is known which folders there are."""
-        if self._is_shared:
-            return tree.find(store, path)
         if self._folders is None:
-            self._folders = tree.folders(store)
+            return tree.find(store, path)
         return tree.find(store, path, self._folders.__contains__)
+
+    def _changing(self, *paths):
+        """What is done inside makes and removes at most what is at these paths, and their folders as tags."""
+        return self._folders.changing(*paths) if self._folders is not None else nullcontext()
 
     # looking
 
@@ -93,7 +97,7 @@ class Files(Operations):
         opened, changed, nbytes = self._opened.get(path), node.stamp or self._since, node.nbytes
         if opened is not None:
             opened.growing.refresh()
-            changed, nbytes = opened.written if opened.growing.waits else changed, opened.growing.nbytes
+            changed, nbytes = opened.written if opened.growing.is_waiting else changed, opened.growing.nbytes
         mode, kind = (_FOLDER_MODE, stat.S_IFDIR) if node.kind == "folder" else (_MODE if node.kind == "blob" else 0o444, stat.S_IFREG)
         about = {"st_nlink": 1, "st_size": nbytes, "st_blocks": -(-nbytes // 512), "st_blksize": _BLOCK_NBYTES, "st_uid": os.getuid(), "st_gid": os.getgid(), "st_mode": mode,
                  "st_atime": changed, "st_mtime": changed, "st_ctime": changed, **self._set.get(path, {})}
@@ -130,11 +134,14 @@ class Files(Operations):
             raise PermissionError(EPERM, "a file lies in a folder: a tag", path)
         tag, blob = tree.place(self._store, path, self._find(self._store, path))
         try:
-            self._store.put(tag, blob, b"", if_generation=0)
+            with self._changing(path):
+                self._store.put(tag, blob, b"", if_generation=0)
+            self._made(path, mode, _MODE)
         except Changed:                 # another program of the daemon has made it just now
             if flags & os.O_EXCL:
                 raise
-        self._made(path, mode, _MODE)
+            if flags & os.O_TRUNC:
+                Growing(self._store, tag, blob).truncate(0)
         return self._handle(path, tag, blob)
 
     def _made(self, path, mode, usual):
@@ -217,17 +224,20 @@ class Files(Operations):
 
     def mkdir(self, path, mode):
         path = self._new(path)
-        changing.make_folder(self._store, path, self._find)
+        with self._changing(path):
+            changing.make_folder(self._store, path, self._find)
         self._made(path, mode, _FOLDER_MODE)
 
     def rmdir(self, path):
         path = self._path(path)
-        changing.remove_folder(self._store, path)
+        with self._changing(path):
+            changing.remove_folder(self._store, path)
         self._left(path)
 
     def unlink(self, path):
         path = self._path(path)
-        changing.remove_file(self._store, path)
+        with self._changing(path):
+            changing.remove_file(self._store, path)
         self._left(path)
 
     def rename(self, old, new):
@@ -235,8 +245,10 @@ class Files(Operations):
         kept = self._fs.found(old, find=self._find)[1]
         if "/" not in new and kept.kind == "blob":
             raise PermissionError(EPERM, "a file lies in a folder: a tag", new)
-        failed = failure(lambda: changing.rename(self._store, old, new, self._find))
-        self._folders = self._folders if kept.kind == "blob" else None
+        with self._changing(old, new):
+            failed = failure(lambda: changing.rename(self._store, old, new, self._find))
+        if kept.kind == "folder" and self._folders is not None:
+            self._folders.forget()
         if failed is None:
             self._set.pop(new, None), self._opened.pop(new, None)
         self._follow(old, new)
@@ -264,12 +276,9 @@ class Files(Operations):
         """Nothing is at the path any more; its folder stays a folder, also where it was none but for what lay in it."""
         for table in (self._set, self._opened):
             table.pop(path, None)
-        if self._folders is not None:
-            self._folders.discard(path)
         folder = path.rpartition("/")[0]
-        if folder and not self._store.exists(folder):
-            self._folders = None
-            if self._find(self._store, folder) is None:
+        if folder and not self._store.exists(folder) and self._find(self._store, folder) is None:
+            with self._changing(folder):
                 self._store.create(folder)
 
     def link(self, path, *_):

@@ -18,7 +18,7 @@ class Opened:
         self.growing, self.users, self.since, self.written = growing, 0, 0.0, 0
 
     def write(self, offset, data):
-        if not self.growing.waits:
+        if not self.growing.is_waiting:
             self.since = time.monotonic()
         self.growing.write(offset, data)
         self.written = time.time_ns()
@@ -55,7 +55,7 @@ class OpenFiles(dict):
         while self._late.naps(_LOOKS_S):
             with self.lock:
                 for opened in self.values():
-                    if opened.growing.waits and time.monotonic() - opened.since > _LONGEST_S and failure(opened.growing.put) is not None:
+                    if opened.growing.is_waiting and time.monotonic() - opened.since > _LONGEST_S and failure(opened.growing.put) is not None:
                         opened.since = time.monotonic()         # who writes to it, or closes it, is told
 
 
@@ -63,6 +63,11 @@ def failure(call):
     """The error of a call, or None."""
     try:
         call()
-    except (WrpError, OSError) as error:
+    except Exception as error:          # whatever it is: the files of others have their turn, too, and this one another
         return error
     return None
+
+
+def told(error):
+    """An error for people: what it says, and of one that isn't known here its kind."""
+    return str(error) if isinstance(error, (WrpError, OSError)) else f"{type(error).__name__}: {error}"

@@ -52,17 +52,8 @@ def lies_in(store, path):
         store.blobs(re.escape(tag), re.escape(rest) + "/(?s:.+)", 1) for tag, rest in splits(store, path) if rest)
 
 
-def folders(store):
-    """Every path for which `lies_in` is true, as a set."""
-    found = set()
-    for tag in store.tags():
-        found.update(_parents("", tag))
-        for blob in store.list(tag):
-            found.update(_parents(tag + "/", blob))
-    return found
-
-
-def _parents(start, name):
+def parents(start, name):
+    """The paths of the folders that the parts of a name make: of a blob below its tag, where `start` is that and a slash."""
     return (start + name[:at] for at in range(1, len(name) - 1) if name[at] == "/")
 
 
