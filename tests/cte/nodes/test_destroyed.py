@@ -187,3 +187,88 @@ def test_what_a_node_with_a_slow_clock_puts_before_it_hears_of_a_destroy_stays(t
     for write in (False, True, True):
         with Store.open(tmp_path / "store", write=write) as store:
             assert store.tags() == ["t", "u"] and all([store.get(tag, blob) for blob in store.list(tag)] == [b"new"] for tag in ("t", "u"))
+
+
+@needs_mpirun
+def test_a_destroy_that_was_given_up_while_node_0_stood_still_never_happens(tmp_path):
+    """Nor does a change of names: what was put meanwhile into the tag stays."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 1}\n")
+    done = job(2, """
+    from wrp.cte.homes import home_of
+    store = Store.open(None, ranks)
+    pids = ranks.gather(os.getpid(), "pids")
+    fill(store, ["t", "u"])
+    if ranks.rank == 1:
+        stop(pids[0])
+        for call in (lambda: store.destroy("t"), lambda: store.alias("t", "w"), lambda: store.rename_tag("u", "v")):
+            try:
+                call()
+            except WaitTimeout as error:
+                print("said:", error, flush=True)
+        new = next(f"new{n}" for n in range(1000) if home_of("t", f"new{n}", 2) == 1)
+        store.put("t", new, b"new")
+        os.kill(pids[0], signal.SIGCONT)
+        for number in range(3):         # what has come before them is done, or never is
+            store.alias("u", f"after{number}")
+        assert store.tags() == ["after0", "after1", "after2", "t", "u"] and len(store.list("t")) == 21 and store.get("t", new) == b"new"
+        store.destroy("t")
+        assert store.tags() == ["after0", "after1", "after2", "u"]
+    ranks.barrier("it has looked")
+    store.close()
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.returncode == 0 and done.stdout.count("said: rank 1 waited for node 0 on") == 3, done.stdout + done.stderr
+
+
+@needs_mpirun
+def test_a_node_that_is_silent_when_all_flush_is_named_and_what_others_flush_by_themselves_is_kept(tmp_path):
+    """It finds out itself, too, when it goes on; a tag that is destroyed twice meanwhile is told to be so."""
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("networking: {net_timeout: 1}\n")
+    done = job(2, f"""
+    import pathlib
+    from wrp.cte.homes import home_of
+    store = Store.open({str(tmp_path / "store")!r}, ranks)
+    pids = ranks.gather(os.getpid(), "pids")
+    fill(store, ["t", "u"])
+    store.flush_all()
+    new = next(f"new{{n}}" for n in range(1000) if home_of("t", f"new{{n}}", 2) == 0)
+    store_is_flushed, all_is_said = pathlib.Path({str(tmp_path / "flushed")!r}), pathlib.Path({str(tmp_path / "said")!r})
+    def wait_for(path):
+        while not path.exists():
+            time.sleep(0.005)
+    def said(call):
+        try:
+            call()
+        except WaitTimeout as error:
+            print(f"rank {{ranks.rank}} said:", error, flush=True)
+    if ranks.rank == 0:
+        begin = store._net.begin
+        def stopping(node, call, *args):
+            if call == "destroy":
+                store._net.begin = begin
+                stop(pids[1])
+            return begin(node, call, *args)
+        store._net.begin = stopping
+        said(lambda: store.destroy("u")), said(lambda: store.destroy("u"))
+        store.put("t", new, b"new")
+        said(store.flush_all)
+        assert store.get("t", new) == b"new"
+        os.kill(pids[1], signal.SIGCONT)
+        store.destroy("u"), store.flush()
+        said(store.close)
+        store_is_flushed.touch()
+    else:
+        wait_for(store_is_flushed)
+        said(store.flush_all), said(store.close)
+        all_is_said.touch()
+    wait_for(all_is_said)
+    os._exit(3)
+    """, {"WRP_RUNTIME_CONF": str(conf), "WRP_TIMEOUT_S": "3"})
+    assert done.returncode and "Traceback" not in done.stderr, done.stdout + done.stderr
+    for line in ("rank 0 said: 'u' is gone, but not from all nodes: rank 0 waited for node 1", "rank 0 said: 'u' isn't gone from all nodes yet: rank 0 waited for node 1",
+                 "in 'every rank flushes the store'; all ranks of this node are there; missing is one of the ranks 1 on other nodes"):
+        assert line in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("rank 1 said: ") == 2, done.stdout
+    with Store.open(tmp_path / "store") as store:
+        assert store.tags() == ["t"] and len(store.list("t")) == 21

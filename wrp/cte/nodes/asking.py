@@ -109,12 +109,14 @@ class Question:
         for start in range(nbytes, total, PORTION):
             offset, nbytes, _ = self._values(self._asking.send(self._node, MORE, self._channel.ident, start))
             self._asking.fetch(self._node, offset, view[start:start + nbytes])
-        self._asking.done(self._channel)
+        channel, self._channel = self._channel, None
+        self._asking.done(channel)
         return value_of(data)
 
     def withdraw(self):
-        """After a wait that ended without an answer: a home that hears of the question from now on does nothing."""
-        self._channel.withdraw()
+        """After a wait that ended without an answer: a home that hears of the question from now on does nothing. Without effect once there is one."""
+        if self._channel is not None:
+            self._channel.withdraw()
 
     def _values(self, future):
         reply = future.wait()

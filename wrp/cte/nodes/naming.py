@@ -18,7 +18,7 @@ class NodesNaming(Naming):
     def __init__(self, parts):
         super().__init__(parts)
         self._behind = set()            # nodes that may hold names for nothing, or know older ones
-        self._going, self._begun = {}, set()    # {own name of a tag that is gone, as the journal says: up to which stamp} where a node may have some of it; names that were being destroyed
+        self._going, self._begun = {}, {}   # {own name of a tag that is gone, as the journal says: up to which stamp} where a node may have some of it; {name whose destroy has failed: True once it is gone}
         self._again = None
 
     def table(self):
@@ -42,17 +42,18 @@ class NodesNaming(Naming):
             self._take_out()
         except BaseException as error:
             self._going.update(self.finish())
-            is_gone, is_silent = before != (self.node.number, self._going), isinstance(error, WaitTimeout)
+            is_gone, is_silent, was_gone = before != (self.node.number, self._going), isinstance(error, WaitTimeout), self._begun.get(tag, False)
             if is_gone or is_silent:
-                self._begun.add(tag)
+                self._begun[tag] = is_gone or was_gone
             if is_gone and not is_silent:       # of a handler of a signal: what the journal says is so
                 with suppress(WrpError):
                     self._take_out()
-                    self._begun.discard(tag)
+                    del self._begun[tag]
             if not is_silent:
                 raise
-            raise WaitTimeout(f"{tag!r} {'is gone, but not from all nodes' if is_gone else 'is not destroyed'}: {error}; destroy it again once the node answers") from None
-        self._begun.discard(tag)
+            what = "is gone, but not from all nodes" if is_gone else "isn't gone from all nodes yet" if was_gone else "is not destroyed"
+            raise WaitTimeout(f"{tag!r} {what}: {error}; destroy it again once the node answers") from None
+        self._begun.pop(tag, None)
         self._tag_names.gone(gone)
         return gone
 

@@ -41,6 +41,17 @@ class Net:
         """What a call of Answering gives on a node, which may be this one. Raises what it raises there, WaitTimeout for a silent node."""
         return self.calls[call](*args) if node == self.node else self._asking.ask(node, call, *args)
 
+    def in_time(self, node, call, *args):
+        """The same of a call that must not be made later: a node that hears of it after an error of the wait does nothing."""
+        if node == self.node:
+            return self.calls[call](*args)
+        question = self.begin(node, call, *args)
+        try:
+            return question.answer()
+        except BaseException:
+            question.withdraw()
+            raise
+
     def begin(self, node, call, *args):
         """A Question to another node."""
         return self._asking.begin(node, call, *args)

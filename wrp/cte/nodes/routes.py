@@ -61,6 +61,12 @@ class Routes:
             self.changed_at.add(node)
         return self.net.at(node, call, *args)
 
+    def name(self, *args):
+        """What a change of the names of tags gives, or of tags on all nodes, which node 0 makes (see Naming.run). Once it was given up it is never made."""
+        if self.node:
+            self.changed_at.add(0)
+        return self.net.in_time(0, "naming", *args)
+
     def knows(self, tag):
         """True when some node knows the tag."""
         return self.net.calls["exists"](tag) or any(self.net.everywhere("exists", tag))

@@ -28,7 +28,7 @@ class NodesEditing(NodesCalls):
         names.checked("tag", tag)
         # on its own node it is the first rank that takes the tag out, unless node 0 is that
         self._routes.changed_at |= self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())
-        for own in self._routes.change_at(0, "naming", "destroy", tag, recursive):
+        for own in self._routes.name("destroy", tag, recursive):
             kept = self._routes.net.everywhere("kept", own) if self._routes.keepers is not None else []
             self._routes.settle(own, sorted(set().union(*kept)))
 
@@ -64,7 +64,7 @@ class NodesEditing(NodesCalls):
 
     def _name(self, *args):
         self._writable()
-        self._routes.change_at(0, "naming", *args)
+        self._routes.name(*args)
 
     def snapshot(self, tag, new_tag):
         """As Store.snapshot: the blobs are those of one moment; the new tag fills while they are copied."""
