@@ -104,7 +104,8 @@ class Corrupt(StoreError):
 
 
 class Uncertain(StoreError):
-    """A journal could neither take a change nor be cut behind the one before: whether it has happened shows when the store is opened again."""
+    """A journal could neither take a change nor be cut behind the one before: whether it has happened shows when the store is opened again. Or a daemon ended, or didn't answer,
+    while it committed a batch: that shows when one answers."""
 
 
 class OutOfSpace(WrpError, MemoryError):

@@ -14,12 +14,13 @@ from wrp.cte.codecs import Compression
 from wrp.cte.reservation import Reservation
 from wrp.cte.served import calls
 from wrp.cte.served.batch import AttachedBatch
-from wrp.cte.served.link import Gone, Link
+from wrp.cte.served.flushing import flush_together
+from wrp.cte.served.link import Gone, Late, Link
 from wrp.cte.served.place import told
 from wrp.cte.served.slips import LARGE, SMALL
 from wrp.cte.served.wire import Part
 from wrp.cte.store import Store
-from wrp.errors import RangeError, RuntimeGone, StoreError, UsageError, WrpError
+from wrp.errors import RangeError, RuntimeGone, StoreError, UsageError, WaitTimeout, WrpError
 from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach as attach_to
 from wrp.runtime.daemon.view import View
@@ -158,9 +159,27 @@ class AttachedStore:
 
     def flush_all(self):
         """As Store.flush_all, of the daemon's ranks. Collective."""
-        with self.ranks.agreed("every rank has come to flush the store"):
-            self._check_same(self._now())
-        self._linked("flush_all", lambda link: self.ranks.share_of(lambda: link.ask("flush_all", []), "flushing the store"))
+        links, kept = [], None
+
+        def known(link):
+            nonlocal kept
+            self._changed, kept = kept or self._changed, None
+            self._check_same(link)
+            links.append(link)
+            word = link.ask("about", [])[-1]
+            kept, self._changed = self._changed, None
+            return word, hasattr(self._node, "again")
+
+        def flush():
+            try:
+                links[-1].ask("flush_all", [])
+            except RuntimeGone as error:
+                raise RuntimeGone(str(error)) from error
+        try:
+            flush_together(self.ranks, lambda: self._linked("about", known), flush)
+        except BaseException:
+            self._changed = kept or self._changed
+            raise
 
     def batch(self, label):
         """As Store.batch, of this process or its job. Collective."""
@@ -194,12 +213,14 @@ class AttachedStore:
         while True:
             link = self._now()
             try:
-                return self._flushed(link, ask) if call in calls.FLUSHES else self._made(call, link, ask)
-            except RuntimeGone as error:
-                if not hasattr(self._node, "again"):
-                    raise RuntimeGone(str(error)) from error
-                if not isinstance(error, Gone) and call not in calls.CHANGES_NOTHING:
-                    raise RuntimeGone(f"{error}. Whether {call} has happened isn't known") from error
+                return self._flushed(link, ask) if call == "flush" else self._made(call, link, ask)
+            except (RuntimeGone, Late) as error:
+                is_sure = isinstance(error, Gone) or call in calls.CHANGES_NOTHING
+                said = str(error) if is_sure else f"{error}. Whether {call} has happened isn't known"
+                if isinstance(error, Late):
+                    raise WaitTimeout(said) from error
+                if not is_sure or not hasattr(self._node, "again"):
+                    raise RuntimeGone(said) from error
                 self._node.again(link.attached, error)
 
     def _made(self, call, link, ask):

@@ -6,8 +6,9 @@ from wrp.comm.sizes import whole
 from wrp.cte import given, names
 from wrp.cte.batch import Entry
 from wrp.cte.reservation import private
+from wrp.cte.served.link import Gone, Late
 from wrp.cte.served.wire import Part
-from wrp.errors import StoreError
+from wrp.errors import RuntimeGone, StoreError, Uncertain
 
 
 class AttachedBatch:
@@ -56,7 +57,7 @@ class AttachedBatch:
         return 0
 
     def commit(self):
-        """As Batch.commit. Collective."""
+        """As Batch.commit; Uncertain where the daemon ends, or doesn't answer, while it commits. Collective."""
         return self._commit(None)
 
     def abandon(self):
@@ -80,7 +81,7 @@ class AttachedBatch:
         """As Batch._commit: one of the ranks has the daemon commit all shares."""
         shares = self._ranks.gather_of(lambda: self._handed_over(error), f"the ranks' shares of {self._label}")
         try:
-            entries = self._ranks.share_of(lambda: self._link.ask("commit_batch", [self._label, shares]), f"committing {self._label}")
+            entries = self._ranks.share_of(lambda: self._committed(shares), f"committing {self._label}")
         except BaseException:
             self._is_lost = self._is_filled
             raise
@@ -89,6 +90,14 @@ class AttachedBatch:
             self.abandon()          # the daemon has it no more, unless it was never asked
         self.entries = [Entry(*entry) for entry in entries]
         return self.entries
+
+    def _committed(self, shares):
+        try:
+            return self._link.ask("commit_batch", [self._label, shares])
+        except Gone as error:
+            raise RuntimeGone(f"{error}. Nothing of {self._label} has happened") from error
+        except (RuntimeGone, Late) as error:
+            raise Uncertain(f"{error}. Whether {self._label} has been committed, as a whole, isn't known: look at what the store has once a daemon answers") from error
 
     def _handed_over(self, error):
         if error is not None:

@@ -16,7 +16,6 @@ BY_ALL = {*TOGETHER, "commit_batch"}
 CHANGES_NOTHING = {"get", "get_many", "get_segments", "wait", "about", "compression", "list", "exists", "size", "tag_size", "info", "infos", "tag_stamp", "aliases", "own_name",
                    "children", "extents", "tags", "blobs", "modelled_put", "modelled_get", "telemetry", "changed", "statistics", "flush", "flush_all", "replicate", "targets",
                    "lasting", "target_name", "batch"}
-FLUSHES = {"flush", "flush_all"}
 
 
 class Calls:

@@ -7,7 +7,7 @@ from wrp.cte.served import place, wire
 from wrp.cte.served.calls import BY_ALL
 from wrp.cte.served.serving import ASK, ASK_ALL, BYTES, DROP, ERROR, FILL, MORE, WAIT
 from wrp.cte.served.slips import LARGE, SMALL, Slips
-from wrp.errors import RuntimeGone, StoreError, WrpError
+from wrp.errors import RuntimeGone, StoreError, WaitTimeout, WrpError
 from wrp.runtime.daemon import processes
 from wrp.runtime.daemon.reattaching import never_ran
 from wrp.runtime.routing import PoolQuery
@@ -15,6 +15,10 @@ from wrp.runtime.routing import PoolQuery
 
 class Gone(RuntimeGone):
     """The daemon has ended, and what it was asked was surely not done."""
+
+
+class Late(WaitTimeout):
+    """The daemon hasn't answered in time, and may still do what it was asked."""
 
 
 class Link:
@@ -83,9 +87,11 @@ class Link:
                 start += len(part)
         except RuntimeGone as error:
             raise Gone(str(error)) from error
-        except BaseException:
+        except BaseException as error:
             if stash is not None:
                 self.forsake(stash)
+            if isinstance(error, Late):         # what was to be done with it wasn't even asked for
+                raise WaitTimeout(str(error)) from error
             raise
         return stash
 
@@ -132,7 +138,10 @@ class Link:
             return bytes(slip.view[:nbytes])
         data = out[:nbytes] if kind == BYTES and out is not None else memoryview(fresh_bytes(nbytes)[0] if kind == BYTES else bytearray(nbytes))
         if stash:
-            self._fetch(stash, data)
+            try:
+                self._fetch(stash, data)
+            except Gone as error:           # the answer is lost, what was asked was done
+                raise RuntimeGone(str(error)) from error
         else:
             slip.read(data)
         if kind == ERROR:
@@ -164,6 +173,8 @@ class Link:
             if never_ran(self.attached, future, offset):
                 raise Gone(str(error)) from error
             raise
+        except WaitTimeout as error:
+            raise Late(str(error)) from error
         if reply.code:
             raise WrpError(f"the daemon {self.attached.name!r} couldn't answer: code {reply.code}, {reply.meaning or 'see its messages'}")
         return reply.values

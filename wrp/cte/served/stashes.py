@@ -1,6 +1,7 @@
 """Stashes: what is too long for one piece of memory, and travels in several, and batches: kept by the daemon until they are complete, or who they are for has gone."""
 
 import logging
+import secrets
 from itertools import count
 
 from wrp.errors import StoreError
@@ -26,7 +27,7 @@ class Stashes:
     """Those of a rank, by number. Any thread."""
 
     def __init__(self):
-        self._kept, self._numbers = {}, count(1)
+        self._kept, self._numbers = {}, count(1 + secrets.randbits(60))        # no number of the daemon before
 
     def __len__(self):
         return len(self._kept)
