@@ -74,6 +74,26 @@ one.close()
 threads[0].join(20)
 assert len(told) == 2 and not mapping._kept, (told, mapping._kept)
 """,
+    "flushes": """
+import tempfile
+for turn in range(5):
+    with tempfile.TemporaryDirectory() as folder:
+        store, promised = Store.open(folder, Solo()), {"first"}
+        store.put("t", "first", b"x")
+        store.flush()
+        def flushes(first):
+            numbers = iter(range(first, 1 << 20, 2))
+            def call():
+                name = str(next(numbers))
+                store.put("t", name, b"x" * 100)
+                store.flush()
+                promised.add(name)
+            return call
+        beside(store.close, flushes(0), flushes(1))
+        with Store.open(folder, Solo(), write=False) as store:
+            lost = promised - set(store.list("t"))
+        assert not lost, lost
+""",
     "reservation": """
 store = Store.open(None, Solo())
 reserved = store.reserve("t", "r", 1 << 20)

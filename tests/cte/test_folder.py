@@ -10,9 +10,9 @@ import threading
 
 import pytest
 
-from wrp.cte.folder import Folder, Journal, frames, lock
-from wrp.cte.records import Record, to_plain
-from wrp.errors import StoreBusy, StoreError, StoreVersion
+from wrp.cte.folder import Folder, Journal, frames, lock, salvage
+from wrp.cte.records import TAG, Record, to_plain
+from wrp.errors import StoreBusy, StoreError, StoreVersion, UsageError
 
 
 def record(name, stamp, size=3):
@@ -105,6 +105,47 @@ def test_a_journal_has_room_behind_its_frames(tmp_path):
     assert os.path.getsize(journal.path) == end + len(frames.encode({"closed": True}))
     for left in (path, tmp_path / "killed"):
         assert found_in(left) == {"t\0a": record("t\0a", 99)}
+
+
+def test_a_journal_that_is_closed_has_what_another_thread_was_adding_and_takes_no_more(tmp_path, monkeypatch):
+    folder, _ = opened(tmp_path / "s")
+    journal, syncs, goes_on, errors = Journal(folder.journal_path(0)), threading.Event(), threading.Event(), []
+    sync = os.fdatasync
+
+    def slow(descriptor):
+        syncs.set()
+        assert goes_on.wait(60)
+        sync(descriptor)
+
+    def adds():
+        try:
+            journal.append({"put": [to_plain(record("t\0a", 1))]})
+        except Exception as error:
+            errors.append(error)
+
+    monkeypatch.setattr(os, "fdatasync", slow)
+    threads = [threading.Thread(target=work) for work in (adds, journal.close)]
+    threads[0].start()
+    assert syncs.wait(60)
+    threads[1].start()
+    threads[1].join(0.2)
+    goes_on.set()
+    for thread in threads:
+        thread.join(60)
+    with pytest.raises(UsageError, match="was closed meanwhile"):
+        journal.append({"put": [to_plain(record("t\0b", 2))]})
+    journal.close()
+    folder.close()
+    assert not errors and found_in(tmp_path / "s") == {"t\0a": record("t\0a", 1)}
+
+
+@pytest.mark.parametrize("name", [".nfs000000000001f00d00000001", "1-0~", "notes"])
+def test_other_files_beside_journals_are_left_alone(tmp_path, name):
+    path, tag = tmp_path / "s", Record("t", TAG, 1, dirty=False, journaled=True)
+    written(path, {"put": [to_plain(tag)]})
+    (path / "journal" / name).write_bytes(b"no journal")
+    assert salvage(path).damaged == []
+    assert found_in(path) == {"t": tag} and os.listdir(path / "journal") == [name]
 
 
 @pytest.mark.parametrize("cut", [1, 15, 16, 40])

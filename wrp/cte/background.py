@@ -17,7 +17,7 @@ class Background:
     def start(self, work, *args):
         """Run `work(*args)` in the thread; it returns soon once `naps` is False."""
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=_run, args=(work, args, self._ended), name=self._name, daemon=True)
+        self._thread = threading.Thread(target=_run, args=(work, args, self._stopped, self._ended), name=self._name, daemon=True)
         try:
             self._thread.start()
         except WrpError:                        # of a signal's handler, while it begins
@@ -39,13 +39,15 @@ class Background:
         """End the thread, after what it is at. Idempotent."""
         self._stopped.set()
         if self._thread is not None:
-            self._ended.wait()                  # a join that a signal's handler interrupts would take it for ended
-            self._thread.join()
+            if self._thread.ident is not None:      # else a handler's error came before it was begun, or it does nothing once it is
+                self._ended.wait()                  # a join that a signal's handler interrupts would take it for ended
+                self._thread.join()
             self._thread = None
 
 
-def _run(work, args, ended):
+def _run(work, args, stopped, ended):
     try:
-        work(*args)
+        if not stopped.is_set():
+            work(*args)
     finally:
         ended.set()

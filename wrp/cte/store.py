@@ -111,9 +111,10 @@ class Store(Writing, Editing, Reading, Listing):
     def flush(self):
         """Everything that the ranks of this node have put is durable when it returns. Local; no effect without a folder."""
         self._check_open()
-        if self._parts.folder is not None and self._parts.write:
+        parts = self._parts             # another thread may close the store
+        if parts.folder is not None and parts.write:
             self._flush.run()
-            self._parts.raise_failure()
+            parts.raise_failure()
 
     def _flush_here(self):
         """What this node has is durable. Local, and of no other node."""

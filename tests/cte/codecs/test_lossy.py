@@ -91,3 +91,15 @@ def test_a_psnr_asked_for_is_reached(name, psnr):
     decoded = np.frombuffer(frame.decode(framed), "f4").astype("f8")
     measured = 20 * np.log10(np.ptp(values) / np.sqrt(np.mean((decoded - values) ** 2)))
     assert measured == pytest.approx(outcome.psnr_db, abs=0.01)
+
+
+@pytest.mark.parametrize("options", [{"error_bound": 1e-3}, {"target_psnr": 60}])
+def test_pieces_that_are_kept_count_as_what_they_are(options):
+    made("zfp", dtype="f4")
+    values = np.tile(FIELDS["smooth"], 40).astype("f4")[:frame.PIECE // 4 + 100]
+    values[-1] = np.nan
+    for data in (values.tobytes(), values[:-1].tobytes() + b"abc"):
+        framed, outcome = compress(data, Compression(codec="zfp", dtype="f4", **options))
+        decoded = frame.decode(framed)
+        assert len(decoded) == len(data) and decoded[frame.PIECE:] == data[frame.PIECE:]
+        assert 50 < outcome.psnr_db < 200 and outcome.codec == "zfp"

@@ -133,14 +133,16 @@ def compress(data, compression, cipher=None, name=b"", model=None):
 
 
 def psnr_db(original, decoded, dtype):
-    """Peak signal-to-noise ratio in dB: 20 log10((largest - smallest) / root of the mean squared error)."""
+    """Peak signal-to-noise ratio in dB, of whole and finite numbers: 20 log10((largest - smallest) / root of the mean squared error)."""
     import numpy as np
 
-    a, b = (np.frombuffer(data, dtype).astype("f8") for data in (original, decoded))
-    error = float(np.sqrt(np.mean((a - b) ** 2)))
-    spread = float(a.max() - a.min())
+    a, b = (_numbers(data, dtype).astype("f8") for data in (original, decoded))
+    finite = np.isfinite(a)             # pieces with others, and with half a number at the end, are kept as they were
+    a, b = a[finite], b[finite]
+    error = float(np.sqrt(np.mean((a - b) ** 2))) if len(a) else 0.0
     if not error:
         return float("inf")
+    spread = float(a.max() - a.min())
     return 20 * float(np.log10(spread / error)) if spread else float("-inf")
 
 
@@ -148,10 +150,17 @@ def _bound_of_psnr(data, dtype, psnr):
     """An absolute bound under which the PSNR is at least that: no error is larger than the root of their mean square may be."""
     import numpy as np
 
-    view = memoryview(data).cast("B")
-    values = np.frombuffer(view[:len(view) - len(view) % np.dtype(dtype).itemsize], dtype)
+    values = _numbers(data, dtype)
     spread = float(np.ptp(values)) if len(values) and np.isfinite(values).all() else 0.0
     return spread * 10 ** (-psnr / 20) or None
+
+
+def _numbers(data, dtype):
+    """The whole numbers in bytes."""
+    import numpy as np
+
+    view = memoryview(data).cast("B")
+    return np.frombuffer(view[:len(view) - len(view) % np.dtype(dtype).itemsize], dtype)
 
 
 def _one_of(what, value, known):

@@ -11,6 +11,7 @@
 
 import json
 import os
+import re
 import uuid
 from contextlib import suppress
 
@@ -27,6 +28,7 @@ from wrp.cte.records import from_plain, to_plain
 from wrp.errors import StoreError, StoreVersion
 
 _FRAME = 16                     # records of a snapshot that have one checksum: what is damaged takes no more with it
+_JOURNAL = re.compile(r"[0-9]+-[0-9]+(\.new)?")       # a shared file system, and users, may have other files beside them
 FORMAT = 7                      # 2 added times of blobs, 3 data files elsewhere, 4 journals elsewhere, 5 bytes in journals, 6 names of tags that stand for others, 7 tags that are gone; an older one becomes it at the next opening for writing
 
 
@@ -135,7 +137,7 @@ class Folder:
         for folder in self._journal_folders():
             if not os.path.isdir(folder):
                 raise StoreError(f"store {self.path}: its journals lie in {folder}, which isn't there: run where it is, or bring it back to this path")
-            files += sorted(os.path.join(folder, name) for name in os.listdir(folder))
+            files += sorted(os.path.join(folder, name) for name in os.listdir(folder) if _JOURNAL.fullmatch(name))
         return files
 
     def names_beside(self, path, pace=iter):

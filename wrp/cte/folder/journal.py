@@ -13,7 +13,7 @@ from wrp.comm.lasting import sync_path, write_all
 from wrp.comm.turn import Turn
 from wrp.cte.folder import frames
 from wrp.cte.folder.replay import fewest
-from wrp.errors import StoreError, Uncertain
+from wrp.errors import StoreError, Uncertain, UsageError
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _CLOSED = frames.encode({"closed": True})
@@ -32,7 +32,7 @@ class Journal:
         self._durable = durable
         self._capacity = self._limit = capacity
         self._nbytes = self._written = 0            # of its frames, and of the file that has blocks
-        self._descriptor = None
+        self._descriptor, self._is_closed = None, False
         self.is_kept = False        # bytes that it holds may never have come to their place: it isn't written anew
         self._torn = False          # part of a frame may stand at its end: what came after it would be lost
         self._turn, self._said = Turn(), f"the journal {path}"
@@ -67,6 +67,8 @@ class Journal:
     def add(self, frame, written=None):
         """The same of a change that is a frame already (bytes-like)."""
         with self._turn.of(self._said):
+            if self._is_closed:
+                raise UsageError(f"{self._said} is closed, as the store was closed meanwhile; what this call promised is not kept")
             if self._torn:
                 self._refuse()
             if self._descriptor is None:
@@ -189,13 +191,16 @@ class Journal:
         raise StoreError(f"{self._said} could not be written before: close the store and open it again")
 
     def close(self):
-        if self._descriptor is not None:
-            with suppress(OSError):
-                self._cut()
-                if not self._torn:      # so that a damaged last frame isn't taken for one that was being written
-                    write_all(self._descriptor, _CLOSED, self._nbytes)
-            descriptor, self._descriptor = self._descriptor, None
-            os.close(descriptor)
+        """Nothing is added any more; what another thread is adding is in it before. Idempotent."""
+        with self._turn:
+            self._is_closed = True
+            if self._descriptor is not None:
+                with suppress(OSError):
+                    self._cut()
+                    if not self._torn:      # so that a damaged last frame isn't taken for one that was being written
+                        write_all(self._descriptor, _CLOSED, self._nbytes)
+                descriptor, self._descriptor = self._descriptor, None
+                os.close(descriptor)
 
     def _open(self):
         try:
