@@ -175,18 +175,18 @@ def test_a_silent_node_gets_its_space_back_when_it_answers_again(tmp_path):
         while left(1) < 15 << 20:
             time.sleep(0.1)
             store.put("t", blobs[0], b"x")
-        store._net._away._boxes[1]._letter = [(0, 0, 4096, 0)]              # confirmed, but sent again
-        store._net._away._boxes[1].send()
         box, asking = store._net._away._boxes[1], store._net._asking
+        box.waiting[:], box._count = [(0, 0, 4096, 0)], 1                   # confirmed, but sent again
+        box.send()
         letter, device = [(0, 0, 4096, 0)], asking._mail._device
         asking._idle.clear()
         full = [(device.lease(nbytes), nbytes) for nbytes in (1 << 20, 4096) for _ in range(device.free // nbytes)]
-        box._letter = letter
+        box.waiting[:], box._count = letter, 1
         box.send()
-        kept = box._letter == letter                # no room to ask: it hasn't left, and isn't lost
+        kept = box.waiting == letter                # no room to ask: it hasn't left, and isn't lost
         for place, nbytes in full:
             device.give_back(place, nbytes)
-        while box._letter:
+        while box.waiting:
             time.sleep(0.1)
             box.send()
         print("said", kept and left(1) > 15 << 20, flush=True)

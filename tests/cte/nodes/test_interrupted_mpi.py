@@ -1,15 +1,18 @@
 """Calls that an error of a signal's handler ends while bytes are on their way to another node, which serves: they have happened or not."""
 
 import pytest
+from cte.test_races_mpi import assert_all_space_is_free
 from harness.interrupting import interrupted_at
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.folder.replay import read_changes
+from wrp.cte.homes import home_of
 from wrp.errors import NoSuchTag
 
 pytestmark = pytest.mark.mpi
 _NBYTES = 5_000_000
+_SHORTER = 200_000
 
 
 def test_a_long_put_or_get_between_nodes_that_is_interrupted_leaves_memory_alone():
@@ -61,3 +64,60 @@ def _destroyed(store, folder, is_folder, step):
     with pytest.raises(NoSuchTag):
         store.destroy(folder, recursive=is_folder)
     return not is_over
+
+
+def _put(store, names, data):
+    store.put("t", names[0], data)
+
+
+def _into(store, names, data):
+    store.put("t", names[0], data, offset=0)
+
+
+def _compressed(store, names, data):
+    store.put("t", names[0], data, compression="zlib")
+
+
+def _segments(store, names, data):
+    store.put_segments("t", names[0], [(0, data), (len(data), data)])
+
+
+def _append(store, names, data):
+    store.put("t", names[0], data)
+    store.append("t", names[0], data)
+
+
+def _reserve(store, names, data):
+    with store.reserve("t", names[0], len(data)) as reserved:
+        reserved.view[:] = data
+
+
+def _rename(store, names, data):
+    store.put("t", names[0], data)
+    store.rename("t", names[0], names[1], replace=True)
+
+
+def _delete(store, names, data):
+    store.put("t", names[0], data)
+    store.delete("t", names[0])
+
+
+@pytest.mark.parametrize("call", [_put, _into, _compressed, _segments, _append, _reserve, _rename, _delete], ids=lambda call: call.__name__.strip("_"))
+def test_what_an_interrupted_call_has_leased_on_another_node_is_free_when_all_is_deleted(call, opened):
+    ranks = world()
+    with opened(None, "targets: {replicas: 1}\n") as store:
+        if ranks.rank == 0:
+            names = [next(blob for blob in (f"b{number}" for number in range(1000)) if home_of("t", blob, ranks.nodes) == home) for home in (1, 0)]
+            for _ in range(2):
+                call(store, names, b"\0" * _SHORTER)        # kernels are there, space is where it will be
+            step, stride = 1, 17 if call is _put else 61
+            while interrupted_at(step, lambda: call(store, names, bytes([step % 256]) * _SHORTER)):
+                step += stride
+            assert step > 3 * stride
+            for _, blob in store.blobs("t"):
+                assert len(set(store.get("t", blob)[::1000])) == 1 or call is _append
+            store.destroy("t")
+        ranks.barrier("all is deleted")
+        if ranks.node:
+            assert_all_space_is_free(store, ranks)
+        ranks.barrier("all have looked")

@@ -22,15 +22,15 @@ _MOST = 4 << 20                 # bytes of blobs in one answer
 
 
 class Answering:
-    """here: the Store of this rank, which knows this node only; flush: makes its homes durable."""
+    """here: the Store of this rank, which knows this node only; flush: makes its homes durable; loans: Loans of the node."""
 
-    def __init__(self, here, parts, flush):
-        self._here, self._parts, self._flush = here, parts, flush
+    def __init__(self, here, parts, flush, loans):
+        self._here, self._parts, self._flush, self._loans = here, parts, flush, loans
         self._receipts = Receipts()
 
     def table(self):
         """{name: function} of what can be asked."""
-        own = ("put", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "pass_stamp", "sums", "infos", "list",
+        own = ("put", "adopt", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "pass_stamp", "sums", "infos", "list",
                "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents", "modelled_put", "modelled_get")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
@@ -40,13 +40,17 @@ class Answering:
     def put(self, tag, blob, data, offset, score, compression, generation, persistence):
         """Store.put of bytes, or of extents that another node has filled here; they are the blob then, or given back."""
         if not isinstance(data, bytes):
-            extents = extents_of(data)
+            extents = self._loans.take(extents_of(data))
             if offset is None and compression is None and self._parts.framing is None:
                 self._here._changes.publish(tag, blob, extents, sum(extent[2] for extent in extents), score, None, generation)
                 return None
-            data = self._taken(extents)
+            data = self._read(extents)
         outcome = self._here.put(tag, blob, data, offset, score, compression, generation, persistence)
         return astuple(outcome) if outcome is not None else None
+
+    def adopt(self, tag, blob, extents, score, generation):
+        """Let extents that lie on a node of the neighbourhood (see Net.lent) be a blob; on an error they are given back."""
+        self._here._changes.publish(tag, blob, extents_of(extents), sum(extent[2] for extent in extents), score, None, generation)
 
     def put_segments(self, tag, blob, places, data, score, generation):
         """Store.put_segments of the same, which stands one behind the other; places: [(offset, number of bytes)]."""
@@ -71,7 +75,10 @@ class Answering:
         self._here.append(tag, blob, data if isinstance(data, bytes) else self._taken(extents_of(data)))
 
     def _taken(self, extents):
-        """The bytes of extents, which are given back."""
+        """The bytes of extents that were filled here, which are given back."""
+        return self._read(self._loans.take(extents))
+
+    def _read(self, extents):
         try:
             data = bytearray(sum(extent[2] for extent in extents))
             pieces.read(self._parts.tiers, pieces.parcel(extents), 0, data)
@@ -181,8 +188,8 @@ class Answering:
 
     # space
 
-    def lease(self, nbytes, wish):
-        """Extents without a checksum for so many bytes where the fields of a Wish say, which the caller fills."""
+    def lease(self, nbytes, wish, ticket):
+        """Extents without a checksum for so many bytes where the fields of a Wish say, which the caller fills. `ticket`: of loans.py."""
         tiers, extents = self._parts.tiers, []
         try:
             for start in range(0, nbytes, PIECE):
@@ -191,7 +198,7 @@ class Answering:
         except BaseException:
             tiers.give_back(extents)
             raise
-        return extents
+        return self._loans.open(ticket, extents)
 
     def fill(self, target, offset, data):
         """Write into a leased extent that isn't in the first ram."""
@@ -203,9 +210,9 @@ class Answering:
         self._parts.tiers.read(target, offset, data)
         return bytes(data)
 
-    def hold(self, data, wish):
-        """Extents that hold the bytes, where the fields of a Wish say."""
-        return pieces.write(self._parts.tiers, data, wish=Wish(*wish))
+    def hold(self, data, wish, ticket):
+        """Extents that hold the bytes, where the fields of a Wish say. `ticket`: of loans.py."""
+        return self._loans.open(ticket, pieces.write(self._parts.tiers, data, wish=Wish(*wish)))
 
     def failed_syncs(self):
         """What `sync` wants to know: asked before the first byte is written."""
@@ -218,10 +225,13 @@ class Answering:
     def give_back(self, extents):
         self._parts.tiers.give_back(extents_of(extents))
 
-    def take_back(self, sender, number, extents):
-        """The same of a letter (see away.py) of a rank, which may come twice."""
+    def take_back(self, sender, number, letter):
+        """The same of a letter (see away.py) of a rank, which may come twice: extents, and (ticket, whether its loan is kept)."""
         if self._receipts.is_new(sender, number):
-            self._parts.tiers.give_back(extents_of(extents))
+            for closed in letter:
+                if len(closed) == 2:
+                    self._loans.close(*closed)
+            self._parts.tiers.give_back(extents_of(each for each in letter if len(each) > 2))
 
     def flush(self):
         """What is at home here is durable."""

@@ -4,6 +4,7 @@ A question lies in this node's memory; its task says where, and the home fetches
 question of the same channel; whoever asked fetches it. So nobody writes into the memory of another node.
 """
 
+from collections import deque
 from itertools import count
 
 from wrp.cte.nodes.home import ASK, HERE, MORE
@@ -22,6 +23,7 @@ class Asking:
         self._ranks, self._mail, self._pool = ranks, mail, pool
         self._pools = [pool.towards(PoolQuery.direct_id(node)) for node in range(ranks.nodes)]
         self._idle, self._numbers = [], count(1)
+        self._forsaken = deque()            # (channel, Future) of questions that nobody waits for any more
 
     def ask(self, node, call, *args):
         """The value of `call` (see Answering) at a home on another node; raises what it raised there. Local.
@@ -33,9 +35,15 @@ class Asking:
     def begin(self, node, call, *args):
         """The same under way: a Question."""
         data = question_of(call, args)
-        channel = self._channel(len(data))
-        channel.write(data)
-        return Question(self, node, channel, self.send(node, ASK, channel.ident, channel.at, len(data)))
+        channel, is_free = self._channel(len(data)), True
+        try:
+            channel.write(data)
+            is_free = False
+            return Question(self, node, channel, self.send(node, ASK, channel.ident, channel.at, len(data)))
+        except BaseException as error:
+            if is_free or isinstance(error, WrpError):          # it hasn't left
+                self.done(channel)
+            raise
 
     def send(self, node, method, *args):
         return self._pools[node].submit(method, *args)
@@ -55,14 +63,36 @@ class Asking:
     def done(self, channel):
         self._idle.append(channel)
 
+    def forsake(self, channel, future):
+        """Nobody waits for a question: its channel is good again once the home has answered."""
+        self._forsaken.append((channel, future))
+
+    def _answered(self):
+        """Channels of forsaken questions that were answered meanwhile are idle."""
+        for _ in range(len(self._forsaken)):
+            try:
+                channel, future = self._forsaken.popleft()
+            except IndexError:              # another thread looks, too
+                break
+            if future.reply is None and future.offset is not None and not future.is_done:
+                self.forsake(channel, future)
+            elif (future.reply is not None or future.offset is not None) and future.wait().code == 0:
+                self.done(channel)
+
     def _channel(self, nbytes):
         """A Channel that takes so many bytes and that nobody uses."""
+        if self._forsaken:
+            self._answered()
         try:
             channel = self._idle.pop()
         except IndexError:
             # the node, its rank, and which one, told in one step: no other channel of the job has this number, whatever threads want one at once
             channel = _Channel(self._mail, self._ranks.node << 48 | self._ranks.local_rank << 24 | next(self._numbers))
-        channel.make_room(nbytes)
+        try:
+            channel.make_room(nbytes)
+        except BaseException:
+            self.done(channel)
+            raise
         return channel
 
 
@@ -75,9 +105,9 @@ class _Channel:
 
     def make_room(self, nbytes):
         if nbytes > self._capacity:
-            if self._capacity:
-                self._mail.give_back(self._place, self._capacity)
-            self._capacity = 0
+            before, self._capacity = self._capacity, 0
+            if before:
+                self._mail.give_back(self._place, before)
             capacity = max(_LEAST, 1 << (nbytes - 1).bit_length())
             self._place, self._capacity = self._mail.lease(capacity), capacity
 
@@ -101,15 +131,16 @@ class Question:
         self._asking, self._node, self._channel, self._future = asking, node, channel, future
 
     def answer(self):
-        """See Asking.ask. After a wait that ended without an answer the channel isn't used again: the home may still look at it."""
-        offset, nbytes, total = self._values(self._future)
+        """See Asking.ask. After a wait that ended without an answer the channel isn't used again before there is one: the home may still look at it."""
+        offset, nbytes, total = self._values()
         data = bytearray(total)
         view = memoryview(data)
         self._asking.fetch(self._node, offset, view[:nbytes])
         for start in range(nbytes, total, PORTION):
-            offset, nbytes, _ = self._values(self._asking.send(self._node, MORE, self._channel.ident, start))
+            self._future = self._asking.send(self._node, MORE, self._channel.ident, start)
+            offset, nbytes, _ = self._values()
             self._asking.fetch(self._node, offset, view[start:start + nbytes])
-        channel, self._channel = self._channel, None
+        channel, self._channel, self._future = self._channel, None, None
         self._asking.done(channel)
         return value_of(data)
 
@@ -118,8 +149,12 @@ class Question:
         if self._channel is not None:
             self._channel.withdraw()
 
-    def _values(self, future):
-        reply = future.wait()
+    def __del__(self):
+        if getattr(self, "_future", None) is not None:
+            self._asking.forsake(self._channel, self._future)
+
+    def _values(self):
+        reply = self._future.wait()
         if reply.code == NET_TIMEOUT:
             raise self._asking.silent(self._node)
         if reply.code:

@@ -1,15 +1,19 @@
-"""Away: space of other nodes that calls of this rank have freed, told to the nodes whose it is. A node that is silent is told when it answers again."""
+"""Away: space of other nodes that calls of this rank have freed, or leased and not used, told to the nodes whose it is. A node that is silent is told when it answers again.
+
+An error of a signal's handler may come behind any call in here. So what is to be told stays in its list until it is in the next one, or was told, and no call lies between.
+"""
 
 import logging
-import threading
 import time
-from collections import deque
+from itertools import count
 
+from wrp.comm.turn import Turn
 from wrp.cte.nodes.wire import PORTION
 from wrp.errors import WaitTimeout, WrpError
 
-_EXTENTS = PORTION // 64        # in one letter
+_WORDS = PORTION // 64          # in one letter: extents, or tickets of loans
 _AGAIN_S = 1.0                  # after which a node that was silent is tried again
+_TICKETS = 40                   # bits of a rank's own number in a ticket
 _log = logging.getLogger("wrp.cte")
 
 
@@ -22,20 +26,33 @@ class Away:
     def __init__(self, freed, owner, named, asking, ident):
         self._freed, self._owner, self._named = freed, owner, named
         self._asking, self._ident = asking, ident
-        self._boxes = {}
+        self._boxes, self._sorting, self._numbers = {}, Turn(), count(1)
+
+    def ticket(self):
+        """For space that another node is to lease: see loans.py."""
+        return self._ident << _TICKETS | next(self._numbers)
+
+    def close(self, node, ticket, is_kept):
+        """No call of that node takes what was leased there for a ticket: it goes back, now or with a later `tell`, or is this rank's where `is_kept`."""
+        self._box(node).waiting.append((ticket, is_kept))
 
     def tell(self):
         """Other nodes have their space back, but for those that are silent: they get it after a later call. Local; raises nothing, since what freed it is done."""
-        while self._freed:
-            try:
-                target, *place = self._freed.popleft()
-            except IndexError:              # another thread tells it
-                break
-            node = self._owner(target)
-            box = self._boxes.get(node) or self._boxes.setdefault(node, _Box(self._asking, node, self._ident))
-            box.waiting.append((self._named(target), *place))
+        if self._freed and not self._sorting._is_owned():
+            with self._sorting:
+                self._sort()
         for box in list(self._boxes.values()):
             box.send()
+
+    def _sort(self):
+        while self._freed:
+            target, *place = self._freed[0]
+            waiting, freed = self._box(self._owner(target)).waiting, [(self._named(target), *place)]
+            waiting += freed
+            del self._freed[0]
+
+    def _box(self, node):
+        return self._boxes.get(node) or self._boxes.setdefault(node, _Box(self._asking, node, self._ident))
 
 
 class _Box:
@@ -43,21 +60,22 @@ class _Box:
 
     def __init__(self, asking, node, ident):
         self._asking, self._node, self._ident = asking, node, ident
-        self.waiting = deque()
-        self._letter, self._number = [], 0      # the one that isn't confirmed
+        self.waiting = []
+        self._count = self._number = 0          # how many of the first of them are the letter that isn't confirmed; its number
         self._silent_since = None
-        self._turn = threading.Lock()
+        self._turn = Turn()
 
     def send(self):
-        if not self.waiting and not self._letter:
+        if not self.waiting or self._turn._is_owned():
             return
         with self._turn:
-            while (self.waiting or self._letter) and self._may_answer():
-                if not self._letter:
-                    self._letter = [self.waiting.popleft() for _ in range(min(_EXTENTS, len(self.waiting)))]
-                    self._number += 1
+            while self.waiting and self._may_answer():
+                if not self._count:
+                    most, number = min(_WORDS, len(self.waiting)), self._number + 1
+                    self._count, self._number = most, number
+                letter = self.waiting[:self._count]
                 try:
-                    question = self._asking.begin(self._node, "take_back", self._ident, self._number, self._letter)
+                    question = self._asking.begin(self._node, "take_back", self._ident, self._number, letter)
                 except WrpError as error:       # it hasn't left: there is no room for it now
                     self._wait(error)
                     return
@@ -67,13 +85,14 @@ class _Box:
                     self._wait(error)
                     return
                 except WrpError as error:
-                    _log.error("node %d can't take %d places of its targets back: %s", self._node, len(self._letter), error)
-                self._letter = []
+                    _log.error("node %d can't take %d places of its targets back: %s", self._node, self._count, error)
+                del self.waiting[:self._count]
+                self._count = 0
 
     def _wait(self, error):
         """The letter goes once more after a while."""
         self._silent_since = time.monotonic()
-        _log.warning("node %d isn't told that %d places of its targets are free before it answers again: %s", self._node, len(self._letter), error)
+        _log.warning("node %d isn't told that %d places of its targets are free before it answers again: %s", self._node, self._count, error)
 
     def _may_answer(self):
         """False for a node that was silent, and still is or was so a moment ago."""

@@ -20,14 +20,15 @@ class Copies:
 
     def __init__(self, parts, slots):
         self._catalog = Catalog(parts.ranks.on_node, slots, parts.ranks.timeout_s)
-        self._tiers = parts.tiers
+        self._tiers, self._loans = parts.tiers, None
 
     def close(self):
         """Collective over the node; idempotent."""
         self._catalog.close()
 
-    def table(self):
-        """{name: function} of what can be asked of the node."""
+    def table(self, loans):
+        """{name: function} of what can be asked of the node; `loans`: its Loans."""
+        self._loans = loans
         return {"keep": self.keep, "copy": self.copy, "kept": self._catalog.names}
 
     def keep(self, items):
@@ -72,7 +73,7 @@ class Copies:
 
     def _placed(self, home, data):
         if not isinstance(data, bytes):
-            return extents_of(data)
+            return self._loans.take(extents_of(data))
         try:
             return pieces.write(self._tiers, data, wish=Wish(target=RAM))
         except OutOfSpace:

@@ -1,11 +1,14 @@
 """Far: the bytes of another node's extents, read and written from here. Knows no names."""
 
+from contextlib import contextmanager
+
 from wrp.comm.checksum import crc32
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, PORTION, extents_of
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, node_of
 from wrp.cte.targets import Wish
+from wrp.errors import WaitTimeout, WrpError
 
 _FILLED = 512 << 10             # bytes of a file's extent that one question carries
 _TOGETHER = 64 << 20            # bytes of extents that are under way at once
@@ -14,12 +17,12 @@ _TOGETHER = 64 << 20            # bytes of extents that are under way at once
 class Far:
     """One other node; reads as Tiers do. Its first ram is reached by one-sided MPI, its files that last lie where all nodes read them; other targets it is asked for.
 
-    base : offset of its ram in its segment; tiers : of this node; asking : its home
+    base : offset of its ram in its segment; tiers : of this node; asking : its home; away : what tells it of space
     """
 
-    def __init__(self, node, base, remote, tiers, asking):
+    def __init__(self, node, base, remote, tiers, asking, away):
         self.node = node
-        self._base, self._remote, self._tiers, self._asking = base, remote, tiers, asking
+        self._base, self._remote, self._tiers, self._asking, self._away = base, remote, tiers, asking, away
         self.counters = tiers.counters
 
     def read(self, target, offset, out):
@@ -49,13 +52,31 @@ class Far:
 
     def carry(self, view, wish=Wish()):
         """Extents of the node that hold a copy of `view` (memoryview of bytes) where it is wished: they belong to the caller. Raises OutOfSpace."""
-        if len(view) <= INLINE:
-            return extents_of(self._asking.ask(self.node, "hold", bytes(view), wish))
-        extents = extents_of(self._asking.ask(self.node, "lease", len(view), wish))
+        ticket = self._away.ticket()
+        with self._lent(ticket, view, wish) as extents:
+            self._away.close(self.node, ticket, True)
+        return extents
+
+    def carried(self, view, wish=Wish()):
+        """The same as a context manager, for a question to the node that takes them over; whatever cuts that off, they are the answer's or go back."""
+        return self._lent(self._away.ticket(), view, wish)
+
+    @contextmanager
+    def _lent(self, ticket, view, wish):
+        is_leased = is_handed = False
         try:
-            return self._filled(extents, view)
-        except BaseException:
-            self.give_back(extents)
+            if len(view) <= INLINE:
+                extents = extents_of(self._asking.ask(self.node, "hold", bytes(view), wish, ticket))
+            else:
+                leased = self._asking.ask(self.node, "lease", len(view), wish, ticket)
+                is_leased = True
+                extents = self._filled(extents_of(leased), view)
+            is_handed = True
+            yield extents
+        except BaseException as error:
+            # what a node that answers refuses it hasn't, and what it was asked to take it has dealt with
+            if is_leased and not is_handed or not isinstance(error, WrpError) or isinstance(error, WaitTimeout):
+                self._away.close(self.node, ticket, False)
             raise
 
     def _filled(self, extents, view):

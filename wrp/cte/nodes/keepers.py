@@ -6,6 +6,7 @@ later, by the sweeps of whoever has changed the blob (sweeping.py).
 """
 
 import warnings
+from contextlib import nullcontext
 
 from wrp.cte import pieces
 from wrp.cte.nodes.sweeping import Sweeping
@@ -107,11 +108,11 @@ class Keepers:
     def _hand_over(self, keeper, record, data):
         """Have a node keep these bytes; [(name, why it has no room for them)] or []."""
         try:
-            sent = self._sent(keeper, data, Wish(target=RAM))
+            with self._sent(keeper, data, Wish(target=RAM)) as sent:
+                return self._net.at(keeper, "keep", [(record, sent)])[1]
         except OutOfSpace as error:
             self._net.at(keeper, "keep", [(None, [record.name, record.stamp])])
             return [(record.name, str(error))]
-        return self._net.at(keeper, "keep", [(record, sent)])[1]
 
     def _fetched(self, home, record):
         """The bytes of a record as they are stored; None when it was replaced meanwhile. Corrupt when they have changed."""
@@ -125,10 +126,10 @@ class Keepers:
         return data
 
     def _sent(self, node, data, wish):
-        """Bytes as an argument of a call: themselves, or extents of the node that hold them."""
+        """Bytes as an argument of a call, for `with`: themselves, or extents of the node that hold them."""
         if len(data) <= INLINE or node == self._net.node:
-            return bytes(data)
-        return self._net.far[node].carry(memoryview(data), wish)
+            return nullcontext(bytes(data))
+        return self._net.far[node].carried(memoryview(data), wish)
 
     def _reader(self, node):
         return self._net.far[node] if node != self._net.node else self._parts.tiers
@@ -167,7 +168,8 @@ class Keepers:
     def mend(self, home, record, data):
         """Give the home back the bytes of a copy, in place of its own; where it has no room for them nothing happens."""
         try:
-            self._net.at(home, "mend", record.name, record.stamp, self._sent(home, data, Wish(record.score)))
+            with self._sent(home, data, Wish(record.score)) as sent:
+                self._net.at(home, "mend", record.name, record.stamp, sent)
         except OutOfSpace:
             pass
 

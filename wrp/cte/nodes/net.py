@@ -35,7 +35,7 @@ class Net:
         base = offset_in(runtime.segment, parts.tiers.ram) if parts.tiers.ram is not None else None
         self._bases = bases = dict(ranks.gather((ranks.node, base), "where the ram of every node begins"))
         parts.tiers.read_elsewhere = self._read_ram
-        self.far = {node: Far(node, bases[node], runtime.remote, parts.tiers, self._asking) for node in sorted(self.others)}
+        self.far = {node: Far(node, bases[node], runtime.remote, parts.tiers, self._asking, self._away) for node in sorted(self.others)}
 
     def at(self, node, call, *args):
         """What a call of Answering gives on a node, which may be this one. Raises what it raises there, WaitTimeout for a silent node."""

@@ -12,10 +12,10 @@ _MOST = 4 << 20                 # bytes of blobs in one answer
 
 
 class Originals:
-    """The blobs at home on one node; `moves` of its Store."""
+    """The blobs at home on one node; `moves` of its Store; `loans`: Loans of the node."""
 
-    def __init__(self, parts, moves):
-        self._catalog, self._tiers, self._moves = parts.catalog, parts.tiers, moves
+    def __init__(self, parts, moves, loans):
+        self._catalog, self._tiers, self._moves, self._loans = parts.catalog, parts.tiers, moves, loans
 
     def table(self):
         """{name: function} of what can be asked of the node."""
@@ -62,7 +62,7 @@ class Originals:
         Its generation stays: they are the ones it had.
         """
         record = self._catalog.find(name)
-        extents = None if isinstance(data, bytes) else extents_of(data)
+        extents = None if isinstance(data, bytes) else self._loans.take(extents_of(data))
         crc = crc32(data) if extents is None else combined_crc(extents)
         if record is None or record.stamp != stamp or crc != combined_crc(record.extents):
             self._tiers.give_back(extents or ())

@@ -11,6 +11,7 @@ from wrp.cte.nodes.batch import NodesBatch
 from wrp.cte.nodes.calls import NodesEditing, NodesListing, NodesReading, NodesWriting
 from wrp.cte.nodes.edits import NodesEdits
 from wrp.cte.nodes.keepers import Keepers
+from wrp.cte.nodes.loans import Loans
 from wrp.cte.nodes.naming import NodesNaming
 from wrp.cte.nodes.net import Net
 from wrp.cte.nodes.originals import Originals
@@ -31,9 +32,10 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         self.ranks, self.config, self.folder = parts.ranks, parts.config, parts.folder.path if parts.folder else None
         self._here = Store(parts, SameNames(parts.tag_names))
         self._tag_names, self._own = parts.tag_names, parts.tag_names.own
-        answers = Answering(self._here, parts, self._flush_here).table()
+        loans = Loans(parts.tiers.give_back)
+        answers = Answering(self._here, parts, self._flush_here, loans).table()
         if parts.copies is not None:
-            answers.update({**parts.copies.table(), **Originals(parts, self._here._moves).table()})
+            answers.update({**parts.copies.table(loans), **Originals(parts, self._here._moves, loans).table()})
         self._naming = naming = NodesNaming(parts)
         answers.update(naming.table())
         self._net = Net(parts, answers, naming)

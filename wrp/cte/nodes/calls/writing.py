@@ -1,5 +1,7 @@
 """Calls that put bytes, each at the home of its blob."""
 
+from contextlib import nullcontext
+
 from wrp.comm.sizes import whole
 from wrp.cte import given, names
 from wrp.cte.calls.writing import many_of, reservable, segments_of
@@ -39,7 +41,7 @@ class NodesWriting(NodesCalls):
             extents = self._routes.net.lent(home, given.bytes_of(data))
             if extents is None:
                 raise
-            outcome = self._routes.change_at(home, "put", tag, blob, extents, None, score, None, if_generation, "volatile")
+            outcome = self._routes.change_at(home, "adopt", tag, blob, extents, score, if_generation)
         self._routes.settle(tag, [blob])
         return outcome
 
@@ -50,14 +52,15 @@ class NodesWriting(NodesCalls):
             from wrp.cte.codecs.compression import Compression, Outcome
 
             config = Compression.of(compression, given.dtype_of(data)).get_config()
-            return Outcome(*self._routes.change_at(home, "put", tag, blob, self._sent(home, data), offset, score, config, if_generation, min_persistence))
-        data = self._sent(home, data, wish_of(score, min_persistence))
-        return self._routes.change_at(home, "put", tag, blob, data, offset, score, None, if_generation, min_persistence)
+            with self._sent(home, data) as sent:
+                return Outcome(*self._routes.change_at(home, "put", tag, blob, sent, offset, score, config, if_generation, min_persistence))
+        with self._sent(home, data, wish_of(score, min_persistence)) as sent:
+            return self._routes.change_at(home, "put", tag, blob, sent, offset, score, None, if_generation, min_persistence)
 
     def _sent(self, home, data, wish=Wish()):
-        """`data` as an argument of a call: the bytes, or extents of the home that hold them, where it is wished."""
+        """`data` as an argument of a call of its home, for `with`: the bytes, or extents of the home that hold them, where it is wished."""
         view = given.bytes_of(data)
-        return bytes(view) if len(view) <= INLINE else self._routes.net.far[home].carry(view, wish)
+        return nullcontext(bytes(view)) if len(view) <= INLINE else self._routes.net.far[home].carried(view, wish)
 
     def put_many(self, tag, blobs, rows, score=1.0):
         """As Store.put_many; one question for each home and megabyte."""
@@ -83,7 +86,8 @@ class NodesWriting(NodesCalls):
             self._routes.settle(tag, [blob])
         else:
             places = [(offset, len(data)) for offset, data in parts]
-            self._routes.change("put_segments", tag, blob, places, self._sent(home, b"".join(data for _, data in parts)), score, if_generation)
+            with self._sent(home, b"".join(data for _, data in parts)) as sent:
+                self._routes.change("put_segments", tag, blob, places, sent, score, if_generation)
 
     def append(self, tag, blob, data):
         """As Store.append."""
@@ -97,7 +101,8 @@ class NodesWriting(NodesCalls):
             self._here.append(tag, blob, data)
             self._routes.settle(tag, [blob])
         else:
-            self._routes.change("append", tag, blob, self._sent(home, data))
+            with self._sent(home, data) as sent:
+                self._routes.change("append", tag, blob, sent)
 
     def truncate(self, tag, blob, nbytes):
         """As Store.truncate."""
