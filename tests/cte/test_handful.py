@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 from cte.proof.calls import Calls
 
-from wrp.cte import handful
+from wrp.cte import handful, pieces
 from wrp.cte.folder.replay import read_changes
-from wrp.cte.records import full_name
+from wrp.cte.records import RAM, full_name
+from wrp.cte.targets import Wish
 from wrp.errors import Corrupt, StoreError
 
 
@@ -92,6 +93,28 @@ def test_what_lies_in_the_file_is_synced_and_written_down_only(open_store):
     store.close()
     store = open_store(ram=LITTLE)
     assert all(store.get("t", f"b{number}") == data(number + 20, 2) * LONG for number in range(20))
+    assert_nothing_leaks(store)
+
+
+def test_what_leaves_the_file_before_its_turn_is_not_said_to_be_there(open_store, monkeypatch):
+    """As a home that gets the bytes of a damaged blob back from its keeper does it; another blob has the place then."""
+    store = open_store()
+    store.put("t", "b", data(3) * LONG, min_persistence="only long_term")
+    handfuls, record = store._flush._handfuls, store._catalog.find("t\0b")
+    write_long = handfuls.write_long
+
+    def moved(rows, target):
+        assert store._moves.switch(record, pieces.write(store._tiers, data(3) * LONG, wish=Wish(target=RAM)))
+        store.put("t", "other", data(4) * LONG, min_persistence="only long_term")
+        return write_long(rows, target)
+    monkeypatch.setattr(handfuls, "write_long", moved)
+    store.flush()
+    monkeypatch.setattr(handfuls, "write_long", write_long)
+    store.flush()
+    assert not dirty(store) and store._catalog.find("t\0b").durable[0][:2] != store._catalog.find("t\0other").durable[0][:2]
+    store.close()
+    store = open_store()
+    assert store.get("t", "b") == data(3) * LONG and store.get("t", "other") == data(4) * LONG
     assert_nothing_leaks(store)
 
 

@@ -25,7 +25,7 @@ ROW = 8 * WORDS
 KEY0, KEY1, STAMP, NBYTES, CRC, PLACE, LEFT = range(0, ROW, 8)
 BUSY = -1                       # nothing has happened
 OTHER, TAKEN, GONE, CHANGED, LOST = range(5)    # LEFT: it isn't what it was; the flush has it; there is nothing to flush any more; it had it, and it isn't what it was; and it is gone
-THERE = 5                       # LEFT, before it is promised: the PLACE is in the file
+THERE = 5                       # LEFT, until it is promised: the PLACE is in the file
 ALIGN = 4096                    # of places in files
 IMAGE_NBYTES = 8192
 _MOST_PLACES = 32
@@ -53,10 +53,10 @@ def _is_small(record):
 
 
 @kernel
-def _is_long_at(record, stamp, target, place):
-    """True when the blob is what it was when its bytes were written: to this place of the target, or from ram."""
+def _is_long_at(record, stamp, target, place, is_there):
+    """True when the blob is what it was when its bytes were written: to this place of the target, where it lies, or from ram."""
     where = _target_of(record)
-    if load(record + layout.STAMP) != stamp or where != 0 and (where != target or extent_at(record, 0)[2] != place):
+    if load(record + layout.STAMP) != stamp or where != (target if is_there else 0) or is_there and extent_at(record, 0)[2] != place:
         return False
     for position in range(1, 1 + (load(record + COUNTS) >> 32)):
         other, _, offset, _ = extent_at(record, position)
@@ -167,12 +167,13 @@ def _promise_all(at, ram, rows, count, number, buffer, room, target, offset, out
         row = rows + ROW * number
         found = table_locate(at, load(row + KEY0), load(row + KEY1))[1]
         record = record_at(at, found)
+        kind = load(row + LEFT)
         store(row + LEFT, GONE)
         if found != 0 and flags_of(record) & DIRTY != 0:
-            store(row + LEFT, OTHER)
+            store(row + LEFT, kind)
             is_good, place, took = False, load(row + PLACE), 0
             if room < 0:
-                is_good = _is_long_at(record, load(row + STAMP), target, place)
+                is_good = _is_long_at(record, load(row + STAMP), target, place, kind == THERE)
             elif _is_small(record):
                 took, place = rounded(extent_at(record, 0)[3]), offset + used
                 if used + took > room:
@@ -244,7 +245,7 @@ def _settle_all(at, rows, count, target, out, room, made):
     freed = left = others = 0
     for number in range(count):
         row = rows + ROW * number
-        others += load(row + LEFT) == OTHER
+        others += load(row + LEFT) == OTHER or load(row + LEFT) == THERE
         if load(row + LEFT) != TAKEN:
             continue
         found = table_locate(at, load(row + KEY0), load(row + KEY1))[1]
