@@ -1,6 +1,7 @@
 """Ranges on their way, checked as they come: by one thread, or by two that take turns."""
 
 import _thread
+import signal
 import threading
 import time
 
@@ -72,6 +73,25 @@ def test_where_no_thread_can_start_one_thread_waits():
         assert checked([(lambda: None, bytes(_LONG))] * 3) == [crc32(bytes(_LONG))] * 3
     finally:
         threading.stack_size(before)
+
+
+def test_an_error_of_wrp_that_a_signal_handler_raises_as_the_thread_begins_passes(monkeypatch):
+    start, running = _thread.start_new_thread, threading.Event()
+
+    def handler(*_):
+        raise WaitTimeout("the program's alarm")
+
+    def interrupted(*args):
+        start(*args)
+        running.wait(10)
+        signal.raise_signal(signal.SIGUSR1)
+    before = signal.signal(signal.SIGUSR1, handler)
+    monkeypatch.setattr(_thread, "start_new_thread", interrupted)
+    try:
+        with pytest.raises(WaitTimeout, match="the program's alarm"):
+            checked([(running.set, bytes(_LONG))] * 3)
+    finally:
+        signal.signal(signal.SIGUSR1, before)
 
 
 def test_nothing_runs_any_more_after_an_error_of_a_signal_handler_at_whatever_step():

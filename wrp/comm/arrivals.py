@@ -6,9 +6,9 @@ have both done while one would still copy.
 
 import _thread
 from collections import deque
-from contextlib import suppress
 
 from wrp.comm.checksum import crc32
+from wrp.errors import WrpError
 
 _LEAST = 8 << 20                # bytes from which on a second thread is worth its start
 
@@ -58,8 +58,12 @@ def _helped(work, errors):
     ended.acquire()
     try:
         # Thread.start would wait until the other one runs, which takes longer than all the bytes where other programs have the cores
-        with suppress(RuntimeError):            # this user may have no more threads
+        try:
             _thread.start_new_thread(help, ())
+        except WrpError:                        # of a signal's handler
+            raise
+        except RuntimeError:                    # this user may have no more threads
+            pass
         work()
     finally:
         try:
