@@ -2,12 +2,13 @@
 
 import pytest
 from cte.test_races_mpi import assert_all_space_is_free
-from harness.interrupting import interrupted_at
+from harness.interrupting import interrupted_at, interrupted_behind_any_call
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.folder.replay import read_changes
 from wrp.cte.homes import home_of
+from wrp.cte.records import BLOB
 from wrp.errors import NoSuchTag
 
 pytestmark = pytest.mark.mpi
@@ -121,3 +122,33 @@ def test_what_an_interrupted_call_has_leased_on_another_node_is_free_when_all_is
         if ranks.node:
             assert_all_space_is_free(store, ranks)
         ranks.barrier("all have looked")
+
+
+@pytest.mark.parametrize("what", ["cache: 64m", "replicas: 2"])
+def test_what_a_node_keeps_of_another_never_lies_in_free_space(what, opened):
+    """Of a get that keeps the bytes, of a put whose keeper is this node. Else the next blob would have the same place."""
+    ranks = world()
+    with opened(None, f"targets: {{{what}}}\n") as store:
+        if ranks.rank == 0:
+            blob = next(blob for blob in (f"b{number}" for number in range(1000)) if home_of("t", blob, ranks.nodes) == ranks.nodes - 1)
+            cache, tiers, step = store._cache, store._tiers, 1
+            device, blocks = (cache._device, 0) if cache is not None else (tiers.device(0), tiers.blocks.unused)
+            kept = (cache or store._parts.copies)._catalog
+
+            def put(number):
+                store.put("t", blob, bytes([number % 256]) * _SHORTER)
+
+            def call(number):
+                return put(number) if cache is None else store.get("t", blob)
+
+            def forget(number):
+                store.delete("t", blob) if cache is None else (put(number), cache.drop(cache.find("t", blob)))
+            for number in range(3):
+                put(number), call(number)
+            forget(0)
+            while interrupted_behind_any_call(step, lambda: call(step), "cte/catalog.py"):
+                assert device.free + blocks + sum(record.size for record in kept.scan(kind=BLOB)) <= device.capacity, step
+                put(step), call(step), forget(step)
+                step += 1
+            assert step > 25
+        ranks.barrier("rank 0 is done")

@@ -8,6 +8,7 @@ Bytes are kept as they are stored; no more in size than the device of the cache 
 from wrp.comm.streaming import address_of, copy_checked, fetch_checked
 from wrp.cte import pieces
 from wrp.cte.catalog import Catalog
+from wrp.cte.changes import put_owned
 from wrp.cte.nodes.held import unpack
 from wrp.cte.nodes.wire import INLINE
 from wrp.cte.records import BLOB, RAM, full_name
@@ -105,18 +106,18 @@ class Cache:
                     return
         else:
             return
-        unused = extents
+        loose = list(extents)               # what no record names
         try:
             with self._catalog.changing(f"keeping blob {record.blob!r} of another node"):
                 old = self._catalog.find(record.name)
                 if old is None or old.stamp < record.stamp:
                     # when it was kept tells it from what may get its place, and its generation, later
-                    self._catalog.put(record.but(extents=extents, durable=(), dirty=False, pinned=False, journaled=False, created=self._catalog.next_stamp()))
-                    unused = old.extents if old is not None else ()
+                    put_owned(self._catalog, record.but(extents=extents, durable=(), dirty=False, pinned=False, journaled=False, created=self._catalog.next_stamp()), loose)
+                    loose += old.extents if old is not None else ()
         except OutOfSpace:
             pass                        # more names than there is place for: those that are there stay
         finally:
-            self._give_back(unused)
+            self._give_back(loose)
 
     def _placed(self, data):
         """Extents of the device that hold the bytes. Raises OutOfSpace."""

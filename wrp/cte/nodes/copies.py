@@ -6,6 +6,7 @@ The records lie in a catalog of their own, in memory that all ranks of the node 
 
 from wrp.cte import pieces
 from wrp.cte.catalog import Catalog
+from wrp.cte.changes import put_owned
 from wrp.cte.nodes.wire import INLINE, extents_of, record_of
 from wrp.cte.records import RAM, TAG, Record
 from wrp.cte.targets import Wish
@@ -51,10 +52,8 @@ class Copies:
 
     def _have(self, home, data):
         """Keep one; False when its bytes are wanted."""
-        extents = None
-        if data is not None:
-            extents = self._placed(home, data)
-        unused = extents or ()
+        extents = self._placed(home, data) if data is not None else None
+        loose = list(extents or ())         # what no record names
         try:
             with self._catalog.changing(f"keeping a copy of blob {home.blob!r}"):
                 old = self._catalog.find(home.name)
@@ -62,14 +61,15 @@ class Copies:
                     return True
                 if extents is None and (old is None or old.durable != home.extents):
                     return False
-                self._put(home, extents if extents is not None else old.extents)
-                unused = old.extents if old is not None and extents is not None else ()
+                self._put(home, extents if extents is not None else old.extents, loose)
+                if old is not None and extents is not None:
+                    loose += old.extents
             return True
         except OutOfSpace:
             self._drop(home.name, home.stamp)
             raise
         finally:
-            self._tiers.give_back(unused)
+            self._tiers.give_back(loose)
 
     def _placed(self, home, data):
         if not isinstance(data, bytes):
@@ -80,10 +80,10 @@ class Copies:
             self._drop(home.name, home.stamp)
             raise
 
-    def _put(self, home, extents):
+    def _put(self, home, extents, loose):
         if not self._catalog.has(home.tag):
             self._catalog.put(Record(home.tag, TAG, dirty=False))
-        self._catalog.put(home.but(extents=extents, durable=home.extents, dirty=False, pinned=False, journaled=False))
+        put_owned(self._catalog, home.but(extents=extents, durable=home.extents, dirty=False, pinned=False, journaled=False), loose)
 
     def _drop(self, name, stamp):
         """Keep nothing of a blob that is older than this generation."""
