@@ -5,6 +5,7 @@ import dataclasses
 import gc
 import hashlib
 import http.server
+import itertools
 import json
 import os
 import socket
@@ -21,6 +22,7 @@ from runtime.devices.test_objects import asyn, forget, free_port, lacks, loop, s
 
 import wrp_cee as cee
 from wrp.cae import cli, ingest, omni, registry
+from wrp.cae.hdf5.survey import survey
 from wrp.cae.objects import service
 from wrp.cae.objects.stamp import ObjectStamp, _LibraryFile
 from wrp.cee import export
@@ -301,6 +303,38 @@ def test_on_several_ranks(bucket, tmp_path, store, ranks, nodes):
     done = run_python(_TOGETHER, ranks, env=nodes)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == [one[0].checksum, one[1].checksum, hashlib.sha256(DATA).hexdigest()]
+
+
+def test_whatever_part_of_an_hdf5_object_can_not_be_read_is_told(memory, tmp_path, monkeypatch):
+    """None is taken for something that isn't there: a selector's dataset, a dimension scale that is left out."""
+    with h5py.File(tmp_path / "a.h5", "w") as file:
+        for name in ("time", "lat"):
+            file[name] = np.arange(3.0)
+            file[name].make_scale(name)
+        file["run/tas"] = np.zeros((3, 3))
+        for axis, name in enumerate(("time", "lat")):
+            file["run/tas"].dims[axis].attach_scale(file[name])
+        file["short"] = h5py.SoftLink("/run/tas")
+    fsspec.filesystem("memory").pipe_file("/sources/a.h5", (tmp_path / "a.h5").read_bytes())
+    stamp, transfer, read = ObjectStamp.of(f"{memory}/a.h5"), omni.Transfer(1, f"{memory}/a.h5", "iowarp::run", "hdf5"), _LibraryFile.readinto
+
+    def surveyed(failing):
+        """(reads, what was found) where one of the reads fails."""
+        numbers = itertools.count(1)
+
+        def some(file, buffer):
+            if next(numbers) == failing:
+                raise SourceError("the service is gone")
+            return read(file, buffer)
+        monkeypatch.setattr(_LibraryFile, "readinto", some)
+        found = survey(transfer, stamp, "/short")
+        return next(numbers) - 1, ([item.tag for item in found.items], found.notes)
+
+    reads, (tags, notes) = surveyed(0)
+    assert tags == ["run", "run/run/tas"] and "refers to /time, /lat, which are left out" in notes[0] and reads > 10
+    for number in range(1, reads + 1):
+        with pytest.raises(SourceError, match="^the service is gone$"):
+            surveyed(number)
 
 
 def test_other_file_systems_of_fsspec(memory, store):

@@ -4,6 +4,8 @@ import h5py
 import numpy as np
 from h5py import h5r
 
+from wrp.errors import WrpError
+
 _SHOWN = 4                              # names in a sentence
 
 
@@ -42,6 +44,8 @@ def _references(dataset):
     attributes = h5py.Dataset(dataset).attrs
     try:
         lists = attributes.get("DIMENSION_LIST", ())
+    except WrpError:                    # the source can't be read
+        raise
     except (OSError, RuntimeError, ValueError, TypeError):
         return                          # of that name, but none that can be followed
     for references in np.ravel(lists):
@@ -50,6 +54,8 @@ def _references(dataset):
                 continue
             try:
                 opened = h5r.dereference(reference, dataset)
+            except WrpError:
+                raise
             except (OSError, RuntimeError, ValueError, KeyError):
                 continue                # the scale was deleted, as the source's readers find too
             if opened is not None:

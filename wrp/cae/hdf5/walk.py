@@ -2,6 +2,8 @@
 
 from h5py import h5l, h5o
 
+from wrp.errors import WrpError
+
 
 class Walk:
     """`datasets`: for each dataset the sorted list of its hard links, as absolute bytes paths; in the order of the first ones.
@@ -36,6 +38,8 @@ class Walk:
         """The path under which the walk knows the object at `path` (bytes), which may lead over soft links; None if it doesn't."""
         try:
             address = _address(h5o.get_info(self._file.id, path))
+        except WrpError:        # the source can't be read
+            raise
         except (KeyError, OSError, RuntimeError, ValueError):
             return None         # nothing is there, which the caller says
         if address in self._groups:
