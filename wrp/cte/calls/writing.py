@@ -19,7 +19,8 @@ class Writing(Calls):
     """See store.Store."""
 
     def put(self, tag, blob, data, offset=None, score=1.0, compression=None, if_generation=None, min_persistence="volatile"):
-        """Store `data` (bytes-like or contiguous array) as the whole blob, or, with an offset, as that range of it.
+        """Store `data` (bytes-like or contiguous array) as the whole blob, or, with an offset, as that range of it. It belongs to the call until that returns:
+        bytes that another thread changes meanwhile may be stored beside the checksum of others, and are Corrupt then.
 
         A range beyond the end extends the blob, zero-filled; it never shrinks. Atomic: readers see all of it or nothing.
         Durable after `flush`. Raises OutOfSpace when neither ram nor files have room; nothing has changed then.
