@@ -266,10 +266,10 @@ def _open_folder(parts, path):
             parts.made = made
             if made is not None:
                 made.keep(folder)
-            shared = (folder.header, folder.astray, [to_plain(record) for record in found.values()])
-    header, astray, known = ranks.share(shared, "the records of the store")
+            shared = (folder.header, folder.astray, folder.latest, [to_plain(record) for record in found.values()])
+    header, astray, latest, known = ranks.share(shared, "the records of the store")
     with ranks.agreed(f"joining store {folder.path}"):
-        folder.member(header, astray)
+        folder.member(header, astray, latest)
         if parts.write:
             parts.journal = Journal(folder.journal_path(ranks.rank), parts.config.get("performance.fsync_mode") == "durable",
                                     parts.config.get("performance.transaction_log_capacity"))
@@ -290,6 +290,7 @@ def _fill(parts, known):
     runs, records = {}, list(map(from_plain, known))
     belongs = at_home(records, parts.ranks) if parts.is_spread else lambda record: True
     with parts.catalog.changing("loading the catalog"):
+        parts.catalog.seen_stamp(parts.folder.latest if parts.folder is not None else 0)
         for record in records:
             if belongs(record):
                 parts.catalog.put(record)

@@ -18,6 +18,13 @@ def checked(plain, files):
     return plain
 
 
+def checked_stamp(stamp):
+    """A stamp as it is. ValueError for what is none."""
+    if not _is_word(stamp):
+        raise ValueError(f"a stamp {stamp!r:.60}")
+    return stamp
+
+
 def _is_word(word, limit=_LARGEST):
     return type(word) is int and 0 <= word < limit
 

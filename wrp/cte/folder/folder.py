@@ -18,10 +18,10 @@ from contextlib import suppress
 from wrp.comm.lasting import sync_path
 from wrp.cte.folder import frames, spare
 from wrp.cte.folder.carried import astray, carried, restore
-from wrp.cte.folder.checking import checked
+from wrp.cte.folder.checking import checked, checked_stamp
 from wrp.cte.folder.files import replace
 from wrp.cte.folder.lock import FolderLock
-from wrp.cte.folder.replay import newest, read_changes
+from wrp.cte.folder.replay import latest, newest, read_changes
 from wrp.cte.folder.trim import trim
 from wrp.cte.naming.settling import settled
 from wrp.cte.records import from_plain, to_plain
@@ -42,6 +42,7 @@ class Folder:
         self.path = os.path.abspath(path)
         self.write, self._log = write, log
         self.header = None
+        self.latest = 0                             # the highest stamp that snapshot and journals know, also of what is gone
         self.astray = {}                            # (target, offset, nbytes) -> bytes that a reader finds in the journals only
         self._lock = FolderLock(self.path)
         self._is_tight = False                      # the disk was full: what the folder keeps of it was given up
@@ -78,9 +79,9 @@ class Folder:
                              f"check its permissions and the room on its disk") from error
         return records
 
-    def member(self, header, astray=()):
-        """Join as one rank of the job, with the header and the bytes that rank 0 shared. Every rank."""
-        self.header, self.astray = header, dict(astray)
+    def member(self, header, astray=(), latest=0):
+        """Join as one rank of the job, with the header, the bytes and the highest stamp that rank 0 shared. Every rank."""
+        self.header, self.astray, self.latest = header, dict(astray), latest
         if self.write:
             if not os.path.isdir(self.journals):
                 raise StoreError(f"store {self.path}: its journals are to lie in {self.journals}, which isn't there for this rank: let performance.metadata_log_path "
@@ -151,6 +152,7 @@ class Folder:
     def _records(self, changes):
         """Live records by name. StoreError for changes that no wrp wrote."""
         try:
+            self.latest = checked_stamp(latest(changes))
             return {name: from_plain(checked(plain, self.header["files"])) for name, (_, _, plain) in newest(changes).items() if plain is not None}
         except (AttributeError, LookupError, TypeError, ValueError, OverflowError) as error:
             raise self._foreign(error) from error

@@ -40,6 +40,14 @@ def newest(changes, pace=iter):
     return state
 
 
+def latest(changes):
+    """The highest stamp or order in changes: what is written down after them has to have a higher one, whatever the clock says."""
+    found = [change.get("order", 0) for change in changes]
+    found += [plain[2] for change in changes for plain in change.get("put", ())]
+    found += [stamp for change in changes for kind in ("remove", "gone") for _, stamp in change.get(kind, ())]
+    return max(found, default=0)
+
+
 def _guests(changes):
     return set().union(*(change.get("guests", ()) for change in changes))
 
