@@ -94,6 +94,41 @@ for turn in range(5):
             lost = promised - set(store.list("t"))
         assert not lost, lost
 """,
+    "descriptors": """
+import os, tempfile
+from wrp.comm import inside
+from wrp.cte.direct.direct import Direct
+from wrp.cte.tiers import space
+inside.wait_out.__defaults__, space._REMEMBERED_S = (0.2,), 60
+with tempfile.TemporaryDirectory() as folder:
+    where = os.path.join(folder, "conf.yaml")
+    with open(where, "w") as file:
+        file.write("storage: [{path: 'ram::test', bdev_type: ram, capacity_limit: 2m}, {path: data, bdev_type: file, capacity_limit: 64m}]")
+    store = Store.open(os.path.join(folder, "store"), Solo(), config=where)
+    for number in range(4):
+        store.put("t", str(number), bytes(1 << 20))
+    leased, goes_on = threading.Event(), threading.Event()
+    def lines(frame, event, arg):
+        if "descriptor" not in frame.f_locals:
+            return lines
+        leased.set()
+        assert goes_on.wait(60)
+        sys.settrace(None)
+    def puts():
+        sys.settrace(lambda frame, event, arg: lines if frame.f_code is Direct._put_file.__code__ else None)
+        try:
+            store.put("t", "late", b"x" * (1 << 20))
+        except WrpError:
+            pass
+    thread = threading.Thread(target=puts)
+    thread.start()
+    assert leased.wait(60)
+    store.close()
+    others = [open(os.path.join(folder, str(number)), "wb") for number in range(40)]
+    goes_on.set()
+    thread.join(60)
+    assert not any(os.path.getsize(file.name) for file in others)
+""",
     "reservation": """
 store = Store.open(None, Solo())
 reserved = store.reserve("t", "r", 1 << 20)

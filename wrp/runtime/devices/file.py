@@ -3,6 +3,7 @@
 import errno
 import os
 
+from wrp.comm import inside
 from wrp.comm.streaming import address_of
 from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime.devices.device import Device
@@ -38,6 +39,10 @@ class FileDevice(HeldDevice):
             return os.open(self.path, flags & ~os.O_CREAT | os.O_DIRECT | os.O_CLOEXEC)
         except OSError:
             return -1
+
+    def _is_unused(self):
+        # a descriptor that is closed is the next file's, which would get the bytes
+        return inside.wait_out(self._node.segment)
 
     def _lease_more(self, size):
         if self._read_only:

