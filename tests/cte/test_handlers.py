@@ -1,5 +1,6 @@
 """Calls of a store from handlers of signals: Python calls those in the middle of the main thread's calls of the same store."""
 import signal
+import sys
 import time
 
 import numpy as np
@@ -7,6 +8,7 @@ import pytest
 
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import Store
+from wrp.cte.organizing import Organizing
 from wrp.cte.records import full_name
 from wrp.errors import UsageError
 
@@ -99,3 +101,30 @@ def test_a_put_in_the_middle_of_a_lease_is_done():
         store.destroy("t")
         store._tiers.blocks.shrink()
         assert store.targets()[0].remaining == remaining
+
+
+def test_an_organizer_that_a_handler_asks_in_the_middle_of_its_look_says_so(tmp_path):
+    config, told = tmp_path / "conf.yaml", []
+    config.write_text("storage: [{path: 'ram::test', bdev_type: ram, capacity_limit: 8m}, {path: data, bdev_type: file, capacity_limit: 64m}]\n"
+                      "performance: {organizer: lru, organizer_period_ms: 3600000}\n")
+    with Store.open(tmp_path / "store", Solo(), config) as store:
+        def comes(frame, event, arg):
+            if frame.f_code is Organizing._news.__code__:
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGALRM)
+
+        def handler(*_):
+            try:
+                store.organize()
+            except UsageError as error:
+                told.append(str(error))
+
+        before = signal.signal(signal.SIGALRM, handler)
+        sys.settrace(comes)
+        try:
+            looks = store.organize().looks
+        finally:
+            sys.settrace(None)
+            signal.signal(signal.SIGALRM, before)
+        assert len(told) == 1 and "in the middle of a call that has the organizer" in told[0] and looks == 1
+        assert store.organize().looks == 2

@@ -4,10 +4,10 @@ It runs in a thread of the first rank of each node, or when it is called. Which 
 moving.py. To the organizer every target of the node that keeps what it is given is a tier: the first ram, then the others, the fastest first.
 """
 
-import threading
 import time
 from dataclasses import dataclass
 
+from wrp.comm.turn import Turn
 from wrp.cte import organizer
 from wrp.cte.background import Background
 from wrp.cte.glance import Glances
@@ -58,7 +58,7 @@ class Organizing:
         self._catalog, self._tiers, self._moves = catalog, tiers, moves
         self._make = lambda found: organizer.make(name, found, **settings)
         self._most = most
-        self._turn, self._thread = threading.Lock(), Background("wrp-organizer")
+        self._turn, self._thread = Turn(), Background("wrp-organizer")
         self.organized = Organized()
         self._begin(tiers_of(tiers))
 
@@ -85,7 +85,7 @@ class Organizing:
 
     def look(self):
         """Tell the organizer what is new, and do what it wants. Raises what a move or a look at the catalog raises."""
-        with self._turn:
+        with self._turn.of("the organizer"):
             found = tiers_of(self._tiers)
             if found != self._found:
                 self._begin(found)              # a target came or went
