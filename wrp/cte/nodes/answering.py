@@ -17,7 +17,7 @@ from wrp.cte.telemetry import Op
 from wrp.cte.tiers import PIECE
 from wrp.errors import NoSuchTag
 
-SLOW = ("flush", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch", "sync", "naming")
+SLOW = ("flush", "flush_blob", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch", "sync", "naming")
 _MOST = 4 << 20                 # bytes of blobs in one answer
 
 
@@ -31,7 +31,7 @@ class Answering:
     def table(self):
         """{name: function} of what can be asked."""
         own = ("put", "adopt", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "pass_stamp", "sums", "infos", "list",
-               "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush")
+               "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush", "flush_blob")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents", "modelled_put", "modelled_get")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
@@ -141,11 +141,13 @@ class Answering:
         """Where the new name is at home here too."""
         self._here.rename(tag, blob, new_blob, new_tag, replace)
 
-    def delete_still(self, tag, blob, stamp):
-        """Take a blob out if its generation is `stamp`; else False."""
+    def delete_still(self, tag, blob, stamp, lasts=True):
+        """Take a blob out if its generation is `stamp`; else False. `lasts` False: None, and nothing has happened, where a journal has something of the name."""
         name, changes = full_name(tag, blob), self._here._changes
         with self._parts.catalog.changing(f"removing blob {blob!r}"):
             now = self._parts.catalog.find(name)
+            if not lasts and now is not None and now.stamp == stamp and now.journaled:
+                return None
             gone = changes.take_out([name]) if now is not None and now.stamp == stamp else []
         for record in gone:
             changes.retire(record)
@@ -236,6 +238,10 @@ class Answering:
     def flush(self):
         """What is at home here is durable."""
         self._flush()
+
+    def flush_blob(self, tag, blob):
+        """One blob is, if it is there."""
+        self._here._flush.some([full_name(tag, blob)])
 
 
 def _or_none(function, tag, *args):

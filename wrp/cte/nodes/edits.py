@@ -3,7 +3,7 @@
 from contextlib import suppress
 
 from wrp.cte import names
-from wrp.errors import Changed, NoSuchBlob, NoSuchTag, WaitTimeout
+from wrp.errors import Changed, NoSuchBlob, NoSuchTag, WaitTimeout, WrpError
 
 _TRIES = 100
 
@@ -15,7 +15,10 @@ class NodesEdits:
         self._store = store
 
     def rename(self, tag, blob, new_tag, new_blob, replace):
-        """The bytes under the new name, then the old one goes; where it has changed meanwhile, again. Changed when the new name is taken, unless `replace`."""
+        """The bytes under the new name, then the old one goes; where it has changed meanwhile, again. Changed when the new name is taken, unless `replace`.
+
+        What was flushed is so under the new name before the old one goes: its home may write that down at any moment.
+        """
         store, made = self._store, None if replace else 0
         for _ in range(_TRIES):
             try:
@@ -31,9 +34,23 @@ class NodesEdits:
                 continue
             store.put(new_tag, new_blob, data, score=before.score, if_generation=made)
             made = store.info(new_tag, new_blob).stamp
-            if store.delete_still(tag, blob, before.stamp):
+            is_gone = store.delete_still(tag, blob, before.stamp, False)
+            if is_gone is None:
+                self._flush(new_tag, new_blob, None if replace else made)
+                is_gone = store.delete_still(tag, blob, before.stamp)
+            if is_gone:
                 return
         raise _no_pause(tag, "renamed")
+
+    def _flush(self, tag, blob, made):
+        """A blob is durable; where it can't be, it goes, if it has the generation `made`."""
+        try:
+            self._store.flush_blob(tag, blob)
+        except WrpError:
+            if made is not None:
+                with suppress(WrpError):
+                    self._store.delete_still(tag, blob, made)
+            raise
 
     def snapshot(self, tag, new_tag):
         """Copy blobs until all copies are of one moment: nothing has changed between the end of one look and the begin of the next."""

@@ -18,9 +18,13 @@ class NodesEditing(NodesCalls):
         self._writable()
         self._routes.change("delete", self._own(tag), blob)
 
-    def delete_still(self, tag, blob, stamp):
-        """Take a blob out if its generation is `stamp`; else False."""
-        return self._routes.change("delete_still", self._own(tag), blob, stamp)
+    def delete_still(self, tag, blob, stamp, lasts=True):
+        """See Answering.delete_still."""
+        return self._routes.change("delete_still", self._own(tag), blob, stamp, lasts)
+
+    def flush_blob(self, tag, blob):
+        """One blob is durable, if it is there."""
+        self._routes.look("flush_blob", self._own(tag), blob)
 
     def destroy(self, tag, recursive=False):
         """As Store.destroy, durable when it returns; each node's part goes at one moment. WaitTimeout for a silent node says what has happened: done again it does the rest."""
