@@ -124,7 +124,9 @@ def _deferred(client):
 
 def _end():
     with _lock:
-        deferred = _deferring[1]
+        deferred = _deferring[1] if _deferring else None        # it may not have begun
+    if deferred is None:
+        return
     try:
         deferred.close()
     except Exception as error:          # Python would add where it came from
