@@ -277,6 +277,24 @@ class Catalog:
         atomics.store(self.at + layout.LAST, stamp)
         return stamp
 
+    def freeze_removals(self):
+        """The stamp, a new one, of every removal until `thaw_removals`, or until the caller's `flushing` ends: what a batch shows meanwhile, whose stamps are above it,
+        isn't removed by them at the next opening either. Inside `flushing` and `changing` only: so it is above all that a journal says of names that are at home here."""
+        atomics.store(self.at + layout.REMOVALS, 0)
+        atomics.store(self.at + layout.REMOVALS_IN, atomics.load(self.flushes_at))
+        stamp = self.next_stamp()
+        atomics.store(self.at + layout.REMOVALS, stamp)
+        return stamp
+
+    def thaw_removals(self):
+        """Removals have stamps of their own again. Inside `changing` only."""
+        atomics.store(self.at + layout.REMOVALS, 0)
+
+    def removal_stamp(self):
+        """The stamp of a removal. Inside `changing` only."""
+        frozen = atomics.load(self.at + layout.REMOVALS)
+        return frozen if frozen and atomics.load(self.at + layout.REMOVALS_IN) == atomics.load(self.flushes_at) else self.next_stamp()
+
     @property
     def last_stamp(self):
         """The highest stamp that this node has given out or seen."""
@@ -304,6 +322,11 @@ class _Flushing:
     def __init__(self, token, flushes, timeout_s):
         self._token, self._flushes, self._timeout_s = token, ctypes.c_int64.from_address(flushes), timeout_s
         self.__exit__ = token.leaving(flushes)
+
+    @property
+    def address(self):
+        """Of the token."""
+        return self._token.address
 
     def __enter__(self):
         while True:

@@ -177,7 +177,7 @@ class Changes:
     def _take(self, records, gone):
         for record in records:
             self._catalog.erase(record.name)
-        owed = [(record.name, self._catalog.next_stamp(), record.durable) for record in records if record.journaled or record.kind == TAG] if self._journaled else []
+        owed = [(record.name, self._catalog.removal_stamp(), record.durable) for record in records if record.journaled or record.kind == TAG] if self._journaled else []
         # no handler is called in between
         self.owed += owed
         gone += records

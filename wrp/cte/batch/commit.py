@@ -3,20 +3,30 @@
 Ranks write their blobs to their final place by themselves (share.py); one exchange then carries every record to every rank, rank 0 writes one journal
 frame, and the first rank of each node publishes what belongs there. On one node that is rank 0 too, and a second exchange is the last. Nothing
 is sent per blob.
+
+A name is at the next opening what its newest stamp says, in whichever journal it stands; so nothing may be written down of a name of the batch between its
+stamps and its show. Whoever commits holds, in this order, which is that of everybody who holds two of them:
+
+    the names of tags (`naming`, on node 0)     no tag gets another name, or is destroyed
+    the journals of a node (`flushing`)         no flush, no rename of what lies in files, no removal is written down; held by the first rank of each node
+    the catalog of a node (`changing`)          for moments
+    the turn of a journal                       for one frame
+
+Who holds the journals of a node waits for no other node: only a batch does, and that for the ranks that commit, all of which have come to this step and
+hold nothing else. It asks no home of another node meanwhile, which may be waiting for the journals. Who holds the names asks homes, so they are taken before
+the first node's journals. Puts and deletes go on: what was put before the show is replaced by it, and removals get a stamp below the batch's, see
+Catalog.freeze_removals.
 """
 
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from typing import NamedTuple
 
 from wrp.comm.ranks.agreement import is_agreed
 from wrp.cte import names
 from wrp.cte.batch.share import Share, merged
 from wrp.cte.homes import home_of
-from wrp.cte.records import BLOB, TAG, to_plain
-from wrp.cte.targetnumbers import is_durable
-from wrp.errors import Uncertain, UsageError, WaitTimeout, WrpError
-
-_UNKNOWN = 1 << 20              # stamps kept for names that other nodes take away and rank 0's doesn't know; 1 ms of them
+from wrp.cte.records import BLOB, TAG, full_name, to_plain
+from wrp.errors import Uncertain, UsageError, WrpError
 
 
 class Entry(NamedTuple):
@@ -76,23 +86,26 @@ class Batch(Share):
 
     def _concluded(self, gathered, trouble):
         """True when the batch, which then has happened, is published and all went well; the error is in `trouble` when not. Raises when nothing has happened."""
-        records = {}
         try:
-            # no flush and no rename may come between the stamps, the journal and the catalog: what it wrote down would be the newer, or name places that are given back
             with self._parts.catalog.naming.held("the names of the store's tags", self._parts.ranks.timeout_s), self._without_flushes():
-                removals, first, tags = self._planned(gathered, records)
-                records, removals = stamped(records, removals, first, tags)
-                self._write_down(records, removals)
-                self._publish(records, removals, self._parts.tiers.give_back)
-        except BaseException as error:
+                self._conclude_held(gathered)
+        except Exception as error:
             if not self._has_happened:
-                raise
-            if not self._is_shown and not isinstance(error, WrpError):      # a handler's of a signal
-                self._publish(records, removals)
-            if not isinstance(error, Exception):
                 raise
             trouble.append(error)
         return not trouble
+
+    def _conclude_held(self, gathered):
+        records = {}
+        removals, seen, tags = self._planned(gathered, records)
+        records, removals = stamped(records, removals, self._stamp(len(records) + len(removals), seen), tags)
+        try:
+            self._write_down(records, removals)
+            self._publish(records, removals)
+        except BaseException as error:
+            if self._has_happened and not self._is_shown and not isinstance(error, WrpError):      # a handler's of a signal
+                self._publish(records, removals)
+            raise
 
     def _without_flushes(self):
         return self._parts.catalog.flushing() if self._durable else nullcontext()
@@ -104,26 +117,31 @@ class Batch(Share):
         return sorted(Entry(shown.get(record.tag, record.tag), record.blob, record.raw or record.size, record.checksum) for record in records if record.kind == BLOB)
 
     def _hand_over(self, error):
-        """What this rank has of the batch, once its bytes are where they last: records, replaced, removed, highest stamp."""
+        """What this rank has of the batch, once its bytes are where they last: records, replaced, removed."""
         if error is not None:
             raise error
         if self._durable:
             self._parts.sync(self._failed_syncs, {extent[0] for record in self._records.values() for extent in record.durable})
             if self._parts.ranks.rank == 0:
                 self._parts.compacting.begin()
-        return list(self._records.values()), self._replaced, self._removed, self._parts.catalog.last_stamp
+        return list(self._records.values()), self._replaced, self._removed
 
     def _planned(self, gathered, records):
-        """Fill `records`; (names that go away as this node knows them, the stamp before the batch's on rank 0, tags that are there). Refuses what has no room."""
+        """Fill `records`; (names that go away as this node knows them, the stamp below the batch's, tags that are there). Refuses what has no room."""
         records.update(merged(gathered))
         removals = self._plan(gathered, records)
         self._check_room(records)
         if not self._parts.ranks.rank:
             self._check_tags(gathered)
-        if self._parts.ranks.rank:
-            return removals, None, self._known_tags(records)
-        unknown = _UNKNOWN if self._parts.ranks.nodes > 1 and any(part[1] or part[2] for part in gathered) else 0
-        return removals, self._stamp(len(records) + len(removals) + unknown, max(part[3] for part in gathered)), self._known_tags(records)
+        return removals, self._seen(), self._known_tags(records)
+
+    def _seen(self):
+        """The highest stamp of anything that a journal says of names at home on this node, until the batch is shown."""
+        catalog = self._parts.catalog
+        if not self._durable or self._parts.ranks.local_rank:
+            return catalog.last_stamp
+        with catalog.changing("stamping a batch"):
+            return catalog.freeze_removals()
 
     def _check_tags(self, gathered):
         """Changed for a tag of the batch whose name another has now, UsageError for one that goes away and has other names."""
@@ -153,7 +171,7 @@ class Batch(Share):
         """Names that go away: of removed tags, and of replaced tags what wasn't written. As this node's catalog knows them."""
         replaced = set().union(*(part[1] for part in gathered))
         removed = set().union(*(part[2] for part in gathered))
-        if not replaced and not removed:
+        if not replaced and not removed or self._parts.ranks.local_rank:
             return []
         known = self._parts.catalog.scan()
         return sorted({record.name for record in known if record.name not in records
@@ -175,7 +193,7 @@ class Batch(Share):
             self._parts.journal.append({"put": list(map(to_plain, records)), "remove": list(map(list, removals))}, self._written)
 
     def _stamp(self, count, seen):
-        """The stamp before those of at most `count` changes, all above `seen`, the highest stamp of any node."""
+        """The stamp before those of `count` changes, all above `seen`."""
         catalog = self._parts.catalog
         with catalog.changing("stamping a batch"):
             catalog.seen_stamp(seen)
@@ -183,37 +201,30 @@ class Batch(Share):
             catalog.seen_stamp(first + count)
         return first
 
-    def _publish(self, records, removals, give_back=None):
-        """Show it; `give_back`: for the space of what was replaced, where no flush is under way."""
+    def _publish(self, records, removals):
+        """Show it, and give the space of what was replaced back: no flush is about to write there what its record has promised."""
         freed = []
         with self._parts.catalog.changing(f"publishing {self._label}"):
             try:
+                self._parts.catalog.thaw_removals()
                 self._show(records, removals, freed)
             except BaseException:
                 self._show(records, removals, [])       # what has been replaced isn't known: its space stays taken
                 raise
             finally:
                 self._is_shown = True
-        (give_back or self._free)(freed)
+        self._parts.tiers.give_back(freed)
 
     def _show(self, records, removals, freed):
         catalog = self._parts.catalog
         for old in catalog.put_all(self._mine(records)):
             freed += _space_of(old, self._durable)
         for name, stamp in removals:
-            freed += _space_of(catalog.remove(name), True)
+            # of a tag also what was put since this was planned, which no journal has
+            blobs = [full_name(name, blob) for blob in catalog.names_held(name)] if "\0" not in name else []
+            for each in [*blobs, name]:
+                freed += _space_of(catalog.remove(each), True)
             catalog.seen_stamp(stamp)
-
-    def _published(self, share, removals):
-        """Every node has published, or has said why not; `share`: what this rank handed over."""
-
-    def _free(self, extents):
-        """Give the space of what was replaced back, that in files not while a flush may be about to write there what its record has promised."""
-        if not any(is_durable(extent[0]) for extent in extents):
-            self._parts.tiers.give_back(extents)
-            return
-        with suppress(WaitTimeout), self._parts.catalog.flushing():     # the batch has happened: then the space stays taken
-            self._parts.tiers.give_back(extents)
 
     def __enter__(self):
         return self

@@ -1,4 +1,4 @@
-"""A rank's share of a batch: blobs that it has written to their final place and nobody sees yet, tags to be replaced or removed. Local; how it is committed says commit.py."""
+"""A rank's share of a batch: blobs that it has written to their final place and nobody sees yet, tags to be replaced or removed. How it is committed: commit.py."""
 
 from contextlib import contextmanager
 
