@@ -47,6 +47,18 @@ def test_a_folder_or_a_store_that_was_there_stays(tmp_path):
             assert store.tags() == []
 
 
+@pytest.mark.parametrize("place", ["run.log", "data/mine.bin", "results/1"])
+def test_files_that_the_program_has_put_there_stay(tmp_path, place):
+    def work(store):
+        os.makedirs(os.path.dirname(tmp_path / "store" / place), exist_ok=True)
+        (tmp_path / "store" / place).write_text("mine")
+
+    ends(tmp_path / "store", work=work)
+    assert (tmp_path / "store" / place).read_text() == "mine"
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.tags() == []
+
+
 def test_an_opening_that_fails_leaves_nothing(tmp_path):
     conf = tmp_path / "conf.yaml"
     conf.write_text("runtime: {segment_capacity: 1m}\nstorage: [{path: 'ram::x', bdev_type: ram, capacity_limit: 64m}]")

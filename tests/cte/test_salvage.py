@@ -1,5 +1,6 @@
 """Damaged snapshots and journals: a flipped bit is noticed, what is left is had again, and what isn't is named."""
 
+import errno
 import json
 import os
 import random
@@ -9,6 +10,7 @@ import pytest
 
 from wrp.cee.cli import main
 from wrp.cte import Store
+from wrp.cte.folder import folder as folders
 from wrp.cte.folder import frames, salvage
 from wrp.cte.folder.salvage import BYTES, OLDER, RECORD
 from wrp.errors import StoreBusy, StoreError
@@ -143,6 +145,19 @@ def test_a_missing_data_file_and_another_job_are_refused(damaged):
     salvage(folder, write=True)
     with Store.open(folder), pytest.raises(StoreBusy):
         salvage(folder, write=True)
+
+
+def test_a_disk_that_takes_nothing_is_told_and_nothing_is_lost(damaged, monkeypatch):
+    folder, replace = damaged("snapshot", 8 * 200), folders.replace
+
+    def refused(path, data):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
+
+    monkeypatch.setattr(folders, "replace", refused)
+    with pytest.raises(StoreError, match="No space left on device .*check its permissions and the room on its disk"):
+        salvage(folder, write=True)
+    monkeypatch.setattr(folders, "replace", replace)
+    assert salvage(folder, write=True).kept == len(contents(folder)) > 100
 
 
 def test_the_command(damaged, capsys):

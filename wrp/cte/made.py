@@ -6,6 +6,8 @@ from contextlib import suppress
 
 from wrp.runtime.devices import places
 
+_OWN = {"STORE", "STORE.new", "lock", "members", "spare", "journal", "data"}        # all that an opening makes in a folder
+
 
 class Made:
     """Of the job's first rank. To be made before the folder is."""
@@ -22,13 +24,13 @@ class Made:
         self._said = _said(folder)
 
     def undo(self, folder):
-        """Remove the folder of the store, and the folders above that weren't there either; not where something in it lasts.
+        """Remove the folder of the store, and the folders above that weren't there either; not where something in it lasts, or is another's.
 
         Call it with the folder locked, when no rank writes there any more.
         """
         with suppress(OSError):                 # what fails now is no reason to hide why the store ends
             if not self._missing or _said(folder) != self._said or os.path.exists(os.path.join(folder.path, "snapshot")) \
-                    or os.listdir(folder.journals):
+                    or os.listdir(folder.journals) or _has_others(folder.path):
                 return
             if folder.header.get("log"):
                 os.rmdir(folder.journals)
@@ -37,6 +39,11 @@ class Made:
             shutil.rmtree(folder.path)
             for above in self._missing[1:]:
                 os.rmdir(above)
+
+
+def _has_others(path):
+    """True when the program, or somebody else, has put files of their own there."""
+    return bool(set(os.listdir(path)) - _OWN) or not all(map(str.isdecimal, os.listdir(os.path.join(path, "data"))))
 
 
 def _said(folder):

@@ -75,9 +75,12 @@ class Folder:
         except StoreError:
             raise
         except OSError as error:
-            raise StoreError(f"store {self.path} can't be read or written: {error.strerror} ({error.filename or self.path}): "
-                             f"check its permissions and the room on its disk") from error
+            raise self.unusable(error) from error
         return records
+
+    def unusable(self, error):
+        """What to raise for an OSError."""
+        return StoreError(f"store {self.path} can't be read or written: {error.strerror} ({error.filename or self.path}): check its permissions and the room on its disk")
 
     def member(self, header, astray=(), latest=0):
         """Join as one rank of the job, with the header, the bytes and the highest stamp that rank 0 shared. Every rank."""

@@ -53,7 +53,7 @@ class Salvaged(NamedTuple):
 def salvage(path, write=False):
     """The Salvaged of the folder at `path`; with `write` it is sound when this returns, else nothing is changed. Local; nobody else may have it open for writing.
 
-    Raises StoreError for a folder that is no store, or whose data files aren't all there, StoreBusy.
+    Raises StoreError for a folder that is no store, that can't be read or written, or whose data files aren't all there, StoreBusy.
     """
     folder = Folder(path, write)
     folder.header = folder._read_header()
@@ -61,6 +61,10 @@ def salvage(path, write=False):
         folder._lock.take(write)
         folder.header = folder._read_header()
         return _salvaged(folder, write)
+    except StoreError:
+        raise
+    except OSError as error:
+        raise folder.unusable(error) from error
     finally:
         folder.close()
 
