@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from cte.proof import workload
 from cte.proof.linear import Call, is_linearisable
+from harness.mpirun import needs_mpirun
 
 PROOF = Path(__file__).parent / "proof"
 
@@ -33,6 +34,12 @@ def test_a_call_that_fails_loses_nothing(tmp_path):
 @pytest.mark.timeout(120)
 def test_killed_anywhere_names_are_where_they_were_or_were_to_be(tmp_path):
     assert "every name" in told("renaming.py", tmp_path, "--seed", "1")
+
+
+@needs_mpirun
+@pytest.mark.timeout(120)
+def test_jobs_of_several_nodes_killed_anywhere_keep_their_promises(tmp_path):
+    assert "every promise kept" in told("nodes.py", tmp_path, "--seed", "1")
 
 
 @pytest.mark.timeout(120)
