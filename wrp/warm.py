@@ -16,6 +16,8 @@ from wrp.cte.bench import cli as bench
 from wrp.cte.direct.putting import direct_put_file
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
+from wrp.runtime.bench import client, loops, plain
+from wrp.runtime.bench.ways import embedded
 from wrp.runtime.config import Config
 from wrp.runtime.devices import address
 from wrp.runtime.daemon import attach, leftovers
@@ -62,6 +64,7 @@ def main():
         with Runtime(Solo(), Config.default()) as runtime:
             _use_runtime(runtime, folder.path)
             _compile_mail(runtime.node)
+            _compile_loops(runtime, runtime.pool("admin", "admin"))
         _take_cached(os.path.join(folder.path, "cached"))
         with Daemon(Solo(), Config.default(), f"warming-{os.getpid()}") as daemon, attach(daemon.name, 0) as attached:
             attached.pool("admin").call(admin.MONITOR)
@@ -106,6 +109,13 @@ def _use_runtime(runtime, folder):
     device = runtime.device("warm.safe", "safe", _CAPACITY, address([os.path.join(folder, f"member{number}") for number in range(3)], 1))
     for nbytes in (_NBYTES, 100):       # a row, then a part of it
         device.write(0, b"\1" * nbytes)
+
+
+def _compile_loops(runtime, pool):
+    """What wrp_run_thrpt_benchmark runs, its clients and the machine beside them; their time is over."""
+    client.prepare([embedded(runtime, pool)], [(loops.LATENCY, pool.number, 0, 0)])
+    word, none = np.zeros(1, np.int64), np.empty(0, np.int64)
+    plain.ping(word.ctypes.data, 0, none), plain.pong(word.ctypes.data, 0), plain.moves(word.ctypes.data, word.ctypes.data, 0, -1, 0, none)
 
 
 def _compile_mail(node):

@@ -25,6 +25,7 @@ from wrp import warm
 from wrp.cae.hdf5 import filters
 from wrp.comm import cached, notes, ways
 from wrp.runtime import asking, batch, inline, pythonworker, requests, tasks, worker
+from wrp.runtime.bench import loops, plain
 from wrp.runtime.meeting import rooms
 from wrp.runtime.postman import desk, news, quick, serving
 warm.main()
@@ -32,7 +33,8 @@ for kernel in (tasks.task_submit, tasks.task_wait, asking.ask, asking.await_task
                batch.batch_submit, batch.batch_wait, batch.batch_collect, requests.serve, ways.ways_send, ways.ways_come,
                ways.way_look, rooms.meet, rooms.come, rooms.wait, rooms.give_up, rooms.forget, rooms.arrive, serving.served_new, desk.post_finish, quick.turns, quick.pause, desk.sent_end,
                filters._join8, filters._join4, filters._join2,
-               quick.turn_of_other, news.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, inline.run_inline, inline.do_here, cached._take, cached._clear):
+               quick.turn_of_other, news.tell_of_other, notes.note_look, notes.note_drop, notes._begin, notes._end, inline.run_inline, inline.do_here, cached._take, cached._clear,
+               loops.loop, plain.ping, plain.pong, plain.moves):
     assert len(kernel.signatures) == 1, kernel      # compiled, and for one kind of arguments only
 """
 
