@@ -81,6 +81,35 @@ def test_a_killed_program_leaves_nothing(served):
         store.destroy("t")
 
 
+def test_memory_of_calls_that_timed_out_comes_back_with_their_late_answers(started):
+    running = started(f"late{os.getpid()}")
+    with attach(running.name, 20) as runtime:
+        calls = runtime.pool("wrp_cte_calls")
+        before = calls.call(bdev.GET_STATS).values[1]
+        with Store.attach(runtime) as store:
+            store.put("t", "kept", bytes(5 * MIB))
+            free, patience = store.targets()[0].remaining, runtime.timeout_s
+            batch = store.batch("never committed")
+            late = [lambda: store.put("t", "kept", bytes(5 * MIB)), lambda: store.get("t", "kept"), lambda: store.put("t", "mid", bytes(MIB)), lambda: store.size("t", "kept"),
+                    lambda: store.append("t", "kept", bytes(3 * MIB)), lambda: store.get_many("t", ["kept"]), lambda: batch.put("t", "never", bytes(MIB)), store.flush]
+            os.kill(running.pid, signal.SIGSTOP)
+            runtime.timeout_s = 0.1
+            for number in range(20):
+                with pytest.raises(WaitTimeout) as error:
+                    late[number % len(late)]()
+                assert number != 2 or "Whether put has happened isn't known" in str(error.value)
+            runtime.timeout_s = patience
+            os.kill(running.pid, signal.SIGCONT)
+
+            def all_is_back():
+                store.delete("t", "mid") if store.exists("t", "mid") else None
+                return not len(store._link._slips._lost) and store.targets()[0].remaining == free
+            wait_for(all_is_back, lambda: f"{len(store._link._slips._lost)} calls' memory isn't given back, {free - store.targets()[0].remaining} bytes of the store are lost")
+            assert store.size("t", "kept") == 5 * MIB
+        assert calls.call(bdev.GET_STATS).values[1] == before
+    assert running.end() == 0
+
+
 def kill(running):
     os.kill(running.pid, signal.SIGKILL)
     running.wait()

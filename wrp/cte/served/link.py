@@ -32,7 +32,7 @@ class Link:
         pool = attached.pool(name)
         # one rank for all that this process asks: it flushes what the process has put
         self._pool = pool.towards(PoolQuery.direct_id(pool.containers.first_on(attached.number) + self._owner % attached.about.local_size))
-        self._slips = Slips(attached)
+        self._slips = Slips(attached, self.forsake)
 
     def ask(self, call, args, options=None, parts=(), out=None, room=SMALL):
         """The value of a call of the daemon's Store; raises what it raises there. A blob's bytes come into `out`, if that is there: how many they are.
@@ -44,10 +44,10 @@ class Link:
         size = SMALL if max(len(head) + nbytes, room if out is None else len(out)) <= SMALL else LARGE
         if len(head) + nbytes > LARGE:
             stash = self._filled("buffer", [len(head) + nbytes], [head, *parts])
-            with self._slips.taken(LARGE) as slip:
+            with self._slips.taken(LARGE, call) as slip:
                 answer = self._answer(slip, out, self._call(method, slip.place, len(head), nbytes, LARGE, stash, self._owner))
         else:
-            with self._slips.taken(size) as slip:
+            with self._slips.taken(size, call) as slip:
                 _lay(slip, [head, *parts])
                 answer = self._answer(slip, out, self._call(method, slip.place, len(head), nbytes, size, 0, self._owner))
         return _told(answer)
@@ -56,7 +56,7 @@ class Link:
         """`ask` of a wait for a blob."""
         head = wire.question_of("wait", [tag, blob, timeout_s], {})
         limit_s = self.attached.timeout_s + (self.attached.timeout_s if timeout_s is None else max(0.0, timeout_s))
-        with self._slips.taken(SMALL) as slip:
+        with self._slips.taken(SMALL, "wait") as slip:
             _lay(slip, [head])
             answer = self._answer(slip, None, self._call(WAIT, slip.place, len(head), SMALL, self._owner, timeout_s=limit_s))
         return _told(answer)

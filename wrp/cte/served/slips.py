@@ -2,12 +2,13 @@
 
 import time
 from collections import deque
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from wrp.comm import atomics
 from wrp.comm.sizes import format_size
 from wrp.comm.streaming import address_of
 from wrp.cte.served import place
+from wrp.cte.served.lost import Lost
 from wrp.errors import OutOfSpace, WrpError
 from wrp.runtime import bdev
 
@@ -18,63 +19,110 @@ _NAP_S = 0.01
 
 
 class Slips:
-    """Those of one process, with one daemon. Any thread. What is leased is free again when the process leaves or dies, and no task of its has it in hand."""
+    """Those of one process, with one daemon. Any thread. What is leased is free again when the process leaves or dies, and no task of its has it in hand.
 
-    def __init__(self, attached):
+    forsake : see Lost
+    """
+
+    def __init__(self, attached, forsake):
         self._segment, self._timeout_s = attached.segment, attached.timeout_s
         self._pool = attached.pool(place.CALLS)
         self._base = atomics.load(self._pool._slot.params + bdev.BASE)
-        self._free = {size: deque() for size in _KEPT}
+        self._free, self._lost = {size: deque() for size in _KEPT}, Lost(attached, forsake)
 
     @contextmanager
-    def taken(self, size):
-        """A Slip of SMALL or LARGE bytes. It isn't used again where the block raises: the daemon may still have it in hand."""
+    def taken(self, size, call=""):
+        """A Slip of SMALL or LARGE bytes, for the call of this name. Where the block raises it isn't used again before the daemon has it in hand no more."""
+        self._find()
+        slip = self._leased(size)
+        began = atomics.now_ns()
         try:
-            slip = self._free[size].pop()
-        except IndexError:
-            slip = self._leased(size)
-        yield slip
-        if len(self._free[size]) < _KEPT[size]:
-            self._free[size].append(slip)
-        else:
-            self._pool.call(bdev.FREE_BLOCKS, slip.place, size)
+            yield slip
+        except BaseException:
+            self._lost.add(slip, call, began)
+            raise
+        self._give(slip)
 
     def close(self):
         """Give back what no call has in hand."""
-        for size, slips in self._free.items():
+        self._find()
+        for slips in self._free.values():
             while slips:
-                self._pool.call(bdev.FREE_BLOCKS, slips.pop().place, size)
+                self._give_back(slips.pop())
+
+    def _find(self):
+        """Take what was lost and is free again."""
+        if not self._lost.is_due():
+            return
+        with suppress(WrpError):            # of a daemon that doesn't answer: it goes when the process leaves
+            for slip in self._lost.found():
+                self._give(slip)
+            for lease in self._lost.leased():
+                self._give_back(self._slip(*lease))
+
+    def _give(self, slip):
+        if len(self._free[slip.nbytes]) < _KEPT[slip.nbytes]:
+            self._free[slip.nbytes].append(slip)
+        else:
+            self._give_back(slip)
+
+    def _give_back(self, slip):
+        self._pool.call(bdev.FREE_BLOCKS, slip.place, slip.nbytes)
 
     def _leased(self, size):
+        """One that is free, or was leased just now."""
         deadline = time.monotonic() + self._timeout_s
         while True:
-            reply = self._pool.call(bdev.ALLOCATE_BLOCKS, size, size, 0)
-            if reply.code == 0:
-                return self._backed(reply.values[0], size)
+            with suppress(IndexError):          # one was found meanwhile
+                return self._free[size].pop()
+            reply, slip = self._lease(size)
+            if slip is not None:
+                return slip
             if reply.code not in (bdev.NO_SPACE, bdev.TABLE_FULL):
                 raise WrpError(f"memory for a call of the daemon's store can't be leased: pool {place.CALLS!r} answers {reply.code}")
             if time.monotonic() >= deadline:
                 raise OutOfSpace(f"the {format_size(place.CALLS_NBYTES)} for calls of the daemon's store have no {format_size(size)} for this process within "
                                  f"{self._timeout_s:g} s: fewer attached programs, or fewer threads of theirs, at once")
             time.sleep(_NAP_S)
+            self._find()
 
-    def _backed(self, start, size):
+    def _lease(self, size):
+        """(the answer, the Slip or None)."""
+        future = self._pool.submit(bdev.ALLOCATE_BLOCKS, size, size, 0)
+        task = self._lost.task_of(future)
         try:
-            self._segment.reserve(self._base + start, size)
-        except OutOfSpace:
-            self._pool.call(bdev.FREE_BLOCKS, start, size)
+            reply = future.wait()
+            slip = self._slip(reply.values[0], size) if reply.code == 0 else None
+        except BaseException:
+            self._lost.owe(task, size)
             raise
+        if slip is not None:
+            self._back(slip)
+        return reply, slip
+
+    def _back(self, slip):
+        try:
+            self._segment.reserve(self._base + slip.place, slip.nbytes)
+        except OutOfSpace:
+            self._give_back(slip)
+            raise
+
+    def _slip(self, start, size):
         begin = self._base + start
         return Slip(start, self._segment.buffer[begin:begin + size], self._segment.address + begin)
 
 
 class Slip:
-    """`place`: its offset in the device; `view`: its bytes, writable."""
+    """`place`: its offset in the device; `view`: its bytes, writable, `nbytes` of them."""
 
     __slots__ = ("place", "view", "_address")
 
     def __init__(self, place, view, address):
         self.place, self.view, self._address = place, view, address
+
+    @property
+    def nbytes(self):
+        return len(self.view)
 
     def write(self, at, data):
         """Copy bytes to this place in the slip."""
