@@ -145,10 +145,13 @@ class Pool:
         if deadline_s is not None or period_s is not None or self._join is not None:
             kind = self._kind(tasks.SUBMITTED, deadline_s, period_s)
             return Future(self, self._submit_special(method, len(args), padded, timeout_s, kind), method)
+        # made before: an error of a signal's handler comes where something is called, and from the push on the record is to be somebody's
+        future = Future(self, None, method)
         offset = self._push(method, len(args), padded)
         if offset < 0:
             offset = self._later(lambda: self._push(method, len(args), padded), method, timeout_s, offset)
-        return Future(self, offset, method)
+        future.offset = offset
+        return future
 
     def post(self, method, *args, timeout_s=None, deadline_s=None, query=None):
         """Fire and forget: as `submit`, without a Future; its result goes nowhere."""

@@ -62,9 +62,13 @@ class AttachedBatch:
 
     def abandon(self):
         """As Batch.abandon."""
-        share, self._share = self._share, None
-        if share is not None:
-            self._link.forsake(share[1])
+        if self._share is not None:
+            self._link.forsake(self._share[1])
+            self._share = None
+
+    def __del__(self):
+        if getattr(self, "_share", None) is not None:       # an error of a signal's handler came before it was abandoned
+            self._link.forsaken.append(self._share[1])
 
     def _begun(self):
         """(rank of the daemon, its number) of this share: another one, after a commit or when it was abandoned."""

@@ -1,10 +1,13 @@
 """Link: a process's way to the store of one daemon: questions and answers in memory that it has leased. Which calls there are is attached.py's."""
 
+from collections import deque
 from contextlib import contextmanager, suppress
+from threading import Lock
 
 from wrp.comm.fresh import fresh_bytes
 from wrp.cte.served import place, wire
 from wrp.cte.served.calls import BY_ALL
+from wrp.cte.served.lost import MAKES, made_by
 from wrp.cte.served.serving import ASK, ASK_ALL, BYTES, DROP, ERROR, FILL, MORE, WAIT
 from wrp.cte.served.slips import LARGE, SMALL, Slips
 from wrp.errors import RuntimeGone, StoreError, WaitTimeout, WrpError
@@ -32,7 +35,8 @@ class Link:
         pool = attached.pool(name)
         # one rank for all that this process asks: it flushes what the process has put
         self._pool = pool.towards(PoolQuery.direct_id(pool.containers.first_on(attached.number) + self._owner % attached.about.local_size))
-        self._slips = Slips(attached, self.forsake)
+        self._slips, self.forsaken = Slips(attached, self._pool, self.forsake), deque()        # stashes of which the daemon is to be told so
+        self._telling = Lock()
 
     def ask(self, call, args, options=None, parts=(), out=None, room=SMALL):
         """The value of a call of the daemon's Store; raises what it raises there. A blob's bytes come into `out`, if that is there: how many they are.
@@ -42,15 +46,23 @@ class Link:
         head = wire.question_of(call, args, options or {})
         nbytes, method = sum(map(len, parts)), ASK_ALL if call in BY_ALL else ASK
         size = SMALL if max(len(head) + nbytes, room if out is None else len(out)) <= SMALL else LARGE
-        if len(head) + nbytes > LARGE:
-            stash = self._filled("buffer", [len(head) + nbytes], [head, *parts])
-            with self._slips.taken(LARGE, call) as slip:
-                answer = self._answer(slip, out, self._call(method, slip.place, len(head), nbytes, LARGE, stash, self._owner))
-        else:
+        stash = answer = None
+        if self.forsaken:
+            self._tell()
+        try:
+            if len(head) + nbytes > LARGE:
+                size, stash = LARGE, self._filled("buffer", [len(head) + nbytes], [head, *parts])
             with self._slips.taken(size, call) as slip:
-                _lay(slip, [head, *parts])
-                answer = self._answer(slip, out, self._call(method, slip.place, len(head), nbytes, size, 0, self._owner))
-        return _told(answer)
+                if stash is None:
+                    _lay(slip, [head, *parts])
+                answer = self._answer(slip, out, self._call(method, slip.place, len(head), nbytes, size, stash or 0, self._owner))
+            return _told(answer)
+        except BaseException:               # a handler of a signal may raise one at any step: nobody knows these stashes then
+            if stash is not None:
+                self.forsake(stash)
+            if call in MAKES and answer is not None and not isinstance(answer, Exception):
+                self.forsake(made_by(call, answer))
+            raise
 
     def wait(self, tag, blob, timeout_s):
         """`ask` of a wait for a blob."""
@@ -63,12 +75,25 @@ class Link:
 
     def put_whole(self, tag, blob, view, score):
         """Put a long blob, whose bytes come straight to where they stay."""
-        self.ask("commit", [self._filled("reserve", [len(view), tag, blob, score], [view])])
+        stash = self._filled("reserve", [len(view), tag, blob, score], [view])
+        try:
+            self.ask("commit", [stash])
+        except BaseException:
+            self.forsake(stash)
+            raise
 
     def forsake(self, stash):
         """Nobody wants a stash any more."""
-        with suppress(WrpError):
-            self._pool.post(DROP, stash)
+        self.forsaken.append(stash)
+        self._tell()
+
+    def _tell(self):
+        if self._telling.locked():
+            return                          # another thread does so
+        with self._telling, suppress(WrpError):
+            while self.forsaken:
+                self._pool.post(DROP, self.forsaken[0])
+                self.forsaken.popleft()
 
     def close(self):
         """Give the memory for calls back; what is left of it goes when the process leaves the daemon."""

@@ -115,11 +115,11 @@ class Serving:
 
     async def fill(self, at, nbytes, stash, start):
         """Bytes of a stash from `start` on are those at `at`: 0, or ERROR when the daemon ends before that."""
-        return await self._moved(lambda: self._device.read(at, self._stashes.of(stash).view[start:start + nbytes]))
+        return await self._piece(self._device.read, at, nbytes, stash, start)
 
     async def more(self, at, nbytes, stash, start):
         """The same the other way."""
-        return await self._moved(lambda: self._device.write(at, self._stashes.of(stash).view[start:start + nbytes]))
+        return await self._piece(self._device.write, at, nbytes, stash, start)
 
     async def drop(self, stash):
         """Nobody wants a stash any more."""
@@ -135,6 +135,12 @@ class Serving:
             return self._carrying.here(self._quick[call], *args, **options) if call in self._quick else LATER
         except Exception:
             return LATER            # and says there what is wrong
+
+    async def _piece(self, move, at, nbytes, stash, start):
+        def moved():
+            with self._stashes.of(stash).used() as found:
+                move(at, found.view[start:start + nbytes])
+        return await self._moved(moved)
 
     async def _moved(self, move):
         try:
@@ -170,7 +176,8 @@ class Serving:
     def _in_batch(self, number, call, *args):
         if call not in ("create", "put", "replace", "remove"):
             raise UsageError(f"{call!r} is no call that an attached program can make in a batch")
-        getattr(self._stashes.of(number).whole, call)(*args)
+        with self._stashes.of(number).used() as stash:
+            getattr(stash.whole, call)(*args)
 
     def _committed(self, stash):
         """Make a reservation a part of the store."""

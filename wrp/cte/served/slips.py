@@ -21,60 +21,63 @@ _NAP_S = 0.01
 class Slips:
     """Those of one process, with one daemon. Any thread. What is leased is free again when the process leaves or dies, and no task of its has it in hand.
 
-    forsake : see Lost
+    pool, forsake : see Lost
     """
 
-    def __init__(self, attached, forsake):
-        self._segment, self._timeout_s = attached.segment, attached.timeout_s
+    def __init__(self, attached, pool, forsake):
+        self._attached, self._segment, self._timeout_s = attached, attached.segment, attached.timeout_s
         self._pool = attached.pool(place.CALLS)
         self._base = atomics.load(self._pool._slot.params + bdev.BASE)
-        self._free, self._lost = {size: deque() for size in _KEPT}, Lost(attached, forsake)
+        self._free, self._lost = {size: deque() for size in _KEPT}, Lost(attached, pool, forsake)
 
     @contextmanager
     def taken(self, size, call=""):
         """A Slip of SMALL or LARGE bytes, for the call of this name. Where the block raises it isn't used again before the daemon has it in hand no more."""
         self._find()
+        began, free = atomics.now_ns(), self._free[size]
         slip = self._leased(size)
-        began = atomics.now_ns()
+        # a signal's handler may raise its error where something is called: the slip is always in somebody's hand there
         try:
             yield slip
+            is_kept = len(free) < _KEPT[size]
         except BaseException:
             self._lost.add(slip, call, began)
             raise
-        self._give(slip)
+        if is_kept:
+            free.append(slip)
+        else:
+            self._give_back(slip.place, slip.nbytes)
 
     def close(self):
         """Give back what no call has in hand."""
         self._find()
         for slips in self._free.values():
             while slips:
-                self._give_back(slips.pop())
+                slip = slips.pop()
+                self._give_back(slip.place, slip.nbytes)
 
     def _find(self):
         """Take what was lost and is free again."""
-        if not self._lost.is_due():
-            return
         with suppress(WrpError):            # of a daemon that doesn't answer: it goes when the process leaves
-            for slip in self._lost.found():
-                self._give(slip)
-            for lease in self._lost.leased():
-                self._give_back(self._slip(*lease))
+            self._lost.find(self._give, self._give_back)
 
     def _give(self, slip):
         if len(self._free[slip.nbytes]) < _KEPT[slip.nbytes]:
             self._free[slip.nbytes].append(slip)
         else:
-            self._give_back(slip)
+            self._give_back(slip.place, slip.nbytes)
 
-    def _give_back(self, slip):
-        self._pool.call(bdev.FREE_BLOCKS, slip.place, slip.nbytes)
+    def _give_back(self, start, nbytes):
+        self._pool.call(bdev.FREE_BLOCKS, start, nbytes)
 
     def _leased(self, size):
         """One that is free, or was leased just now."""
         deadline = time.monotonic() + self._timeout_s
         while True:
-            with suppress(IndexError):          # one was found meanwhile
+            try:
                 return self._free[size].pop()
+            except IndexError:
+                pass                        # none is free: lease one
             reply, slip = self._lease(size)
             if slip is not None:
                 return slip
@@ -88,24 +91,21 @@ class Slips:
 
     def _lease(self, size):
         """(the answer, the Slip or None)."""
-        future = self._pool.submit(bdev.ALLOCATE_BLOCKS, size, size, 0)
-        task = self._lost.task_of(future)
-        try:
-            reply = future.wait()
-            slip = self._slip(reply.values[0], size) if reply.code == 0 else None
-        except BaseException:
-            self._lost.owe(task, size)
-            raise
+        with self._attached._leasing:       # one at a time, so that it is known whose it is that nobody has taken
+            began = atomics.now_ns()
+            try:
+                reply = self._pool.call(bdev.ALLOCATE_BLOCKS, size, size, 0)
+                slip = self._slip(reply.values[0], size) if reply.code == 0 else None
+            except BaseException:
+                self._lost.owe(self._pool, began, size)
+                raise
         if slip is not None:
-            self._back(slip)
+            try:
+                self._segment.reserve(self._base + slip.place, size)
+            except BaseException:
+                self._lost.add_unused(slip)
+                raise
         return reply, slip
-
-    def _back(self, slip):
-        try:
-            self._segment.reserve(self._base + slip.place, slip.nbytes)
-        except OutOfSpace:
-            self._give_back(slip)
-            raise
 
     def _slip(self, start, size):
         begin = self._base + start

@@ -2,6 +2,8 @@
 
 import logging
 import secrets
+import threading
+from contextlib import contextmanager
 from itertools import count
 
 from wrp.errors import StoreError
@@ -15,9 +17,27 @@ class Stash:
 
     def __init__(self, owner, view, whole=None):
         self.owner, self.view, self.whole = owner, view, whole
+        self._users, self._is_gone, self._change = 0, False, threading.Condition()
+
+    @contextmanager
+    def used(self):
+        """Nobody gives back what it has within the block. StoreError where somebody has."""
+        with self._change:
+            if self._is_gone:
+                _there(None)
+            self._users += 1
+        try:
+            yield self
+        finally:
+            with self._change:
+                self._users -= 1
+                self._change.notify_all()
 
     def abandon(self):
-        """Nobody wants it."""
+        """Nobody wants it, once nobody uses it: its process may have been ended, or interrupted, while a thread here does what that asked."""
+        with self._change:
+            self._is_gone = True
+            self._change.wait_for(lambda: not self._users)
         if self.whole is not None:
             self.whole.abandon()
         self.view = self.whole = None

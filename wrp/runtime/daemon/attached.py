@@ -40,7 +40,7 @@ class Attached:
         self.is_open, self._slot, self._pid = True, None, os.getpid()
         self._pools, self._devices = {}, {}
         self.number, self.count = self.about.node, self.about.nodes
-        self._lock, self._asking = threading.Lock(), Turn()      # of the queues, of requests
+        self._lock, self._leasing, self._asking = threading.Lock(), threading.Lock(), Turn()     # of the queues, of leases for calls, of requests
         self.ranks = Solo()
         try:
             self._open()

@@ -39,9 +39,13 @@ class AttachedPool(Pool):
             offset = _again(attached)
         if offset is None:
             return tasks.NO_RECORD
-        self._mark(attached.address + offset)
-        with attached._lock:            # a queue has one producer
-            code = client_submit(self._places, offset, due, self.number, method, count, *args)
+        try:
+            self._mark(attached.address + offset)
+            with attached._lock:            # a queue has one producer
+                code = client_submit(self._places, offset, due, self.number, method, count, *args)
+        except BaseException:
+            attached._abandoned.append(offset)      # of a signal's handler: handed over or not, it is free once no worker has it
+            raise
         if code == clients.GONE:
             attached._records.append(offset)
             attached.check_alive()
@@ -56,9 +60,13 @@ class AttachedPool(Pool):
             pass
         if not records:
             return 0
-        offsets[:len(records)] = records
-        with attached._lock:
-            code = client_submit_many(self._places, offsets[:len(records)], self.number, method, words[:len(records)])
+        try:
+            offsets[:len(records)] = records
+            with attached._lock:
+                code = client_submit_many(self._places, offsets[:len(records)], self.number, method, words[:len(records)])
+        except BaseException:
+            attached._abandoned.extend(records)
+            raise
         if code == clients.GONE:
             attached._records.extend(records)
             attached.check_alive()
@@ -104,10 +112,16 @@ class AttachedPool(Pool):
 
 def _again(attached):
     """A record whose caller gave up and whose task is done by now, or None."""
-    with attached._lock:
-        for _ in range(len(attached._abandoned)):
-            offset = attached._abandoned.popleft()
-            if atomics.load(attached.address + offset + tasks.STATE) == tasks.DONE:
-                return offset
-            attached._abandoned.append(offset)
-    return None
+    found, abandoned = None, attached._abandoned
+    try:
+        with attached._lock:
+            for _ in range(len(abandoned)):
+                if atomics.load(attached.address + abandoned[0] + tasks.STATE) in (0, tasks.DONE):      # 0: it was never used
+                    found = abandoned.popleft()
+                    break
+                abandoned.rotate(-1)
+    except BaseException:
+        if found is not None:
+            abandoned.append(found)
+        raise
+    return found

@@ -1,0 +1,81 @@
+"""Calls to a daemon's store that an error of a signal's handler ends, wherever it comes: they have happened or not, the daemon and the program go on, and space comes back."""
+
+import os
+import random
+import signal
+
+import pytest
+
+from cte.served.test_served_killed import wait_for
+from wrp.cte import Store
+from wrp.runtime import bdev, clients
+from wrp.runtime.daemon import attach
+
+MIB = 1 << 20
+
+
+class Interrupted(BaseException):
+    """What the handler raises."""
+
+
+def interrupted(signum, frame):
+    raise Interrupted
+
+
+@pytest.fixture
+def alarm():
+    """alarm(call, delay_s): True where the handler's error ended the call."""
+    before = signal.signal(signal.SIGALRM, interrupted)
+
+    def run(call, delay_s):
+        try:
+            signal.setitimer(signal.ITIMER_REAL, delay_s)
+            call()
+            signal.setitimer(signal.ITIMER_REAL, 0)
+        except Interrupted:
+            return True
+        return False
+
+    yield run
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, before)
+
+
+def committed(store, data):
+    with store.batch("of an interrupted one") as batch:
+        batch.put("t", "batch a", data)
+        batch.put("t", "batch b", data)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")          # where Python drops the handler's error
+def test_calls_that_a_signal_ends_leave_the_daemon_and_the_program_as_they_are(started, alarm):
+    running, made, ended = started(f"alarms{os.getpid()}"), random.Random(5), 0
+    with attach(running.name, 20) as runtime:
+        calls = runtime.pool("wrp_cte_calls")
+        before = calls.call(bdev.GET_STATS).values[1]
+        with Store.attach(runtime) as store:
+            sizes = {"short": 100, "mid": MIB, "long": 5 * MIB, "batch a": 300_000, "batch b": 300_000}
+            for blob, nbytes in sizes.items():
+                store.put("t", blob, b"\0" * nbytes)
+            store.put("t", "here", b"renamed")
+            free = [target.remaining for target in store.targets()]
+            for number in range(300):
+                byte = bytes([number % 256])
+                name, call = made.choice([
+                    *((blob, lambda blob=blob: store.put("t", blob, byte * sizes[blob])) for blob in ("short", "mid", "long")),
+                    *((blob, lambda blob=blob: store.get("t", blob)) for blob in ("short", "long")),
+                    ("commit", lambda: committed(store, byte * 300_000)), ("rename", lambda: store.rename("t", *(("here", "there") if store.exists("t", "here") else ("there", "here")))),
+                    ("flush", store.flush), ("flush_all", store.flush_all), ("get_many", lambda: store.get_many("t", ["short", "mid"]))])
+                ended += alarm(call, made.choice((0.0003, 0.001, 0.003, 0.01)) * made.random() * 2 + 1e-6)
+                assert set(store.list("t")) - {"here", "there"} == set(sizes) and store.exists("t", "here") != store.exists("t", "there"), (number, name)
+                for blob, nbytes in sizes.items() if number % 10 == 9 else ((name, sizes[name]),) if name in sizes else ():
+                    found = store.get("t", blob)
+                    assert len(found) == nbytes and found == found[:1] * nbytes, (number, name, blob)
+                assert name != "commit" or store.get("t", "batch a") == store.get("t", "batch b"), (number, name)
+            assert ended > 50
+            wait_for(lambda: store.flush() or not len(store._link._slips._lost), "memory of calls isn't given back")
+            wait_for(lambda: [target.remaining for target in store.targets()][0] == free[0], lambda: f"{free} {[target.remaining for target in store.targets()]}")
+        # but for a rare moment, in which Python itself drops what a call has given
+        assert before - calls.call(bdev.GET_STATS).values[1] <= 2 * MIB
+        assert len(runtime._records) + len(runtime._abandoned) > clients.RECORDS - 5
+    assert running.end() == 0
