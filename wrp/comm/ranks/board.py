@@ -17,6 +17,7 @@ CELL = np.dtype([
     ("step", "S48"),                # the step it is in or was in last
 ])
 _CHECK_S = 0.2
+_STOPPED_S = 1.0        # a look that comes so late: nobody has called for that long
 
 
 class Board:
@@ -129,6 +130,8 @@ class Watch:
         now = time.monotonic()
         if now < self._look_at:
             return False
+        if now > self._look_at + _STOPPED_S:    # this process was stopped, as the others may have been: no time to wait for them
+            self._deadline += now - self._look_at
         self._look_at = now + _CHECK_S
         return True
 
