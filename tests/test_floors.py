@@ -56,7 +56,11 @@ def test_a_floor_works_without_those_above(floor):
             f"sys.modules.update(dict.fromkeys({above!r}))\n"
             f"package = importlib.import_module('wrp.{floor}')\n"
             "for found in pkgutil.walk_packages(package.__path__, package.__name__ + '.'):\n"
-            "    found.name.endswith('__main__') or importlib.import_module(found.name)\n"
+            "    try:\n"
+            "        found.name.endswith('__main__') or importlib.import_module(found.name)\n"
+            "    except OSError as error:\n"
+            "        if 'libfuse' not in str(error):      # of the system, and may be missing\n"
+            "            raise\n"
             "assert 'mpi4py.MPI' not in sys.modules, 'MPI is imported'")
     done = subprocess.run([sys.executable, "-c", code], env=job_environment(), capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
