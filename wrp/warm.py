@@ -3,10 +3,14 @@
 import compileall
 import os
 import re
+import sys
+import threading
+from contextlib import contextmanager
 from inspect import signature
 
 import numpy as np
 from numba import types
+from numba.core import event
 
 from wrp.cae.hdf5 import filters
 from wrp.comm import cached, caches, notes, passing, ways
@@ -31,6 +35,7 @@ from wrp.runtime.waiting import CoMutex, gather, in_thread, sleep
 
 _CAPACITY = 8 << 20
 _NBYTES = 128 << 10
+_SAY_S = 30.0
 _SEGMENT = re.compile(r"warming-(\d+)(\.\d+\.new)?")
 
 
@@ -54,8 +59,43 @@ class _Echo:
             await gather(self.pool.call_async(10, number, deadline_s=60), in_thread(int), sleep(0))
 
 
+class _Compiled(event.Listener):
+    """Counts what Numba compiles."""
+
+    number = 0
+
+    def on_start(self, event):
+        pass
+
+    def on_end(self, event):
+        self.number += 1
+
+
+@contextmanager
+def _telling(every_s=_SAY_S):
+    """In the block, how far compiling is, on standard error now and then: it takes minutes where nothing is in the cache."""
+    compiled, ended = _Compiled(), threading.Event()
+
+    def tell():
+        while not ended.wait(every_s):
+            print(f"setup: {compiled.number} functions compiled so far", file=sys.stderr, flush=True)
+    teller = threading.Thread(target=tell, name="wrp warm", daemon=True)
+    with event.install_listener("numba:compile", compiled):
+        teller.start()
+        try:
+            yield
+        finally:
+            ended.set()
+            teller.join()
+
+
 def main():
     """Run every kind of call once, in this process alone."""
+    with _telling():
+        _run()
+
+
+def _run():
     # whoever keeps Python from writing bytecode would have every rank of every job compile it
     compileall.compile_dir(os.path.dirname(__file__), quiet=2)
     _remove_left()

@@ -49,6 +49,13 @@ def test_last_line_of_the_demo_works_where_the_user_is(clone, where):
     assert (clone / where / store.partition(" run/")[0]).resolve() == clone / "examples" / "quickstart" / "store"
 
 
+@pytest.mark.parametrize("arguments, code", [("--help", 0), ("-h", 0), ("--helpp", 2), ("a --help", 2)])
+def test_a_demo_with_arguments_only_says_how_to_call_it(clone, arguments, code):
+    done = bash(f"bin/demo {arguments}", clone)
+    said, other = (done.stdout, done.stderr) if code == 0 else (done.stderr, done.stdout)
+    assert (done.returncode, other) == (code, "") and said.startswith("usage: bin/demo\n") and not (clone / "examples").exists()
+
+
 @pytest.mark.parametrize("name", ["wrp_cee", "mpirun"])
 def test_a_command_of_a_clone_that_has_moved_says_so(clone, tmp_path, name):
     (clone / ".venv" / "wrp.root").write_text(f"{clone}\n")

@@ -19,6 +19,14 @@ warm.attach = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
 warm.main()
 """
 
+TOLD = """
+import sys, numba
+from wrp import warm
+with warm._telling(0.01):
+    numba.njit(lambda number: number + 1)(1)
+    sys.stdin.read()
+"""
+
 # in a process of its own: kernels that call these with constants compile them once more for those
 CHECK = """
 from wrp import warm
@@ -52,3 +60,13 @@ def test_it_runs_and_compiles_what_tasks_need_and_removes_what_a_killed_one_has_
     done = subprocess.run([sys.executable, "-c", CHECK], env=env, capture_output=True, text=True, timeout=50)
     assert done.returncode == 0, done.stderr
     assert not [left for left in leftovers.find() if left.name.startswith("warming-")] and list(tmp_path.iterdir()) == []
+
+
+def test_who_waits_for_the_compiler_hears_how_far_it_is():
+    with subprocess.Popen([sys.executable, "-c", TOLD], stdin=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line == "setup: 1 functions compiled so far\n":
+                break
+            assert line == "setup: 0 functions compiled so far\n"
+        process.stdin.close()
+        assert process.wait(60) == 0

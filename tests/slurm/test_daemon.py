@@ -39,6 +39,15 @@ def test_programs_attach_on_every_node(two_nodes, job):
     assert left(job, log, "n1") == left(job, log, "n2") == ""
 
 
+def test_programs_have_the_store_of_the_configuration_that_the_template_names(job):
+    (job.folder / "a shelf.yaml").write_text("compose: [{mod_name: wrp_cte_core, pool_name: shelf, storage: [{path: 'ram::shelf', capacity_limit: 8m}]}]\n")
+    (job.folder / "program.py").write_text("from wrp.cte import Store\nwith Store.open('runtime:') as store:\n    store.put('t', f'blob {store.ranks.rank}', b'123')\n"
+                                           "    store.ranks.barrier('puts')\n    print(store.tag_size('t'), 'bytes', flush=True)\n")
+    state, code, log = job.finish("daemon.sbatch", sys.executable, "program.py", edits=[job.known, ("conf=  ", "conf='a shelf.yaml'  ")])
+    assert (state, code) == ("COMPLETED", 0) and log.count("6 bytes") == 2, log
+    assert left(job, log, job.cluster.nodes[0]) == ""
+
+
 def test_a_program_that_fails_gives_the_job_its_code(job):
     state, code, log = submit(job, 7)
     assert (state, code) == ("FAILED", 7), log

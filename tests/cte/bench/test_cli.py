@@ -99,7 +99,7 @@ def test_the_first_error_of_a_thread_is_raised():
 
 
 @pytest.mark.parametrize("arguments", [["Put"], ["Set", 1, 1, "4k", 1], ["Put", 0, 1, "4k", 1], ["Put", 1, 0, "4k", 1], ["Put", 1, 1, "4q", 1], ["Put", 1, 1, "4k", 0],
-                                       ["Put", 1, 1, "1t", 2], ["Put", 1, 1, "1t", 1], ["Put", 1, 1, "4k", 1, "--jitted"], ["Get", 1, 1, "4k", 1, "--jitted", "--async"],
+                                       ["Put", 1, 1, "1t", 2], ["Put", 1, 1, "1t", 1], ["Put", 1, 1, 1, 10**12], ["Put", 1, 1, "4k", 1, "--jitted"], ["Get", 1, 1, "4k", 1, "--jitted", "--async"],
                                        ["Put", 1, 1, "4k", 1, "--compression", "no"]], ids=str)
 def test_wrong_options_are_a_sentence(arguments, capsys):
     assert cli.main([*map(str, arguments)]) == 2

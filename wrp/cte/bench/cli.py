@@ -17,6 +17,7 @@ from wrp.runtime.devices import share_of_memory
 _CASES = {"Put": ("put",), "Get": ("get",), "PutGet": ("put", "get")}
 _REGION = 64 << 20              # bytes that the plain copies of a thread rotate over, at most
 _MOST = 1 << 40
+_BESIDE = 256                   # bytes of a blob's name, and of its latencies while they are sorted
 
 
 def main(arguments=None):
@@ -79,10 +80,13 @@ def measure(ranks, options):
 def _check_memory(ranks, options):
     """UsageError for data of the clients of this node that its memory doesn't hold: no system says so before it ends a process."""
     rows = 2 * options.depth + min(options.io_count, max(2, _REGION // options.io_size)) + 1
-    nbytes, room = ranks.local_size * options.threads * rows * options.io_size, share_of_memory(None)
+    data, beside = rows * options.io_size, options.io_count * _BESIDE
+    nbytes, room = ranks.local_size * options.threads * (data + beside), share_of_memory(None)
     if nbytes > room:
-        raise UsageError(f"the clients of a node would hold {format_size(nbytes)}, {rows} blobs of {format_size(options.io_size)} each, and have {format_size(room)} "
-                         "of its memory: choose a smaller io_size or depth, or fewer threads")
+        each, smaller = (f"{rows} blobs of {format_size(options.io_size)}", "io_size or depth") if data > beside else \
+            (f"the names and latencies of {options.io_count} blobs", "io_count")
+        raise UsageError(f"the clients of a node would hold {format_size(nbytes)}, {each} each, and have {format_size(room)} of its memory: "
+                         f"choose a smaller {smaller}, or fewer threads")
 
 
 def _compress(store, options, works):
