@@ -51,7 +51,7 @@ def test_what_it_has_not_got_is_its_sources(open_store, memory):
     rows = np.zeros((2, 4), np.uint8)
     store.get_many("c", ["a", "b"], rows)
     assert store.get_many("c", ["b", "a"]) == [BIG, b"aaaa"] and rows.tolist() == [list(b"aaaa"), [0, 1, 2, 3]]
-    assert store.get_segments("c", "b", [(0, 2), (256, 2)]) == [b"\0\1"] * 2 and store.wait("c", "a").stamp == store.info("c", "a").stamp == 0
+    assert store.get_segments("c", "b", [(0, 2), (256, 2)]) == [b"\0\1"] * 2 and store.wait("c", "a").stamp == store.info("c", "a").stamp == store.info("c", "a").generation == 0
     with pytest.raises(RangeError):
         store.get("c", "a", 4, 1)
     for call in (store.get, store.size, store.view, store.delete, store.info):

@@ -72,7 +72,7 @@ def test_many_spill_to_the_file(open_store):
 
 def test_conditional_puts(store):
     store.put("t", "b", b"1", if_generation=0)
-    first = store.info("t", "b").stamp
+    first = store.info("t", "b").generation
     for generation in (0, first - 1, first + 1):
         with pytest.raises(Changed, match=f"has generation {first}, not {generation}"):
             store.put("t", "b", b"2", if_generation=generation)
@@ -80,8 +80,8 @@ def test_conditional_puts(store):
             store.put("t", "b", b"2", offset=1, if_generation=generation)
     assert store.get("t", "b") == b"1"
     store.put("t", "b", b"2", offset=1, if_generation=first)
-    store.put("t", "b", b"3", if_generation=store.info("t", "b").stamp)
-    assert store.get("t", "b") == b"3" and store.info("t", "b").stamp > first
+    store.put("t", "b", b"3", if_generation=store.info("t", "b").generation)
+    assert store.get("t", "b") == b"3" and store.info("t", "b").generation == store.info("t", "b").stamp > first
     with pytest.raises(Changed, match="has generation 0"):
         store.put("t", "new", b"3", if_generation=first)
     assert not store.exists("t", "new")

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from cte.proof.wrong import trouble_of, wrong_calls
-from harness.mpirun import job_environment
+from harness.mpirun import job_environment, mpirun, needs_mpirun
 from wrp.cte import Store
 from wrp.cte.arrays import get_array, put_array
 from wrp.cte.batch import Batch
@@ -329,6 +329,36 @@ def test_what_an_attached_program_cannot_do(store):
         other.close()
         with pytest.raises(UsageError, match="was closed here: attach again"):
             other.tags()
+
+
+_ALONE = """
+import sys
+import numpy as np
+from wrp.comm.ranks.launcher import launcher
+from wrp.cte import Store
+from wrp.cte.arrays import get_array, put_array
+from wrp.errors import UsageError
+rank = launcher().rank
+with Store.attach(sys.argv[1], 20) as store:
+    put_array(store, f"whole of {rank}", np.arange(6))                  # what is a process's own works
+    assert get_array(store, f"whole of {rank}").tolist() == list(range(6))
+    try:
+        put_array(store, "lost", np.arange(6), (6 * (rank + 1),))
+    except UsageError as error:
+        print(error, flush=True)
+"""
+
+
+@needs_mpirun
+def test_an_array_of_ranks_that_attached_each_by_itself(served, store):
+    """Its refusal says how the job's own store is opened; that of a plain process doesn't."""
+    job = mpirun(2, [sys.executable, "-c", _ALONE, served])
+    told = f"; this store was attached by this process alone; Store.open('runtime:{served}') opens it for the ranks of a job"
+    assert job.returncode == 0 and set(job.stdout.splitlines()) == {
+        f"array 'lost': no rank has a block with 6 of the 12 elements of the array of shape (12,){told}",
+        f"array 'lost': no rank has a block with 12 of the 18 elements of the array of shape (18,){told}"}, job.stderr
+    with pytest.raises(UsageError, match=r"with 6 of the 12 elements of the array of shape \(12,\)$"):
+        put_array(store, "lost", np.arange(6), (6,))
 
 
 def test_a_runtime_that_is_attached_has_the_store(served):

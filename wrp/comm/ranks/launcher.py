@@ -21,6 +21,11 @@ class Launcher(NamedTuple):
     size: Optional[int]
     rank: int
 
+    @property
+    def is_several(self):
+        """True where it is known without MPI that it started more than one."""
+        return max(self.size or 0, self.rank + 1) > 1
+
 
 def launcher(environ=os.environ):
     """The Launcher that started this process, or None for a plain process."""

@@ -60,7 +60,7 @@ def put_array(store, tag, block, offset=None, shape=None, score=1.0):
     *everything, words = zip(*ranks.gather((described, shape, secrets.token_hex(8)), f"the blocks of array {tag!r}"))
     everything, put = list(zip(*everything)), words[0]
     with ranks.agreed(f"checking the blocks of array {tag!r}"):
-        shape = _common_shape(everything, tag)
+        shape = _common_shape(everything, tag, getattr(store, "alone", ""))
     box = Box(*described[1:])
     with store.batch(f"array {tag}") as batch:
         batch.replace(tag)
@@ -158,7 +158,7 @@ def _described(block, offset):
     return block.dtype, offset, block.shape
 
 
-def _common_shape(everything, tag):
+def _common_shape(everything, tag, hint):
     """The whole shape, which all blocks agree with. UsageError where they don't."""
     blocks = [(f"rank {rank}", *described) for rank, (described, _) in enumerate(everything)]
     kinds = {(dtype, len(shape)) for _, dtype, _, shape in blocks}
@@ -171,7 +171,7 @@ def _common_shape(everything, tag):
     shape = asked.pop() if asked else tuple(max(ends) for ends in zip(*(box.end for _, box in found)))
     if len(shape) != len(found[0][1].shape):
         raise UsageError(f"array {tag!r}: shape {shape} has {len(shape)} dimension(s), the blocks have {len(found[0][1].shape)}")
-    boxes.check_cover(found, shape, f"array {tag!r}")
+    boxes.check_cover(found, shape, f"array {tag!r}", hint)
     return shape
 
 

@@ -61,8 +61,8 @@ def rows(box, nbytes, most):
     return parts
 
 
-def check_cover(boxes, shape, what):
-    """UsageError unless the boxes, [(owner, Box)], cover an array of this shape, each element once. `what` names the array."""
+def check_cover(boxes, shape, what, hint=""):
+    """UsageError unless the boxes, [(owner, Box)], cover an array of this shape, each element once. `what` names the array; `hint`: why boxes may be missing."""
     boxes = [(owner, box) for owner, box in boxes if box.size]
     inside = whole(shape)
     for owner, box in boxes:
@@ -72,7 +72,7 @@ def check_cover(boxes, shape, what):
         raise UsageError(f"{what}: the blocks of {one}, {_text(first)}, and {other}, {_text(second)}, overlap: every element is one rank's")
     missing = inside.size - sum(box.size for _, box in boxes)
     if missing:
-        raise UsageError(f"{what}: no rank has a block with {missing} of the {inside.size} elements of the array of shape {tuple(shape)}")
+        raise UsageError(f"{what}: no rank has a block with {missing} of the {inside.size} elements of the array of shape {tuple(shape)}{hint and '; ' + hint}")
 
 
 def _overlapping(boxes):

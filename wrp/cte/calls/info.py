@@ -26,6 +26,11 @@ class BlobInfo:
     read: int = 0
     reads: int = 0
 
+    @property
+    def generation(self):
+        """What `if_generation` of a put takes: the stamp; 0 of a blob that a checkpoint tag shows of its source."""
+        return self.stamp
+
 
 def info_of(record):
     # durable extents of a dirty record hold older bytes

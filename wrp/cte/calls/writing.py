@@ -27,7 +27,7 @@ class Writing(Calls):
 
         compression : a codecs.Compression, or what its `of` takes, instead of the tag's; then a codecs.Outcome comes back. A lossy codec takes numbers of the array's dtype
                       where it says none
-        if_generation : Changed, and nothing has happened, unless the blob's `stamp` is this one (0: it isn't there)
+        if_generation : Changed, and nothing has happened, unless the blob's `info` has this `generation` (0: it isn't there)
         min_persistence : "volatile", "temporary" or "long_term": a whole blob goes to such targets, or better ones, only; "only volatile" and so on: to just such
                           ones; not with a compression or an offset
         """

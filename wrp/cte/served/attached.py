@@ -6,6 +6,7 @@ Any process of the daemon's node may have one, with MPI or without, at once with
 import threading
 from functools import wraps
 
+from wrp.comm.ranks.launcher import launcher
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import given, names
 from wrp.cte.calls.reading import place_of, places_of
@@ -187,6 +188,14 @@ class AttachedStore:
         return AttachedBatch(lambda ask: self._linked("batch", ask), label, self.ranks)
 
     # its life
+
+    @property
+    def alone(self):
+        """What to say to a rank of a job of several whose own store this is, not the job's; else ""."""
+        started = launcher()
+        if self.ranks.size > 1 or started is None or not started.is_several:
+            return ""
+        return f"this store was attached by this process alone; Store.open('runtime:{self._node.name}') opens it for the ranks of a job"
 
     def close(self):
         """Leave the daemon, whose store stays. Idempotent."""
