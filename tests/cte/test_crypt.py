@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import sys
 
 import pytest
 
@@ -31,6 +32,13 @@ def test_a_made_key_is_private_and_read_again(tmp_path):
     lock.opened(crypt.Key.from_file(path))
     with pytest.raises(UsageError, match="can't be made"):
         crypt.Key.make(path)
+
+
+def test_no_key_file_is_made_without_the_package_that_uses_it(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "cryptography.hazmat.primitives.ciphers.aead", None)
+    with pytest.raises(UsageError, match=r"encryption wants the package cryptography .*python.* -m pip install -e '\.\[crypt\]' in the clone of wrp"):
+        crypt.Key.make(tmp_path / "key")
+    assert not (tmp_path / "key").exists()
 
 
 def test_raw_bytes_and_digits_are_the_same_key(tmp_path):

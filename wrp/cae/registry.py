@@ -8,6 +8,7 @@ import difflib
 import importlib
 from importlib import metadata
 
+from wrp.comm import installing
 from wrp.errors import JobFileError, SourceError
 
 GROUP = "wrp.assimilators"
@@ -15,8 +16,8 @@ GROUP = "wrp.assimilators"
 # protocol: module, class, what to do when the import fails
 _BUILT_IN = {
     "file": ("wrp.cae.binary", "Binary", "reinstall wrp"),
-    "hdf5": ("wrp.cae.hdf5", "Hdf5", "install h5py (pip install h5py)"),
-    "kvhdf5": ("wrp.cae.hdf5.described", "Described", "install h5py (pip install h5py)"),
+    "hdf5": ("wrp.cae.hdf5", "Hdf5", f"install h5py ({installing.package('h5py')})"),
+    "kvhdf5": ("wrp.cae.hdf5.described", "Described", f"install h5py ({installing.package('h5py')})"),
     "string": ("wrp.cae.inline", "Inline", "reinstall wrp"),
     **{remote: ("wrp.cae.objects", "Objects", "reinstall wrp") for remote in ("s3", "s3a", "gs", "gcs", "http", "https")},
 }

@@ -51,9 +51,19 @@ def opened(folder=None, write=True, make=True, config=None):
 
 def no_store(path):
     """The StoreError for a path that has no folder."""
-    if os.path.exists(path):
-        return StoreError(f"{os.path.abspath(path)} is a file, not the folder of a store: name the folder with --store")
-    return StoreError(f"there is no store at {os.path.abspath(path)}: ingest something first, or name its folder with --store")
+    if os.path.exists(path) and not os.path.isdir(path):
+        return StoreError(f"{os.path.abspath(path)} is a file, not the folder of a store: name the folder of one (--store of a command)")
+    return StoreError(f"there is no store at {os.path.abspath(path)}: ingest something first, or name its folder (--store of a command)")
+
+
+def _holds_something(path):
+    """Whether there is a folder with anything in it; of one that can't be looked into the opening says why."""
+    try:
+        return bool(os.listdir(path))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
 
 
 class Shared:
@@ -68,8 +78,8 @@ class Shared:
         return self.path.startswith(DAEMON)
 
     def reading(self):
-        """The opened Store; None when there is none at the folder. Collective at the first call."""
-        if self._store is None and self.ranks.share(self.is_daemons or os.path.isdir(self.path), "whether there is a store"):
+        """The opened Store; None when there is none at the folder, or the folder is empty. Collective at the first call."""
+        if self._store is None and self.ranks.share(self.is_daemons or _holds_something(self.path), "whether there is a store"):
             self._store, _ = opened(self.path, write=False)
         return self._store
 

@@ -10,9 +10,9 @@ piece can't stand for another. What stays readable: names, sizes, times, and whi
 import hmac
 import os
 import stat
-import sys
 from dataclasses import dataclass
 
+from wrp.comm import installing
 from wrp.errors import Corrupt, StoreError, UsageError
 
 KEY_NBYTES = 32
@@ -63,7 +63,8 @@ class Key:
 
     @classmethod
     def make(cls, path):
-        """A new random key in a new file of mode 0600."""
+        """A new random key in a new file of mode 0600. UsageError, and no file, where there is one, or the package that would use the key is missing."""
+        _check_package()
         secret = os.urandom(KEY_NBYTES)
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -181,7 +182,13 @@ def _plain(text):
 
 
 def _derived(key, salt):
+    _check_package()
+    return key.derived(salt)
+
+
+def _check_package():
     try:
-        return key.derived(salt)
+        import cryptography.hazmat.primitives.ciphers.aead  # noqa: F401
+        import cryptography.hazmat.primitives.kdf.hkdf      # noqa: F401
     except ImportError as error:
-        raise UsageError(f"encryption wants the package cryptography ({error}): {sys.executable} -m pip install 'wrp[crypt]'") from None
+        raise UsageError(f"encryption wants the package cryptography ({error}): {installing.extra('crypt')}") from None

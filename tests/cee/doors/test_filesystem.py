@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[arrays]'")
+fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install -e '.[arrays]'")
 
 from cee.doors.conftest import CSV
 from wrp.cee.doors import tree
@@ -234,7 +234,7 @@ def test_copy_move_and_remove(fs, memory):
 
 
 def test_an_encrypted_store_moves_and_updates_files(tmp_path):
-    pytest.importorskip("cryptography", reason="cryptography isn't installed: pip install 'wrp[crypt]'")
+    pytest.importorskip("cryptography", reason="cryptography isn't installed: pip install -e '.[crypt]'")
     with Store.open(tmp_path / "store", key=crypt.Key.make(tmp_path / "key")) as store:
         fs = WrpFileSystem(store, skip_instance_cache=True)
         fs.pipe({"a/x": b"1" * 100_000, "a/y": b"2"})
@@ -288,16 +288,29 @@ def test_a_range_of_it_reads_little(taken, taken_in, monkeypatch):
 
 
 def test_pandas_reads_it(sources):
-    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install 'wrp[arrays]'")
+    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install -e '.[arrays]'")
     options = {"store": sources["store"]}
     found = pandas.read_csv("wrp://runs/table.csv", storage_options=options)
     assert len(found) == 40_000 and found.value[800] == 100.0
     fsspec.filesystem("wrp", **options).close()
 
 
+@pytest.mark.parametrize("is_there", [False, True])
+def test_pandas_writes_where_no_store_is_yet(tmp_path, is_there):
+    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install -e '.[arrays]'")
+    folder = tmp_path / "new"
+    if is_there:
+        folder.mkdir()
+    fs = fsspec.filesystem("wrp", store=folder)
+    assert not fs.exists("tab") and not fs.exists("tab/f.csv") and sorted(tmp_path.rglob("*")) == [folder] * is_there
+    pandas.DataFrame({"a": [1]}).to_csv("wrp://tab/f.csv", index=False, storage_options={"store": folder})
+    assert pandas.read_csv("wrp://tab/f.csv", storage_options={"store": folder}).a.tolist() == [1]
+    fs.close()
+
+
 def test_parquet_goes_in_and_comes_out(memory):
-    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install 'wrp[arrays]'")
-    pytest.importorskip("pyarrow", reason="pyarrow isn't installed (55 MB): pip install 'wrp[parquet]'")
+    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install -e '.[arrays]'")
+    pytest.importorskip("pyarrow", reason="pyarrow isn't installed (55 MB): pip install -e '.[parquet]'")
     fs = WrpFileSystem(memory, skip_instance_cache=True)
     frame = pandas.DataFrame({"a": range(1000), "b": [number / 2 for number in range(1000)]})
     with fs.open("tables/frame.parquet", "wb") as file:
@@ -315,7 +328,7 @@ def test_parquet_goes_in_and_comes_out(memory):
 
 def test_no_store_is_a_sentence(tmp_path):
     fs = WrpFileSystem(tmp_path / "none", skip_instance_cache=True)
-    with pytest.raises(OSError, match="there is no store at"):
+    with pytest.raises(OSError, match=r"there is no store at .*: ingest something first, or name its folder \(--store of a command\)"):
         fs.ls("")
     fs.close()
 

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[arrays]'")
+pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install -e '.[arrays]'")
 
 from wrp.cee.doors.filesystem import WrpFileSystem
 from wrp.comm.ranks import world
@@ -58,7 +58,7 @@ def test_one_rank_makes_a_file_that_all_want_to_make(fs):
 
 
 def test_one_rank_sets_a_key_that_all_want_to_set(fs):
-    pytest.importorskip("zarr", reason="zarr isn't installed: pip install 'wrp[arrays]'")
+    pytest.importorskip("zarr", reason="zarr isn't installed: pip install -e '.[arrays]'")
     from zarr.core.buffer import cpu
 
     from wrp.cee.doors.tagstore import TagStore

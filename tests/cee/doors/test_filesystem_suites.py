@@ -2,7 +2,7 @@
 
 import pytest
 
-abstract = pytest.importorskip("fsspec.tests.abstract", reason="fsspec isn't installed: pip install 'wrp[arrays]'")
+abstract = pytest.importorskip("fsspec.tests.abstract", reason="fsspec isn't installed: pip install -e '.[arrays]'")
 
 from wrp.cee.doors.filesystem import WrpFileSystem
 from wrp.cte import Store

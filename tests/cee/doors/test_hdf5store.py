@@ -7,7 +7,7 @@ import h5py
 import numpy as np
 import pytest
 
-zarr = pytest.importorskip("zarr", reason="zarr isn't installed: pip install 'wrp[arrays]'")
+zarr = pytest.importorskip("zarr", reason="zarr isn't installed: pip install -e '.[arrays]'")
 
 from zarr.core.sync import sync
 
@@ -100,7 +100,7 @@ class zarr_open:
 
 
 def test_xarray_opens_it_lazily(taken_in, sources, monkeypatch):
-    xarray = pytest.importorskip("xarray", reason="xarray isn't installed: pip install 'wrp[arrays]'")
+    xarray = pytest.importorskip("xarray", reason="xarray isn't installed: pip install -e '.[arrays]'")
     seen = counted(taken_in, monkeypatch)
     found = xarray.open_zarr(Hdf5Store(taken_in, "runs/climate"), chunks=None)
     assert sum(seen) < 120_000                      # metadata and the coordinates

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[posix]'")
+pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install -e '.[posix]'")
 try:
     import fuse  # noqa: F401
 except (ImportError, OSError) as missing:
@@ -94,4 +94,4 @@ def test_without_its_package_a_door_says_how_to_get_it(module, tmp_path):
     code = "import sys\nsys.modules.update(fsspec=None, zarr=None, fuse=None)\n" \
            f"from wrp.cee.doors import {module}\nsys.exit({module}.main(sys.argv[1:]))"
     done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, timeout=60)
-    assert done.returncode != 0 and f"{sys.executable} -m pip install 'wrp[{'posix' if module == 'mount' else 'arrays'}]'" in done.stderr.splitlines()[-1]
+    assert done.returncode != 0 and f"{sys.executable} -m pip install -e '.[{'posix' if module == 'mount' else 'arrays'}]' in the clone of wrp" in done.stderr.splitlines()[-1]

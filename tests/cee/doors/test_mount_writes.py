@@ -16,7 +16,7 @@ import h5py
 import numpy as np
 import pytest
 
-pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[posix]'")
+pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install -e '.[posix]'")
 try:
     import fuse  # noqa: F401
 except (ImportError, OSError) as missing:

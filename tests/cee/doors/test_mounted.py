@@ -8,7 +8,7 @@ from random import Random
 
 import pytest
 
-pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install 'wrp[posix]'")
+pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install -e '.[posix]'")
 try:
     from fuse import FuseOSError
 except (ImportError, OSError) as missing:

@@ -2,7 +2,7 @@
 
 import pytest
 
-zarr = pytest.importorskip("zarr", reason="zarr isn't installed: pip install 'wrp[arrays]'")
+zarr = pytest.importorskip("zarr", reason="zarr isn't installed: pip install -e '.[arrays]'")
 
 import numpy as np
 from hypothesis import HealthCheck, settings
@@ -93,7 +93,7 @@ def test_set_takes_buffers_only(memory):
 
 
 def test_xarray_appends_along_a_dimension(memory):
-    xarray = pytest.importorskip("xarray", reason="xarray isn't installed: pip install 'wrp[arrays]'")
+    xarray = pytest.importorskip("xarray", reason="xarray isn't installed: pip install -e '.[arrays]'")
     store = TagStore(memory, "steps")
     for step in range(3):
         piece = xarray.Dataset({"u": (("time", "x"), np.full((2, 50), step))}, coords={"time": [2 * step, 2 * step + 1]})

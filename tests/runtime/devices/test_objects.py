@@ -460,5 +460,5 @@ def test_what_is_wrong_is_a_sentence(runtime, tmp_path, monkeypatch):
         runtime.device("p", "object", MIB, "x")
     monkeypatch.setitem(sys.modules, "fsspec", None)
     for scheme, package in (("s3", "s3fs"), ("gs", "gcsfs"), ("memory", "fsspec")):
-        with pytest.raises(UsageError, match=f"needs the package {package}, which isn't installed here: pip install {package}"):
+        with pytest.raises(UsageError, match=f"needs the package {package}, which isn't installed here: .*python.* -m pip install {package}"):
             objects.Bucket(f"{scheme}://x/y")

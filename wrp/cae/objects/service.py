@@ -7,7 +7,7 @@ from functools import lru_cache
 from threading import get_ident
 
 from wrp.cae.url import shown, shown_in
-from wrp.comm import filesystems
+from wrp.comm import filesystems, installing
 from wrp.comm.ranks.group import timeout_from_environment
 from wrp.errors import SourceError, SourceMissing
 
@@ -36,7 +36,7 @@ class Service:
             self._fs = self._made(kind, {**kind._get_kwargs_from_urls(url), **_of_fsspec(dict(options))})
         except (ImportError, ValueError) as error:
             package = filesystems.PACKAGES.get(protocol, "fsspec")
-            raise SourceError(f"{self._shown}: fsspec can't use it ({shown_in(str(error))}); install what it wants, for {protocol}:// pip install {package}") from error
+            raise SourceError(f"{self._shown}: fsspec can't use it ({shown_in(str(error))}); install what it wants, for {protocol}:// {installing.package(package)}") from error
         self._is_s3 = protocol in ("s3", "s3a")
         self._slots = asyncio.Semaphore(_AT_ONCE)
 

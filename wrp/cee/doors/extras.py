@@ -1,7 +1,8 @@
 """What a door says whose package isn't installed."""
 
-import sys
 from contextlib import contextmanager
+
+from wrp.comm import installing
 
 
 @contextmanager
@@ -10,4 +11,4 @@ def wanting(extra):
     try:
         yield
     except ImportError as error:
-        raise ImportError(f"{error}: install it with {sys.executable} -m pip install 'wrp[{extra}]'", name=error.name) from None
+        raise ImportError(f"{error}: install it with {installing.extra(extra)}", name=error.name) from None

@@ -57,6 +57,8 @@ class WrpFileSystem(AbstractFileSystem):
 
     def exists(self, path, **_):
         try:
+            if self.handle.present() is None:
+                return False
             self.info(path)
         except (FileNotFoundError, UsageError):         # the second: it can't be a name
             return False

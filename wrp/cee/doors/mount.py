@@ -6,6 +6,7 @@ It wants the packages fsspec and fusepy (the extra `posix`), and libfuse 2 and /
 import os
 import sys
 
+from wrp.comm import installing
 from wrp.comm.command import Parser
 from wrp.comm.ranks import refuse
 from wrp.errors import NoSuchTag, UsageError, WrpError
@@ -52,6 +53,8 @@ def _show(options):
         if options.write:
             fs.handle.writing()
             fs.makedirs(options.path, exist_ok=True)
+        else:
+            fs.handle.reading()         # says where no store is
         if not fs.exists(options.path):
             raise NoSuchTag(f"no tag or folder of tags {options.path!r} in the store; wrp_cee ls shows what there is")
         mount(fs, options.path, options.folder, options.write)
@@ -65,7 +68,7 @@ def _possible(folder):
         import wrp.cee.doors.mounted                                    # noqa: F401
         from wrp.cee.doors.filesystem import WrpFileSystem
     except (ImportError, OSError) as error:
-        raise UsageError(f"a store can't be mounted here: {error}; it wants {sys.executable} -m pip install 'wrp[posix]', and the system's libfuse2") from error
+        raise UsageError(f"a store can't be mounted here: {error}; it wants {installing.extra('posix')}, and the system's libfuse2") from error
     if not os.path.isdir(folder) or os.listdir(folder):
         raise UsageError(f"{folder} is no empty folder: make one to mount the store there")
     if not os.access("/dev/fuse", os.R_OK | os.W_OK):

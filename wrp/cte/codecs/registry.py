@@ -2,14 +2,14 @@
 
 import difflib
 import importlib
-import sys
 from functools import lru_cache
 
+from wrp.comm import installing
 from wrp.cte.codecs.contract import BALANCED, PRESETS
 from wrp.cte.codecs.shuffle import Shuffled
 from wrp.errors import UsageError
 
-_EXTRA = f"{sys.executable} -m pip install 'wrp[codecs]'"
+_EXTRA = installing.extra("codecs")
 
 # name: module, class, the library it imports, what to do when that fails
 _KNOWN = {
@@ -21,7 +21,7 @@ _KNOWN = {
     "snappy": ("cramjammed", "Snappy", "cramjam", _EXTRA),
     "lz4": ("lz4", "Lz4", "lz4.block", _EXTRA),
     "blosc": ("blosc", "Blosc", "numcodecs.blosc", _EXTRA),
-    "blosc2": ("blosc", "Blosc2", "blosc2", "pip install blosc2"),
+    "blosc2": ("blosc", "Blosc2", "blosc2", installing.package("blosc2")),
     "zfp": ("lossy", "Zfp", "zfpy", _EXTRA),
     "sz3": ("lossy", "Sz3", "pysz", _EXTRA),
     "fpzip": ("lossy", "Fpzip", "fpzip", _EXTRA),

@@ -183,32 +183,32 @@ class Folder:
                 raise ValueError("places of its journals are no paths")
         except (FileNotFoundError, NotADirectoryError):
             if not os.path.exists(self.path):
-                raise StoreError(f"there is no store at {self.path}: ingest something first, or name its folder with --store") from None
+                raise StoreError(f"there is no store at {self.path}: ingest something first, or name its folder (--store of a command)") from None
             raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
-                             f"name another folder with --store") from None
+                             f"name another folder (--store of a command)") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
             raise StoreError(f"store {self.path}: its STORE file can't be read: {getattr(error, 'strerror', None) or f'{error}; restore it from a copy of the store'}") from error
         if version not in range(1, FORMAT + 1):
             raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats 1 to {FORMAT}: "
-                               f"open it with the wrp that wrote it, or choose another folder with --store")
+                               f"open it with the wrp that wrote it, or choose another folder (--store of a command)")
         return header
 
     # writing
 
     def _make(self):
         if os.path.exists(self.path) and not os.path.isdir(self.path):
-            raise StoreError(f"{self.path} is a file, not the folder of a store: choose another folder with --store")
+            raise StoreError(f"{self.path} is a file, not the folder of a store: choose another folder (--store of a command)")
         try:
             os.makedirs(self.path, exist_ok=True)
             fresh = not os.path.exists(os.path.join(self.path, "STORE"))
             if fresh and set(os.listdir(self.path)) - {"journal", "data", "STORE.new", "lock", "members"}:
-                raise StoreError(f"{self.path} holds other files and no store of wrp: choose an empty or new folder with --store")
+                raise StoreError(f"{self.path} holds other files and no store of wrp: choose an empty or new folder (--store of a command)")
             for name in ("journal", "data"):
                 os.makedirs(os.path.join(self.path, name), exist_ok=True)
             if fresh:
                 self._write_header({"format": FORMAT, "id": uuid.uuid4().hex, "epoch": 0, "files": 0})
             if not os.access(self.path, os.W_OK) or _mounted_read_only(self.path):
-                raise StoreError(f"store {self.path} is read-only for this user: choose another folder with --store")
+                raise StoreError(f"store {self.path} is read-only for this user: choose another folder (--store of a command)")
         except StoreError:
             raise
         except OSError as error:

@@ -36,7 +36,7 @@ class FolderLock:
             readers = write and _locked(descriptor, fcntl.LOCK_SH)
             if not readers or time.monotonic() > deadline:
                 who = "being read by another process" if readers else f"in use by {_holder(descriptor)}"
-                raise StoreBusy(f"store {self._path} is {who}: wait for it to end, or choose another folder with --store")
+                raise StoreBusy(f"store {self._path} is {who}: wait for it to end, or choose another folder (--store of a command)")
             fcntl.flock(descriptor, fcntl.LOCK_UN)
             time.sleep(0.05)
         if write:

@@ -19,7 +19,7 @@ from threading import get_native_id
 
 import numpy as np
 
-from wrp.comm import filesystems
+from wrp.comm import filesystems, installing
 from wrp.comm.heir import inherited
 from wrp.comm.lasting import sync_path
 from wrp.comm.lock import Token
@@ -47,7 +47,7 @@ class Bucket:
             from fsspec.implementations.local import LocalFileSystem
             self._fs, self._root = fsspec.core.url_to_fs(self.url, **({"use_listings_cache": False} if package in ("s3fs", "gcsfs") else {}))
         except ImportError as error:
-            raise UsageError(f"{self.url}: a device at {scheme}:// needs the package {package}, which isn't installed here: pip install {package}") from error
+            raise UsageError(f"{self.url}: a device at {scheme}:// needs the package {package}, which isn't installed here: {installing.package(package)}") from error
         except Exception as error:
             raise UsageError(f"{self.url}: fsspec can't use it: {error}") from error
         self._in_files = isinstance(self._fs, LocalFileSystem)
