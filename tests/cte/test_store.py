@@ -131,6 +131,15 @@ def test_wrong_use_is_refused_and_changes_nothing(store, call):
     assert store.tags() == []
 
 
+def test_a_blob_without_room_is_named_with_its_whole_size_and_what_is_free(open_store):
+    store = open_store(memory=True, ram="9m")
+    store.put("t", "first", bytes(6 << 20))
+    with pytest.raises(OutOfSpace, match=r"no tier has room for 8.58 MiB of blob 'big' \(in pieces, the next of 4 MiB\): "):
+        store.put("t", "big", bytes(9_000_000))
+    with pytest.raises(OutOfSpace, match=r"no tier has room for 47.68 MiB: all of them together can have 3 MiB free \(delete blobs, or raise capacity_limit"):
+        store.reserve("t", "r", 50_000_000)
+
+
 def test_full_store_refuses_and_keeps_what_it_has(open_store):
     store = open_store(ram="4m", file="8m")
     kept = {}

@@ -80,6 +80,18 @@ def test_of_offsets_that_no_blob_reaches(store, compression, offset):
         assert store.get("t", "b") == b"abc"
 
 
+@pytest.mark.parametrize("folder", [5, b"folder", ["folder"]])
+def test_of_a_folder_that_is_no_path(folder):
+    with pytest.raises(UsageError, match=r"^the folder of a store is a path, not "):
+        Store.open(folder)
+
+
+@pytest.mark.parametrize(("dtype", "shape", "why"), [("f8", None, "an element has 8 bytes, and 3 are left over"), ("u1", (2, 2), "that takes 4 bytes")])
+def test_of_a_view_that_does_not_fit(store, dtype, shape, why):
+    with Client(store) as client, pytest.raises(UsageError, match=f"^3 bytes are no array of dtype '{dtype}'.*: {why}$"):
+        client.view_blob("t", "b", dtype, shape)
+
+
 @pytest.mark.parametrize("given", [(), ("folder",), (None,)])
 def test_a_store_that_is_not_opened_says_how(given):
     with pytest.raises(UsageError, match=r"^a store is opened by Store.open\(folder\), or by Store.attach\(name\)"):

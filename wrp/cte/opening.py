@@ -182,6 +182,8 @@ def open_parts(path, ranks, config, write, key=None, runtime=None):
     with ranks.agreed("reading the configuration"):
         if config is None or isinstance(config, (str, os.PathLike)):
             config = load(config)
+        if path is not None and not isinstance(path, (str, os.PathLike)):
+            raise UsageError(f"the folder of a store is a path, not {path!r:.80}: name it, or leave it out for a store in memory")
         if path is None and key is not None:
             raise UsageError("a store in memory isn't encrypted: give it a folder, or leave the key out")
     parts = Parts(ranks, write, config, runtime=runtime, is_guest=runtime is not None)

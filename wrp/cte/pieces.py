@@ -20,14 +20,14 @@ def parcel(extents):
     return Record("parcel\0", size=sum(extent[2] for extent in extents), extents=tuple(extents))
 
 
-def write(tiers, data, durable=False, wish=Wish()):
-    """Extents that hold a copy of `data` (bytes-like, contiguous), where it is wished. On an error the space is given back."""
+def write(tiers, data, durable=False, wish=Wish(), blob=None):
+    """Extents that hold a copy of `data` (bytes-like, contiguous), where it is wished. On an error, which names the blob if that is given, the space is given back."""
     view = bytes_of(data)
     extents, source = [], None
     try:
         for start in range(0, len(view), PIECE):
             nbytes = min(PIECE, len(view) - start)
-            target, offset = tiers.lease(nbytes, durable, wish)
+            target, offset = tiers.lease(nbytes, durable, wish, len(view), blob)
             extents.append((target, offset, nbytes, 0))
             if target == RAM:
                 source = address_of(view) if source is None else source

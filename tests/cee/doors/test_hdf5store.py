@@ -112,6 +112,13 @@ def test_xarray_opens_it_lazily(taken_in, sources, monkeypatch):
     np.testing.assert_array_equal(south.values.squeeze(), values[4, :30])
 
 
+@pytest.mark.parametrize(("tag", "sentence"), [("nope", "there is no tag 'nope'"), ("runs/table.csv", "tag 'runs/table.csv' is no context of an HDF5 file")])
+def test_zarr_says_which_tag_is_no_hdf5_file(taken_in, tag, sentence):
+    for look in (zarr.open_group, zarr.open):
+        with pytest.raises(NoSuchTag, match=sentence):
+            look(Hdf5Store(taken_in, tag), mode="r")
+
+
 def test_keys_documents_and_ranges(taken_in):
     store = Hdf5Store(taken_in, "runs/climate")
     keys = keys_of(store)

@@ -74,6 +74,10 @@ class Hdf5Store(Store):
         self._handle.close()
         super().close()
 
+    async def _open(self):
+        self._opened()                  # or zarr would take the NoSuchTag of its first look for a group that isn't there
+        await super()._open()
+
     def _opened(self):
         with self._lock:
             if self._tree is None:

@@ -23,7 +23,9 @@ class Hierarchy:
 
     def __init__(self, store, tag, chunks="rows"):
         if not store.exists(tag, layouts.BLOB):
-            raise NoSuchTag(f"tag {tag!r} is no context of an HDF5 file (it has no blob {layouts.BLOB!r}); wrp_cee ls shows the tags")
+            if not store.exists(tag):
+                raise NoSuchTag(f"there is no tag {tag!r}: wrp_cee ls shows the tags")
+            raise NoSuchTag(f"tag {tag!r} is no context of an HDF5 file (it has no blob {layouts.BLOB!r}): what was taken in as raw bytes, or put, is read by wrp:// paths or as zarr by a TagStore")
         self._store, self._chunks, self._lock = store, chunks, threading.RLock()
         self._layout = layouts.unpack(store.get(tag, layouts.BLOB))
         self.absent, self._arrays, self._documents = {}, {}, {}

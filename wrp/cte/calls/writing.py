@@ -48,7 +48,7 @@ class Writing(Calls):
         names.checked("tag", tag), names.checked("blob", blob)
         view = given.bytes_of(data)
         if offset is None:
-            extents = pieces.write(self._tiers, view, wish=wish_of(score, min_persistence))
+            extents = pieces.write(self._tiers, view, wish=wish_of(score, min_persistence), blob=blob)
             self._changes.publish(tag, blob, extents, len(view), score, None, if_generation)
         elif not self._changes.modify(tag, blob, view, offset, score, if_generation):
             self._modify_framed(tag, blob, view, offset, score, None, if_generation)
@@ -82,7 +82,7 @@ class Writing(Calls):
         else:
             packed, outcome = self._framing().pack(full_name(tag, blob), tag, view, compression)
             stored = view if packed is None else packed.data
-            extents = pieces.write(self._tiers, stored, wish=Wish(score))
+            extents = pieces.write(self._tiers, stored, wish=Wish(score), blob=blob)
             self._changes.publish(tag, blob, extents, len(stored), score, packed, generation)
         return outcome if compression is not None else None
 

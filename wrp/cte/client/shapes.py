@@ -33,4 +33,21 @@ def shaped(data, dtype, shape=None):
         array = np.frombuffer(data, np.uint8).view(np.dtype(dtype)) if len(data) else np.empty(0, dtype)
         return array if shape is None else array.reshape(shape)
     except (TypeError, ValueError) as error:
-        raise UsageError(f"{len(data)} bytes are no array of dtype {dtype!r:.80}{f' and shape {shape}' if shape is not None else ''}: {error}") from None
+        raise UsageError(f"{len(data)} bytes are no array of dtype {dtype!r:.80}{f' and shape {shape!r:.80}' if shape is not None else ''}: {_misfit(len(data), dtype, shape) or error}") from None
+
+
+def _misfit(nbytes, dtype, shape):
+    """Why so many bytes aren't such an array; "" where their number isn't the reason."""
+    try:
+        itemsize = np.dtype(dtype).itemsize
+    except TypeError:
+        return ""
+    if not itemsize or np.dtype(dtype).hasobject:
+        return ""
+    if nbytes % itemsize:
+        return f"an element has {itemsize} bytes, and {nbytes % itemsize} are left over"
+    try:
+        wanted = nbytes_of(dtype, shape) if shape is not None else nbytes
+        return f"that takes {wanted} bytes" if wanted != nbytes else ""
+    except UsageError:              # a length is to be found out, or is none
+        return ""

@@ -150,7 +150,7 @@ class Direct:
     def _put_long(self, tag, blob, named, data, score):
         """Bytes first, then the record: in ram, or where ram is full in a file."""
         name, tag_nbytes = named
-        extents = pieces.write(self._tiers, data, wish=Wish(score))
+        extents = pieces.write(self._tiers, data, wish=Wish(score), blob=blob)
         size = sum(extent[2] for extent in extents)
         code, desk = -1, self._desks.take()
         if len(extents) <= MOST:

@@ -19,9 +19,10 @@ _REMEMBERED_S = 0.05            # a refusal of the ram, from which blobs may go 
 class Space:
     """See tiers.Tiers."""
 
-    def lease(self, nbytes, durable, wish=Wish()):
+    def lease(self, nbytes, durable, wish=Wish(), whole=0, blob=None):
         """(target, offset) of new space where the policy wants it, or on the next target that has room; on one in files when it must be durable.
 
+        whole, blob : bytes of which these are a piece, and their blob's name, for the sentence
         Raises OutOfSpace naming every target that has no room.
         """
         is_full = self.is_full(nbytes)
@@ -42,7 +43,9 @@ class Space:
         if not refusals:
             raise self._none_fits(wish, durable)
         advice = "" if self._folder is None else "make room on its disk, choose another folder, or "
-        raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: " + "; ".join(refusals)
+        named = "" if blob is None else f" of blob {blob!r:.80}"
+        piece = f" (in pieces, the next of {format_size(nbytes)})" if whole > nbytes else ""
+        raise OutOfSpace(f"{self.where}: no tier has room for {format_size(max(whole, nbytes))}{named}{piece}: " + "; ".join(refusals)
                          + f" ({advice}raise capacity_limit of its tiers where the configuration sets one)")
 
     def _order(self, nbytes, wish, durable, is_full):
@@ -113,8 +116,9 @@ class Space:
         targets = self.placing.targets
         room = sum(target.capacity if is_empty or target.number == RAM and len(targets) > 1 else self.free(target.number) for target in targets)
         if nbytes > room:
-            raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: all of them together have {format_size(room)} at most "
-                             f"(raise capacity_limit of its tiers in the configuration)")
+            free, advice = ("", "") if is_empty else (" free", "delete blobs, or ")
+            raise OutOfSpace(f"{self.where}: no tier has room for {format_size(nbytes)}: all of them together can have {format_size(room)}{free} "
+                             f"({advice}raise capacity_limit of its tiers in the configuration)")
 
     def lease_run(self, nbytes):
         """Offset of one run of ram, however long. Raises OutOfSpace."""
