@@ -13,7 +13,8 @@ from zarr.core.sync import sync
 
 from wrp.cee.doors import described
 from wrp.cee.doors.hdf5store import Hdf5Store
-from wrp.errors import NoSuchTag, UsageError
+from wrp.cte.arrays import get_array
+from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 
 
 pytestmark = pytest.mark.usefixtures("threads_of_zarr")
@@ -62,6 +63,8 @@ def test_every_array_of_the_zoo_is_what_h5py_reads(taken_in, sources, chunks):
 def test_what_cant_be_shown_says_why(taken_in):
     absent = Hdf5Store(taken_in, "zoo").absent
     assert absent == {
+        "/soft": "it is a soft link to '/numbers/big'", "/dangling": "it is a soft link to '/nowhere'",
+        "/external": "it is an external link to '/x' of 'elsewhere.h5'",
         "/numbers/null": "it has no shape", "/lists/mixed": "parts of its elements are of varying length",
         **dict.fromkeys(("/lists/objects", "/lists/one_row", "/lists/regions", "/lists/rows"), "its elements are of varying length, or references")}
 
@@ -147,6 +150,14 @@ def test_refusals(taken_in):
         Hdf5Store(taken_in, "zoo", read_only=False)
     with pytest.raises(ValueError, match="read-only"):
         sync(Hdf5Store(taken_in, "zoo").set("key", None))
+
+
+@pytest.mark.parametrize("tag, what", [("runs/climate/temperature", r"dataset that was taken in \(tensor<float32, 16, 180, 360>\)"), ("zoo", "file that was taken in .hdf5<size=.*>.")])
+def test_what_isnt_of_put_array_says_who_reads_it(taken_in, tag, what):
+    with pytest.raises(NoSuchBlob, match=f"tag '{tag}' holds no array: it is an HDF5 {what}, which wrp.cee.doors.hdf5store.Hdf5Store reads"):
+        get_array(taken_in, tag)
+    with pytest.raises(NoSuchBlob, match="holds no array: it has no blob 'array'"):
+        get_array(taken_in, "runs/table.csv")
 
 
 def test_it_is_pickled_by_its_folder(sources):

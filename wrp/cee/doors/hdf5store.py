@@ -62,8 +62,9 @@ class Hdf5Store(Store):
 
     @property
     def absent(self):
-        """{path of a dataset: why it isn't there}."""
-        return dict(self._opened().absent)
+        """{path of a dataset, or of a soft or external link: why it isn't there}."""
+        tree = self._opened()
+        return {**tree.links(), **tree.absent}
 
     def close(self):
         """Give the store back; it is opened again when it is used again."""

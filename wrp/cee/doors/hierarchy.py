@@ -46,6 +46,11 @@ class Hierarchy:
             parts = path.split("/")
             self._groups.update("/".join(parts[:count]) for count in range(len(parts)))
 
+    def links(self):
+        """{path: sentence} of soft and external links, each under the first path of its group; they aren't followed."""
+        with self._lock, held_off():
+            return dict(_links(self._file))
+
     def close(self):
         self._file.close()
 
@@ -130,6 +135,19 @@ def _group_paths(file):
     found = []
     file.visititems(lambda name, thing: found.append(name) if isinstance(thing, h5py.Group) else None)
     return found
+
+
+def _links(file):
+    """Yield (path, sentence) of every link that isn't a hard one."""
+    for path in ["/", *_group_paths(file)]:
+        group = file[path]
+        for name in group:
+            link = group.get(name, getlink=True)
+            where = f"/{path.strip('/')}/{name}".replace("//", "/").encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+            if isinstance(link, h5py.SoftLink):
+                yield where, f"it is a soft link to {link.path!r}"
+            elif isinstance(link, h5py.ExternalLink):
+                yield where, f"it is an external link to {link.path!r} of {link.filename!r}"
 
 
 class Array:

@@ -22,6 +22,7 @@ ABOUT = "array"
 VERSION = 2
 MOST = 64 << 20                 # bytes of one blob, where rows are no larger
 _PREFIX = "block_"
+_DESCRIPTION, _SHORT = "description", 4096
 _NAP_S, _LACKS_S = 1e-3, 1.0    # an array that lacks blocks for longer than that isn't one that is being put
 
 
@@ -120,7 +121,7 @@ def array_info(store, tag):
     except NoSuchTag:
         raise
     except NoSuchBlob:
-        raise NoSuchBlob(f"tag {tag!r} holds no array: it has no blob {ABOUT!r}") from None
+        raise NoSuchBlob(f"tag {tag!r} holds no array: {_instead(store, tag)}") from None
     try:
         about = json.loads(described)
         version, shape, dtype = about["version"], tuple(about["shape"]), np.lib.format.descr_to_dtype(_tuples(about["dtype"]))
@@ -131,6 +132,18 @@ def array_info(store, tag):
         raise UsageError(f"array {tag!r} is of version {version}, this wrp reads versions 1 and {VERSION}")
     names = [name for name in store.list(tag, _prefix(put)) if put or name.count("_") == 1]
     return ArrayInfo(shape, dtype, {parsed_name(name): name for name in names}, put)
+
+
+def _instead(store, tag):
+    """What a tag without an array is: one that was taken in from HDF5 says so in its description."""
+    try:
+        about = store.get(tag, _DESCRIPTION).decode() if store.size(tag, _DESCRIPTION) <= _SHORT else ""
+    except (NoSuchBlob, RangeError, UnicodeDecodeError):
+        about = ""
+    if not about.startswith(("tensor<", "hdf5<")):
+        return f"it has no blob {ABOUT!r}"
+    what = "dataset" if about.startswith("tensor<") else "file"
+    return f"it is an HDF5 {what} that was taken in ({about}), which wrp.cee.doors.hdf5store.Hdf5Store reads, by the tag of the file: docs/arrays.md"
 
 
 def _prefix(put):
