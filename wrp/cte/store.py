@@ -22,6 +22,7 @@ from wrp.cte.records import full_name
 from wrp.cte.targets import Lasting, TargetInfo, Watch, removable, wanted_later, with_speed
 from wrp.cte.telemetry import Op
 from wrp.errors import UsageError
+from wrp.runtime.daemon.finding import tell_of_wait
 
 __all__ = ["BlobInfo", "Lasting", "Store", "TargetInfo"]
 
@@ -60,7 +61,8 @@ class Store(Writing, Editing, Reading, Listing):
     def open(cls, folder=None, ranks=None, config=None, write=True, key=None, runtime=None):
         """Open or make the store in `folder`, or one in memory. Collective over `ranks` (default: all of the job).
 
-        folder : None: in memory; "runtime:NAME": the store of the daemon NAME, as `attach` gives it, on every rank; what else is said here is the daemon's then
+        folder : None: in memory; "runtime:NAME": the store of the daemon NAME, as `attach` gives it, on every rank; what else is said here is the daemon's then. Where it
+            isn't ready rank 0 says on stderr that it waits
         config : a Config, or the path of its file (default: as for every command)
         write : False opens for reading, together with other readers
         key : of an encrypted store, or to encrypt a new one: a crypt.Key or its file (default: as WRP_KEY_FILE or WRP_KEY say)
@@ -70,6 +72,8 @@ class Store(Writing, Editing, Reading, Listing):
         """
         if (daemon := opening.daemon_in(folder)) is not None:
             ranks = ranks if ranks is not None else world()
+            if ranks.rank == 0:
+                tell_of_wait(daemon)
             if ranks.size == 1:
                 return cls.attach(daemon or None)
             from wrp.cte.served.job import joined

@@ -424,3 +424,14 @@ def test_an_error_says_nothing_of_the_daemons_ranks():
 def test_a_batch_has_the_calls_of_one_of_ranks():
     for name in vars_of(Batch):
         assert str(inspect.signature(getattr(AttachedBatch, name))) == str(inspect.signature(getattr(Batch, name))), name
+
+
+@needs_mpirun
+@pytest.mark.parametrize("size", [1, 2])
+@pytest.mark.parametrize("limit", ["0", "0.1"])
+def test_a_command_that_waits_for_a_daemon_says_so_once(size, limit):
+    done = mpirun(size, [sys.executable, "-m", "wrp.cee.cli", "ls", "--store", "runtime:nobody"], env={"CHI_WAIT_SERVER": limit})
+    assert done.returncode == 7, done.stderr
+    lines = [line for line in done.stderr.splitlines() if "nobody" in line]
+    assert len(lines) == (1 if limit == "0" else 2) and lines[-1].startswith("wrp: no daemon 'nobody' runs"), done.stderr
+    assert limit == "0" or lines[0].startswith("wrp: waiting up to 0.1 s for the daemon 'nobody'; so far: no daemon 'nobody' runs")

@@ -83,6 +83,8 @@ def test_refusals(running, capsys, tmp_path):
             (["stop", "--name", NAME, "--timeout", "nan"], 2, "give seconds from 0"),
             (["compose", "x", "--name", NAME, "--timeout", "-1"], 2, "give seconds from 0"),
             (["migrate", "--name", NAME, "--pool", "admin", "--container", "0", "--node", "0", "--drain", "-1"], 2, "give seconds from 0"),
+            (["migrate", "--name", NAME], 2, "give --pool NAME or --pool-id MAJOR.MINOR, one of them; --container N; --node M: wrp-runtime migrate --help"),
+            (["migrate", "--pool-id", "x", "--container-id", "y", "--node-id", "z"], 2, "MAJOR.MINOR, not 'x'; --container N, a whole number, not 'y'; --node M, a whole number, not 'z':"),
             (["conf", "check", str(tmp_path)], 3, "is no file"),
             (["start", "--name", "a/b"], 2, "can't name a segment")):
         refused(capsys, code, sentence, *arguments)

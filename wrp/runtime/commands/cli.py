@@ -83,8 +83,8 @@ def _add_daemon(commands):
     sub = _add_name(_command(commands, "migrate", migrate.migrate, "Bring a container of a pool to another node, while tasks for it come."))
     sub.add_argument("--pool", metavar="NAME", help="name of the pool")
     sub.add_argument("--pool-id", metavar="MAJOR.MINOR", help="or its id")
-    sub.add_argument("--container", "--container-id", type=int, required=True, metavar="N", help="number of the container")
-    sub.add_argument("--node", "--node-id", type=int, required=True, metavar="M", help="number of the node it goes to")
+    sub.add_argument("--container", "--container-id", metavar="N", help="number of the container")
+    sub.add_argument("--node", "--node-id", metavar="M", help="number of the node it goes to")
     sub.add_argument("--drain", type=_seconds, default=10.0, metavar="S", help="seconds in which its tasks have to end (default: 10)")
     sub.add_argument("--timeout", type=_seconds, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
 

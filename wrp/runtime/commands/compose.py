@@ -5,6 +5,7 @@ from wrp.runtime.commands.output import show
 from wrp.runtime.composing import check, composed, restarted, served
 from wrp.runtime.config import load
 from wrp.runtime.daemon import attach
+from wrp.runtime.daemon.finding import tell_of_wait
 
 
 def compose(args):
@@ -14,6 +15,7 @@ def compose(args):
     entries = [*composed(config), *served(config)]
     if not entries:
         raise UsageError(f"{args.file} asks for no pools: it has no `compose`")
+    tell_of_wait(args.name, args.timeout)
     with attach(args.name, args.timeout) as attached:
         if args.unregister:
             _unregister(args, attached, [name for name, _, _ in entries])

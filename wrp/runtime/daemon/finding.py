@@ -1,9 +1,12 @@
 """Finding a daemon of this node that is ready, now or before a deadline."""
 
+import math
 import os
+import sys
 import time
+from contextlib import suppress
 
-from wrp.errors import RuntimeGone, StoreError, StoreVersion, UsageError
+from wrp.errors import RuntimeGone, StoreError, StoreVersion, UsageError, WrpError
 from wrp.runtime.clients import READY
 from wrp.runtime.daemon import place
 from wrp.runtime.daemon.about import STATES, About
@@ -22,6 +25,23 @@ def found(name, deadline):
             if time.monotonic() >= deadline:
                 raise error.cause from None
         time.sleep(_NAP_S)
+
+
+def tell_of_wait(name, timeout_s=None):
+    """Before a command attaches: one line on standard error where that will wait for the daemon (None: of the default name). Local."""
+    name = name or place.default_name()
+    with suppress(WrpError):            # attaching raises it
+        limit_s = wait_s(timeout_s)
+        try:
+            _ready(name)[0].close()
+        except _NotYet as error:
+            if limit_s:
+                _tell(f"wrp: waiting {f'up to {limit_s:g} s' if limit_s < math.inf else 'without a limit'} for the daemon {name!r}; so far: {error}")
+
+
+def _tell(line):
+    with suppress(AttributeError, OSError, ValueError):         # nobody has to read it
+        print(line, file=sys.stderr, flush=True)
 
 
 class _NotYet(Exception):
