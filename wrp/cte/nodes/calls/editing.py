@@ -23,8 +23,11 @@ class NodesEditing(NodesCalls):
         return self._routes.change("delete_still", self._own(tag), blob, stamp, lasts)
 
     def flush_blob(self, tag, blob):
-        """One blob is durable, if it is there."""
-        self._routes.look("flush_blob", self._own(tag), blob)
+        """One blob is durable, if it is there. No effect without a folder."""
+        tag = self._own(tag)
+        names.checked("blob", blob)
+        if self._parts.folder is not None:
+            self._routes.look("flush_blob", tag, blob)
 
     def destroy(self, tag, recursive=False):
         """As Store.destroy, durable when it returns; each node's part goes at one moment. WaitTimeout for a silent node says what has happened: done again it does the rest."""
