@@ -1,6 +1,5 @@
 """The command `wrp_cae_omni`: takes the transfers of a job file in, on all ranks. Rank 0 speaks, every rank ends alike."""
 
-import argparse
 import json
 import os
 import sys
@@ -9,7 +8,7 @@ import wrp
 from wrp.cae import ingest, labels, omni, plan, registry, report, url
 from wrp.cae.progress import Silent, progress
 from wrp.cae.resume import Finished
-from wrp.comm.command import Parser
+from wrp.comm.command import Parser, seconds_above_0
 from wrp.comm.ranks import run
 from wrp.comm.ranks.streams import discard
 from wrp.comm.sizes import format_size
@@ -171,12 +170,8 @@ def _config(path):
 
 def _seconds(text):
     """The text, for the environment, if it is a finite number above 0."""
-    try:
-        if 0 < float(text) < float("inf"):
-            return text
-    except ValueError:
-        pass
-    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds above 0")
+    seconds_above_0(text)
+    return text
 
 
 def _parser():

@@ -3,11 +3,13 @@
 import argparse
 import json
 import sys
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from wrp.comm.ranks.running import refuse, run
 from wrp.comm.ranks.streams import discard
 from wrp.errors import UsageError, WrpError
+
+_LONGEST_S = 1e9
 
 
 class Parser(argparse.ArgumentParser):
@@ -20,6 +22,23 @@ class Parser(argparse.ArgumentParser):
     def error(self, message):
         """Raise UsageError."""
         raise UsageError(f"{message}; {self.prog} --help shows how to call it")
+
+
+def seconds(text):
+    """A time limit of the command line, the type of an option: 0 s or more."""
+    return _seconds(text, "of 0 or more", lambda number: 0 <= number <= _LONGEST_S)
+
+
+def seconds_above_0(text):
+    """The same of a limit or a pause that can't be 0 s."""
+    return _seconds(text, "above 0", lambda number: 0 < number <= _LONGEST_S)
+
+
+def _seconds(text, which, fits):
+    with suppress(ValueError):
+        if fits(float(text)):
+            return float(text)
+    raise argparse.ArgumentTypeError(f"{text!r} is not a number of seconds {which}, at most {_LONGEST_S:.0f}")
 
 
 def together(parser, parse, work, arguments=None):

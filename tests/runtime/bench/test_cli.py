@@ -46,7 +46,7 @@ def test_lines_say_where_worker_and_client_are(capsys):
 
 @pytest.mark.parametrize("more, sentence", [
     (["--test-case", "nothing"], "invalid choice"), (["--io-size", "4q"], "is not a size"), (["--io-size", "0"], "--io-size must be"),
-    (["--io-size", "2g"], "at most --max-file-size"), (["--threads", "0"], "--threads 0"), (["--duration", "nan"], "--duration nan"),
+    (["--io-size", "2g"], "at most --max-file-size"), (["--threads", "0"], "--threads 0"), (["--duration", "nan"], "'nan' is not a number of seconds above 0"),
     (["--lane-policy", "best"], "invalid choice"), (["--attach", "x", "--output-dir", "/tmp/x"], "--output-dir ram")])
 def test_wrong_options_are_refused(more, sentence, capsys):
     with pytest.raises(UsageError, match=sentence):

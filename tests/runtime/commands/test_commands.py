@@ -111,7 +111,7 @@ def test_refusals(running, capsys, tmp_path):
             (["stop", "--name", "nobody"], 7, "wrp-runtime start --name nobody"),
             (["status", "--name", "a/b"], 2, "can't name a segment"),
             (["frobnicate"], 2, "wrp-runtime --help"),
-            (["monitor", "--name", NAME, "-i", "0"], 2, "--interval 0"),
+            (["monitor", "--name", NAME, "-i", "0"], 2, "--interval: '0' is not a number of seconds above 0"),
             (["conf", "check", str(wrong)], 3, f"{wrong}:2: unknown key 'runtime.queue_dept'"),
             (["compose", str(empty), "--name", NAME], 2, "asks for no pools"),
             (["start", "--conf", str(tmp_path / "no.yaml")], 3, "isn't there"),

@@ -79,10 +79,12 @@ def test_a_pool_that_is_listed_twice_alike_is_one(capsys, tmp_path):
 
 def test_refusals(running, capsys, tmp_path):
     for arguments, code, sentence in (
-            (["stop", "--name", NAME, "--timeout", "-1"], 2, "give seconds from 0"),
-            (["stop", "--name", NAME, "--timeout", "nan"], 2, "give seconds from 0"),
-            (["compose", "x", "--name", NAME, "--timeout", "-1"], 2, "give seconds from 0"),
-            (["migrate", "--name", NAME, "--pool", "admin", "--container", "0", "--node", "0", "--drain", "-1"], 2, "give seconds from 0"),
+            (["stop", "--name", NAME, "--timeout", "-1"], 2, "'-1' is not a number of seconds of 0 or more"),
+            (["stop", "--name", NAME, "--timeout", "nan"], 2, "'nan' is not a number of seconds of 0 or more"),
+            (["stop", "--name", NAME, "--grace-period", "soon"], 2, "'soon' is not a number of milliseconds of 0 or more"),
+            (["monitor", "--name", NAME, "--interval", "x"], 2, "'x' is not a number of seconds above 0"),
+            (["compose", "x", "--name", NAME, "--timeout", "-1"], 2, "'-1' is not a number of seconds of 0 or more"),
+            (["migrate", "--name", NAME, "--pool", "admin", "--container", "0", "--node", "0", "--drain", "-1"], 2, "'-1' is not a number of seconds of 0 or more"),
             (["migrate", "--name", NAME], 2, "give --pool NAME or --pool-id MAJOR.MINOR, one of them; --container N; --node M: wrp-runtime migrate --help"),
             (["migrate", "--pool-id", "x", "--container-id", "y", "--node-id", "z"], 2, "MAJOR.MINOR, not 'x'; --container N, a whole number, not 'y'; --node M, a whole number, not 'z':"),
             (["conf", "check", str(tmp_path)], 3, "is no file"),

@@ -9,7 +9,7 @@ from wrp.capio.language import graph
 from wrp.capio.rules import Options
 from wrp.capio.server import place
 from wrp.capio.server.server import Server
-from wrp.comm.command import Parser
+from wrp.comm.command import Parser, seconds
 from wrp.comm.ranks import run
 from wrp.comm.ranks.launcher import launcher
 from wrp.errors import RuntimeGone, UsageError, WrpError
@@ -39,7 +39,7 @@ def _parser():
     parser.add_argument("-l", "--log", metavar="NAME", help="taken, without meaning")
     parser.add_argument("-m", "--mem-only", "--mem", action="store_true", help="all files lie in memory, wherever CAPIO_DIR does")
     parser.add_argument("--continue-on-error", action="store_true", help="taken, without meaning")
-    parser.add_argument("--linger", type=float, metavar="S", help="end when every step has run, or nobody has been there for S seconds")
+    parser.add_argument("--linger", type=seconds, metavar="S", help="end when every step has run, or nobody has been there for S seconds")
     add_rules(parser)
     return parser
 
@@ -49,7 +49,7 @@ def add_rules(parser):
     parser.add_argument("--on-failure", choices=("error", "eof"), default="error",
                         help="what readers get of a file whose producer failed: the error EIO, or an end of file (default: error)")
     parser.add_argument("--keep", metavar="DIR", help="bring permanent files here when they are complete, and from CAPIO_DIR at the end (default: they stay); a server that runs already keeps its own")
-    parser.add_argument("--deadline", type=float, metavar="S", help="end every wait with EIO after S seconds (default: none)")
+    parser.add_argument("--deadline", type=seconds, metavar="S", help="end every wait with EIO after S seconds (default: none)")
 
 
 def over_nodes(args, ranks):

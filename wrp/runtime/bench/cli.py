@@ -3,7 +3,7 @@
 import os
 import sys
 
-from wrp.comm.command import Parser, show, together
+from wrp.comm.command import Parser, seconds_above_0, show, together
 from wrp.comm.sizes import parse_size
 from wrp.errors import WrpError
 from wrp.runtime.bench import client, cores, loops, meetings, nodes, plain, report
@@ -104,7 +104,7 @@ def _parser():
     add("--test-case", choices=list(loops.CASES), default="bdev_io", help="bdev_io: allocate, write, free; bdev_allocation: allocate, free; "
         "bdev_task_alloc: a task of the device with no work; latency: a task's round trip (default: bdev_io)")
     add("--threads", type=int, default=4, metavar="N", help="client threads of a rank (default: 4)")
-    add("--duration", type=float, default=10.0, metavar="S", help="seconds (default: 10)")
+    add("--duration", type=seconds_above_0, default=10.0, metavar="S", help="seconds (default: 10)")
     add("--max-file-size", default="1g", metavar="SIZE", help="most bytes of the device (default: 1g)")
     add("--io-size", default="4k", metavar="SIZE", help="bytes of an operation (default: 4k)")
     add("--lane-policy", choices=_POLICIES, help="taken and without effect: one worker serves all tasks of a pool")

@@ -2,14 +2,16 @@
 
 import sys
 from argparse import ArgumentTypeError
+from contextlib import suppress
 
-from wrp.comm.command import Parser
+from wrp.comm.command import Parser, seconds, seconds_above_0
 from wrp.comm.ranks import refuse, run
 from wrp.errors import WrpError
 from wrp.runtime.commands import compose, conf, doctor, member, migrate, monitor, new, start, status
 from wrp.runtime.daemon.stopping import Signals
 
-_LONGEST_S = 1e9
+_LONGEST_MS = 1e12
+
 
 def main(arguments=None, program="wrp-runtime"):
     """Run the command; returns its exit code (see wrp.errors). Collective for `start` and `restart`, else local. program: how it was called."""
@@ -26,16 +28,12 @@ def main(arguments=None, program="wrp-runtime"):
         return run(lambda ranks: args.work(args, ranks, signals))
 
 
-def _seconds(text):
-    """A time limit."""
-    seconds = float(text)
-    if not 0 <= seconds <= _LONGEST_S:
-        raise ArgumentTypeError(f"give seconds from 0 to {_LONGEST_S:.0f}, not {text}")
-    return seconds
-
-
 def _milliseconds(text):
-    return _seconds(text) / 1000
+    """Those of the reference, in seconds."""
+    with suppress(ValueError):
+        if 0 <= float(text) <= _LONGEST_MS:
+            return float(text) / 1000
+    raise ArgumentTypeError(f"{text!r} is not a number of milliseconds of 0 or more, at most {_LONGEST_MS:.0f}")
 
 
 def _parser(program="wrp-runtime"):
@@ -72,27 +70,27 @@ def _add_daemon(commands):
                              ("restart", start.restart, "Stop the daemon of this name, if it runs, and start one.")):
         sub = _add_name(_command(commands, name, work, text, is_collective=True))
         sub.add_argument("--conf", metavar="FILE", help="the configuration file")
-        sub.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="restart: seconds to wait for the end of the one before (default: 60)")
+        sub.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="restart: seconds to wait for the end of the one before (default: 60)")
     sub = _add_name(_command(commands, "stop", start.stop, "Stop the daemon and wait until it has ended."))
-    sub.add_argument("--timeout", type=_seconds, default=60.0, metavar="S", help="seconds to wait for its end (default: 60)")
+    sub.add_argument("--timeout", type=seconds, default=60.0, metavar="S", help="seconds to wait for its end (default: 60)")
     sub.add_argument("--grace-period", type=_milliseconds, dest="timeout", metavar="MS", help="the same in milliseconds, as the reference has it")
     sub = _add_name(_command(commands, "compose", compose.compose, "Make the pools that a configuration file asks for in the running daemon, or remove them."))
     sub.add_argument("file", help="a configuration with `compose`")
     sub.add_argument("--unregister", action="store_true", help="remove these pools instead")
-    sub.add_argument("--timeout", type=_seconds, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
+    sub.add_argument("--timeout", type=seconds, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
     sub = _add_name(_command(commands, "migrate", migrate.migrate, "Bring a container of a pool to another node, while tasks for it come."))
     sub.add_argument("--pool", metavar="NAME", help="name of the pool")
     sub.add_argument("--pool-id", metavar="MAJOR.MINOR", help="or its id")
     sub.add_argument("--container", "--container-id", metavar="N", help="number of the container")
     sub.add_argument("--node", "--node-id", metavar="M", help="number of the node it goes to")
-    sub.add_argument("--drain", type=_seconds, default=10.0, metavar="S", help="seconds in which its tasks have to end (default: 10)")
-    sub.add_argument("--timeout", type=_seconds, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
+    sub.add_argument("--drain", type=seconds, default=10.0, metavar="S", help="seconds in which its tasks have to end (default: 10)")
+    sub.add_argument("--timeout", type=seconds, default=None, metavar="S", help="seconds to wait for the daemon (default: CHI_WAIT_SERVER, else 30)")
 
 
 def _add_views(commands):
     _add_name(_command(commands, "status", status.status, "Say how the daemon of this node is."))
     sub = _add_name(_command(commands, "monitor", monitor.monitor, "Show workers, pools and devices, again and again."))
-    sub.add_argument("-i", "--interval", type=float, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
+    sub.add_argument("-i", "--interval", type=seconds_above_0, default=1.0, metavar="S", help="seconds between two looks (default: 1)")
     sub.add_argument("-o", "--once", action="store_true", help="look once")
     sub.add_argument("-v", "--verbose", action="store_true", help="with the daemon's processes, those attached, and its segment")
     sub.add_argument("--trace", metavar="FILE", help="instead: note every step of the workers for one interval, for Perfetto")
@@ -110,13 +108,13 @@ def _add_members(commands):
     sub = command("recover", member.recover, "Rebuild members that are out, from the others, while the device is used.")
     sub.add_argument("member", nargs="?", help="the file of one (default: all that are out)")
     sub.add_argument("--to", metavar="FILE", help="where its new file is to be (default: where it was)")
-    sub.add_argument("--timeout", type=_seconds, metavar="S", help="seconds to wait without a row done (default: runtime.timeout_s); it goes on all the same")
+    sub.add_argument("--timeout", type=seconds, metavar="S", help="seconds to wait without a row done (default: runtime.timeout_s); it goes on all the same")
     sub = command("add", member.add, "Add a data member: rows behind those in use become wider.")
     sub.add_argument("file", help="its new file, or ram::NAME")
     sub = command("remove", member.remove, "Remove a data member on which nothing lies; its file is cut to nothing.")
     sub.add_argument("member", help="its file")
     sub = command("check", member.check, "Read all rows, mend what is damaged and make parity anew where it doesn't fit.")
-    sub.add_argument("--timeout", type=_seconds, metavar="S", help="seconds to wait without a row done (default: runtime.timeout_s); it goes on all the same")
+    sub.add_argument("--timeout", type=seconds, metavar="S", help="seconds to wait without a row done (default: runtime.timeout_s); it goes on all the same")
 
 
 def _add_conf(commands):
