@@ -35,6 +35,8 @@ def test_a_long_put_or_get_between_nodes_that_is_interrupted_leaves_memory_alone
 def test_a_destroy_that_is_interrupted_takes_out_what_the_journal_says_is_gone(shared_folder, is_folder, stride):
     """A folder of two tags, one with another name, which changes what names stand for; or one tag."""
     ranks = world()
+    if ranks.nodes == 1:
+        pytest.skip("on one node no frame says what is gone; see test_interrupted.py")
     with Store.open(shared_folder, ranks) as store:
         if ranks.rank == 0:
             step = 1
