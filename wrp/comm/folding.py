@@ -1,7 +1,7 @@
-"""A copy that takes the crc32 of the bytes that pass, as loops of 64-byte registers: for processors with AVX-512 and VPCLMULQDQ. No other way here.
+"""A copy that takes the crc32 of the bytes that pass, as loops of registers of 64 bytes, or 32: for processors with VPCLMULQDQ and AVX-512, or AVX2. No other way here.
 
-Four registers take every fourth line each: a line is read once, stored, and added to its register, which was multiplied by x**2048 modulo the CRC's
-polynomial before. What they hold at the end has the remainder of all bytes, so the library's crc32 of these 256 bytes is that of all. Gopal et al., "Fast
+Four registers take every fourth line each (of 32 bytes eight every eighth): a line is read once, stored, and added to its register, which was multiplied by x**2048 modulo
+the CRC's polynomial before. What they hold at the end has the remainder of all bytes, so the library's crc32 of these 256 bytes is that of all. Gopal et al., "Fast
 CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction", Intel 2009. A copy and crc32 by steps of 2 KiB took 54 us for 1 MiB in the cache, this takes 32; memcpy 28 to 50.
 """
 
@@ -14,26 +14,25 @@ from wrp.comm import digests
 from wrp.comm.checksum import power
 
 BLOCK = 256                     # bytes of a round
-_LINE = 64
 _AHEAD = 4096                   # lines are asked for, into the second cache, so far ahead: the processor's own looking ahead ends with a page
 _PAIR = 128                     # which come in pairs
-_NEEDS = ("+avx512f", "+vpclmulqdq")
+_WAYS = (({"+avx512f", "+vpclmulqdq"}, 8), ({"+avx2", "+vpclmulqdq"}, 4))    # what a processor has, and the words of a register then
 _MOVES = [power((8 * BLOCK + shift) // 8) << 1 for shift in (32, -32)]    # what the two halves of 16 bytes are multiplied by
 
 _word, _number, _flag = ir.IntType(64), ir.IntType(32), ir.IntType(8)
-_line = ir.VectorType(_word, 8)
 
 
-def _is_able(context):
-    """Whether code is made for a processor that has the instructions; Numba can be told to make it for another one."""
-    return set(_NEEDS) <= set(context.codegen()._tm_features.split(","))
+def _words(context):
+    """Words of a register of the processor that code is made for, which Numba can be told; 0 where it lacks the instructions."""
+    features = set(context.codegen()._tm_features.split(","))
+    return next((words for needs, words in _WAYS if needs <= features), 0)
 
 
 @intrinsic
 def can_fold(typingctx):
     """Whether the copies below may be called: known when a kernel is compiled."""
     def generate(context, builder, signature, arguments):
-        return context.get_constant(types.boolean, _is_able(context))
+        return context.get_constant(types.boolean, bool(_words(context)))
     return types.boolean(), generate
 
 
@@ -43,7 +42,8 @@ def _copy(streams, asks):
     streams : past the cache; a fence has to follow. asks : for the lines that come, from memory that nobody has looked at lately
     """
     def generate(context, builder, signature, arguments):
-        return _Loop(builder, streams, asks).made(*arguments) if _is_able(context) else arguments[3]
+        words = _words(context)
+        return _Loop(builder, words, streams, asks).made(*arguments) if words else arguments[3]
 
     @intrinsic
     def copy(typingctx, dst, src, nbytes, crc):
@@ -54,11 +54,12 @@ def _copy(streams, asks):
 class _Loop:
     """Writes the loop of one copy."""
 
-    def __init__(self, builder, streams, asks):
-        self._builder, self._streams, self._asks = builder, streams, asks
-        self._multiply = self._function("llvm.x86.pclmulqdq.512", _line, [_line, _line, _flag])
+    def __init__(self, builder, words, streams, asks):
+        self._builder, self._streams, self._asks = builder, streams, asks and words == 8      # AVX2's processors copied slower when asked for lines
+        self._line, self._nbytes = ir.VectorType(_word, words), 8 * words
+        self._multiply = self._function(f"llvm.x86.pclmulqdq.{64 * words}", self._line, [self._line, self._line, _flag])
         self._prefetch = self._function("llvm.prefetch.p0i8", ir.VoidType(), [_flag.as_pointer(), _number, _number, _number])
-        self._moves = ir.Constant(_line, 4 * _MOVES)
+        self._moves = ir.Constant(self._line, words // 2 * _MOVES)
 
     def _function(self, name, result, arguments):
         return cgutils.get_or_insert_function(self._builder.module, ir.FunctionType(result, arguments), name)
@@ -68,11 +69,11 @@ class _Loop:
         first = self._moved(dst, src)
         # a crc32 begins, and goes on, with its complement in the first four bytes
         start = builder.and_(builder.not_(crc), _word(0xFFFFFFFF))
-        first[0] = builder.xor(first[0], builder.insert_element(ir.Constant(_line, [0] * 8), start, _number(0)))
+        first[0] = builder.xor(first[0], builder.insert_element(ir.Constant(self._line, [0] * self._line.count), start, _number(0)))
         before, head, body, end = builder.block, *map(builder.append_basic_block, ("head", "body", "end"))
         builder.branch(head)
         builder.position_at_end(head)
-        done, registers = builder.phi(_word), [builder.phi(_line) for _ in first]
+        done, registers = builder.phi(_word), [builder.phi(self._line) for _ in first]
         builder.cbranch(builder.icmp_signed("<", done, nbytes), body, end)
         builder.position_at_end(body)
         lines = self._moved(builder.add(dst, done), builder.add(src, done))
@@ -86,13 +87,13 @@ class _Loop:
 
     def _moved(self, dst, src):
         """The lines of a round, copied."""
-        builder, steps = self._builder, [_word(step) for step in range(0, BLOCK, _LINE)]
+        builder, steps = self._builder, [_word(step) for step in range(0, BLOCK, self._nbytes)]
         for step in range(_AHEAD, _AHEAD + BLOCK, _PAIR) if self._asks else ():
             place = builder.inttoptr(builder.add(src, _word(step)), _flag.as_pointer())
             builder.call(self._prefetch, [place, _number(0), _number(2), _number(1)])
-        lines = [builder.load(builder.inttoptr(builder.add(src, step), _line.as_pointer()), align=1) for step in steps]
+        lines = [builder.load(builder.inttoptr(builder.add(src, step), self._line.as_pointer()), align=1) for step in steps]
         for step, line in zip(steps, lines):
-            stored = builder.store(line, builder.inttoptr(builder.add(dst, step), _line.as_pointer()), align=_LINE)
+            stored = builder.store(line, builder.inttoptr(builder.add(dst, step), self._line.as_pointer()), align=self._nbytes)
             if self._streams:
                 stored.set_metadata("nontemporal", builder.module.add_metadata([_number(1)]))
         return lines
@@ -103,7 +104,7 @@ class _Loop:
 
     def _crc(self, registers):
         builder = self._builder
-        held = cgutils.alloca_once(builder, ir.ArrayType(_line, len(registers)))
+        held = cgutils.alloca_once(builder, ir.ArrayType(self._line, len(registers)))
         for number, register in enumerate(registers):
             builder.store(register, cgutils.gep_inbounds(builder, held, 0, number), align=1)
         crc = self._function(digests.CRC, _word, [_word] * 3)
