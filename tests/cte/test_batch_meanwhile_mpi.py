@@ -5,7 +5,7 @@ import time
 from contextlib import suppress
 
 import pytest
-from cte.test_races_mpi import assert_all_space_is_free
+from cte.test_races_mpi import assert_all_is_free_once_destroyed
 
 from wrp.comm import atomics
 from wrp.comm.ranks import world
@@ -147,13 +147,7 @@ def test_what_shows_is_there_at_the_next_opening(shared_folder, tmp_path, monkey
     with Store.open(shared_folder, config=config) as store:
         assert {name: store.get(*name)[:20] for name in store.blobs(".*")} == found
         ranks.barrier("all have looked")
-        if ranks.rank == 0:
-            for tag in store.tags():
-                store.destroy(tag)
-        store.flush_all()
-        ranks.barrier("nothing is left")
-        store.flush_all()
-        assert_all_space_is_free(store, ranks)
+        assert_all_is_free_once_destroyed(store, ranks)
         ranks.barrier("all have looked")
 
 

@@ -29,6 +29,17 @@ def assert_all_space_is_free(store, ranks):
         assert free_for_all(tiers.device(target), ranks) + in_blocks == tiers.device(target).capacity
 
 
+def assert_all_is_free_once_destroyed(store, ranks):
+    """Collective: destroy every tag; then no space is taken."""
+    if ranks.rank == 0:
+        for tag in store.tags():
+            store.destroy(tag)
+    store.flush_all()
+    ranks.barrier("nothing is left")
+    store.flush_all()
+    assert_all_space_is_free(store, ranks)
+
+
 def free_for_all(device, ranks):
     """Collective: bytes of a device that the ranks of the node, all together, could still lease."""
     own = device.free - extents_free(device._extents)

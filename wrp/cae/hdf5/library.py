@@ -15,10 +15,9 @@ _PIECE = 4096                           # elements of varying length that are re
 
 
 def opened(stamp):
-    """The file that the stamp was taken of for reading, which is `stamp.reading()`'s to allow, without locks; SourceError says why it can't be."""
+    """The file that the stamp was taken of, without locks; SourceError says why it can't be. It is opened and read inside `stamp.reading()` only."""
     try:
-        with stamp.reading():
-            return h5py.File(stamp.for_library(), "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_NBYTES)
+        return h5py.File(stamp.for_library(), "r", locking=False, rdcc_nbytes=_CHUNK_CACHE_NBYTES)
     except OSError as error:
         if isinstance(error, SourceError):
             raise
