@@ -13,6 +13,7 @@ import stat
 from dataclasses import dataclass
 
 from wrp.comm import installing
+from wrp.comm.lasting import sync_names
 from wrp.errors import Corrupt, StoreError, UsageError
 
 KEY_NBYTES = 32
@@ -75,6 +76,7 @@ class Key:
             file.write(secret.hex().encode() + b"\n")
             file.flush()
             os.fsync(descriptor)
+        sync_names(os.path.dirname(os.path.abspath(path)))
         return cls(secret, os.fspath(path))
 
     def derived(self, salt):

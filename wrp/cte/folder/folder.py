@@ -15,7 +15,7 @@ import re
 import uuid
 from contextlib import suppress
 
-from wrp.comm.lasting import sync_path
+from wrp.comm.lasting import make_folders, sync_names, sync_path
 from wrp.cte.folder import frames, spare
 from wrp.cte.folder.carried import astray, carried, restore
 from wrp.cte.folder.checking import checked, checked_stamp
@@ -199,13 +199,14 @@ class Folder:
         if os.path.exists(self.path) and not os.path.isdir(self.path):
             raise StoreError(f"{self.path} is a file, not the folder of a store: choose another folder (--store of a command)")
         try:
-            os.makedirs(self.path, exist_ok=True)
+            make_folders(self.path)
             fresh = not os.path.exists(os.path.join(self.path, "STORE"))
             if fresh and set(os.listdir(self.path)) - {"journal", "data", "STORE.new", "lock", "members"}:
                 raise StoreError(f"{self.path} holds other files and no store of wrp: choose an empty or new folder (--store of a command)")
             for name in ("journal", "data"):
                 os.makedirs(os.path.join(self.path, name), exist_ok=True)
             if fresh:
+                sync_names(os.path.dirname(self.path))      # a flush promises nothing in a folder that may not be there
                 self._write_header({"format": FORMAT, "id": uuid.uuid4().hex, "epoch": 0, "files": 0})
             if not os.access(self.path, os.W_OK) or _mounted_read_only(self.path):
                 raise StoreError(f"store {self.path} is read-only for this user: choose another folder (--store of a command)")

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from wrp.comm.lasting import sync_names
 from wrp.errors import StoreError
 
 _AT_HOME = "~/.chimaera"
@@ -49,5 +50,6 @@ class Kept:
                 file.flush()
                 os.fsync(file.fileno())
             os.replace(beside, self.path)
+            sync_names(self.path.parent)
         except OSError as error:
             raise StoreError(f"the pools to make again can't be written to {self.path} ({error.strerror}): set runtime.conf_dir") from error

@@ -4,6 +4,7 @@ import errno
 import os
 
 from wrp.comm import inside
+from wrp.comm.lasting import sync_names
 from wrp.comm.streaming import address_of
 from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime.devices.device import Device
@@ -27,11 +28,31 @@ class FileDevice(HeldDevice):
         self._read_only = read_only
         flags = os.O_RDONLY if read_only else os.O_RDWR | os.O_CREAT
         try:
-            self.descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
+            self.descriptor = self._opened(flags)
         except OSError as error:
             raise StoreError(f"file {self.path} of device {name!r} can't be opened: {error.strerror}; check the path and its permissions") from error
         self.direct = self._opened_direct(flags) if self.facts["direct_alignment"] else -1
         self._hold(_close, self.descriptor, self.direct)
+
+    def _opened(self, flags):
+        """The descriptor; what lasts has its name on storage when the file is made."""
+        try:
+            return os.open(self.path, flags & ~os.O_CREAT | os.O_CLOEXEC)
+        except FileNotFoundError:
+            if self._read_only:
+                raise
+        descriptor = os.open(self.path, flags | os.O_CLOEXEC, 0o666)
+        try:
+            if self._lasts:
+                sync_names(os.path.dirname(os.path.abspath(self.path)))
+        except BaseException:
+            os.close(descriptor)
+            raise
+        return descriptor
+
+    @property
+    def _lasts(self):
+        return self.facts["persistence_level"] == "long_term"
 
     def _opened_direct(self, flags):
         """Descriptor past the page cache, -1 where the file system has no such thing."""
@@ -69,7 +90,7 @@ class FileDevice(HeldDevice):
     def sync(self):
         """What this node wrote is on storage when it returns, where the device's persistence is long_term."""
         self._check_open()
-        if not self._read_only and self.facts["persistence_level"] == "long_term":
+        if not self._read_only and self._lasts:
             self._tried(os.fdatasync)
 
     def _past_the_cache(self, view, offset):

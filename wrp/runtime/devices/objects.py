@@ -21,7 +21,7 @@ import numpy as np
 
 from wrp.comm import filesystems, installing
 from wrp.comm.heir import inherited
-from wrp.comm.lasting import sync_path
+from wrp.comm.lasting import make_folders, sync_path
 from wrp.comm.lock import Token
 from wrp.errors import StoreError, StoreVersion, UsageError
 from wrp.runtime.devices.held import HeldDevice
@@ -227,8 +227,9 @@ class Bucket:
         return getattr(self._known, known) if self._known is not None and known else getattr(self._fs, "_" + method)
 
     def _call(self, method):
-        # fsspec empties a file and writes into it
-        return _put_file if method == "pipe_file" and self._in_files else getattr(self._fs, method)
+        # fsspec empties a file and writes into it, and puts no names on storage
+        own = {"pipe_file": _put_file, "makedirs": lambda path, _: make_folders(path)} if self._in_files else {}
+        return own.get(method) or getattr(self._fs, method)
 
     def close(self):
         """Connections are fsspec's."""

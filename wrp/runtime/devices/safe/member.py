@@ -7,6 +7,7 @@ import errno
 import os
 import time
 
+from wrp.comm.lasting import sync_names
 from wrp.errors import OutOfSpace
 
 RAM = "ram::"
@@ -21,6 +22,12 @@ class FileMember:
         self._fail, self._is_failing, self._look_at = path + ".fail", False, 0.0
         self._check()
         self._descriptor = os.open(path, (os.O_RDONLY if read_only else os.O_RDWR) | (os.O_CREAT if create else 0) | os.O_CLOEXEC, 0o666)
+        try:
+            if create:
+                sync_names(os.path.dirname(os.path.abspath(path)))
+        except BaseException:
+            os.close(self._descriptor)
+            raise
 
     def read_some(self, place, nbytes):
         """The bytes at a place, fewer where the file ends."""
