@@ -1,9 +1,10 @@
 """What the documents have to name: every error, command, option, environment variable, configuration key and promise's test."""
 
+import contextlib
+import importlib
 import inspect
+import io
 import re
-import subprocess
-import sys
 
 import pytest
 
@@ -18,10 +19,13 @@ def text_of(name):
 
 
 def help_of(module, *arguments):
-    done = subprocess.run([sys.executable, "-m", module, *arguments, "--help"], capture_output=True, text=True, timeout=60,
-                          cwd=ROOT)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
+    with contextlib.redirect_stdout(io.StringIO()) as shown:
+        try:
+            code = importlib.import_module(module).main([*arguments, "--help"])
+        except SystemExit as end:
+            code = end.code
+    assert code in (None, 0), code
+    return shown.getvalue()
 
 
 @pytest.mark.parametrize("error", [value for value in vars(errors).values() if inspect.isclass(value)],
