@@ -1,6 +1,7 @@
 """A store of all ranks, whatever nodes they form: what one rank does, every rank sees when the call has returned."""
 
 import random
+import threading
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.homes import home_of
+from wrp.cte.nodes.wire import record_of
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, StoreError, UsageError, WaitTimeout
 from wrp.runtime.config import load
 
@@ -46,6 +48,33 @@ def test_puts_of_every_size_are_seen_by_everybody(place):
                 assert (info.size, info.score, store.size("t", name)) == (size, 0.5, size)
                 assert store.get("t", name, size // 3, size // 2) == wanted[size // 3:size // 3 + size // 2]
         ranks.barrier("all have looked")
+
+
+def test_a_flush_waits_for_what_its_thread_has_put_whatever_other_threads_of_the_rank_flush(opened, shared_folder):
+    ranks = world()
+    with opened(shared_folder, "{}") as store:
+        if not ranks.rank:
+            far = next(blob for blob in map(str, range(1000)) if home_of("t", blob, ranks.nodes) == 1)
+            is_over = threading.Event()
+
+            def flushes():
+                while not is_over.is_set():
+                    store.flush()
+            threads = [threading.Thread(target=flushes) for _ in range(2)]
+            for thread in threads:
+                thread.start()
+            try:
+                dirty = 0
+                for number in range(60):
+                    store.put_many("t", [far], [b"many"]) if number % 2 else store.put("t", far, b"one")
+                    store.flush()
+                    dirty += record_of(store._routes.look("look", "t", far, 1000, 1)[0]).dirty      # beyond its end: the record
+            finally:
+                is_over.set()
+                for thread in threads:
+                    thread.join()
+            assert not dirty
+        ranks.barrier("all is looked at")
 
 
 def test_every_call_on_a_blob_of_any_home(place):

@@ -11,16 +11,21 @@ _NAMES = 4096                   # in one question
 
 def put_many(store, routes, tag, blobs, rows, score):
     """Put rows under names, each at its home. For the arguments see Store.put_many."""
-    array, net, under_way = given.rows_of(rows), routes.net, []
+    by_home = _by_home(routes, tag, blobs)
+    with routes.unflushed.changing(by_home.keys() - {routes.node}):
+        _put_at(by_home, store, routes.net, tag, blobs, rows, score)
+
+
+def _put_at(by_home, store, net, tag, blobs, rows, score):
+    array, under_way = given.rows_of(rows), []
     try:
-        for home, numbers in _by_home(routes, tag, blobs).items():
+        for home, numbers in by_home.items():
             if array is None or array.shape[1] > INLINE:
                 for number in numbers:
                     store.put(tag, blobs[number], rows[number], score=score)
             elif home == net.node:
                 net.calls["put_many"](tag, [blobs[number] for number in numbers], array[numbers], array.shape[1], score)
             else:
-                routes.changed_at.add(home)
                 for part in _parts(numbers, array.shape[1]):
                     under_way.append(net.begin(home, "put_many", tag, [blobs[number] for number in part], array[part].tobytes(), array.shape[1], score))
     finally:

@@ -2,19 +2,20 @@
 
 from wrp.cte import names
 from wrp.cte.homes import home_of
+from wrp.cte.nodes.unflushed import Unflushed
 from wrp.cte.records import full_name
 from wrp.errors import NoSuchBlob, NoSuchTag
 
 
 class Routes:
-    """The routes of one rank over its Net. `changed_at`: other nodes where it has changed something since its last flush.
+    """The routes of one rank over its Net. `unflushed`: the Unflushed of the rank.
 
     keepers : the Keepers of a store with replicas, else None
     """
 
     def __init__(self, net, keepers):
         self.net, self.node, self.keepers = net, net.node, keepers
-        self.changed_at = set()
+        self.unflushed = Unflushed()
 
     def home(self, tag, blob=None):
         """Number of the node whose catalog has a blob's or tag's record."""
@@ -57,15 +58,13 @@ class Routes:
 
     def change_at(self, node, call, *args):
         """What a call gives that changes something on a node."""
-        if node != self.node:
-            self.changed_at.add(node)
-        return self.net.at(node, call, *args)
+        with self.unflushed.changing({node} - {self.node}):
+            return self.net.at(node, call, *args)
 
     def name(self, *args):
         """What a change of the names of tags gives, or of tags on all nodes, which node 0 makes (see Naming.run). Once it was given up it is never made."""
-        if self.node:
-            self.changed_at.add(0)
-        return self.net.in_time(0, "naming", *args)
+        with self.unflushed.changing({0} - {self.node}):
+            return self.net.in_time(0, "naming", *args)
 
     def knows(self, tag):
         """True when some node knows the tag."""

@@ -101,15 +101,10 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         self._check_open()
         if self._parts.folder is None or not self._parts.write:
             return
-        routes = self._routes
-        nodes, routes.changed_at = routes.changed_at, set()
-        try:
-            under_way = [self._net.begin(node, "flush") for node in sorted(nodes)]
+        with self._routes.unflushed.flushing() as nodes:
+            under_way = [self._net.begin(node, "flush") for node in nodes]
             self._flush_here()
             self._net.answers(under_way)
-        except BaseException:
-            routes.changed_at |= nodes
-            raise
 
     def _flush_here(self):
         try:
@@ -124,11 +119,11 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         """Collective: everything that any rank has put is durable."""
         self._check_open()
         # what a rank has changed on another node is flushed there by the ranks of that node: not before it has come here
-        self.ranks.barrier("every rank flushes the store")
-        with self.ranks.agreed("flushing the store"):
-            self._routes.changed_at = set()
-            if self._parts.folder is not None and self._parts.write:
-                self._flush_here()
+        with self._routes.unflushed.flushing():
+            self.ranks.barrier("every rank flushes the store")
+            with self.ranks.agreed("flushing the store"):
+                if self._parts.folder is not None and self._parts.write:
+                    self._flush_here()
 
     def replicate(self, tag=None, blob=None):
         """As Store.replicate."""

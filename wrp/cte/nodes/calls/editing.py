@@ -34,8 +34,9 @@ class NodesEditing(NodesCalls):
         self._writable()
         names.checked("tag", tag)
         # on its own node it is the first rank that takes the tag out, unless node 0 is that
-        self._routes.changed_at |= self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())
-        for own in self._routes.name("destroy", tag, recursive):
+        with self._routes.unflushed.changing(self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())):
+            gone = self._routes.name("destroy", tag, recursive)
+        for own in gone:
             kept = self._routes.net.everywhere("kept", own) if self._routes.keepers is not None else []
             self._routes.settle(own, sorted(set().union(*kept)))
 
