@@ -8,6 +8,8 @@ from wrp.comm.ranks import world
 from wrp.cte import Store, organizer
 from wrp.cte.client import Client
 from wrp.cte.moving import in_ram
+from wrp.cte.organizer import registry
+from wrp.cte.organizer.lru import Lru
 from wrp.cte.organizing import Organizing
 from wrp.cte.records import RAM, full_name
 from wrp.errors import NoSuchTag, UsageError
@@ -323,3 +325,30 @@ def test_a_blob_that_fills_its_target_stays_and_one_without_room_goes_on(scored)
     scored.score("t", "next", 0.5)
     assert scored.move("t", "next", None) and place(scored, "next") == {"data/0"}                # no room in the second ram
     settled(scored)
+
+
+def test_a_policy_that_fails_is_told_once_and_organizing_goes_on(store, caplog, monkeypatch):
+    ticks = []
+
+    class Failing(Lru):
+        def tick(self):
+            ticks.append(self)
+            if len(ticks) < 4:
+                return {}["a fault"]
+            return super().tick()
+    monkeypatch.setitem(registry._ALL, "lru", Failing)
+    store.put("t", "a", bytes(MIB))
+    moves_of(store).move(full_name("t", "a"), to_ram=False)
+    store.get("t", "a")
+    found = organizing(store, "lru")
+    found.start(0.01)
+    try:
+        end = time.monotonic() + 30
+        while where(store, "a") == "file" and time.monotonic() < end:
+            store.get("t", "a")
+            time.sleep(0.01)
+    finally:
+        found.stop()
+    assert where(store, "a") == "ram" and found.organized.moved == 1
+    assert [record.message for record in caplog.records if "organizer" in record.message] == [
+        "the organizer failed at a look, and goes on with the next one, knowing no earlier use of any blob (KeyError: 'a fault')"]

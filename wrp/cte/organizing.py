@@ -4,7 +4,9 @@ It runs in a thread of the first rank of each node, or when it is called. Which 
 moving.py. To the organizer every target of the node that keeps what it is given is a tier: the first ram, then the others, the fastest first.
 """
 
+import logging
 import time
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from wrp.comm.turn import Turn
@@ -17,6 +19,8 @@ from wrp.cte.records import RAM, key_of
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import WrpError
 
+_log = logging.getLogger("wrp.cte")
+
 _FULL, _EMPTY = 0.95, 0.5       # parts of a tier: above, blobs are taken out; below, after that, some come back
 _ENDLESS = 1 << 62              # the last tier's capacity: what it can't take, it refuses itself
 _NS = 1e-9
@@ -24,7 +28,7 @@ _NS = 1e-9
 
 @dataclass
 class Organized:
-    """What an organizer has done on this node: looks, moves, moves that didn't come about, and the last error."""
+    """What an organizer has done on this node: looks, moves, moves that didn't come about, and the last error, which ends none."""
 
     looks: int = 0
     moved: int = 0
@@ -82,10 +86,19 @@ class Organizing:
             except (WrpError, OSError) as error:
                 # organizing is a favour: what a put or a flush can't do, they say themselves
                 self.organized.last_error = str(error)
+            except Exception as error:
+                self._tell(error)
+
+    def _tell(self, error):
+        """Of a fault of the policy, or of what carries out its wishes: once, however often it comes."""
+        said = f"{type(error).__name__}: {error}"
+        if self.organized.last_error != said:
+            _log.error("the organizer failed at a look, and goes on with the next one, knowing no earlier use of any blob (%s)", said, exc_info=error)
+        self.organized.last_error = said
 
     def look(self):
         """Tell the organizer what is new, and do what it wants. Raises what a move or a look at the catalog raises."""
-        with self._turn.of("the organizer"):
+        with self._turn.of("the organizer"), self._anew_after_a_fault():
             found = tiers_of(self._tiers)
             if found != self._found:
                 self._begin(found)              # a target came or went
@@ -99,6 +112,17 @@ class Organizing:
                         left -= 1
                         self._carry_out(action)
             self.organized.looks += 1
+
+    @contextmanager
+    def _anew_after_a_fault(self):
+        """A policy that has failed in the middle knows half of what happened: the next look begins with another."""
+        try:
+            yield
+        except (WrpError, OSError):
+            raise
+        except Exception:
+            self._found = None
+            raise
 
     def _news(self, now):
         """Events of what the catalog shows since the last look: what is gone or moved, then puts and gets by their time."""
