@@ -9,11 +9,12 @@ class Interrupted(BaseException):
     """What is raised."""
 
 
-def interrupted_at(step, work):
+def interrupted_at(step, work, error=Interrupted):
     """Call `work()`, and raise Interrupted at its step of this number, from 1; False when it has fewer.
 
     Steps are where Python calls handlers of signals: where a function of its own begins, and where one of C has ended. What is raised where Python
     drops errors (in a generator that goes) has happened, too.
+    error : what is raised, of that kind
     """
     left, before = itertools.count(step - 1, -1), sys.getprofile()
 
@@ -21,12 +22,12 @@ def interrupted_at(step, work):
         if event in ("call", "c_return") and not next(left):
             sys.setprofile(before)
             raised.append(step)
-            raise Interrupted
+            raise error
     raised = []
     return _interrupted(work, raised, sys.setprofile, look, before)
 
 
-def interrupted_behind_any_call(step, work, within=""):
+def interrupted_behind_any_call(step, work, within="", error=Interrupted):
     """The same, with the steps of `interrupted_at` and those behind compiled kernels and at the end of each turn of a loop, which cost more to find.
 
     within : only steps of modules whose file has this in its name count
@@ -39,7 +40,7 @@ def interrupted_behind_any_call(step, work, within=""):
         sys.settrace(before)
         lasts.clear()               # what the frames hold goes with the error
         raised.append(step)
-        raise Interrupted
+        raise error
 
     def look_inside(frame, event, _):
         if event == "opcode":
@@ -75,7 +76,7 @@ def _calls(code: types.CodeType):
 
 def _interrupted(work, raised, watch, look, before):
     dropped = sys.unraisablehook
-    sys.unraisablehook = lambda found: None if found.exc_type is Interrupted else dropped(found)
+    sys.unraisablehook = lambda found: None if issubclass(found.exc_type, Interrupted) else dropped(found)
     watch(look)
     try:
         work()

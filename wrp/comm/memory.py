@@ -1,6 +1,8 @@
 """How much memory this process may still take: what Linux has and what the batch system's control groups leave."""
 from pathlib import Path
 
+from wrp.comm.refusals import is_handlers
+
 _PROC = Path("/proc")
 _GROUPS = Path("/sys/fs/cgroup")
 
@@ -16,7 +18,9 @@ def total():
     try:
         fields = dict(line.split(":") for line in (_PROC / "meminfo").read_text().splitlines())
         return int(fields["MemTotal"].split()[0]) * 1024
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError) as error:
+        if is_handlers(error):
+            raise
         return None
 
 
@@ -24,7 +28,9 @@ def _of_machine():
     try:
         fields = dict(line.split(":") for line in (_PROC / "meminfo").read_text().splitlines())
         return sum(int(fields[name].split()[0]) for name in ("MemAvailable", "SwapFree")) * 1024
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError) as error:
+        if is_handlers(error):
+            raise
         return None                         # not Linux
 
 
@@ -32,7 +38,9 @@ def _of_groups():
     """The least that this process's control group or one above it leaves, None without a limit."""
     try:
         lines = (_PROC / "self/cgroup").read_text().splitlines()
-    except OSError:
+    except OSError as error:
+        if is_handlers(error):
+            raise
         return None
     rests = [_rest(folder, files) for line in lines for folder, files in _folders(line)]
     return min((rest for rest in rests if rest is not None), default=None)
@@ -64,5 +72,7 @@ def _rest(folder, files):
         counts = dict(line.split() for line in (folder / "memory.stat").read_text().splitlines())
         # cached files count as used but go when memory is short; shared memory is not among them
         return int(limit) - used + sum(int(counts[name]) for name in cached_names)
-    except (OSError, KeyError, ValueError):
+    except (OSError, KeyError, ValueError) as error:
+        if is_handlers(error):
+            raise
         return None                         # the topmost group has no limit

@@ -2,8 +2,8 @@
 
 import os
 import shutil
-from contextlib import suppress
 
+from wrp.comm.refusals import tolerant
 from wrp.runtime.devices import places
 
 _OWN = {"STORE", "STORE.new", "lock", "members", "spare", "journal", "data"}        # all that an opening makes in a folder
@@ -28,7 +28,7 @@ class Made:
 
         Call it with the folder locked, when no rank writes there any more.
         """
-        with suppress(OSError):                 # what fails now is no reason to hide why the store ends
+        with tolerant():                 # what fails now is no reason to hide why the store ends
             if not self._missing or _said(folder) != self._said or os.path.exists(os.path.join(folder.path, "snapshot")) \
                     or os.listdir(folder.journals) or _has_others(folder.path):
                 return

@@ -1,7 +1,7 @@
 """Opening and closing a store: the folder on rank 0, the runtime on every rank, the catalog on every node. All collective."""
 
 import os
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -70,7 +70,12 @@ class Parts:
         if not self.is_durable:
             return
         self.tiers.check_not_lost(targets)
-        with self._alone():             # or another thread might hear of an error, and this one not yet
+        timeout_s = self.config.get("runtime.timeout_s")
+        turn = self._syncing.of("the syncs of the store")       # or another thread might hear of an error, and this one not yet
+        try:
+            if not turn.acquire(timeout=timeout_s):
+                raise WaitTimeout(f"store {self.folder.path}: its files didn't come to storage for another thread of this process within {timeout_s:g} s "
+                                  f"(runtime.timeout_s)")
             try:
                 self.tiers.sync(targets)
             except BaseException:
@@ -80,16 +85,6 @@ class Parts:
                 raise
             if failed not in (None, self.failed_syncs):
                 raise StoreError(f"store {self.folder.path}: its storage failed while these bytes were on their way; what this call promised is not kept")
-
-    @contextmanager
-    def _alone(self):
-        timeout_s = self.config.get("runtime.timeout_s")
-        turn = self._syncing.of("the syncs of the store")
-        try:
-            if not turn.acquire(timeout=timeout_s):
-                raise WaitTimeout(f"store {self.folder.path}: its files didn't come to storage for another thread of this process within {timeout_s:g} s "
-                                  f"(runtime.timeout_s)")
-            yield
         finally:
             # one step: a handler's error between a look whether it is ours and this would leave it taken
             try:

@@ -5,10 +5,10 @@ only place where they are for certain, so `restore` writes them to their place o
 """
 
 import os
-from contextlib import suppress
 
 from wrp.comm.checksum import crc32
 from wrp.comm.lasting import write_all
+from wrp.comm.refusals import is_refusal, tolerant
 from wrp.errors import StoreError
 
 _BEGIN = b"WRP"                 # of the word that a frame begins with
@@ -63,7 +63,7 @@ def astray(path_of, extents):
     found = {}
     for target in sorted({extent[0] for extent in extents}):
         descriptor = None
-        with suppress(OSError):
+        with tolerant():
             descriptor = os.open(path_of(target - 1), os.O_RDONLY | os.O_CLOEXEC)
         try:
             found.update({extent[:3]: data for extent, data in extents.items() if extent[0] == target and not _stand_there(descriptor, extent, data)})
@@ -77,5 +77,7 @@ def _stand_there(descriptor, extent, data):
     """descriptor : None where the file can't be opened"""
     try:
         return descriptor is not None and os.pread(descriptor, extent[2], extent[1]) == data
-    except OSError:
+    except OSError as error:
+        if not is_refusal(error):
+            raise
         return False

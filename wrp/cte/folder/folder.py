@@ -13,9 +13,9 @@ import json
 import os
 import re
 import uuid
-from contextlib import suppress
 
 from wrp.comm.lasting import make_folders, sync_names, sync_path
+from wrp.comm.refusals import is_handlers, is_refusal, tolerant
 from wrp.cte.folder import frames, spare
 from wrp.cte.folder.carried import astray, carried, restore
 from wrp.cte.folder.checking import checked, checked_stamp
@@ -75,6 +75,8 @@ class Folder:
         except StoreError:
             raise
         except OSError as error:
+            if not is_refusal(error):
+                raise
             raise self.unusable(error) from error
         return records
 
@@ -187,6 +189,8 @@ class Folder:
             raise StoreError(f"{self.path} is not a store of wrp (it has no STORE file): "
                              f"name another folder (--store of a command)") from None
         except (OSError, ValueError, KeyError, TypeError) as error:
+            if is_handlers(error):
+                raise
             raise StoreError(f"store {self.path}: its STORE file can't be read: {getattr(error, 'strerror', None) or f'{error}; restore it from a copy of the store'}") from error
         if version not in range(1, FORMAT + 1):
             raise StoreVersion(f"store {self.path} has format {version}, this wrp reads formats 1 to {FORMAT}: "
@@ -213,6 +217,8 @@ class Folder:
         except StoreError:
             raise
         except OSError as error:
+            if not is_refusal(error):
+                raise
             raise StoreError(f"store {self.path} can't be made or written: {error.strerror}") from error
 
     def _check_log(self):
@@ -264,7 +270,7 @@ class Folder:
             logs = [log] if log else []
             self.change_header(logs=logs or None)
         for path in left:
-            with suppress(OSError):             # something of somebody else's may lie there
+            with tolerant():             # something of somebody else's may lie there
                 os.rmdir(path)
 
     def _numbered(self, nodes, wanted):

@@ -7,9 +7,9 @@ reads a journal finds its end by them as by a torn tail. `close` cuts them off, 
 
 import errno
 import os
-from contextlib import suppress
 
 from wrp.comm.lasting import sync_path, write_all
+from wrp.comm.refusals import is_refusal, tolerant
 from wrp.comm.turn import Turn
 from wrp.cte.folder import frames
 from wrp.cte.folder.replay import fewest
@@ -19,6 +19,10 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _CLOSED = frames.encode({"closed": True})
 _ROUNDS = 2                     # of carrying over what was added while a journal was written anew, before nothing may be added
 _LEAST_ROOM, _MOST_ROOM = 64 << 10, 4 << 20         # bytes of room made at once: as many as the frames take, no more than the capacity
+
+
+class _Refused(StoreError):
+    """Nothing of what was given was written."""
 
 
 class Journal:
@@ -54,7 +58,7 @@ class Journal:
 
     def is_known(self, error):
         """False when what `append` was given may be there or not after this error of it."""
-        return not isinstance(error, Uncertain) and (isinstance(error, Exception) or not self._torn)
+        return not self._torn or isinstance(error, _Refused)
 
     def append(self, change, written=None):
         """Add one frame: {"put": [plain records], "remove": [[name, stamp], …], "bytes": [packed]}, see carried.py for the last; all of it or nothing survives.
@@ -82,16 +86,16 @@ class Journal:
                     os.fdatasync(self._descriptor)
             except BaseException as error:
                 self._torn = True
-                with suppress(OSError):         # else nothing is written after it
+                with tolerant():                # else nothing is written after it
                     self._cut()
                     if self._durable:
                         os.fsync(self._descriptor)      # a frame that was refused must not come back when the machine goes down
                     self._torn = False
-                if self._torn and isinstance(error, Exception):
+                if not is_refusal(error):
+                    raise
+                if self._torn:
                     raise Uncertain(f"{self._said} can't be written, and not be cut either: {error}; what this call promised isn't kept, "
                                     "but may be there when the store is opened again") from error
-                if not isinstance(error, OSError):
-                    raise
                 raise StoreError(f"{self._said} can't be written: {error.strerror}; "
                                  f"what this call promised is not kept") from error
             self._nbytes = end
@@ -103,7 +107,7 @@ class Journal:
     def _make_room(self, nbytes):
         """Zeros behind the last frame, enough for the next; on a disk that is too full for them, none."""
         room = nbytes + self._room()
-        with suppress(OSError):
+        with tolerant():
             write_all(self._descriptor, bytes(self._nbytes + room - self._written), self._written)
             self._written = self._nbytes + room
 
@@ -128,10 +132,12 @@ class Journal:
                 self._fill(descriptor, changes, begin, pace)
             finally:
                 os.close(descriptor)
-                with suppress(OSError):         # it is there after an error only
+                with tolerant():                # it is there after an error only
                     os.unlink(new)
-        except OSError:
-            pass                                # it is as it was, or the next `append` says that nothing can be added to it
+        except OSError as error:
+            if not is_refusal(error):
+                raise
+            # it is as it was, or the next `append` says that nothing can be added to it
         finally:
             self._limit = max(self._capacity, 2 * self._nbytes)
 
@@ -155,7 +161,7 @@ class Journal:
             nbytes, begin = self._carried(descriptor, nbytes, begin)
             os.fsync(descriptor)
         written, room = nbytes, self._room()
-        with suppress(OSError):
+        with tolerant():
             write_all(descriptor, bytes(room), nbytes)
             written += room
         os.fsync(descriptor)
@@ -179,8 +185,8 @@ class Journal:
         self._torn = True                   # until what is appended goes to the file that has the name for good
         try:
             os.replace(self.path + ".new", self.path)
-        except OSError:
-            self._torn = False
+        except OSError as error:
+            self._torn = not is_refusal(error)      # a handler's error may come after the file has the name
             raise
         os.dup2(descriptor, self._descriptor, inheritable=False)
         self._nbytes, self._written = nbytes, written
@@ -188,14 +194,14 @@ class Journal:
         self._torn = False
 
     def _refuse(self):
-        raise StoreError(f"{self._said} could not be written before: close the store and open it again")
+        raise _Refused(f"{self._said} could not be written before: close the store and open it again")
 
     def close(self):
         """Nothing is added any more; what another thread is adding is in it before. Idempotent."""
         with self._turn:
             self._is_closed = True
             if self._descriptor is not None:
-                with suppress(OSError):
+                with tolerant():
                     self._cut()
                     if not self._torn:      # so that a damaged last frame isn't taken for one that was being written
                         write_all(self._descriptor, _CLOSED, self._nbytes)
@@ -213,5 +219,7 @@ class Journal:
                 os.close(descriptor)
                 raise
         except OSError as error:
+            if not is_refusal(error):
+                raise
             raise StoreError(f"the journal {self.path} can't be made: {error.strerror}") from error
         self._descriptor = descriptor

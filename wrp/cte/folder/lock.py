@@ -12,6 +12,7 @@ import socket
 import time
 from contextlib import suppress
 
+from wrp.comm.refusals import tolerant
 from wrp.errors import StoreBusy, StoreError, WrpError
 
 MEMBERS_WAIT_S = 10.0
@@ -97,7 +98,7 @@ def _locked(descriptor, how):
 
 def _note(descriptor, text):
     """Say who holds the lock, for a sentence only: a disk that refuses it takes nothing from the lock."""
-    with suppress(OSError):
+    with tolerant():
         os.ftruncate(descriptor, 0)
         os.pwrite(descriptor, text, 0)
 

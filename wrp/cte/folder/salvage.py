@@ -12,6 +12,7 @@ import msgpack
 
 from wrp.comm.checksum import crc32
 from wrp.comm.lasting import sync_path
+from wrp.comm.refusals import is_refusal
 from wrp.cte.folder import frames
 from wrp.cte.folder.carried import carried, restore
 from wrp.cte.folder.checking import checked
@@ -64,6 +65,8 @@ def salvage(path, write=False):
     except StoreError:
         raise
     except OSError as error:
+        if not is_refusal(error):
+            raise
         raise folder.unusable(error) from error
     finally:
         folder.close()

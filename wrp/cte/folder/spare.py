@@ -2,7 +2,8 @@
 
 import errno
 import os
-from contextlib import suppress
+
+from wrp.comm.refusals import tolerant
 
 _NBYTES = 64 << 10
 FULL = (errno.ENOSPC, errno.EDQUOT)
@@ -11,7 +12,7 @@ FULL = (errno.ENOSPC, errno.EDQUOT)
 def keep(folder):
     """Let there be room; where the disk has none, there is none."""
     path = os.path.join(folder, "spare")
-    with suppress(OSError):
+    with tolerant():
         descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o666)
         try:
             os.posix_fallocate(descriptor, 0, _NBYTES)
@@ -21,5 +22,5 @@ def keep(folder):
 
 def spend(folder):
     """Give the room to who asks first."""
-    with suppress(OSError):
+    with tolerant():
         os.unlink(os.path.join(folder, "spare"))

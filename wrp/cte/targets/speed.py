@@ -10,6 +10,7 @@ import time
 import numpy as np
 
 from wrp.comm import caches
+from wrp.comm.refusals import is_handlers
 from wrp.cte.folder.files import replace
 from wrp.runtime.devices import places
 
@@ -47,7 +48,9 @@ def _of_folder(folder):
     """(MB/s writing, MB/s reading, us) of the file system of a folder; those of a slow disk where it can't be measured."""
     try:
         return _known(f"{socket.gethostname()} {os.stat(folder).st_dev}", lambda: measure(folder))
-    except OSError:
+    except OSError as error:
+        if is_handlers(error):
+            raise
         return 100.0, 100.0, 1000.0
 
 
@@ -55,7 +58,9 @@ def _of_memory():
     """The same of this machine's memory; more than any file gets."""
     try:
         return _known(f"{socket.gethostname()} memory", measure_memory)
-    except OSError:
+    except OSError as error:
+        if is_handlers(error):
+            raise
         return _OF_MEMORY
 
 
@@ -75,7 +80,9 @@ def _read(path):
         with open(path, encoding="utf-8") as file:
             found = json.load(file)
         return {key: three for key, three in found.items() if len(three) == 3 and all(number > 0 for number in three)}
-    except (OSError, ValueError, AttributeError, TypeError):
+    except (OSError, ValueError, AttributeError, TypeError) as error:
+        if is_handlers(error):
+            raise
         return {}
 
 

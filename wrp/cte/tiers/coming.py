@@ -2,8 +2,8 @@
 
 import logging
 import os
-from contextlib import suppress
 
+from wrp.comm.refusals import tolerant
 from wrp.cte.targetnumbers import extra_number, is_durable
 from wrp.cte.tiers.roster import Roster, metrics_of
 from wrp.errors import UsageError
@@ -32,7 +32,7 @@ class Coming(Roster):
     def _unlink(self, path):
         """A file of a target that couldn't be made goes, where there is one."""
         if self._runtime.ranks.local_rank == 0:
-            with suppress(OSError):
+            with tolerant():
                 os.unlink(path)
 
     def add_file(self, wanted):

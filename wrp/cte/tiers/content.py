@@ -5,11 +5,12 @@ import os
 import time
 
 from wrp.comm.checksum import crc32
+from wrp.comm.refusals import is_refusal
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.folder.ahead import begin_sync
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, kind_of, node_of
-from wrp.errors import Corrupt, OutOfSpace, StoreError, WrpError
+from wrp.errors import Corrupt, OutOfSpace, StoreError
 from wrp.runtime.devices import places
 
 _AHEAD = 256 << 20              # bytes after a flush with which the storage begins before the next one asks for it; who doesn't flush again writes to the page cache only
@@ -173,8 +174,8 @@ class Content:
 
 
 def named(error, where):
-    """What to raise for an OSError, itself where it says what it should."""
-    if isinstance(error, WrpError):
+    """What to raise for an OSError, itself where it says what it should, or is no refusal."""
+    if not is_refusal(error):
         return error
     kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
     return kind(f"{where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept")

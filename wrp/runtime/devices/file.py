@@ -5,6 +5,7 @@ import os
 
 from wrp.comm import inside
 from wrp.comm.lasting import sync_names
+from wrp.comm.refusals import is_refusal
 from wrp.comm.streaming import address_of
 from wrp.errors import OutOfSpace, StoreError, UsageError
 from wrp.runtime.devices.device import Device
@@ -30,6 +31,8 @@ class FileDevice(HeldDevice):
         try:
             self.descriptor = self._opened(flags)
         except OSError as error:
+            if not is_refusal(error):
+                raise
             raise StoreError(f"file {self.path} of device {name!r} can't be opened: {error.strerror}; check the path and its permissions") from error
         self.direct = self._opened_direct(flags) if self.facts["direct_alignment"] else -1
         self._hold(_close, self.descriptor, self.direct)
@@ -58,7 +61,9 @@ class FileDevice(HeldDevice):
         """Descriptor past the page cache, -1 where the file system has no such thing."""
         try:
             return os.open(self.path, flags & ~os.O_CREAT | os.O_DIRECT | os.O_CLOEXEC)
-        except OSError:
+        except OSError as error:
+            if not is_refusal(error):
+                raise
             return -1
 
     def _is_unused(self):
@@ -105,12 +110,16 @@ class FileDevice(HeldDevice):
         except OSError as error:
             if error.errno == errno.EINVAL and descriptor is not None:      # the storage wants another alignment
                 return self._tried(call, *args)
+            if not is_refusal(error):
+                raise
             raise OSError(error.errno, os.strerror(error.errno), self.path) from error
 
     def _back(self, offset, nbytes):
         try:
             os.posix_fallocate(self.descriptor, offset, nbytes)
         except OSError as error:
+            if not is_refusal(error):
+                raise
             if error.errno in _NO_ROOM:
                 raise OutOfSpace(f"the file system of {self.path} has no room for it ({error.strerror})") from error
             if error.errno not in _NO_FALLOCATE:

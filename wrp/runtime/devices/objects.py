@@ -23,6 +23,7 @@ from wrp.comm import filesystems, installing
 from wrp.comm.heir import inherited
 from wrp.comm.lasting import make_folders, sync_path
 from wrp.comm.lock import Token
+from wrp.comm.refusals import is_refusal, tolerant
 from wrp.errors import StoreError, StoreVersion, UsageError
 from wrp.runtime.devices.held import HeldDevice
 from wrp.runtime.devices.known import TRIES, Changed, Known
@@ -79,7 +80,7 @@ class Bucket:
         try:
             yield
         except OSError as error:
-            if isinstance(error, StoreError):
+            if not is_refusal(error):
                 raise
             raise StoreError(f"{self.url} {what}: {error.strerror or error}; check the URL, its credentials and the network") from error
 
@@ -246,7 +247,7 @@ def _put_file(path, data):
         os.replace(part, path)
         sync_path(os.path.dirname(path))
     except BaseException:
-        with suppress(OSError):
+        with tolerant():
             os.unlink(part)
         raise
 
@@ -321,6 +322,8 @@ class ObjectDevice(HeldDevice):
             try:
                 remove(*what)
             except OSError as error:
+                if not is_refusal(error):
+                    raise
                 self._drops = False
                 _log.warning("device %r leaves the objects in its bucket that hold nothing: %s", self.name, error)
 

@@ -3,6 +3,7 @@
 import os
 from contextlib import suppress
 
+from wrp.comm.refusals import tolerant
 from wrp.errors import WrpError
 from wrp.runtime.config.kinds import is_url
 from wrp.runtime.devices import objects
@@ -60,7 +61,7 @@ def remove(path):
         with suppress(OSError, WrpError):
             objects.Bucket(path).remove()
     for file in _files(path):
-        with suppress(OSError):
+        with tolerant():
             os.unlink(file)
 
 

@@ -7,6 +7,7 @@ import threading
 from contextlib import contextmanager
 
 from wrp.comm import atomics
+from wrp.comm.refusals import is_refusal
 from wrp.comm.reserve import release
 from wrp.errors import StoreError, WaitTimeout
 from wrp.runtime import bdev
@@ -181,7 +182,9 @@ class SafeDevice(HeldDevice):
         try:
             self._array.back(offset, nbytes)
         except OSError as error:
-            raise OSError(error.errno or errno.EIO, os.strerror(error.errno or errno.EIO), error.filename or self.path) from error
+            if not is_refusal(error):
+                raise
+            raise OSError(error.errno, os.strerror(error.errno), error.filename or self.path) from error
 
 
 def make_array(node, name, asked, counters):

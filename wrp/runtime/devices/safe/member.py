@@ -8,6 +8,7 @@ import os
 import time
 
 from wrp.comm.lasting import sync_names
+from wrp.comm.refusals import is_refusal
 from wrp.errors import OutOfSpace
 
 RAM = "ram::"
@@ -83,7 +84,9 @@ class FileMember:
         """False where another file, or none, stands at its path by now."""
         try:
             return os.path.samestat(os.stat(self.path), os.fstat(self._descriptor))
-        except OSError:
+        except OSError as error:
+            if not is_refusal(error):
+                raise
             return False
 
     def empty(self):

@@ -4,6 +4,7 @@ import logging
 import uuid
 from dataclasses import replace
 
+from wrp.comm.refusals import is_refusal
 from wrp.errors import StoreError
 from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.devices.safe import label as labels
@@ -138,7 +139,7 @@ def _labels(members):
         try:
             found.append(labels.read(member) if member is not None else None)
         except OSError as error:
-            if isinstance(error, StoreError):
+            if not is_refusal(error):
                 raise
             member.close()
             members[position] = None
@@ -154,7 +155,7 @@ def _tried(open_member, position, path):
     try:
         return open_member(position, path, False)
     except OSError as error:
-        if isinstance(error, StoreError):
+        if not is_refusal(error):
             raise
         return None
 
@@ -168,6 +169,8 @@ def _made(members, paths, failures, capacity, open_member):
             try:
                 members[position] = open_member(position, path, True)
             except OSError as error:
+                if not is_refusal(error):
+                    raise
                 raise StoreError(f"member {path} of a safe device can't be made: {error.strerror or error}; check the path and its permissions") from error
     return label
 

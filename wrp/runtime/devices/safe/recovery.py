@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from wrp.comm.refusals import is_refusal
 from wrp.errors import Corrupt, StoreError
 from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.devices.safe import label as labels
@@ -155,7 +156,7 @@ def taken(array, position, path, open_member):
                 raise StoreError(f"safe device: {path} is another member, or one of another set: remove it, or give another path")
         return member
     except OSError as error:
-        if isinstance(error, StoreError):
+        if not is_refusal(error):
             raise
         raise StoreError(f"safe device: member {path} can't be opened: {error.strerror or error}") from error
 

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from wrp.comm.refusals import is_refusal
 from wrp.errors import Corrupt
 from wrp.runtime.devices.safe import layout, record
 from wrp.runtime.devices.safe.entry import entry_of
@@ -17,6 +18,8 @@ def records(array, slot):
             try:
                 kept = record.read(member, slot)
             except OSError as error:
+                if not is_refusal(error):
+                    raise
                 array.lose(position, error)
                 continue
             if kept is not None:

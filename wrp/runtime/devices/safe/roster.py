@@ -1,10 +1,10 @@
 """Roster: who stands where among the members of a set, which of them are out, and the labels that say so. What lies on them is rows.py's."""
 
 import logging
-from contextlib import suppress
 from dataclasses import replace
 from threading import Lock
 
+from wrp.comm.refusals import is_refusal, tolerant
 from wrp.errors import StoreError
 from wrp.runtime.devices.safe import label as labels
 from wrp.runtime.devices.safe.layout import Groups
@@ -57,7 +57,7 @@ class Roster:
         """Of who doesn't see the board: a label is newer than its own once a member has missed something."""
         newest = self.label.generation
         for member in self.members:
-            with suppress(OSError):
+            with tolerant():
                 newest = max(newest, labels.generation(member) if member is not None else 0)
         return newest
 
@@ -87,7 +87,9 @@ class Roster:
     def _tried(self, position, path):
         try:
             return self._opener(position, path) if path else None
-        except OSError:
+        except OSError as error:
+            if not is_refusal(error):
+                raise
             return None
 
     def replace(self, position, member):
@@ -147,6 +149,8 @@ class Roster:
                         if self.syncs:
                             member.sync()
                     except OSError as error:
+                        if not is_refusal(error):
+                            raise
                         more = out | 1 << position
                         if more.bit_count() > self.failures:
                             self.board.break_off()
@@ -167,7 +171,7 @@ class Roster:
                         raise OSError(2, "it isn't there for this process")
                     action(position)
                 except OSError as error:
-                    if isinstance(error, StoreError):
+                    if not is_refusal(error):
                         raise
                     self.lose(position, error)
 
@@ -181,7 +185,9 @@ def read_label(member):
     """The Label of a member; None where there is none, or it can't be read."""
     try:
         return labels.read(member) if member is not None else None
-    except OSError:
+    except OSError as error:
+        if not is_refusal(error):
+            raise
         return None
 
 

@@ -5,6 +5,7 @@ from contextlib import contextmanager, suppress
 
 import numpy as np
 
+from wrp.comm.refusals import is_refusal, tolerant
 from wrp.errors import Corrupt, StoreError
 from wrp.runtime.devices.safe import board as boards
 from wrp.runtime.devices.safe.entry import ENTRY, NO_CRC, checksum, entry_of
@@ -39,6 +40,8 @@ class Rows(Roster):
             known = self.entries(position, row, len(views)).tolist() if known is None else known
             self.members[position].read(chunk_place(row), views)
         except OSError as error:
+            if not is_refusal(error):
+                raise
             self.lose(position, error, must=False)
             return [False] * len(views)
         good = []
@@ -74,6 +77,8 @@ class Rows(Roster):
                 try:
                     found[position] = self.entries(position, row, count)
                 except OSError as error:
+                    if not is_refusal(error):
+                        raise
                     self.lose(position, error, must=False)
         if len(found) < len(group.members):
             raise StoreError(f"safe device: only {len(found)} of its members answer, and it needs {len(group.members)}")
@@ -92,7 +97,7 @@ class Rows(Roster):
             found = self.rebuilt(group, row, (column,))[column]
             self.board.count(boards.RECOVERED)
             if self.may_write and self.is_written(position) and self.members[position] is not None:
-                with suppress(OSError):
+                with tolerant():
                     self.put(position, row, max(int(entry["seq"][0]) for entry in entries.values()), found)
             return found
 

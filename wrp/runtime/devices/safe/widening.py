@@ -1,7 +1,7 @@
 """Widening: a set gets another data member behind all that is in use, or one on which nothing lies goes. Moves no bytes."""
 
-from contextlib import suppress
 
+from wrp.comm.refusals import tolerant
 from wrp.errors import StoreError
 from wrp.runtime.devices.safe import label as labels
 from wrp.runtime.devices.safe import layout
@@ -57,7 +57,7 @@ def removed(array, position, used):
         array.write_labels(label.next(groups=groups, capacity=capacity, paths=paths), out, array.board.joining & others)
         array.replace(position, None)
     if member is not None:
-        with suppress(OSError):
+        with tolerant():
             member.empty()
     return capacity
 
