@@ -48,9 +48,17 @@ def _end_with_parent(parent):
 def _until(pid, argv):
     """Run the command until it or process `pid` ends: its exit code. A signal to end goes on to it; killed, this takes it along."""
     watched, me = os.pidfd_open(pid), os.getpid()
-    child = subprocess.Popen(argv, preexec_fn=lambda: _end_with_parent(me))
-    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+    passed_on = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, passed_on)        # one that comes before the handlers are there waits for them
+
+    def begin():
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        _end_with_parent(me)
+
+    child = subprocess.Popen(argv, preexec_fn=begin)
+    for number in passed_on:
         signal.signal(number, lambda number, _: child.send_signal(number))
+    signal.pthread_sigmask(signal.SIG_SETMASK, before)
     ending = select.poll()
     for descriptor in (watched, os.pidfd_open(child.pid)):
         ending.register(descriptor, select.POLLIN)

@@ -36,14 +36,16 @@ def counted(store):  # numbers of the nodes that this rank asks something, from 
     asking.send = lambda node, *args: asked.append(node) or send(node, *args)
     return asked
 """
+_LIMIT_S = 60        # of a job; what waits for a rank tells so a little before, and not much earlier: a loaded machine is slow
 _PATIENT = {"WRP_TIMEOUT_S": "100"}         # what waits for that, in place of networking.net_timeout, outlasts its job's limit
 
 
-def job(ranks, split, code, env=None, timeout_s=60):
-    return run_python(_HEAD + textwrap.dedent(code), ranks, timeout_s, {"WRP_RANKS_PER_NODE": str(split), "WRP_TIMEOUT_S": "20", **(env or {})})
+def job(ranks, split, code, env=None):
+    return run_python(_HEAD + textwrap.dedent(code), ranks, _LIMIT_S, {"WRP_RANKS_PER_NODE": str(split), "WRP_TIMEOUT_S": str(_LIMIT_S - 15), **(env or {})})
 
 
 @needs_mpirun
+@pytest.mark.timeout(4 * _LIMIT_S)          # four jobs
 def test_reopened_by_other_numbers_of_nodes(tmp_path):
     """Whoever opens it finds every blob at its home of this time, changes it, and gives its space back to whose it is."""
     change = f"""
