@@ -1,5 +1,6 @@
 """The store's calls, one process, in memory and in a folder."""
 
+import errno
 import os
 
 import numpy as np
@@ -222,12 +223,29 @@ def test_flipped_bit_is_reported_with_the_name_and_never_returned(open_store, fo
             again.get("t", "bad", *arguments)
 
 
+@pytest.mark.parametrize("nbytes", [300, 50_000])
+def test_storage_that_cannot_be_read_is_reported_with_the_name(open_store, monkeypatch, nbytes):
+    store = open_store()
+    store.put("t", "b", b"b" * nbytes)
+    store.close()
+    again = open_store()
+
+    def failing(descriptor, *more):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    monkeypatch.setattr(os, "preadv", failing)
+    for call in (lambda: again.get("t", "b", 7, 100), lambda: again.move("t", "b", "ram"), lambda: again.put("t", "b", b"c", offset=5)):
+        with pytest.raises(Corrupt, match="blob 'b' of tag 't': .*data/0 can't be read: Input/output error"):
+            call()
+    monkeypatch.undo()
+    assert again.get("t", "b") == b"b" * nbytes and again.list("t") == ["b"]
+
+
 def test_cut_data_file_is_reported(open_store, folder):
     store = open_store()
     store.put("t", "b", b"b" * 50000)
     store.close()
     os.truncate(folder / "data" / "0", 100)
-    with pytest.raises(Corrupt, match="was cut"):
+    with pytest.raises(Corrupt, match="blob 'b' of tag 't': .* was cut"):
         open_store(write=False).get("t", "b")
 
 

@@ -101,7 +101,8 @@ def _lease_in_ram(tiers, sizes, places):
 
 
 def read(tiers, record, offset, out):
-    """Fill `out` (writable, contiguous) with bytes from `offset` of the blob, in `tiers` (or what reads as they do); Corrupt when they don't have their checksum.
+    """Fill `out` (writable, contiguous) with bytes from `offset` of the blob, in `tiers` (or what reads as they do); Corrupt, with the blob's name,
+    when they don't have their checksum, or can't be read.
 
     A range of a file's extent is checked too, at the price of reading the whole extent; a range of ram is not.
     """
@@ -111,14 +112,20 @@ def read(tiers, record, offset, out):
         low, high = max(offset, position), min(offset + len(view), position + nbytes)
         if low < high:
             part = view[low - offset:high - offset]
-            if high - low == nbytes:
-                whole = part
-            elif extent[0] == RAM:
-                tiers.read(RAM, extent[1] + low - position, part)
-                whole = None
-            else:
-                whole = memoryview(bytearray(nbytes))
-            if whole is not None and tiers.load(extent, whole) != extent[3]:
+            try:
+                if high - low == nbytes:
+                    whole = part
+                elif extent[0] == RAM:
+                    tiers.read(RAM, extent[1] + low - position, part)
+                    whole = None
+                else:
+                    whole = memoryview(bytearray(nbytes))
+                has_changed = whole is not None and tiers.load(extent, whole) != extent[3]
+            except Corrupt as error:
+                if not record.blob:             # a parcel: who has asked for it knows the name
+                    raise
+                raise Corrupt(f"blob {record.blob!r} of tag {record.tag!r}: {error}") from error
+            if has_changed:
                 raise Corrupt(f"blob {record.blob!r} of tag {record.tag!r}: bytes {position} to {position + nbytes} don't have "
                               f"the checksum they were stored with: storage or memory changed them; ingest it again")
             if whole is not None and whole is not part:

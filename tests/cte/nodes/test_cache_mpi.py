@@ -27,6 +27,22 @@ def counted(store):
     return now.hits - before[0], now.misses - before[1]
 
 
+@pytest.mark.parametrize("least, kept", [(0.5, 1), (0.3, 2)])
+def test_what_has_a_lower_score_than_the_key_says_is_not_kept(opened, least, kept):
+    ranks = world()
+    with opened(None, conf(more=f", cache_min_score: {least}")) as store:
+        blobs = homed(0, ranks.nodes, 3)
+        if ranks.rank == 0:
+            for blob, score in zip(blobs, (0.2, 0.4, 0.5)):
+                store.put("t", blob, data(1, LONG), score=score)
+        ranks.barrier("put")
+        if ranks.node and ranks.local_rank == 0:
+            for _ in range(2):
+                assert [store.get("t", blob) for blob in blobs] == [data(1, LONG)] * 3
+            assert counted(store) == (kept, 6 - kept)
+        ranks.barrier("got")
+
+
 def assert_its_room_is_free(store, ranks, cache):
     """Collective: once nothing is kept, all of the device is free."""
     ranks.barrier("nobody gets anything")

@@ -12,7 +12,7 @@ from wrp.errors import NoSuchBlob, NoSuchTag
 from wrp.runtime.config import load
 
 TAGS, BLOBS = ("a", "b/c"), ("x", "y", "z")
-LARGEST = 200_000
+LARGEST, FILLING = 200_000, 70_000
 CONFIG = """
 storage:
   - {path: "ram::proof", bdev_type: ram, capacity_limit: %s}
@@ -20,7 +20,7 @@ storage:
 %sperformance: {transaction_log_capacity: 1k}
 """
 _MORE = "  - {path: more, bdev_type: file, capacity_limit: 24m}\n"
-_KINDS = ("put", "put", "put", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "move", "rename", "rename", "rename", "reopen")
+_KINDS = ("put", "put", "put", "fill", "get", "range", "delete", "destroy", "flush", "flush", "batch", "batch", "move", "rename", "rename", "rename", "reopen")
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,11 @@ class Operation:
         made = random.Random(self.seed)
         head = b"%s/%s/%d;" % (self.tag.encode(), self.blob.encode(), self.number)
         return head + bytes([made.randrange(256)]) * made.choice((0, 5, 300, 5_000, 70_000, LARGEST))
+
+    @property
+    def filling(self):
+        """Bytes of which the smallest ram has room for one blob alone: the last of three in a row goes to the file by a way of its own."""
+        return self.data[:200].ljust(FILLING, b"%d" % (self.seed % 10))
 
     @property
     def target(self):
@@ -87,6 +92,11 @@ def run(store, operation):
     try:
         if operation.kind == "put":
             store.put(tag, blob, operation.data)
+        elif operation.kind == "fill":
+            for name in BLOBS:
+                store.put(tag, name, operation.filling)
+        elif operation.kind == "get":
+            store.get(tag, blob)
         elif operation.kind == "range":
             store.put(tag, blob, operation.data, offset=operation.offset)
         elif operation.kind == "delete":
@@ -106,7 +116,7 @@ def run(store, operation):
                 for name in BLOBS:
                     batch.put(tag, name, operation.data)
     except (NoSuchBlob, NoSuchTag):
-        if operation.kind not in ("delete", "destroy", "move", "rename"):
+        if operation.kind not in ("get", "delete", "destroy", "move", "rename"):
             raise
 
 
@@ -161,6 +171,8 @@ class Model:
         tag, name = operation.tag, (operation.tag, operation.blob)
         if operation.kind == "put":
             return {name: operation.data}
+        if operation.kind == "fill":
+            return {(tag, blob): operation.filling for blob in BLOBS}
         if operation.kind == "range":
             return {name: ranged(self.now[name], operation.data, operation.offset)}
         if operation.kind == "delete":

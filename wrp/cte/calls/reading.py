@@ -19,7 +19,7 @@ class Reading(Calls):
     def get(self, tag, blob, offset=0, size=None, out=None):
         """Bytes [offset, offset + size) of a blob as `bytes`; with `out` (writable buffer) fills it and returns the number of bytes.
 
-        Raises NoSuchBlob, RangeError beyond the end, Corrupt when the bytes changed on storage.
+        Raises NoSuchBlob, RangeError beyond the end, Corrupt when the bytes changed on storage, or can't be read from it.
         """
         tag = self._own(tag)
         if type(offset) is not int or size is not None and type(size) is not int:

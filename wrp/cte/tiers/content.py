@@ -63,7 +63,7 @@ class Content:
             begin_sync(self.device(target).descriptor, offset, nbytes)
 
     def read(self, target, offset, out):
-        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say.
+        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say, or can't be read.
 
         StoreError for a target that keeps nothing.
         """
@@ -87,12 +87,15 @@ class Content:
             except OSError as error:
                 if error.errno in (errno.ENOENT, errno.ENODATA):
                     raise Corrupt(f"{self._folder.data_path(target - 1)} has no bytes {offset} to {offset + nbytes}: {error.strerror or error}") from error
-                raise
+                raise _unread(self._folder.data_path(target - 1), error) from error
             self.pace.read(target, nbytes, time.perf_counter_ns() - start)
             return
         descriptor = self._reader(target)
         while view:
-            count = os.preadv(descriptor, [view], offset)
+            try:
+                count = os.preadv(descriptor, [view], offset)
+            except OSError as error:
+                raise _unread(self._folder.data_path(target - 1), error) from error
             if count == 0:
                 raise Corrupt(f"{self._folder.data_path(target - 1)} ends before byte {offset + len(view)}: the store's data file was cut")
             view, offset = view[count:], offset + count
@@ -106,7 +109,7 @@ class Content:
         except OSError as error:
             if target in self._gone or target in self._leaving:         # who removes it gives the disk its space back first
                 raise Corrupt(f"these bytes lay on the target {self._wanted[target].name!r}, which was removed, or is about to be") from error
-            raise
+            raise _unread(error.filename or self._wanted[target].name, error) from error
 
     def load(self, extent, out):
         """Fill `out` with a whole extent; the crc32 of its bytes."""
@@ -179,3 +182,8 @@ def named(error, where):
         return error
     kind = OutOfSpace if error.errno in (errno.ENOSPC, errno.EDQUOT) else StoreError
     return kind(f"{where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept")
+
+
+def _unread(path, error):
+    """What to raise for an OSError of a read, itself where it says what it should."""
+    return error if isinstance(error, WrpError) else Corrupt(f"{path} can't be read: {error.strerror or error}")
