@@ -7,7 +7,7 @@ have both done while one would still copy.
 import _thread
 from collections import deque
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.errors import WrpError
 
 _LEAST = 8 << 20                # bytes from which on a second thread is worth its start
@@ -25,7 +25,7 @@ def checked(arrivals):
             for number in left:
                 wait, out = arrivals[number]
                 wait()
-                found[number] = crc32(out)
+                found[number] = crc32_of(out)
         except BaseException as error:
             errors.append(error)
             deque(left, maxlen=0)           # the other thread finds nothing to begin with

@@ -10,7 +10,7 @@ from functools import partial
 import numpy as np
 
 from wrp.comm.arrivals import checked
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.onesided import calls_of
 from wrp.comm.ranks.waiting import Naps
 from wrp.comm.shipments import MANY
@@ -90,7 +90,7 @@ class RemoteWindow:
         pieces = [self._pieces(node, [each]) for each in ranges]
         if node == self.node:
             self.get_many(node, ranges)
-            return [crc32(out) for _, out in ranges]
+            return [crc32_of(out) for _, out in ranges]
         requests = []
         with self._memory_stays(pieces):
             try:

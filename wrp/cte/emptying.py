@@ -6,7 +6,7 @@ sees the old place or the new one.
 
 import time
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.sizes import format_size
 from wrp.cte import pieces
 from wrp.cte.records import BLOB
@@ -67,7 +67,7 @@ def _elsewhere(parts, record, number):
                 extents.append(extent)
                 continue
             content = tiers.content(extent)
-            if crc32(content) != extent[3]:
+            if crc32_of(content) != extent[3]:
                 if parts.catalog.still(record):
                     pieces.fail(record)
                 break

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.cte import pieces
 from wrp.cte.codecs import frame, registry
 from wrp.cte.codecs.compression import Compression, Outcome, compress
@@ -45,7 +45,7 @@ class Framing:
             return None, outcome
         number = ENCRYPTED_ONLY if outcome.codec == "none" else registry.NUMBERS[outcome.codec.removeprefix("shuffle+")]
         # the checksum of secret bytes would tell about them
-        checksum = crc32(framed if self.cipher is not None else data)
+        checksum = crc32_of(framed if self.cipher is not None else data)
         return Packed(framed, nbytes, number, checksum, outcome), outcome
 
     def read(self, record, offset, out):

@@ -11,7 +11,7 @@ import struct
 
 import numpy as np
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.fresh import HEAD_OF_BYTES
 from wrp.comm.jit import Directly
 from wrp.comm.lock import this_thread
@@ -138,7 +138,7 @@ class Handfuls:
                 data = tiers.ram_bytes[source:source + nbytes]
                 tiers.write(target, place, data)
                 self._parts.begin_sync([(target, place, nbytes, crc)])
-                if crc32(data) != crc:
+                if crc32_of(data) != crc:
                     self._give_back(rows[taken.pop():number + 1], target)
         except BaseException:
             self._give_back(rows[taken], target)

@@ -6,7 +6,7 @@ from itertools import groupby
 import numpy as np
 
 from wrp.comm import cached
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.given import bytes_of
 from wrp.cte.records import RAM, Record
@@ -35,7 +35,7 @@ def write(tiers, data, durable=False, wish=Wish(), blob=None):
             else:
                 part = view[start:start + nbytes]
                 tiers.write(target, offset, part)
-                crc = crc32(part)
+                crc = crc32_of(part)
                 if not durable:
                     tiers.begin_sync(target, offset, nbytes)
             extents[-1] = (target, offset, nbytes, crc)
@@ -64,7 +64,7 @@ def writing(tiers, nbytes, durable, staging, done):
             yield buffer
             if place is None:
                 tiers.write(target, offset, buffer)
-            extent = (target, offset, nbytes, crc32(buffer))
+            extent = (target, offset, nbytes, crc32_of(buffer))
     except BaseException:
         tiers.give_back([(target, offset, nbytes, 0)])
         raise

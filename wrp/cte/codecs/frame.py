@@ -13,7 +13,7 @@ Codec numbers are the CTE's (registry.NUMBERS), 255 for none. All integers littl
 import struct
 from dataclasses import dataclass
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.cte.codecs import registry
 from wrp.cte.codecs.contract import Unsuited
 from wrp.errors import Corrupt, StoreError, UsageError
@@ -47,11 +47,11 @@ def encode(data, codec=None, cipher=None, name=b""):
             stored = cipher.seal(stored, _about(name, number, count, len(view), kept))
         of_stored = cipher is not None or codec is not None and codec.lossy and not kept
         parts.append(stored)
-        table.append((len(stored) | kept, crc32(stored if of_stored else raw)))
+        table.append((len(stored) | kept, crc32_of(stored if of_stored else raw)))
     if cipher is None and all(length & _AS_IT_WAS for length, _ in table):
         return None
     head = _head(codec, cipher, count, len(view)) + b"".join(_ENTRY.pack(*entry) for entry in table)
-    framed = b"".join([head, _CRC.pack(crc32(head)), *parts])
+    framed = b"".join([head, _CRC.pack(crc32_of(head)), *parts])
     return framed if cipher is not None or len(framed) < len(view) else None
 
 
@@ -113,7 +113,7 @@ class Frame:
         length, crc, kept = self.table[number]
         stored = source(self.starts[number], length)
         of_stored = self.key_id is not None or self.lossy and not kept
-        if of_stored and crc32(stored) != crc:
+        if of_stored and crc32_of(stored) != crc:
             raise Corrupt(f"piece {number} doesn't have the checksum it was stored with")
         if self.key_id is not None:
             if cipher is None:
@@ -128,7 +128,7 @@ class Frame:
                 self.codec.decode(stored, len(out), out)
         except ValueError as error:
             raise Corrupt(f"piece {number} can't be decoded: {error}") from None
-        if not of_stored and crc32(out) != crc:
+        if not of_stored and crc32_of(out) != crc:
             raise Corrupt(f"piece {number} doesn't have the checksum it was put with")
 
 
@@ -145,7 +145,7 @@ def parse(source, nbytes):
         raise Corrupt("the frame's table is damaged")
     if end + _CRC.size > len(data):
         data = bytes(source(0, end + _CRC.size))
-    if _CRC.unpack_from(data, end)[0] != crc32(data[:end]):
+    if _CRC.unpack_from(data, end)[0] != crc32_of(data[:end]):
         raise Corrupt("the frame's head is damaged")
     table = tuple((length & _LENGTH, crc, bool(length & _AS_IT_WAS)) for length, crc in _ENTRY.iter_unpack(data[_HEAD.size:end]))
     starts = [end + _CRC.size]

@@ -6,7 +6,7 @@ only place where they are for certain, so `restore` writes them to their place o
 
 import os
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.lasting import write_all
 from wrp.comm.refusals import is_refusal, tolerant
 from wrp.errors import StoreError
@@ -31,7 +31,7 @@ def carried(changes):
             data, position = unpack(packed), 0
             for extent in map(tuple, plain[6]):
                 part = data[position:position + extent[2]]
-                if len(part) != extent[2] or crc32(part) != extent[3]:
+                if len(part) != extent[2] or crc32_of(part) != extent[3]:
                     raise ValueError(f"bytes of {plain[0]!r:.60} that don't have their checksum")
                 found[extent] = part
                 position += extent[2]

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import msgpack
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.lasting import sync_path
 from wrp.comm.refusals import is_refusal
 from wrp.cte.folder import frames
@@ -199,7 +199,7 @@ def _spoiled(folder, records, held):
                     continue
                 if target not in readers:
                     readers[target] = _reader(folder.data_path(target - 1), opened)
-                if crc32(readers[target](offset, nbytes)) != crc:
+                if crc32_of(readers[target](offset, nbytes)) != crc:
                     found.append(name)
                     break
     return found

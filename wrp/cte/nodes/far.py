@@ -2,7 +2,7 @@
 
 from contextlib import contextmanager
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, PORTION, extents_of
 from wrp.cte.records import RAM
@@ -40,7 +40,7 @@ class Far:
     def load(self, extent, out):
         """Fill `out` with a whole extent; the crc32 of its bytes."""
         self.read(extent[0], extent[1], out)
-        return crc32(out)
+        return crc32_of(out)
 
     def ahead(self, record, offset, out):
         """What reads this record's bytes from `offset` on into `out`, with more than one extent under way."""
@@ -89,7 +89,7 @@ class Far:
             else:
                 for start in range(0, nbytes, _FILLED):
                     self._asking.ask(self.node, "fill", target, offset + start, bytes(part[start:start + _FILLED]))
-            found.append((target, offset, nbytes, crc32(part)))
+            found.append((target, offset, nbytes, crc32_of(part)))
             position += nbytes
         self._remote.put_many(self.node, to_ram)
         return tuple(found)

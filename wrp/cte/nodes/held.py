@@ -1,6 +1,6 @@
 """Held: all bytes of one blob as they are stored, which this process has already, read as Tiers are. Knows no node."""
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.cte.records import RAM
 
 
@@ -12,7 +12,7 @@ def unpack(parts, record, data, offset, out):
     from wrp.cte.framing import Framing
 
     known = parts.framing
-    held = record.but(extents=((RAM, 0, len(data), crc32(data)),))
+    held = record.but(extents=((RAM, 0, len(data), crc32_of(data)),))
     Framing(_Held(data, parts.tiers.counters), {}, known.cipher if known is not None else None).read(held, offset, out)
 
 

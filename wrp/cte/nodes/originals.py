@@ -1,6 +1,6 @@
 """Originals: what keepers want to know of the blobs at home on a node, and the way back of bytes to a home whose own are damaged."""
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, extents_of
 from wrp.cte.records import combined_crc
@@ -63,7 +63,7 @@ class Originals:
         """
         record = self._catalog.find(name)
         extents = None if isinstance(data, bytes) else self._loans.take(extents_of(data))
-        crc = crc32(data) if extents is None else combined_crc(extents)
+        crc = crc32_of(data) if extents is None else combined_crc(extents)
         if record is None or record.stamp != stamp or crc != combined_crc(record.extents):
             self._tiers.give_back(extents or ())
             return False

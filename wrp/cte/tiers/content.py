@@ -4,7 +4,7 @@ import errno
 import os
 import time
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.refusals import is_refusal
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.folder.ahead import begin_sync
@@ -117,7 +117,7 @@ class Content:
         if target == RAM:
             return copy_checked(address_of(out), self.ram_address + offset, nbytes)
         self.read(target, offset, out)
-        return crc32(out)
+        return crc32_of(out)
 
     def _reader(self, target):
         found = self._readers.get(target)

@@ -3,7 +3,7 @@
 import logging
 import time
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.errors import WrpError
 from wrp.runtime.migrating.codes import ABORT, BEGIN, BROKEN, COMMIT, LOAD, LOAD_FAILED, NO_ROOM, OCCUPIED, PIECE, ROUTE, Coded
 from wrp.runtime.migrating.places import Made
@@ -43,7 +43,7 @@ class Arriving:
         if now is None or start != len(now.data) or nbytes > ROOM:
             return Coded(BROKEN)
         piece = bytes(self._node.segment.buffer[now.offset:now.offset + nbytes])
-        if crc32(piece) != checksum:            # a late put of a source that has given up came into the same room
+        if crc32_of(piece) != checksum:            # a late put of a source that has given up came into the same room
             return Coded(BROKEN)
         now.data += piece
         return Coded(0)

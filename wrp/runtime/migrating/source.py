@@ -12,7 +12,7 @@ import time
 
 import numpy as np
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime import tasks
 from wrp.runtime.future import NET_TIMEOUT
@@ -103,7 +103,7 @@ class Leaving:
             for start in range(0, len(state), room):
                 piece = np.frombuffer(state, np.uint8, min(room, len(state) - start), start)
                 await in_thread(self._window.put, self._to, offset, piece)
-                code, _ = await self._ask(PIECE, ticket, start, len(piece), crc32(piece))
+                code, _ = await self._ask(PIECE, ticket, start, len(piece), crc32_of(piece))
                 if code:
                     return code
         except WaitTimeout as error:

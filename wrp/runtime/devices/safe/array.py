@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import numpy as np
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.comm.streaming import address_of
 from wrp.errors import StoreError
 from wrp.runtime.devices.safe import board as boards
@@ -151,7 +151,7 @@ class Array(Rows):
                 return
             begin, end = ranges[column]
             part = memoryview(new[column])[begin:end]
-            crc = crc32(part) if len(part) < CHUNK or crcs[column] == NO_CRC else crcs[column]
+            crc = crc32_of(part) if len(part) < CHUNK or crcs[column] == NO_CRC else crcs[column]
             record.write(self.members[position], slot, record.Record(seq, row, record.REDO, 1, mask(touched), begin, end - begin, crcs[column], crc), part)
 
         def put(position):

@@ -4,7 +4,7 @@ import struct
 
 import numpy as np
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 
 ENTRY = np.dtype([("crc", "<u4"), ("seq", "<u4")])     # (0, 0): nobody has written the chunk; (0, n): zeros that aren't there as bytes
 NO_CRC = 0xFFFFFFFF            # of bytes whose checksum is 0
@@ -12,7 +12,7 @@ NO_CRC = 0xFFFFFFFF            # of bytes whose checksum is 0
 
 def checksum(chunk):
     """That of an entry, never 0."""
-    return crc32(chunk) or NO_CRC
+    return crc32_of(chunk) or NO_CRC
 
 
 def entry_of(seq, *crcs):

@@ -7,7 +7,7 @@ to the end whatever happens, so a row is never left between two writes.
 import struct
 from typing import NamedTuple
 
-from wrp.comm.checksum import crc32
+from wrp.comm.digests import crc32_of
 from wrp.runtime.devices.safe.layout import slot_place
 
 FRESH, REDO = 1, 2
@@ -33,7 +33,7 @@ class Record(NamedTuple):
 
     def packed(self):
         body = _BODY.pack(_MAGIC, *self)
-        return body + _HEAD.pack(crc32(body))
+        return body + _HEAD.pack(crc32_of(body))
 
 
 def write(member, slot, record, data=b""):
@@ -43,7 +43,7 @@ def write(member, slot, record, data=b""):
 def head(member, slot):
     """The Record of a slot without its bytes, None where there is none."""
     found = bytes(member.read_some(slot_place(slot), HEAD_NBYTES))
-    if len(found) < HEAD_NBYTES or found[:8] != _MAGIC or crc32(found[:_BODY.size]) != _HEAD.unpack_from(found, _BODY.size)[0]:
+    if len(found) < HEAD_NBYTES or found[:8] != _MAGIC or crc32_of(found[:_BODY.size]) != _HEAD.unpack_from(found, _BODY.size)[0]:
         return None
     return Record(*_BODY.unpack_from(found)[1:])
 
@@ -54,4 +54,4 @@ def read(member, slot):
     if record is None:
         return None
     data = bytes(member.read_some(slot_place(slot) + HEAD_NBYTES, record.nbytes))
-    return (record, data) if len(data) == record.nbytes and crc32(data) == record.crc else None
+    return (record, data) if len(data) == record.nbytes and crc32_of(data) == record.crc else None
