@@ -3,7 +3,8 @@
 Four registers take every fourth line each (of 32 bytes eight every eighth): a line is read once, stored, and added to its register, which was multiplied by x**2048 modulo
 the CRC's polynomial before. What they hold at the end has the remainder of all bytes, so the library's crc32 of these 256 bytes is that of all. Gopal et al., "Fast
 CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction", Intel 2009. A copy and crc32 by steps of 2 KiB took 54 us for 1 MiB in the cache, this takes 32; memcpy 28 to 50.
-Without AVX-512 the multiplications are the limit: 42 us for 1 MiB, where the library, whose registers have 16 bytes there, takes 82.
+Without AVX-512 the multiplications are the limit: 41 us for 1 MiB, where the library, whose registers have 16 bytes there, takes 82; a copy from memory that is in no cache takes 45, 69
+without asking for lines, memcpy 58.
 """
 
 from llvmlite import ir
@@ -16,8 +17,8 @@ from wrp.comm.symbols import CRC
 
 BLOCK = 256                     # bytes of a round
 _AHEAD = 4096                   # lines are asked for, into the second cache, so far ahead: the processor's own looking ahead ends with a page
-_PAIR = 128                     # which come in pairs
 _WAYS = (({"+avx512f", "+vpclmulqdq"}, 8), ({"+avx2", "+vpclmulqdq"}, 4))    # what a processor has, and the words of a register then
+_ASKED = {8: 128, 4: 64}        # bytes that come when one is asked for: processors with the longer registers bring lines in pairs
 _MOVES = [power((8 * BLOCK + shift) // 8) << 1 for shift in (32, -32)]    # what the two halves of 16 bytes are multiplied by
 
 _word, _number, _flag = ir.IntType(64), ir.IntType(32), ir.IntType(8)
@@ -50,7 +51,7 @@ def fold_alone(typingctx, src, nbytes, crc):
     """crc32 of the bytes, continued from `crc`: a multiple of BLOCK, not none."""
     def generate(context, builder, signature, arguments):
         words = words_of(context)
-        return _Loop(builder, words).made(None, *arguments) if words else arguments[2]
+        return _Loop(builder, words, False, True).made(None, *arguments) if words else arguments[2]
     return types.int64(types.int64, types.int64, types.int64), generate
 
 
@@ -72,8 +73,8 @@ def _copy(streams, asks):
 class _Loop:
     """Writes one loop: of a copy, or where `dst` is None of the checksum alone."""
 
-    def __init__(self, builder, words, streams=False, asks=False):
-        self._builder, self._streams, self._asks = builder, streams, asks and words == 8      # AVX2's processors copied slower when asked for lines
+    def __init__(self, builder, words, streams, asks):
+        self._builder, self._streams, self._asked = builder, streams, _ASKED[words] if asks else 0
         self._line, self._nbytes = ir.VectorType(_word, words), 8 * words
         self._multiply = self._function(f"llvm.x86.pclmulqdq.{64 * words}", self._line, [self._line, self._line, _flag])
         self._prefetch = self._function("llvm.prefetch.p0i8", ir.VoidType(), [_flag.as_pointer(), _number, _number, _number])
@@ -106,7 +107,7 @@ class _Loop:
     def _moved(self, dst, src):
         """The lines of a round, copied if there is a `dst`."""
         builder, steps = self._builder, [_word(step) for step in range(0, BLOCK, self._nbytes)]
-        for step in range(_AHEAD, _AHEAD + BLOCK, _PAIR) if self._asks else ():
+        for step in range(_AHEAD, _AHEAD + BLOCK, self._asked) if self._asked else ():
             place = builder.inttoptr(builder.add(src, _word(step)), _flag.as_pointer())
             builder.call(self._prefetch, [place, _number(0), _number(2), _number(1)])
         lines = [builder.load(builder.inttoptr(builder.add(src, step), self._line.as_pointer()), align=1) for step in steps]
