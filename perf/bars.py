@@ -20,7 +20,7 @@ from wrp.comm.checksum import crc32
 from wrp.comm.ranks.solo import Solo
 from wrp.comm.sizes import format_size
 from wrp.cte import Store
-from wrp.cte.bench import cli as bench
+from wrp.cte.bench import cli, measuring
 from wrp.runtime.config import load
 
 MIB = 1 << 20
@@ -182,7 +182,7 @@ def _file(folder, name, nbytes):
 
 
 def _bench(*arguments):
-    return bench.measure(Solo(), bench.parse(list(map(str, arguments))))
+    return measuring.measure(Solo(), cli.parse(list(map(str, arguments))))
 
 
 def _at_least(value, bar):

@@ -16,7 +16,7 @@ from wrp.cae.hdf5 import filters
 from wrp.comm import cached, caches, notes, passing, ways
 from wrp.comm.lock import is_alive
 from wrp.comm.ranks.solo import Solo
-from wrp.cte.bench import cli as bench
+from wrp.cte.bench import cli, measuring
 from wrp.cte.direct.putting import direct_put_file
 from wrp.cte.store import Store
 from wrp.runtime import admin, bdev, modules
@@ -110,7 +110,7 @@ def _run():
             attached.pool("admin").call(admin.MONITOR)
             attached.pool("admin").submit(admin.MONITOR, deadline_s=60).cancel()
             attached.pool("admin").submit_many(admin.MONITOR, [(0,)]).wait()
-        bench.measure(Solo(), bench.parse(["PutGet", "1", "2", "4k", "4", "--jitted"]))
+        measuring.measure(Solo(), cli.parse(["PutGet", "1", "2", "4k", "4", "--jitted"]))
         for _ in range(2):              # the second one finds what the first has left
             with Store.open(os.path.join(folder.path, "store"), Solo(), Config.default()) as store:
                 _use_store(store)

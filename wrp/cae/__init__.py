@@ -1,5 +1,5 @@
 """Assimilation: what a job file names becomes tags and blobs. The command is `wrp_cae_omni`."""
 
-from wrp.cae.omni import Job, Transfer, load
+from wrp.comm.offering import offered
 
-__all__ = ["Job", "Transfer", "load"]
+__getattr__, __dir__, __all__ = offered(__name__, {"omni": ("Job", "Transfer", "load")})

@@ -1,21 +1,13 @@
 """The command `wrp_cae_omni`: takes the transfers of a job file in, on all ranks. Rank 0 speaks, every rank ends alike."""
 
-import json
 import os
 import sys
 
 import wrp
-from wrp.cae import ingest, labels, omni, plan, registry, report, url
-from wrp.cae.progress import Silent, progress
-from wrp.cae.resume import Finished
-from wrp.comm.command import Parser, seconds_above_0
+from wrp.comm.command import Parser, say, seconds_above_0
 from wrp.comm.ranks import run
-from wrp.comm.ranks.streams import discard
-from wrp.comm.sizes import format_size
-from wrp.cte import Store
-from wrp.errors import UsageError, WrpError
+from wrp.errors import UsageError
 
-_FOLDER = "./wrp-store"
 _EXIT_CODES = """exit codes: 0 done; 2 wrong usage, 3 configuration, 4 job file, 5 source, 6 nothing matched or a range beyond the end,
 7 store, 8 no room, 9 a wait reached its deadline, 10 another rank failed, 130 or 143 interrupted, 1 anything else"""
 
@@ -35,137 +27,11 @@ def _command(args, wrong, ranks):
     if args.help or args.version:
         with ranks.agreed("writing the answer"):
             if ranks.rank == 0:
-                _say(_parser().format_help().rstrip() if args.help else f"wrp_cae_omni {wrp.__version__}")
+                say(_parser().format_help().rstrip() if args.help else f"wrp_cae_omni {wrp.__version__}")
         return 0
-    job, config, rules = None, None, None
-    with ranks.agreed(f"reading {args.jobs}"):
-        config = _config(args.conf)
-        if args.labels:
-            rules = labels.load(args.labels)
-        if ranks.rank == 0:
-            job = omni.load(args.jobs)
-    if args.check:
-        with ranks.agreed(f"checking the transfers of {args.jobs}"):
-            if ranks.rank == 0:
-                _check(job, args.json)
-        return 0
-    job = ranks.share(job, f"the job file {args.jobs}")
-    folder = args.store or os.environ.get("WRP_STORE") or _FOLDER
-    with Store.open(folder, ranks, config) as store:
-        _ingest(job, store, ranks, args)
-        if rules is not None:
-            _label(store, ranks, rules, args)
-    return 0
+    from wrp.cae import taking                  # slow to import, and nothing for --help and wrong arguments
 
-
-def _check(job, as_json):
-    """Look at every source as the job would, and say what it holds."""
-    found, notes = [], list(job.notes)
-    for transfer in plan.order(job.transfers):
-        survey = registry.assimilator(url.parse(transfer.src)[0]).survey(transfer)
-        datasets = sum(item.is_dataset for item in survey.items)
-        found.append({"number": transfer.number, "src": url.shown(transfer.src), "dst": transfer.dst, "datasets": datasets, "nbytes": survey.nbytes})
-        notes += ingest.notes_of(transfer, survey)
-        if not as_json:
-            _say(f"{transfer.label}: {url.shown(transfer.src)}: {datasets} dataset(s), {format_size(survey.nbytes)}")
-    if as_json:
-        _say(json.dumps({"transfers": found, "notes": notes}, indent=1))
-    else:
-        for note in notes:
-            print(f"note: {note}", file=sys.stderr)
-
-
-def _ingest(job, store, ranks, args):
-    """Take the job in; the report comes also when a transfer fails, with those that are in the store."""
-    told = _Collected(progress(ranks, sys.stderr, args.quiet))
-    if args.resume:
-        job = _resumed(job, store, ranks, args)
-        if ranks.rank == 0:
-            told.note_finished(Finished(args.resume), job)
-    try:
-        ingest.run(job, store, ranks, told)
-    except WrpError as error:
-        told.close()
-        _report_failure(told.results, store.folder, error, ranks, args)
-        raise
-    finally:
-        told.close()
-    with ranks.agreed("writing the report"):
-        if ranks.rank == 0:
-            _say(_report(told.results, store.folder, None, args.json))
-
-
-def _label(store, ranks, rules, args):
-    """What was taken in is in, whatever the model says."""
-    found = labels.run(store, ranks, rules)
-    if ranks.rank == 0 and not args.quiet:
-        print(f"labels: {found.labelled} made, {found.failed} failed, {found.left} left", file=sys.stderr, flush=True)
-
-
-def _report_failure(results, folder, error, ranks, args):
-    """Local: the ranks may be out of step by now, and what failed matters more than where the report goes."""
-    text = _report(results, folder, error, args.json)
-    if ranks.rank == 0 and (results or args.json):
-        try:
-            _say(text)
-        except WrpError as lost:
-            error.message += f"; {lost}"
-
-
-def _resumed(job, store, ranks, args):
-    """The job less what an earlier run has finished."""
-    left = None
-    with ranks.agreed(f"reading {args.resume}"):
-        if ranks.rank == 0:
-            left = Finished(args.resume).remaining(job, store)
-            finished = len(job.transfers) - len(left.transfers)
-            if finished and not args.quiet:
-                print(f"{finished} of {len(job.transfers)} transfer(s) are in the store already ({args.resume})",
-                      file=sys.stderr, flush=True)
-    return ranks.share(left, "what is left to do")
-
-
-def _report(results, folder, error, as_json):
-    if as_json:
-        return json.dumps(report.record(results, folder, error), indent=1)
-    return "\n".join(report.table(results)) if results else "nothing to do: the job file has no transfers"
-
-
-def _say(text):
-    """Print for the user; WrpError when standard output takes nothing, as behind `| head`."""
-    try:
-        print(text, flush=True)
-    except (OSError, ValueError) as error:
-        discard(sys.stdout)
-        reason = getattr(error, "strerror", None) or error
-        raise WrpError(f"standard output can't be written ({reason}); what was to be told there is lost, not what is in the store") from error
-
-
-class _Collected(Silent):
-    """Hands everything on to another progress and keeps the results."""
-
-    def __init__(self, inner):
-        self.results = []
-        self.begin, self.note, self.advance, self.close = inner.begin, inner.note, inner.advance, inner.close
-        self._inner = inner
-        self._finished, self._transfers = None, {}
-
-    def note_finished(self, finished, job):
-        """From now on note every transfer that ends well."""
-        self._finished = finished
-        self._transfers = {transfer.number: transfer for transfer in job.transfers}
-
-    def finish(self, result):
-        self.results.append(result)
-        if self._finished is not None:
-            self._finished.note(self._transfers[result.number])
-        self._inner.finish(result)
-
-
-def _config(path):
-    from wrp.runtime import config
-
-    return config.load(path)
+    return taking.command(args, ranks)
 
 
 def _seconds(text):
@@ -178,7 +44,7 @@ def _parser():
     parser = Parser(prog="wrp_cae_omni", add_help=False, allow_abbrev=False, epilog=_EXIT_CODES,
                      description="Take the files that a job file names into a store, in parallel over the ranks of the job.")
     parser.add_argument("jobs", nargs="?", metavar="jobs.yaml", help="the OMNI job file")
-    parser.add_argument("--store", metavar="DIR", help=f"the store's folder (default: WRP_STORE, else {_FOLDER})")
+    parser.add_argument("--store", metavar="DIR", help=f"the store's folder (default: WRP_STORE, else ./wrp-store)")
     parser.add_argument("--conf", metavar="FILE", help="configuration of tiers and runtime (default: built in)")
     parser.add_argument("--check", action="store_true", help="look at the job file and its sources only; take nothing in")
     parser.add_argument("--resume", metavar="FILE", help="note finished transfers in FILE, and leave out those that an earlier "

@@ -1,6 +1,6 @@
 """Exploration: what is in a store, out of it again, and gone. Above all other floors."""
 
-from wrp.cee.context import AssimilationCtx, ContextInterface
-from wrp.cee.explore import BlobRow, BlobStat, TagRow, destroy, ls, query, stat
+from wrp.comm.offering import offered
 
-__all__ = ["AssimilationCtx", "BlobRow", "BlobStat", "ContextInterface", "TagRow", "destroy", "ls", "query", "stat"]
+__getattr__, __dir__, __all__ = offered(__name__, {"context": ("AssimilationCtx", "ContextInterface"),
+                                                   "explore": ("BlobRow", "BlobStat", "TagRow", "destroy", "ls", "query", "stat")})

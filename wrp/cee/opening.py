@@ -7,7 +7,7 @@ import sys
 from wrp.comm import names
 from wrp.comm.ranks import world
 from wrp.comm.ranks.launcher import launcher
-from wrp.cte import DAEMON, Store
+from wrp.cte.names import DAEMON
 from wrp.errors import StoreError, WrpError
 
 DEFAULT_FOLDER = "wrp-store"
@@ -46,6 +46,8 @@ def opened(folder=None, write=True, make=True, config=None):
     with ranks.agreed("look for the store"):
         if ranks.rank == 0 and not (write and make) and not path.startswith(DAEMON) and not os.path.isdir(path):
             raise no_store(path)
+    from wrp.cte import Store                   # slow, too
+
     return Store.open(path, ranks, config, write), ranks
 
 

@@ -1,6 +1,5 @@
 """The context transfer engine: named blobs in tags, over tiers of ram and files, durable on demand."""
 
-from wrp.cte.opening import DAEMON
-from wrp.cte.store import BlobInfo, Lasting, Store, TargetInfo
+from wrp.comm.offering import offered
 
-__all__ = ["DAEMON", "BlobInfo", "Lasting", "Store", "TargetInfo"]
+__getattr__, __dir__, __all__ = offered(__name__, {"names": ("DAEMON",), "store": ("BlobInfo", "Lasting", "Store", "TargetInfo")})

@@ -8,6 +8,7 @@ _DIGITS = re.compile(r"(\d+)")
 LONGEST = 4096
 EVERY = ".*"                    # the pattern that lists have by default
 MARK = "\uffff"                 # what the store makes of names itself has it (naming/table.py)
+DAEMON = "runtime:"             # in place of a store's folder, before the name of a daemon that serves one
 HIDDEN = MARK                   # tag whose blobs, all empty, say what names stand for
 
 

@@ -17,7 +17,7 @@ from wrp.cte.folder.ahead import begin_sync
 from wrp.cte.homes import at_home
 from wrp.cte.locking import cipher_of
 from wrp.cte.made import Made
-from wrp.cte.names import HIDDEN
+from wrp.cte.names import DAEMON, HIDDEN
 from wrp.cte.naming import TagNames
 from wrp.cte.records import BLOB, from_plain, to_plain
 from wrp.cte.targetnumbers import is_durable
@@ -27,7 +27,6 @@ from wrp.errors import ConfigError, StoreError, UsageError, WaitTimeout, WrpErro
 from wrp.runtime.config import load
 from wrp.runtime.runtime import Runtime
 
-DAEMON = "runtime:"             # in place of a folder, before the name of a daemon that serves a store
 _CARRIED = 64 << 10             # for more bytes a second sync costs less than writing them twice
 
 

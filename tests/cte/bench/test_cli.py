@@ -8,7 +8,7 @@ import pytest
 from harness.mpirun import mpirun, needs_mpirun
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.cte.bench import cli, phase
+from wrp.cte.bench import cli, measuring, phase
 from wrp.cte.bench.work import Work
 from wrp.errors import NoSuchTag, UsageError
 
@@ -54,7 +54,7 @@ def test_the_warm_up_gives_memory_its_pages(monkeypatch, fresh):
         return put(self)
     monkeypatch.setattr(Work, "put", counted)
     monkeypatch.setattr(Work, "cool_down", lambda self: (seen.append("removed"), cool_down(self)))
-    cli.measure(world(), cli.parse(["Put", "2", "3", "4k", "20", *["--fresh"] * fresh]))
+    measuring.measure(world(), cli.parse(["Put", "2", "3", "4k", "20", *["--fresh"] * fresh]))
     count = 3 if fresh else 20
     assert seen[:4] == [("tag_t0 warm-up", count, []), ("tag_t1 warm-up", count, ["tag_t0 warm-up"]), "removed", "removed"]
     assert sorted(seen[4:]) == [("tag_t0", 20, []), ("tag_t1", 20, [])]

@@ -6,7 +6,7 @@ import pytest
 
 from wrp.comm.ranks import world
 from wrp.errors import StoreError
-from wrp.runtime.bench import cli, loops
+from wrp.runtime.bench import cli, loops, measuring
 
 pytestmark = pytest.mark.mpi
 
@@ -24,7 +24,7 @@ def small(tmp_path, monkeypatch):
 def test_clients_of_all_ranks_are_counted(case, small):
     ranks = world()
     folder = small / "out"
-    result = cli.measure(ranks, cli.parse(["--test-case", case, "--duration", "0.2", "--threads", "2", "--output-dir", str(folder)]))
+    result = measuring.measure(ranks, cli.parse(["--test-case", case, "--duration", "0.2", "--threads", "2", "--output-dir", str(folder)]))
     assert result["worker_and_client_apart"] == all(ranks.gather(ranks.local_size > 1, "sizes of nodes"))
     assert [part["rank"] for part in result["ranks"]] == (list(range(1, ranks.size)) if ranks.nodes == 1 and ranks.size > 1 else
                                                           [part["rank"] for part in result["ranks"]])
@@ -49,4 +49,4 @@ def test_clients_of_all_ranks_are_counted(case, small):
 def test_refusal_is_common(small):
     (small / "file").write_text("")
     with pytest.raises(StoreError):
-        cli.measure(world(), cli.parse(["--duration", "0.2", "--output-dir", str(small / "file" / "below")]))
+        measuring.measure(world(), cli.parse(["--duration", "0.2", "--output-dir", str(small / "file" / "below")]))

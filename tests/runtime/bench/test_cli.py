@@ -7,7 +7,7 @@ import pytest
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, StoreError, UsageError, WrpError
 from wrp.runtime import bdev
-from wrp.runtime.bench import cli, loops, ways
+from wrp.runtime.bench import cli, loops, measuring, ways
 from wrp.runtime.daemon import attach
 
 QUICK = ["--duration", "0.2", "--threads", "2"]
@@ -58,17 +58,17 @@ def test_wrong_options_are_refused(more, sentence, capsys):
 def test_output_dir_that_cant_be_written_is_refused(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="can't be written to"):
-        cli.measure(Solo(), cli.parse([*QUICK, "--output-dir", str(tmp_path / "file" / "below")]))
+        measuring.measure(Solo(), cli.parse([*QUICK, "--output-dir", str(tmp_path / "file" / "below")]))
 
 
 def test_too_little_memory_is_refused():
     with pytest.raises(OutOfSpace):
-        cli.measure(Solo(), cli.parse([*QUICK, "--output-dir", "ram", "--io-size", "1g"]))
+        measuring.measure(Solo(), cli.parse([*QUICK, "--output-dir", "ram", "--io-size", "1g"]))
 
 
 def test_operations_that_fail_are_not_counted(tmp_path):
     with pytest.raises(WrpError, match="no operation of bdev_allocation went well"):
-        cli.measure(Solo(), cli.parse([*QUICK, "--test-case", "bdev_allocation", "--io-size", "5000", "--max-file-size", "6000",
+        measuring.measure(Solo(), cli.parse([*QUICK, "--test-case", "bdev_allocation", "--io-size", "5000", "--max-file-size", "6000",
                                        "--output-dir", str(tmp_path / "out")]))
     assert not (tmp_path / "out").exists()
 
@@ -86,7 +86,7 @@ def test_clients_of_a_daemon(start_daemon):
     running = start_daemon("bench")
     try:
         for case in ("latency", "bdev_io"):
-            result = cli.measure(Solo(), cli.parse([*QUICK, "--test-case", case, "--output-dir", "ram", "--attach", "bench"]))
+            result = measuring.measure(Solo(), cli.parse([*QUICK, "--test-case", case, "--output-dir", "ram", "--attach", "bench"]))
             assert result["attached"] and result["worker_and_client_apart"] and result["together"]["failed"] == 0
         with attach("bench", 20) as attached:
             pool = attached.pool("ram::wrp_benchmark_buffers_12288", "bdev")

@@ -8,8 +8,9 @@ import os
 import time
 from contextlib import suppress
 
-from wrp.cte import DAEMON, names
+from wrp.cte import names
 from wrp.cte.calls.reading import nobody_put
+from wrp.cte.names import DAEMON
 from wrp.cte.reservation import private
 from wrp.cte.served import place, quick, wire
 from wrp.cte.served.calls import TOGETHER, Calls

@@ -1,17 +1,14 @@
 """The command ``wrp_run_thrpt_benchmark``: throughput and honest latencies of tasks, beside what the machine does without them."""
 
-import os
 import sys
 
 from wrp.comm.command import Parser, seconds_above_0, show, together
 from wrp.comm.sizes import parse_size
-from wrp.errors import WrpError
-from wrp.runtime.bench import client, cores, loops, meetings, nodes, plain, report
-from wrp.runtime.bench.stage import Stage, check
-from wrp.runtime.bench.turns import Turns
+from wrp.errors import UsageError
 
+_CASES = ("latency", "bdev_task_alloc", "bdev_allocation", "bdev_io")
 _POLICIES = ("map_by_pid_tid", "round_robin", "random")
-_ASIDE_S = (0.05, 1.0)          # least and most time of each measurement beside the clients
+_LARGEST = 1 << 40              # bytes of a device in ram
 
 
 def main(arguments=None):
@@ -20,88 +17,37 @@ def main(arguments=None):
 
 
 def _run(ranks, options):
-    result = measure(ranks, options)
+    from wrp.runtime.bench import measuring, report             # slow to import, and nothing for --help and wrong arguments
+
+    result = measuring.measure(ranks, options)
     show(ranks, result, options.json, report.lines(result, options.verbose))
-
-
-def measure(ranks, options):
-    """The result as a dictionary that JSON can say, the same on every rank. Collective.
-
-    options : what `parse` gave
-    Raises WrpError when no operation went well, and what making the runtime raises.
-    """
-    crosses = ranks.nodes > 1 and options.attach is None
-    meets = ranks.size > 1 and not crosses and options.attach is None
-    in_c = ranks.share(_ping_pong_in_c(ranks), "a ping-pong in C")
-    with cores.apart(ranks) as is_apart, Stage(ranks, options) as stage:
-        turns = Turns(stage, _lead(stage))
-        turns.take()
-        result = _result(stage, turns, in_c, _python(stage))
-        result["cores_apart"] = is_apart
-        if crosses:
-            result["nodes_apart"], ratios = nodes.measured(stage, _aside_s(options))
-        elif meets:
-            result["meetings"], ratios = meetings.measured(stage, _aside_s(options))
-        result["ratios"].update(ratios if crosses or meets else {})
-    if not result["together"]["operations"]:
-        raise WrpError(f"no operation of {options.test_case} went well, {result['together']['failed']} failed: "
-                       "is --max-file-size large enough for a block per thread, and is there room on the device?")
-    return result
 
 
 def parse(arguments):
     """The options, sizes in bytes. Raises UsageError."""
     options = _parser().parse_args(arguments)
     options.io_size, options.max_file_size = parse_size(options.io_size), parse_size(options.max_file_size)
-    check(options)
+    _check(options)
     return options
 
 
-def _python(stage):
-    """Calls from Python on one rank: {name: ...} on all. Collective."""
-    ranks, lead, found = stage.ranks, _lead(stage), {}
-    with ranks.agreed("calling from Python"):
-        if ranks.rank == lead:
-            seconds = _aside_s(stage.options)
-            found = {"call_ns": client.calls(stage.admin, seconds).summary(), "outstanding": client.OUTSTANDING,
-                     "tasks_per_s": client.outstanding(stage.admin, seconds)}
-    return ranks.share(found, "results of calls from Python", lead)
-
-
-def _lead(stage):
-    """The first rank that is a client."""
-    return stage.ranks.gather(stage.is_client, "which ranks are clients").index(True)
-
-
-def _aside_s(options):
-    return min(max(options.duration / 4, _ASIDE_S[0]), _ASIDE_S[1])
-
-
-def _ping_pong_in_c(ranks):
-    """Percentiles on the first rank, None elsewhere and where there is no compiler. Collective."""
-    with ranks.agreed("measuring a ping-pong in C"):
-        samples = plain.ping_pong_in_c() if ranks.rank == 0 else None
-    return samples.summary() if samples else None
-
-
-def _result(stage, turns, in_c, python):
-    ranks, options = stage.ranks, stage.options
-    nbytes = options.io_size if options.test_case == "bdev_io" else 0
-    beside = {f"{name}_ns": samples.summary() for name, samples in turns.beside.items()}
-    result = {"test_case": options.test_case, "size": ranks.size, "nodes": ranks.nodes, "cores": os.cpu_count(),
-              "load": os.getloadavg()[0], "attached": stage.is_attached, "worker_and_client_apart": stage.are_apart,
-              "options": {name: value for name, value in vars(options).items()},
-              "ranks": [{"rank": rank, **report.figures(part, nbytes)} for rank, part in enumerate(turns.parts) if part],
-              "together": report.figures(report.together(turns.parts), nbytes), "python": python, "plain": {**beside, "ping_pong_c_ns": in_c},
-              "rounds": {"count": turns.count, "ratios": turns.ratios}, "ratios": turns.medians}
-    return ranks.share(result, "the result of the benchmark")
+def _check(options):
+    """UsageError for options that don't go together. Local."""
+    if not 1 <= options.threads <= 256:
+        raise UsageError(f"--threads {options.threads}: it must be 1 to 256")
+    if not 0 < options.duration <= 86400:
+        raise UsageError(f"--duration {options.duration:g}: it must be more than 0 and at most 86400 seconds")
+    if not 1 <= options.io_size <= options.max_file_size <= _LARGEST:
+        raise UsageError("--io-size must be at least 1 byte and at most --max-file-size, and that at most 1t")
+    if options.attach is not None and not options.output_dir.startswith("ram"):
+        raise UsageError("--attach measures the devices in memory of a daemon: add --output-dir ram")
 
 
 def _parser():
     parser = Parser(prog="wrp_run_thrpt_benchmark", description="Throughput and latency of the runtime's tasks; collective over the ranks of a job. "
                      "With two ranks or more on a node the first is the worker and the others are clients.")
     add = parser.add_argument
-    add("--test-case", choices=list(loops.CASES), default="bdev_io", help="bdev_io: allocate, write, free; bdev_allocation: allocate, free; "
+    add("--test-case", choices=_CASES, default="bdev_io", help="bdev_io: allocate, write, free; bdev_allocation: allocate, free; "
         "bdev_task_alloc: a task of the device with no work; latency: a task's round trip (default: bdev_io)")
     add("--threads", type=int, default=4, metavar="N", help="client threads of a rank (default: 4)")
     add("--duration", type=seconds_above_0, default=10.0, metavar="S", help="seconds (default: 10)")

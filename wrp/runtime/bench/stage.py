@@ -4,7 +4,7 @@ import contextlib
 import os
 
 from wrp.comm import atomics
-from wrp.errors import OutOfSpace, StoreError, UsageError, WrpError
+from wrp.errors import OutOfSpace, StoreError, WrpError
 from wrp.runtime import bdev
 from wrp.runtime import config as configs
 from wrp.runtime.bench import loops, plain, ways
@@ -13,7 +13,6 @@ from wrp.runtime.runtime import Runtime
 
 _BLOCK = 4096                   # what devices of both kinds lease in
 _ROOM = 4                       # blocks of the device for each client
-_RAM_LARGEST = 1 << 40
 
 
 class Stage:
@@ -201,15 +200,3 @@ class Stage:
             self._remove_file()
             self._remove_folder()
             self._leave()
-
-
-def check(options):
-    """UsageError for options that don't go together. Local."""
-    if not 1 <= options.threads <= 256:
-        raise UsageError(f"--threads {options.threads}: it must be 1 to 256")
-    if not 0 < options.duration <= 86400:
-        raise UsageError(f"--duration {options.duration:g}: it must be more than 0 and at most 86400 seconds")
-    if not 1 <= options.io_size <= options.max_file_size <= _RAM_LARGEST:
-        raise UsageError("--io-size must be at least 1 byte and at most --max-file-size, and that at most 1t")
-    if options.attach is not None and not options.output_dir.startswith("ram"):
-        raise UsageError("--attach measures the devices in memory of a daemon: add --output-dir ram")

@@ -1,6 +1,5 @@
 """The daemon: a runtime that other jobs of its node attach to by name. Import its modules by name; `attach` is for users."""
 
-from wrp.runtime.daemon.attached import Attached
-from wrp.runtime.daemon.reattaching import attach
+from wrp.comm.offering import offered
 
-__all__ = ["Attached", "attach"]
+__getattr__, __dir__, __all__ = offered(__name__, {"attached": ("Attached",), "reattaching": ("attach",)})
