@@ -128,13 +128,12 @@ def test_writing(fs, memory):
 
 
 @pytest.mark.parametrize("path, mode, error", [
-    ("alone", "wb", IsADirectoryError), ("runs/a", "wb", IsADirectoryError), ("runs/a", "ab", IsADirectoryError), ("runs/a/x", "tb", ValueError), ("runs/a/x", "x+b", FileExistsError), ("none/x", "r+b", FileNotFoundError), ("runs/a/x", "xb", FileExistsError),
+    ("alone", "wb", PermissionError), ("alone", "w+b", PermissionError), ("a//b", "wb", UsageError), ("runs/a", "wb", IsADirectoryError), ("runs/a", "ab", IsADirectoryError), ("runs/a/x", "tb", ValueError), ("runs/a/x", "x+b", FileExistsError), ("none/x", "r+b", FileNotFoundError), ("runs/a/x", "xb", FileExistsError),
 ])
 def test_refused_writes_change_nothing(fs, path, mode, error):
     before = fs.find("", detail=True)
     with pytest.raises(error):
-        with fs.open(path, mode) as file:
-            file.write(b"data")
+        fs.open(path, mode)
     assert fs.find("", detail=True) == before
 
 
@@ -349,3 +348,16 @@ def test_what_is_no_data(fs, data):
     with pytest.raises(UsageError, match="encode it first"):
         fs.pipe_file("top/new", data)
     assert not fs.exists("top/new")
+
+
+@pytest.mark.parametrize("call", [lambda fs: fs.pipe("alone", b"1"), lambda fs: fs.pipe_file("alone", b"1", mode="create"), lambda fs: fs.touch("alone"), lambda fs: fs.append("alone", b"1"), lambda fs: fs.cp_file("top/t_9", "alone")])
+def test_a_file_in_no_folder_is_refused(fs, call):
+    with pytest.raises(PermissionError, match="a file lies in a folder, which is a tag: write to wrp://tag/blob: 'alone'"):
+        call(fs)
+    assert not fs.exists("alone")
+
+
+@pytest.mark.parametrize("wrong", [5, b"folder", ["folder"], True])
+def test_what_is_no_store_is_refused(wrong):
+    with pytest.raises(UsageError, match="is neither an opened Store nor the path of a store's folder"):
+        WrpFileSystem(store=wrong)

@@ -208,6 +208,9 @@ class WrpFileSystem(AbstractFileSystem):
             raise FileExistsError(path)
         if mode[0] == "r":
             self.found(path, file=True)
+        elif "+" not in mode:           # what can't be put when it is closed is refused now
+            tree.check(path)
+            tree.target(self.handle.writing(), path)
         if "+" not in mode:
             return Whole(self, path, mode, block_size or _BLOCK_NBYTES, autocommit, cache_options=cache_options, **options)
         if not autocommit:

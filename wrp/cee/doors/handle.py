@@ -3,7 +3,7 @@
 import os
 
 from wrp.cee.opening import borrow, give_back, no_store, store_path
-from wrp.errors import RangeError
+from wrp.errors import RangeError, UsageError
 
 _TRIES = 100
 
@@ -11,10 +11,13 @@ _TRIES = 100
 class Handle:
     """An opened Store that its owner closes, or the store at a folder: opened when it is first asked for, for reading until
     somebody has to write, and shared with all other doors of this process. Opening is collective under mpirun: pass a Store there.
+    UsageError for anything else.
     """
 
     def __init__(self, store=None):
         self._given = None if store is None or isinstance(store, (str, os.PathLike)) else store
+        if self._given is not None and not hasattr(store, "put_segments"):
+            raise UsageError(f"store={store!r:.80} is neither an opened Store nor the path of a store's folder: give one of them, or nothing for the folder that WRP_STORE names")
         self.folder = None if self._given is not None else store_path(store)
         self._shared = None
 

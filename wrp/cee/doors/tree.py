@@ -107,7 +107,7 @@ def read(store, node, start=None, stop=None):
 
 
 def target(store, path):
-    """(tag, blob) to write for a path. IsADirectoryError, PermissionError for what was taken in."""
+    """(tag, blob) to write for a path. IsADirectoryError; PermissionError for what was taken in, and where no folder is named."""
     return place(store, path, find(store, path))
 
 
@@ -123,7 +123,7 @@ def place(store, path, node):
         return tag, rest
     tag, _, blob = path.rpartition("/")
     if not tag or not blob:
-        raise IsADirectoryError(EISDIR, "it names no tag and blob: write to wrp://tag/blob", path)
+        raise PermissionError(EPERM, "a file lies in a folder, which is a tag: write to wrp://tag/blob", path)
     return tag, blob
 
 
