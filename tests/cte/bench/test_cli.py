@@ -115,6 +115,14 @@ def test_some_that_failed_are_an_error_with_the_first_reason(capsys, more):
     assert ("blobs didn't have the bytes" if "--verify" in more else "puts failed, first: the store in memory: no tier has room for 1 MiB") in printed.err
 
 
+@pytest.mark.parametrize("more", [[], ["--fresh"]], ids=str)
+def test_more_blobs_than_the_index_has_names_for_are_refused_before_any_is_put(capsys, monkeypatch, more):
+    monkeypatch.setattr(Work, "__init__", lambda *_: pytest.fail("the clients were made"))
+    assert cli.main(["PutGet", "2", "64", "64", "40000", *more]) == 2
+    printed = capsys.readouterr()
+    assert printed.out == "" and printed.err.startswith("wrp: 40000 blobs of each of 2 clients have 80002 names with their tags, and the store has room for 65536 more: raise runtime.index_slots")
+
+
 def test_nothing_went_well(capsys):
     assert cli.main(["Put", "1", "1", "65m", "1"]) == 1
     assert "no put of Put went well" in capsys.readouterr().err

@@ -27,6 +27,7 @@ def measure(ranks, options):
         with ranks.agreed("looking for ram"):
             if options.jitted and getattr(store, "_direct", None) is None:
                 raise UsageError("--jitted gets from ram of this job's own: add a ram tier to `storage` where the configuration gives none, and name no daemon with --store")
+        _check_index(store, options)
         works = [Work(store, options, number) for number in range(options.threads)]
         _compress(store, options, works)
         with ranks.agreed("warming up"):
@@ -55,6 +56,20 @@ def _check_memory(ranks, options):
             (f"the names and latencies of {options.io_count} blobs", "io_count")
         raise UsageError(f"the clients of a node would hold {format_size(nbytes)}, {each} each, and have {format_size(room)} of its memory: "
                          f"choose a smaller {smaller}, or fewer threads")
+
+
+def _check_index(store, options):
+    """UsageError for more blobs than the catalogs of the nodes have room for the names of. Collective."""
+    ranks, found = store.ranks, None
+    with ranks.agreed("looking for room for the names"):
+        if ranks.local_rank == 0:
+            found = store.statistics().index
+    room = sum(index.most - index.names for index in ranks.gather(found, "room for names") if index)
+    clients = ranks.size * options.threads
+    with ranks.agreed("looking for room for the names"):
+        if clients * (options.io_count + 1) > room:         # the clients' tags, too
+            raise UsageError(f"{options.io_count} blobs of each of {clients} clients have {clients * (options.io_count + 1)} names with their tags, and the store has room for {room} more: "
+                             "raise runtime.index_slots in the configuration (--config), or choose a smaller io_count")
 
 
 def _compress(store, options, works):
