@@ -269,6 +269,16 @@ def test_what_is_left_over_of_a_lease_is_good_for_large_pieces_when_more_is_expe
     assert device.remaining == 0 and len({*places, *more}) == 36
 
 
+@pytest.mark.parametrize("kind", ["ram", "file"])
+@pytest.mark.parametrize("nbytes", [300_000, 700_000, 1_000_000, MIB])
+def test_pieces_of_one_length_fill_a_small_device_but_for_less_than_one(runtime, tmp_path, kind, nbytes):
+    device = runtime.device("m", kind, 8 * MIB, tmp_path / "data.bin")
+    places = [device.lease(nbytes) for _ in range(8 * MIB // device._rounded(nbytes))]
+    assert len(set(places)) == len(places) and device.free < device._rounded(nbytes)
+    with pytest.raises(OutOfSpace, match=r"of it are free$"):
+        device.lease(nbytes)
+
+
 def test_view_is_the_memory_itself(runtime):
     device = runtime.device("d", "ram", 16 * MIB)
     offset = device.lease(1000)

@@ -120,7 +120,8 @@ class Device:
         refusal, usual = None, self._unit
         if self._expected is not None:
             usual = max(min(self.first, self._most), min(self._expected, _AHEAD))
-        for least, most in ((max(size, min(usual, self._unit) // _PART), max(size, usual)), (size, size)):
+        pieces = max(size, usual - usual % size)        # a lease of whole ones: what is left of it would take none of their length
+        for least, most in ((max(size, min(usual, self._unit) // _PART), pieces), (size, size)):
             try:
                 if self._add_lease(least, most, size):
                     self._unit = min(2 * self._unit, self._most)
