@@ -113,9 +113,11 @@ class Changes:
         self._catalog.noted.note(Op.PUT_BLOB, tag, blob, 0, size if packed is None else packed.raw)
 
     def create(self, tag):
-        if type(tag) is Own or not self._catalog.has(tag):
-            with self._catalog.changing(f"making tag {tag!r}"):
-                self.create_held(tag)
+        """True when it wasn't there."""
+        if type(tag) is not Own and self._catalog.has(tag):
+            return False
+        with self._catalog.changing(f"making tag {tag!r}"):
+            return self.create_held(tag)
 
     def remove(self, names):
         """Take names out of the catalog; True when one of them was there."""
@@ -187,13 +189,14 @@ class Changes:
             self.retire(record)
 
     def create_held(self, tag):
-        """The tag is there; inside `changing`. Changed where the name that was given for it means another one by now."""
+        """The tag is there; True when it wasn't before. Inside `changing`. Changed where the name that was given for it means another one by now."""
         is_there = self._catalog.has(tag)
         if not is_there or type(tag) is Own:
             self._tag_names.check_held(tag, is_there)
         if not is_there:
             stamp = self._catalog.next_stamp()
             self._catalog.put(Record(tag, TAG, stamp, created=stamp))
+        return not is_there
 
     def _replace(self, loose, name, extents, size, score, packed=None):
         old = self._catalog.find(name)

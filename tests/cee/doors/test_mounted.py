@@ -217,41 +217,68 @@ def test_an_open_file_follows_its_folder_as_far_as_that_came(memory, monkeypatch
     assert memory.list("run") == ["f/b", "g/a"]
 
 
-def test_what_others_do_in_a_daemons_store_is_seen(tmp_path):
+@pytest.fixture
+def served(tmp_path):
+    """The name of a daemon that serves a store."""
     conf = tmp_path / "conf.yaml"
     conf.write_text('''runtime: {segment_capacity: 256m}
 compose: [{mod_name: wrp_cte_core, pool_name: cte_main, storage: [{path: "ram::mounted", capacity_limit: 32m}]}]''')
     running = Running(f"mounted{os.getpid()}", conf, 0, {"WRP_STORE": ""})
     try:
-        with Store.attach(running.name) as store, Store.attach(running.name) as other:
-            files = files_of(store)
-            assert refused(files, "getattr", "/outer") == ENOENT
-            other.put("outer/inner", "a", b"1")
-            assert files("readdir", "/", 0) == [".", "..", "outer"] and files("getattr", "/outer")["st_mode"] & 0o40000
-            handle = files("open", "/outer/inner/a", os.O_RDWR)
-            assert files("read", "/outer/inner/a", 9, 0, handle) == b"1"
-            other.put("outer/inner", "a", b"longer")
-            assert files("read", "/outer/inner/a", 9, 0, handle) == b"longer" and files("getattr", "/outer/inner/a")["st_size"] == 6
-            other.put("outer/inner", "a", b"other!")
-            assert files("read", "/outer/inner/a", 9, 0, handle) == b"other!"
-            assert refused(files, "create", "/outer/inner/a", 0o644, FLAGS | os.O_EXCL) == EEXIST
-            again = files("create", "/outer/inner/a", 0o644, FLAGS)        # who wants to make it, and has just not found it
-            files("write", "/outer/inner/a", b"OT", 0, again), files("flush", "/outer/inner/a", again)
-            assert other.get("outer/inner", "a") == b"OTher!"
-            # one that others remove isn't made anew by who writes on; who makes it has a new one
-            files("write", "/outer/inner/a", b"behind", 5000, handle)
-            other.delete("outer/inner", "a")
-            assert refused(files, "flush", "/outer/inner/a", handle) == ENOENT and refused(files, "read", "/outer/inner/a", 9, 0, again) == ENOENT
-            assert not other.exists("outer/inner", "a")
-            made = files("create", "/outer/inner/a", 0o644, FLAGS | os.O_EXCL)
-            files("write", "/outer/inner/a", b"new", 0, made), files("release", "/outer/inner/a", made)
-            assert refused(files, "fsync", "/outer/inner/a", 0, again) == ENOENT and other.get("outer/inner", "a") == b"new"
-            files("release", "/outer/inner/a", again)
-            assert refused(files, "release", "/outer/inner/a", handle) == ENOENT and other.get("outer/inner", "a") == b"new"
-            files("create", "/outer/inner/a", 0o644, FLAGS | os.O_TRUNC)
-            other.put("outer/inner", "b", b"other")
-            files("create", "/outer/inner/b", 0o644, FLAGS | os.O_TRUNC)
-            assert other.size("outer/inner", "a") == other.size("outer/inner", "b") == 0 and files("getattr", "/outer/inner/a")["st_size"] == 0
-            files.close()
+        yield running.name
     finally:
         running.end()
+
+
+def test_what_others_do_in_a_daemons_store_is_seen(served):
+    with Store.attach(served) as store, Store.attach(served) as other:
+        files = files_of(store)
+        assert refused(files, "getattr", "/outer") == ENOENT
+        other.put("outer/inner", "a", b"1")
+        assert files("readdir", "/", 0) == [".", "..", "outer"] and files("getattr", "/outer")["st_mode"] & 0o40000
+        handle = files("open", "/outer/inner/a", os.O_RDWR)
+        assert files("read", "/outer/inner/a", 9, 0, handle) == b"1"
+        other.put("outer/inner", "a", b"longer")
+        assert files("read", "/outer/inner/a", 9, 0, handle) == b"longer" and files("getattr", "/outer/inner/a")["st_size"] == 6
+        other.put("outer/inner", "a", b"other!")
+        assert files("read", "/outer/inner/a", 9, 0, handle) == b"other!"
+        assert refused(files, "create", "/outer/inner/a", 0o644, FLAGS | os.O_EXCL) == EEXIST
+        again = files("create", "/outer/inner/a", 0o644, FLAGS)        # who wants to make it, and has just not found it
+        files("write", "/outer/inner/a", b"OT", 0, again), files("flush", "/outer/inner/a", again)
+        assert other.get("outer/inner", "a") == b"OTher!"
+        # one that others remove isn't made anew by who writes on; who makes it has a new one
+        files("write", "/outer/inner/a", b"behind", 5000, handle)
+        other.delete("outer/inner", "a")
+        assert refused(files, "flush", "/outer/inner/a", handle) == ENOENT and refused(files, "read", "/outer/inner/a", 9, 0, again) == ENOENT
+        assert not other.exists("outer/inner", "a")
+        made = files("create", "/outer/inner/a", 0o644, FLAGS | os.O_EXCL)
+        files("write", "/outer/inner/a", b"new", 0, made), files("release", "/outer/inner/a", made)
+        assert refused(files, "fsync", "/outer/inner/a", 0, again) == ENOENT and other.get("outer/inner", "a") == b"new"
+        files("release", "/outer/inner/a", again)
+        assert refused(files, "release", "/outer/inner/a", handle) == ENOENT and other.get("outer/inner", "a") == b"new"
+        files("create", "/outer/inner/a", 0o644, FLAGS | os.O_TRUNC)
+        other.put("outer/inner", "b", b"other")
+        files("create", "/outer/inner/b", 0o644, FLAGS | os.O_TRUNC)
+        assert other.size("outer/inner", "a") == other.size("outer/inner", "b") == 0 and files("getattr", "/outer/inner/a")["st_size"] == 0
+        files.close()
+
+
+def test_of_two_mounts_of_a_daemon_that_make_a_folder_at_once_one_is_told_that_it_is_there(served, monkeypatch):
+    with Store.attach(served) as store, Store.attach(served) as other:
+        files, others = files_of(store), files_of(other)
+        look, raced = files._find, []
+
+        def late(store, path):          # who has just looked is overtaken
+            found = look(store, path)
+            if path.startswith("lock") and not raced:
+                raced.append(others("mkdir", f"/{path}", 0o755))
+            return found
+        monkeypatch.setattr(files, "_find", late)
+        assert refused(files, "mkdir", "/lock", 0o755) == EEXIST and raced and refused(others, "mkdir", "/lock", 0o755) == EEXIST
+        files("rmdir", "/lock"), others("mkdir", "/lock", 0o755)
+        fs = WrpFileSystem(store, skip_instance_cache=True)
+        monkeypatch.setattr(fs, "exists", lambda path: False)
+        fs.makedirs("lock", exist_ok=True)
+        with pytest.raises(FileExistsError):
+            fs.makedirs("lock")
+        files.close(), others.close()

@@ -8,11 +8,12 @@ from wrp.errors import UsageError
 
 
 def make_folder(store, path, find=tree.find):
-    """An empty tag. FileExistsError. `find`: as of `rename`."""
-    if find(store, path) is not None:
-        raise FileExistsError(EEXIST, "it is there", path)
-    tree.check(path)
-    store.create(path)
+    """An empty tag. FileExistsError, also where another makes it at the same moment. `find`: as of `rename`."""
+    if find(store, path) is None:
+        tree.check(path)
+        if store.create(path):
+            return
+    raise FileExistsError(EEXIST, "it is there", path)
 
 
 def remove_folder(store, path):

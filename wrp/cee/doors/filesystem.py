@@ -1,5 +1,6 @@
 """`wrp://` for fsspec: tags are folders, blobs are files, and what was taken in is a file with the bytes of its source (see tree.py)."""
 
+from contextlib import suppress
 from datetime import datetime, timezone
 
 from wrp.cee.doors import changing, tree
@@ -152,8 +153,11 @@ class WrpFileSystem(AbstractFileSystem):
         changing.make_folder(self.handle.writing(), self._strip_protocol(path))
 
     def makedirs(self, path, exist_ok=False):
-        if not exist_ok or not self.exists(path):
+        if not exist_ok:
             self.mkdir(path)
+        elif not self.exists(path):
+            with suppress(FileExistsError):         # another made it just now
+                self.mkdir(path)
 
     def rmdir(self, path):
         """An empty tag goes away; OSError when it has blobs."""

@@ -11,11 +11,12 @@ class Editing(Calls):
     """See store.Store."""
 
     def create(self, tag):
-        """Make an empty tag; nothing happens when it is there."""
+        """Make an empty tag: True; nothing happens when it is there: False. Of several who make one at once one has True."""
         self._writable()
         tag = self._own(tag)
-        self._changes.create(names.checked("tag", tag))
+        is_new = self._changes.create(names.checked("tag", tag))
         self._noted.note(Op.CREATE_TAG, tag)
+        return is_new
 
     def delete(self, tag, blob):
         """Take a blob out. NoSuchBlob when it isn't there. Durable after `flush`."""

@@ -11,7 +11,7 @@ class NodesEditing(NodesCalls):
         """As Store.create."""
         self._writable()
         tag = self._own(names.checked("tag", tag))
-        self._routes.change_at(self._routes.home(tag), "create", tag)
+        return self._routes.change_at(self._routes.home(tag), "create", tag)
 
     def delete(self, tag, blob):
         """As Store.delete."""
