@@ -3,7 +3,7 @@
 import os
 import time
 from collections import Counter
-from errno import EEXIST, EIO, ENOENT, ENOSPC
+from errno import EEXIST, EIO, ENOENT, ENOSPC, EPERM
 from random import Random
 
 import pytest
@@ -215,6 +215,36 @@ def test_an_open_file_follows_its_folder_as_far_as_that_came(memory, monkeypatch
         files("write", f"/run/{folder}/{name}", b"!", 0, handles[name]), files("flush", f"/run/{folder}/{name}", handles[name])
         assert memory.get("run", f"{folder}/{name}") == b"!123"
     assert memory.list("run") == ["f/b", "g/a"]
+
+
+def test_folders_of_a_checkpoint_come_and_go_with_those_of_its_source(memory):
+    memory.put("run/s1", "a", b"1"), memory.put("run/s1", "sub/b", b"2")
+    memory.checkpoint("run/s2", "run/s1")
+    files = files_of(memory)
+    assert files("getattr", "/run/s2/sub")["st_mode"] & 0o40000
+    files("unlink", "/run/s1/sub/b")
+    assert refused(files, "getattr", "/run/s2/sub") == ENOENT and files("readdir", "/run/s2", 0) == [".", "..", "a"]
+    files("create", "/run/s1/new/x", 0o644, FLAGS)
+    assert files("getattr", "/run/s2/new")["st_mode"] & 0o40000 and files("readdir", "/run/s2", 0) == [".", "..", "a", "new"]
+    files("rename", "/run/s1/new/x", "/run/s1/newer/x")
+    assert refused(files, "getattr", "/run/s2/new") == ENOENT and files("readdir", "/run/s2/newer", 0) == [".", "..", "x"]
+
+
+def test_what_a_checkpoint_shows_of_its_source_is_neither_removed_nor_renamed_through_it(memory):
+    memory.put("run/s1", "a", b"1"), memory.put("run/s1", "sub/b", b"2")
+    memory.checkpoint("run/s2", "run/s1"), memory.put("run/s2", "own", b"3")
+    files, fs = files_of(memory), WrpFileSystem(memory, skip_instance_cache=True)
+    assert refused(files, "unlink", "/run/s2/a") == refused(files, "rename", "/run/s2/a", "/run/s2/c") == EPERM
+    for path in ("run/s2/a", "run/s2/sub"):
+        with pytest.raises(PermissionError, match="shows what is another tag's: change it there"):
+            fs.rm(path, recursive=True)
+    files("unlink", "/run/s2/own")
+    assert memory.list("run/s2") == memory.list("run/s1") == ["a", "sub/b"]
+    fs.rm("run/s2", recursive=True)
+    assert memory.tags() == ["run/s1"] and memory.get("run/s1", "a") == b"1"
+    memory.checkpoint("run/s2", "run/s1")
+    fs.rm("run", recursive=True)                # source and checkpoint at once
+    assert memory.tags() == [] and not fs.exists("run")
 
 
 @pytest.fixture

@@ -32,25 +32,33 @@ def remove_file(store, path):
     if node.kind == "folder":
         raise IsADirectoryError(EISDIR, "it is a folder", path)
     if node.kind == "blob":
+        _refuse_of_source(node)
         store.delete(node.tag, node.blob)
     else:
         store.destroy(node.tag)
 
 
+def _refuse_of_source(node):
+    if not node.stamp:
+        raise PermissionError(EPERM, "its checkpoint shows what is another tag's: change it there", node.path)
+
+
 def remove_all(store, path):
-    """A file, or a folder and all in it, goes; nothing happens where there is neither."""
+    """A file, or a folder and all in it, goes: all tags in it at one moment; nothing happens where there is neither."""
     node = tree.find(store, path)
     if node is None:
         return
     if node.kind != "folder":
         remove_file(store, path)
         return
-    for child in list(tree.children(store, path)):
-        remove_all(store, child)
-    if path and store.exists(path):
-        store.destroy(path)
+    if not path:
+        for child in list(tree.children(store, path)):
+            remove_all(store, child)
+    elif store.exists(path) or store.tags(re.escape(path) + "/.+"):
+        store.destroy(path, recursive=True)
     for tag, rest in tree.splits(store, path):
-        for blob in store.list(tag, rest + "/"):        # those that others of the same path had hidden
+        for blob in store.list(tag, rest + "/"):
+            _refuse_of_source(tree.of_blob(tag, blob, store.info(tag, blob)))
             store.delete(tag, blob)
 
 
@@ -68,6 +76,7 @@ def rename(store, path, new_path, find=tree.find):
     if node.kind == "folder":
         _rename_folder(store, path, there, new_path)
     elif node.kind == "blob":
+        _refuse_of_source(node)
         _rename_blob(store, node.tag, node.blob, *tree.place(store, new_path, there))
     elif there is not None:
         raise PermissionError(EPERM, f"{path!r} was taken in: it takes no file's place", new_path)

@@ -21,7 +21,7 @@ class Folders:
 
     def forget(self):
         """More has changed than `changing` was told: they are counted anew when somebody asks."""
-        self._counts, self._is_plain = None, True       # {path: names of tags and blobs that lie in it, at any depth}; no tag has two names
+        self._counts, self._is_plain = None, True       # {path: names of tags and blobs that lie in it, at any depth}; no tag has two names, or shows the blobs of another
 
     @contextmanager
     def changing(self, *paths):
@@ -43,7 +43,7 @@ class Folders:
             for tag in tags:
                 self._count([(tag, "")], 1)
                 self._count(((tag, blob) for blob in self._store.list(tag)), 1)
-            self._is_plain = len({self._store.own_name(tag) for tag in tags}) == len(tags)
+            self._is_plain = len({self._store.own_name(tag) for tag in tags}) == len(tags) and not self._store.has_checkpoints
         return self._counts
 
     def _count(self, names, change):

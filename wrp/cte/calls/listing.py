@@ -76,6 +76,11 @@ class Listing(Calls):
             raise names.no_tag(tag)
         return list(self._tag_names.names_of(self._own(tag)))
 
+    @property
+    def has_checkpoints(self):
+        """True where some tags show the blobs of others, see `checkpoint`. Local."""
+        return bool(self._tag_names.sources)
+
     def own_name(self, tag):
         """The name by which telemetry and messages know a tag whatever names it gets: most often the one it was made with. Local."""
         return str(self._own(names.checked("tag", tag)))
