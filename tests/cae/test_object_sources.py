@@ -28,7 +28,7 @@ from wrp.cae.objects.stamp import ObjectStamp, _LibraryFile
 from wrp.cee import export
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.errors import NothingMatched, RangeError, SourceError, SourceMissing
+from wrp.errors import NothingMatched, RangeError, SourceError, SourceMissing, WrpError
 
 from . import reading, zoo
 from .test_ingest import contents
@@ -354,7 +354,10 @@ def test_blocks_of_a_transfer_that_failed_are_not_those_of_the_next(memory):
     for data in (DATA, DATA[::-1]):
         fsspec.filesystem("memory").pipe_file("/sources/raw.bin", data)
         stamp = dataclasses.replace(ObjectStamp.of(f"{memory}/raw.bin"), marks=())
-        assert stamp.for_library().read(100) == data[:100]      # and no check: something failed
+        with pytest.raises(WrpError, match="outside of wrp.comm.collecting.held_off"):
+            stamp.for_library().read(100)
+        with stamp.reading():
+            assert stamp.for_library().read(100) == data[:100]      # and no check: something failed
 
 
 class _Odd(http.server.BaseHTTPRequestHandler):

@@ -9,6 +9,8 @@ import threading
 import time
 from contextlib import contextmanager
 
+from wrp.errors import WrpError
+
 _LOOK_S, _PATIENCE_S = 0.001, 30
 
 _lock = threading.RLock()           # a signal's handler may come here, too
@@ -42,6 +44,12 @@ def held_off():
             _holders -= counted
             if counted and not _holders and _was_on:
                 gc.enable()
+
+
+def check_held_off(what):
+    """WrpError where a file of Python's is read while collections may begin. `what`: the file."""
+    if not _holders:
+        raise WrpError(f"{what} is read by h5py outside of wrp.comm.collecting.held_off(): a collection of cycles there could wait for ever; read it inside")
 
 
 def _let_end():

@@ -11,10 +11,12 @@ zarr = pytest.importorskip("zarr", reason="zarr isn't installed: pip install -e 
 
 from zarr.core.sync import sync
 
-from wrp.cee.doors import described
+from wrp.cae.hdf5 import layout as layouts
+from wrp.cee.doors import described, image
 from wrp.cee.doors.hdf5store import Hdf5Store
+from wrp.comm.collecting import held_off
 from wrp.cte.arrays import get_array
-from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
+from wrp.errors import NoSuchBlob, NoSuchTag, UsageError, WrpError
 
 
 pytestmark = pytest.mark.usefixtures("threads_of_zarr")
@@ -185,3 +187,16 @@ def test_runs_are_the_elements_of_a_box():
         for first, at, count in described.runs(shape, start, extent):
             found[at:at + count] = stream[first:first + count]
         np.testing.assert_array_equal(found, box)
+
+
+def test_an_image_is_read_while_collections_are_held_off_or_refused(taken_in):
+    layout = layouts.unpack(taken_in.get("zoo", layouts.BLOB))
+    with pytest.raises(WrpError, match="the image of 'zoo' is read by h5py outside of wrp.comm.collecting.held_off"):
+        image.opened(taken_in, "zoo", layout)
+    with held_off():
+        file = image.opened(taken_in, "zoo", layout)
+    with pytest.raises(WrpError, match="outside of wrp.comm.collecting.held_off"):
+        file.visititems(lambda name, thing: dict(thing.attrs))
+    with held_off():
+        file.visititems(lambda name, thing: None)
+        file.close()

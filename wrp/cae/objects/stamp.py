@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from wrp.cae.objects.service import Service, changed
 from wrp.cae.url import shown
-from wrp.comm.collecting import held_off
+from wrp.comm.collecting import check_held_off, held_off
 from wrp.errors import SourceError
 
 _BLOCK_NBYTES = 1 << 20                 # the HDF5 library reads many small pieces near each other
@@ -111,6 +111,7 @@ class _LibraryFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer):
+        check_held_off(self._stamp.path)
         view = memoryview(buffer).cast("B")[:max(0, self._stamp.nbytes - self._at)]
         done = 0
         while done < len(view):

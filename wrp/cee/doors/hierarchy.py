@@ -52,7 +52,8 @@ class Hierarchy:
             return dict(_links(self._file))
 
     def close(self):
-        self._file.close()
+        with self._lock, held_off():
+            self._file.close()
 
     def value(self, key):
         """The bytes of a document or chunk; None when there is none of that key."""

@@ -6,12 +6,13 @@ import h5py
 import numpy as np
 
 from wrp.cee.stream import TagStream
+from wrp.comm.collecting import check_held_off
 
 
 def opened(store, tag, layout):
     """A read-only h5py.File of the context's file: groups, attributes and scales are right, raw data is zeros (but what the image keeps).
 
-    It may be asked only while collections are held off: workers may be waited for with h5py's lock, see `wrp.comm.collecting`.
+    It is read only while collections are held off, else that is a WrpError: workers may be waited for with h5py's lock, see `wrp.comm.collecting`.
     """
     return h5py.File(_ImageFile(store, tag, layout), "r")
 
@@ -20,7 +21,7 @@ class _ImageFile(io.RawIOBase):
     """The file's bytes: those of the image in their places, zeros between them. Reads from the store what is asked for."""
 
     def __init__(self, store, tag, layout):
-        self._nbytes, self._at = layout.nbytes, 0
+        self._what, self._nbytes, self._at = f"the image of {tag!r:.80}", layout.nbytes, 0
         self._starts, self._sizes = layout.image_offsets, layout.image_nbytes
         self._before = np.concatenate([[0], np.cumsum(self._sizes)])
         self._stream = TagStream(store, tag, int(self._sizes.sum()))
@@ -39,6 +40,7 @@ class _ImageFile(io.RawIOBase):
         return self._at
 
     def readinto(self, buffer):
+        check_held_off(self._what)
         view = memoryview(buffer).cast("B")
         start, stop = self._at, min(self._at + len(view), self._nbytes)
         if stop <= start:
