@@ -49,6 +49,18 @@ def test_what_a_handler_raises_in_a_flush_comes_out_of_it(error, tmp_path):
         assert store.get("t", "long") == bytes([step % 256]) * 300_000
 
 
+@pytest.mark.parametrize("error", [Alarm, Told])
+def test_what_a_handler_raises_in_a_get_from_a_file_comes_out_of_it(error, tmp_path):
+    with Store.open(tmp_path / "store", Solo()) as store:
+        store.put("t", "long", b"l" * 300_000)
+    with Store.open(tmp_path / "store", Solo()) as store:
+        assert store.get("t", "long", 5, 100) == b"l" * 100
+        step = 2
+        while comes_out(step, lambda: store.get("t", "long", 5, 100), error):
+            step += 1
+        assert step > 20 and store.get("t", "long") == b"l" * 300_000
+
+
 def test_no_member_of_a_safe_target_is_lost_by_an_alarm(tmp_path):
     config = tmp_path / "conf.yaml"
     config.write_text("storage: [{path: 'ram::test', bdev_type: ram, capacity_limit: 16m}, "

@@ -13,6 +13,7 @@ from wrp.cte.targetnumbers import is_durable, kind_of, node_of
 from wrp.errors import Corrupt, OutOfSpace, StoreError
 from wrp.runtime.devices import places
 
+_DAMAGED = (errno.EIO, errno.EUCLEAN, errno.EBADMSG, errno.ENODATA)       # of a read: the storage has these bytes no more
 _AHEAD = 256 << 20              # bytes after a flush with which the storage begins before the next one asks for it; who doesn't flush again writes to the page cache only
 
 
@@ -63,9 +64,9 @@ class Content:
             begin_sync(self.device(target).descriptor, offset, nbytes)
 
     def read(self, target, offset, out):
-        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say, or can't be read.
+        """Fill `out` (writable, contiguous) from the target; Corrupt when the file is shorter than its records say, or its storage has lost them.
 
-        StoreError for a target that keeps nothing.
+        StoreError for a target that keeps nothing, or doesn't answer.
         """
         if node_of(target) is not None:
             self.read_elsewhere(node_of(target), offset, out)
@@ -95,7 +96,7 @@ class Content:
             try:
                 count = os.preadv(descriptor, [view], offset)
             except OSError as error:
-                raise _unread(self._folder.data_path(target - 1), error) from error
+                raise _unread(self._folder.data_path(target - 1), error, _DAMAGED) from error
             if count == 0:
                 raise Corrupt(f"{self._folder.data_path(target - 1)} ends before byte {offset + len(view)}: the store's data file was cut")
             view, offset = view[count:], offset + count
@@ -107,9 +108,9 @@ class Content:
             self.device(target).read(offset, out)
             self.pace.read(target, memoryview(out).nbytes, time.perf_counter_ns() - start)
         except OSError as error:
-            if target in self._gone or target in self._leaving:         # who removes it gives the disk its space back first
+            if is_refusal(error) and (target in self._gone or target in self._leaving):         # who removes it gives the disk its space back first
                 raise Corrupt(f"these bytes lay on the target {self._wanted[target].name!r}, which was removed, or is about to be") from error
-            raise _unread(error.filename or self._wanted[target].name, error) from error
+            raise _unread(self._wanted[target].name, error, _DAMAGED) from error
 
     def load(self, extent, out):
         """Fill `out` with a whole extent; the crc32 of its bytes."""
@@ -184,6 +185,8 @@ def named(error, where):
     return kind(f"{where}: {error.filename} can't be written: {error.strerror}; what this call promised is not kept")
 
 
-def _unread(path, error):
-    """What to raise for an OSError of a read, itself where it says what it should."""
-    return error if isinstance(error, WrpError) else Corrupt(f"{path} can't be read: {error.strerror or error}")
+def _unread(path, error, damaged=()):
+    """What to raise for an OSError of a read, itself where it is no refusal: Corrupt where its number is among `damaged`."""
+    if not is_refusal(error):
+        return error
+    return (Corrupt if error.errno in damaged else StoreError)(f"{path} can't be read: {error.strerror or error}")
