@@ -26,6 +26,18 @@ def test_patterns_match_whole_names():
         names.matcher("tag", "(")
 
 
+@pytest.mark.parametrize("pattern, fitting, others", [
+    ("[[:alpha:]_]+[[:digit:]]", ("run_1", "R2"), ("1", "run_")),
+    (r"[^[:space:]]+\[[:digit:]+", ("a[:", "b[digit"), ("a[1", "a [d")),         # behind an escaped bracket this is a set of letters
+    ("[:alpha:]+", ("alpha", ":::"), ("beta",)),
+    (r"[[:punct:]\]a-c]+", ("-]a/~", "c"), ("d", "A"))])
+def test_classes_of_characters_are_those_of_the_reference(pattern, fitting, others, recwarn):
+    matches = names.matcher("tag", pattern)
+    assert all(map(matches, fitting)) and not any(map(matches, others)) and not recwarn.list
+    with pytest.raises(UsageError, match="no class .:alpah:"):
+        names.matcher("tag", "[[:alpah:]]")
+
+
 def test_names_with_newlines_are_in_every_list(open_store):
     """A `.` matches no newline, as in the reference's patterns; lists that leave nothing out have all names."""
     store = open_store(memory=True)

@@ -1,7 +1,6 @@
 """The Python interface that users of the reference system know: AssimilationCtx and ContextInterface."""
 
 import operator
-import re
 import sys
 from contextlib import contextmanager
 from dataclasses import dataclass, fields
@@ -9,6 +8,7 @@ from dataclasses import dataclass, fields
 from wrp.cee import explore
 from wrp.cee.opening import borrow, give_back, no_store
 from wrp.comm.ranks import speaks, watch
+from wrp.cte.names import matcher
 from wrp.errors import NoSuchTag, UsageError, WrpError
 
 DEFAULT_MAX_RESULTS = 1024
@@ -220,9 +220,9 @@ def _check(call, patterns, prompt="", **numbers):
         raise UsageError(f"{call}: prompt must be text, not {prompt!r}")
     for pattern in patterns:
         try:
-            re.compile(pattern if isinstance(pattern, str) else None)
-        except (re.error, TypeError) as error:
-            raise UsageError(f"{call}: {pattern!r} is not a regular expression ({error})") from error
+            matcher("its", pattern)
+        except UsageError as error:
+            raise UsageError(f"{call}: {error}") from error
     for name, value in numbers.items():
         try:
             wrong = isinstance(value, bool) or operator.index(value) < 0

@@ -5,6 +5,9 @@ import re
 from wrp.errors import NoSuchTag, UsageError
 
 _DIGITS = re.compile(r"(\d+)")
+_SETS = re.compile(r"\\.|\[:(\w+):\]|\[|\]", re.DOTALL)       # of a regular expression, what begins and ends sets of characters
+_CLASSES = {"alpha": "a-zA-Z", "digit": "0-9", "alnum": "a-zA-Z0-9", "upper": "A-Z", "lower": "a-z", "xdigit": "0-9a-fA-F", "space": r"\s", "blank": r" \t", "cntrl": r"\x00-\x1f\x7f",
+            "graph": "!-~", "print": " -~", "punct": r"!-/:-@\[-`{-~", "d": r"\d", "s": r"\s", "w": r"\w"}
 LONGEST = 4096
 EVERY = ".*"                    # the pattern that lists have by default
 MARK = "\uffff"                 # what the store makes of names itself has it (naming/table.py)
@@ -87,10 +90,26 @@ def matcher(what, pattern):
     if not isinstance(pattern, str):
         raise UsageError(f"{what} pattern {pattern!r} is no text: a regular expression is a str")
     try:
-        compiled = re.compile(pattern)
+        compiled = re.compile(_with_classes(pattern) if "[:" in pattern else pattern)
     except re.error as error:
         raise UsageError(f"{what} pattern {pattern!r} is not a regular expression: {error}") from error
     return lambda name: compiled.fullmatch(name) is not None
+
+
+def _with_classes(pattern):
+    """The expression with classes like ``[[:digit:]_]``, which the reference's have and Python's lack, spelt out; re.error for one that there isn't."""
+    is_inside = False
+
+    def spelt(found):
+        nonlocal is_inside
+        if found[1] and is_inside:
+            if found[1] not in _CLASSES:
+                raise re.error(f"there is no class {found[0]}", pattern, found.start())
+            return _CLASSES[found[1]]
+        if found[0] in "[]":
+            is_inside = found[0] == "["             # one that is in a set already is itself
+        return found[0]
+    return _SETS.sub(spelt, pattern)
 
 
 def no_tag(tag):
