@@ -8,6 +8,7 @@ import pytest
 
 from cte.served.test_served_killed import wait_for
 from wrp.cte import Store
+from wrp.errors import UsageError
 from wrp.runtime import bdev, clients
 from wrp.runtime.daemon import attach
 
@@ -45,6 +46,32 @@ def committed(store, data):
     with store.batch("of an interrupted one") as batch:
         batch.put("t", "batch a", data)
         batch.put("t", "batch b", data)
+
+
+def test_calls_of_a_handler_in_the_middle_of_calls_end(served):
+    """Or say that the call that they have interrupted has what they need."""
+    answers, made = [], random.Random(7)
+
+    def asks(signum, frame):
+        try:
+            answers.append(store.get("h", "a") == b"a" * 100)
+        except UsageError as error:
+            answers.append("in the middle of a call" in str(error))
+
+    with Store.attach(served, 20) as store:
+        store.put("h", "a", b"a" * 100)
+        before = signal.signal(signal.SIGALRM, asks)
+        try:
+            for number in range(1000):
+                signal.setitimer(signal.ITIMER_REAL, made.random() * 0.0003 + 1e-6)
+                assert store.get("h", "a") == b"a" * 100
+                with Store.attach(store._node) as other:        # its first call leases memory
+                    assert other.size("h", "a") == 100
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+            signal.signal(signal.SIGALRM, before)
+        store.destroy("h")
+    assert len(answers) > 300 and all(answers)
 
 
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")          # where Python drops the handler's error

@@ -11,7 +11,7 @@ import pytest
 from harness.daemons import Running
 from harness.mpirun import needs_mpirun
 from wrp.cte import Store
-from wrp.errors import RuntimeGone, StoreBusy, StoreError, WaitTimeout
+from wrp.errors import RuntimeGone, StoreBusy, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.commands import chimaera
 from wrp.runtime.daemon import attach
@@ -79,6 +79,40 @@ def test_a_killed_program_leaves_nothing(served):
         wait_for(lambda: remaining() == at_first, lambda: f"{at_first - remaining()} bytes of the store are lost")
         assert store.get("t", "kept") == bytes(30 * MIB)
         store.destroy("t")
+
+
+def test_a_program_that_goes_on_after_it_has_left_has_no_batch_in_the_daemon(served):
+    with Store.attach(served, 20) as looks:
+        free = looks.targets()[0].remaining
+        with Store.attach(served, 20) as store:
+            batch = store.batch("never committed")
+            batch.put("t", "never", bytes(5 * MIB))
+            assert looks.targets()[0].remaining < free
+        wait_for(lambda: looks.targets()[0].remaining == free, "its space isn't given back")
+        with pytest.raises(UsageError, match="isn.t attached"):
+            batch.put("t", "never", b"x")
+
+
+def test_many_programs_with_long_blobs_leave_memory_for_each_other(started):
+    """As many as would have all of it, if each kept what it had."""
+    running = started(f"keep{os.getpid()}", ram="64m")
+    with contextlib.ExitStack() as leaving:
+        stores = [leaving.enter_context(Store.attach(running.name, 20)) for _ in range(60)]
+        for number, store in enumerate(stores):
+            store.put("t", "x", bytes([number]) * (5 * MIB))
+            assert store.get("t", "x") == bytes([number]) * (5 * MIB)
+        calls = stores[0]._node.pool("wrp_cte_calls")
+        assert calls.call(bdev.GET_STATS).values[1] > 64 * MIB
+        found = []
+        everybody = [threading.Thread(target=lambda store=store: found.append(store.get("t", "x"))) for store in stores]
+        while calls.call(bdev.GET_STATS).values[1] > 10 * MIB:      # a few at a time have a long answer then
+            assert calls.call(bdev.ALLOCATE_BLOCKS, 2 * MIB, 2 * MIB, 0).code == 0
+        for thread in everybody:
+            thread.start()
+        for thread in everybody:
+            thread.join(60)
+        assert found == [bytes([59]) * (5 * MIB)] * 60
+    assert running.end() == 0
 
 
 def test_memory_of_calls_that_timed_out_comes_back_with_their_late_answers(started):
@@ -190,6 +224,10 @@ def test_calls_go_on_with_the_next_daemon(started, tmp_path):
         running = started(name, folder=folder)
         store.put("t", "b", b"x", if_generation=0)          # sure to be done once: nobody had it before
         assert store.list("t") == ["a", "b", "later"]
+    with Store.attach(name, 20, reconnect_s=30) as store:
+        kill(running)
+        running = started(name, folder=folder)
+        store.put("t", "mid", bytes(MIB))           # the first one for which memory is leased: the daemon that isn't there was never asked
     assert running.end() == 0
 
 

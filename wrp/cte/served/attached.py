@@ -3,11 +3,11 @@
 Any process of the daemon's node may have one, with MPI or without, at once with others and with the daemon's own ranks.
 """
 
-import threading
 from functools import wraps
 
 from wrp.comm.ranks.launcher import launcher
 from wrp.comm.ranks.solo import Solo
+from wrp.comm.turn import Turn
 from wrp.cte import given, names
 from wrp.cte.calls.reading import place_of, places_of
 from wrp.cte.calls.writing import many_of, reservable, segments_of
@@ -15,8 +15,9 @@ from wrp.cte.codecs import Compression
 from wrp.cte.reservation import Reservation
 from wrp.cte.served import calls
 from wrp.cte.served.batch import AttachedBatch
+from wrp.cte.served.ends import Gone, Late
 from wrp.cte.served.flushing import flush_together
-from wrp.cte.served.link import Gone, Late, Link
+from wrp.cte.served.link import Link
 from wrp.cte.served.place import told
 from wrp.cte.served.slips import LARGE, SMALL
 from wrp.cte.served.wire import Part
@@ -63,7 +64,7 @@ class AttachedStore:
     """
 
     def __init__(self, node, is_own):
-        self._node, self._is_own, self._lock, self._link = node, is_own, threading.Lock(), None
+        self._node, self._is_own, self._lock, self._link = node, is_own, Turn(), None      # a handler's call in the middle of another makes a Link, too
         self._changed = None            # the daemon that has taken changes since the last flush
         self.folder, nodes, number, timeout_s, values, self.daemon = self._ask("about")
         self.ranks = Solo()
@@ -202,8 +203,8 @@ class AttachedStore:
         node, self._node = self._node, _Closed(self._node.name)
         with self._lock:
             link, self._link = self._link, None
-        if link is not None and not self._is_own:
-            link.close()
+        if link is not None:
+            link.close(self._is_own)
         del link            # it looks at the memory
         if self._is_own:
             node.close()

@@ -6,7 +6,7 @@ from wrp.comm.sizes import whole
 from wrp.cte import given, names
 from wrp.cte.batch import Entry
 from wrp.cte.reservation import private
-from wrp.cte.served.link import Gone, Late
+from wrp.cte.served.ends import Gone, Late
 from wrp.cte.served.wire import Part
 from wrp.errors import RuntimeGone, StoreError, Uncertain
 
@@ -63,6 +63,7 @@ class AttachedBatch:
     def abandon(self):
         """As Batch.abandon."""
         if self._share is not None:
+            self._link.begun.discard(self._share[1])
             self._link.forsake(self._share[1])
             self._share = None
 
@@ -74,6 +75,7 @@ class AttachedBatch:
         """(rank of the daemon, its number) of this share: another one, after a commit or when it was abandoned."""
         if self._share is None:
             self._link, self._share = self._linked(lambda link: (link, link.ask("batch", [self._label])))
+            self._link.begun.add(self._share[1])
         return self._share
 
     def _do(self, *args, parts=()):

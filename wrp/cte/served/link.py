@@ -7,6 +7,7 @@ from threading import Lock
 from wrp.comm.fresh import fresh_bytes
 from wrp.cte.served import place, wire
 from wrp.cte.served.calls import BY_ALL
+from wrp.cte.served.ends import Gone, Late
 from wrp.cte.served.lost import MAKES, made_by
 from wrp.cte.served.serving import ASK, ASK_ALL, BYTES, DROP, ERROR, FILL, MORE, WAIT
 from wrp.cte.served.slips import LARGE, SMALL, Slips
@@ -14,14 +15,6 @@ from wrp.errors import RuntimeGone, StoreError, WaitTimeout, WrpError
 from wrp.runtime.daemon import processes
 from wrp.runtime.daemon.reattaching import never_ran
 from wrp.runtime.routing import PoolQuery
-
-
-class Gone(RuntimeGone):
-    """The daemon has ended, and what it was asked was surely not done."""
-
-
-class Late(WaitTimeout):
-    """The daemon hasn't answered in time, and may still do what it was asked."""
 
 
 class Link:
@@ -36,6 +29,7 @@ class Link:
         # one rank for all that this process asks: it flushes what the process has put
         self._pool = pool.towards(PoolQuery.direct_id(pool.containers.first_on(attached.number) + self._owner % attached.about.local_size))
         self._slips, self.forsaken = Slips(attached, self._pool, self.forsake), deque()        # stashes of which the daemon is to be told so
+        self.begun = set()                      # stashes that are shares of batches
         self._telling = Lock()
 
     def ask(self, call, args, options=None, parts=(), out=None, room=SMALL):
@@ -95,10 +89,13 @@ class Link:
                 self._pool.post(DROP, self.forsaken[0])
                 self.forsaken.popleft()
 
-    def close(self):
-        """Give the memory for calls back; what is left of it goes when the process leaves the daemon."""
-        with suppress(WrpError):
-            self._slips.close()
+    def close(self, is_last):
+        """Give up batches that aren't committed and, unless `is_last`, the memory for calls; what is left of that goes when the process leaves the daemon."""
+        self.forsaken.extend(self.begun)
+        self._tell()
+        if not is_last:
+            with suppress(WrpError):
+                self._slips.close()
 
     # pieces
 
@@ -122,10 +119,13 @@ class Link:
 
     def _fill(self, stash, view, start):
         """Bytes from `start` of the stash on are those of `view`: one piece is copied here while the one before is there."""
-        with self._slips.taken(LARGE) as first, self._slips.taken(LARGE) as second:
-            slips, under_way = (first, second), None
+        with self._slips.taken(LARGE) as first, self._slips.spare() as second:
+            slips, under_way = _large(first, second), None
             for number, at in enumerate(range(0, len(view), LARGE)):
-                slip, piece = slips[number % 2], view[at:at + LARGE]
+                slip, piece = slips[number % len(slips)], view[at:at + LARGE]
+                if len(slips) == 1 and under_way is not None:
+                    self._moved(under_way)
+                    under_way = None
                 slip.write(0, piece)
                 future = self._submit(FILL, slip.place, len(piece), stash, start + at)
                 if under_way is not None:
@@ -134,19 +134,21 @@ class Link:
             if under_way is not None:
                 self._moved(under_way)
 
-    def _fetch(self, stash, out):
-        """Fill `out` from a stash, which isn't kept any more then; the same the other way."""
-        def asked(number):
-            at = number * LARGE
-            return self._submit(MORE, slips[number % 2].place, min(LARGE, len(out) - at), stash, at)
-        with self._dropped(stash), self._slips.taken(LARGE) as first, self._slips.taken(LARGE) as second:
-            slips, count = (first, second), -(-len(out) // LARGE)
+    def _fetch(self, stash, out, slip):
+        """Fill `out` from a stash, which isn't kept any more then; the same the other way. `slip`: the caller's, which may be written to."""
+        with self._dropped(stash), self._slips.spare() as one, self._slips.spare(slip.nbytes < LARGE) as other:
+            slips = _large(slip, one, other)
+            size = slips[0].nbytes
+            places = range(0, len(out), size)
+
+            def asked(number):
+                return self._submit(MORE, slips[number % len(slips)].place, min(size, len(out) - places[number]), stash, places[number]) if number < len(places) else None
             under_way = asked(0)
-            for number in range(count):
+            for number, at in enumerate(places):
                 self._moved(under_way)
-                if number + 1 < count:
-                    under_way = asked(number + 1)
-                slips[number % 2].read(out[number * LARGE:(number + 1) * LARGE])
+                under_way = asked(number + 1) if len(slips) > 1 else None
+                slips[number % len(slips)].read(out[at:at + size])
+                under_way = under_way or asked(number + 1)
 
     @contextmanager
     def _dropped(self, stash):
@@ -164,7 +166,7 @@ class Link:
         data = out[:nbytes] if kind == BYTES and out is not None else memoryview(fresh_bytes(nbytes)[0] if kind == BYTES else bytearray(nbytes))
         if stash:
             try:
-                self._fetch(stash, data)
+                self._fetch(stash, data, slip)
             except Gone as error:           # the answer is lost, what was asked was done
                 raise RuntimeGone(str(error)) from error
         else:
@@ -210,6 +212,11 @@ def _told(answer):
     if isinstance(answer, Exception):
         raise answer
     return answer
+
+
+def _large(slip, *spares):
+    """Two Slips of LARGE bytes, of which one is filled while the other one travels; else the one that there is."""
+    return [each for each in (slip, *spares) if each is not None and each.nbytes == LARGE][:2] or [slip]
 
 
 def _lay(slip, parts):

@@ -111,8 +111,7 @@ class Serving:
 
     async def ask_all(self, at, head, nbytes, room, stash, owner):
         """As `ask`, of a call that all ranks of the daemon make together."""
-        whole = self._stashes.take(stash).view if stash else self._device.view(at, head)
-        return await self._answered(self._together.call(bytes(whole[:head])), at, room, owner)
+        return await self._answered(self._called_by_all(at, head, stash), at, room, owner)
 
     async def fill(self, at, nbytes, stash, start):
         """Bytes of a stash from `start` on are those at `at`: 0, or ERROR when the daemon ends before that."""
@@ -166,6 +165,10 @@ class Serving:
             raise UsageError(f"{call!r} is no call that an attached program can make")
         return self._calls[call](*args, **options)
 
+    async def _called_by_all(self, at, head, stash):
+        whole = self._stashes.take(stash).view if stash else self._device.view(at, head)
+        return await self._together.call(bytes(whole[:head]))
+
     def _stash(self, owner, nbytes, *of_blob):
         """A Stash of so many bytes, to be filled; the blob that they are to be."""
         if not of_blob:
@@ -196,6 +199,7 @@ class Serving:
                 if None in mine:
                     raise StoreError(f"{label}: a program that had a share in it has ended: nothing of it has happened")
                 for stash in mine:
+                    stash.rest()            # a put whose program gave up waiting for it may still be at work
                     batch._join(stash.whole)
         finally:
             for stash in filter(None, mine):

@@ -33,11 +33,15 @@ class Stash:
                 self._users -= 1
                 self._change.notify_all()
 
-    def abandon(self):
-        """Nobody wants it, once nobody uses it: its process may have been ended, or interrupted, while a thread here does what that asked."""
+    def rest(self):
+        """Nobody uses it any more: its process may have been ended, or interrupted, while a thread here does what that asked."""
         with self._change:
             self._is_gone = True
             self._change.wait_for(lambda: not self._users)
+
+    def abandon(self):
+        """Nobody wants it, once nobody uses it."""
+        self.rest()
         if self.whole is not None:
             self.whole.abandon()
         self.view = self.whole = None

@@ -1,7 +1,6 @@
 """Attached: a process's hold on the daemon of its node. Any process may have it, with MPI or without."""
 
 import os
-import threading
 import time
 import weakref
 from collections import deque
@@ -40,7 +39,8 @@ class Attached:
         self.is_open, self._slot, self._pid = True, None, os.getpid()
         self._pools, self._devices = {}, {}
         self.number, self.count = self.about.node, self.about.nodes
-        self._lock, self._leasing, self._asking = threading.Lock(), threading.Lock(), Turn()     # of the queues, of leases for calls, of requests
+        # of the queues, each taken for one step: a signal's handler finds none half done, and goes in; of leases for calls; of requests
+        self._lock, self._leasing, self._asking = Turn(), Turn(), Turn()
         self.ranks = Solo()
         try:
             self._open()

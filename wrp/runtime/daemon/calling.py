@@ -114,14 +114,16 @@ def _again(attached):
     """A record whose caller gave up and whose task is done by now, or None."""
     found, abandoned = None, attached._abandoned
     try:
-        with attached._lock:
-            for _ in range(len(abandoned)):
-                if atomics.load(attached.address + abandoned[0] + tasks.STATE) in (0, tasks.DONE):      # 0: it was never used
-                    found = abandoned.popleft()
-                    break
-                abandoned.rotate(-1)
+        for _ in range(len(abandoned)):
+            found = abandoned.popleft()             # nobody else looks at it now: no other thread, no handler of a signal
+            if atomics.load(attached.address + found + tasks.STATE) in (0, tasks.DONE):      # 0: it was never used
+                return found
+            abandoned.append(found)
+            found = None
+    except IndexError:                              # others have taken the rest
+        pass
     except BaseException:
         if found is not None:
             abandoned.append(found)
         raise
-    return found
+    return None

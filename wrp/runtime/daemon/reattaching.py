@@ -4,10 +4,10 @@ What is known to have reached no worker is handed over again, once; what may hav
 """
 
 import os
-import threading
 import time
 
 from wrp.comm import atomics
+from wrp.comm.turn import Turn
 from wrp.errors import RuntimeGone, StoreError, UsageError, WaitTimeout
 from wrp.runtime import lanes, tasks
 from wrp.runtime.daemon import processes
@@ -49,7 +49,7 @@ class Reattaching:
     def __init__(self, name, timeout_s, config, limit_s):
         self.now = Attached(name, timeout_s, config), {}        # and its pools, by name
         self.name, self.timeout_s, self._config, self._limit_s = self.attached.name, self.attached.timeout_s, config, limit_s
-        self._turn, self._failed_at = threading.Lock(), 0.0
+        self._turn, self._failed_at = Turn(), 0.0
 
     @property
     def attached(self):
@@ -101,7 +101,7 @@ class Reattaching:
     def again(self, gone, error):
         """Attach to the next daemon, unless another thread has done so since `gone`. Raises RuntimeGone when there is none in time."""
         began = time.monotonic()
-        with self._turn:
+        with self._turn.of("the way to the next daemon"):
             if self.attached is not gone:
                 return
             if not gone.is_open or self._failed_at > began:
