@@ -40,7 +40,9 @@ class Loans:
         with self._lock:
             extents = self._open.pop(ticket, None)
             if extents is not None:
-                self._tickets.pop(tuple(extents[0][:2]), None)
+                first = tuple(extents[0][:2])
+                if self._tickets.get(first) == ticket:      # else it was kept, became free, and is leased for another call already
+                    del self._tickets[first]
             elif not is_kept:
                 self._gone.add(ticket)          # or it was taken: then this is one number too many
         if extents is not None and not is_kept:
