@@ -24,6 +24,27 @@ def let_go(job):
     (job.folder / "b.bin.go").touch()
 
 
+# first: on a loaded machine the requeued job may have waited long enough, and run again, before the other tests are over
+def test_time_limit_requeues_and_goes_on(limited):
+    job, number = limited
+    job.cluster.until(lambda: job.log(number), lambda log: "others come after a requeue" in log, "the signal", 80)
+    # pending: no process of the first run is left
+    job.cluster.until(lambda: job.cluster.job(number)["JobState"], lambda state: state == "PENDING", "the requeue")
+    first = bytes(range(256)) * 5000
+    assert (job.folder / f"wrp-requeue-{number}.done").read_text().count("\n") == 1
+    assert job.content("store") == {"a": first}
+    (job.folder / "a.bin").write_bytes(b"other")        # would show if it were taken in again
+    let_go(job)
+    # Slurm lets a requeued job wait for two minutes; a node would refuse it in the second in which it gave it up. With the limit of
+    # the first run the signal would be due at once, and come whenever Slurm looks next, as it does twice a minute.
+    assert job.run("scontrol", "update", f"JobId={number}", "TimeLimit=10", "StartTime=now+2").returncode == 0
+    assert job.cluster.wait(number) == ("COMPLETED", 0), job.log(number)
+    log = job.log(number)
+    assert "run 1 of job" in log and "run 2 of job" in log and "1 of 2 transfer(s) are in the store already" in log
+    assert job.content("store") == {"a": first, "b": b"second"}
+    assert not (job.folder / f"wrp-requeue-{number}.done").exists()
+
+
 def test_a_transfer_that_never_fits_is_not_requeued_for_ever(job):
     number = job.submit("requeue.sbatch", job.jobs(b=("held", B)), "store", edits=[TWO_RANKS, ("launch=auto", "launch=mpirun")])
     in_second_transfer(job)
@@ -54,23 +75,3 @@ def test_scancel_leaves_nothing_on_the_nodes_disk(job, held):
     assert job.cluster.wait(number)[0] == "CANCELLED"
     job.cluster.until(local.exists, lambda there: not there, "the node's disk to be clean", 10)
     assert not list(job.folder.glob("store*"))
-
-
-def test_time_limit_requeues_and_goes_on(limited):
-    job, number = limited
-    job.cluster.until(lambda: job.log(number), lambda log: "others come after a requeue" in log, "the signal", 80)
-    # pending: no process of the first run is left
-    job.cluster.until(lambda: job.cluster.job(number)["JobState"], lambda state: state == "PENDING", "the requeue")
-    first = bytes(range(256)) * 5000
-    assert (job.folder / f"wrp-requeue-{number}.done").read_text().count("\n") == 1
-    assert job.content("store") == {"a": first}
-    (job.folder / "a.bin").write_bytes(b"other")        # would show if it were taken in again
-    let_go(job)
-    # Slurm lets a requeued job wait for two minutes; a node would refuse it in the second in which it gave it up. With the limit of
-    # the first run the signal would be due at once, and come whenever Slurm looks next, as it does twice a minute.
-    assert job.run("scontrol", "update", f"JobId={number}", "TimeLimit=10", "StartTime=now+2").returncode == 0
-    assert job.cluster.wait(number) == ("COMPLETED", 0), job.log(number)
-    log = job.log(number)
-    assert "run 1 of job" in log and "run 2 of job" in log and "1 of 2 transfer(s) are in the store already" in log
-    assert job.content("store") == {"a": first, "b": b"second"}
-    assert not (job.folder / f"wrp-requeue-{number}.done").exists()
