@@ -9,6 +9,7 @@ import pytest
 
 from cte.targets.test_targets import FAST, SLOW, place
 from wrp.cte import Store
+from wrp.cte.organizer.log import replay
 from wrp.runtime.config import load
 
 
@@ -55,3 +56,28 @@ def test_stat_targets_period_ms(tmp_path, period_ms, ends):
         time.sleep(0.02)
         store.put("t", "last", bytes(8192))
         assert place(store, "last") == ends
+
+
+def test_organizer_log(tmp_path, caplog):
+    """What an organizer of a store has seen and done is done again by one that sees the same."""
+    text = ("storage: [{path: 'ram::r', capacity_limit: 2m}, {path: data, bdev_type: file, capacity_limit: 32m}]\n"
+            f"performance: {{organizer: lru, organizer_period_ms: 86400000, organizer_log: {tmp_path}/seen}}\n")
+    with Store.open(tmp_path / "store", config=configured(tmp_path, text)) as store:
+        for turn in range(3):
+            for number in range(10):
+                store.put("t", f"b{turn}.{number}", bytes(100_000))
+            store.flush()
+            store.get("t", "b0.0", 0, 10)
+            store.organize()
+        store.delete("t", "b1.1")
+        moved = store.organize().moved
+    file, = tmp_path.glob("seen-0-*.jsonl")
+    steps = replay(file.read_text().splitlines())
+    assert all(then == now for _, then, now in steps) and sum(len(then) for _, then, _ in steps) >= moved > 0
+    assert {type(event).__name__ for event, _, _ in steps} >= {"Put", "Get", "Delete", "Moved", "Tick", "Filled"}
+    with Store.open(tmp_path / "store", config=configured(tmp_path, text)) as store:        # no log is written over
+        assert len(list(tmp_path.glob("seen-0-*.jsonl"))) == 2
+    with Store.open(tmp_path / "store", config=configured(tmp_path, text.replace("/seen", "/none/seen"))) as store:
+        assert store.organize().looks and store.exists("t", "b0.0")
+    told, = (record.message for record in caplog.records if "log" in record.message)
+    assert told == f"the log {tmp_path}/none/seen-0 of an organizer can't be written, and ends: No such file or directory"

@@ -15,6 +15,7 @@ from wrp.cte.background import Background
 from wrp.cte.glance import Glances
 from wrp.cte.organizer import Delete, Emptied, Filled, Get, Moved, Put, Tick, Tier
 from wrp.cte.organizer.contract import DEMOTE, EVICT
+from wrp.cte.organizer.log import Logs
 from wrp.cte.records import RAM, key_of
 from wrp.cte.targetnumbers import is_durable
 from wrp.errors import WrpError
@@ -41,6 +42,7 @@ class Organizing:
     """One organizer over one node's catalog. `look` may be called by any thread of the rank, one at a time; `start` does so by itself.
 
     most : moves per look
+    log : what the names of files begin with that get what the organizer sees and wishes (organizer/log.py); "": none
     """
 
     is_mine = True              # this rank looks; see Nobody
@@ -53,14 +55,17 @@ class Organizing:
         if name == "none" or parts.ranks.local_rank or not parts.write or tiers.ram is None or len(tiers_of(tiers)) < 2:
             return Nobody()
         settings = {key: get(f"performance.{key}") for key in ("score_threshold", "score_difference_threshold")}
-        made = Organizing(parts.catalog, tiers, moves, name, get("performance.max_concurrent_operations"),
+        log = get("performance.organizer_log")
+        made = Organizing(parts.catalog, tiers, moves, name, get("performance.max_concurrent_operations"), log and f"{log}-{parts.ranks.node}",
                           **settings if name == "frecency" else {})
         made.start(get("performance.organizer_period_ms") / 1000)
         return made
 
-    def __init__(self, catalog, tiers, moves, name, most=64, **settings):
+    def __init__(self, catalog, tiers, moves, name, most=64, log="", **settings):
         self._catalog, self._tiers, self._moves = catalog, tiers, moves
-        self._make = lambda found: organizer.make(name, found, **settings)
+        self._logs = Logs(log) if log else None
+        make = organizer.make if self._logs is None else self._logs.made
+        self._make = lambda found: make(name, found, **settings)
         self._most = most
         self._turn, self._thread = Turn(), Background("wrp-organizer")
         self.organized = Organized()
@@ -78,6 +83,8 @@ class Organizing:
     def stop(self):
         """End the thread, after the move that it is at. Idempotent."""
         self._thread.stop()
+        if self._logs is not None:
+            self._logs.close()
 
     def _run(self, period_s):
         while self._thread.naps(period_s):
@@ -112,6 +119,8 @@ class Organizing:
                         left -= 1
                         self._carry_out(action)
             self.organized.looks += 1
+            if self._logs is not None:
+                self._logs.flush()
 
     @contextmanager
     def _anew_after_a_fault(self):

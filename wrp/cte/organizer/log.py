@@ -4,10 +4,16 @@ The first line names the organizer, its tiers and settings; every other is {"eve
 """
 
 import json
+import logging
+import os
+from contextlib import contextmanager
 
+from wrp.comm.refusals import is_refusal
 from wrp.cte.organizer.contract import EVENTS, Action, Tier
 from wrp.cte.organizer.registry import make
 from wrp.errors import UsageError
+
+_log = logging.getLogger("wrp.cte")
 
 
 class Recorder:
@@ -26,6 +32,52 @@ class Recorder:
 
     def _write(self, value):
         self._file.write(json.dumps(value) + "\n")
+
+
+class Logs:
+    """Files `PREFIX-NUMBER.jsonl`, new ones each, for the organizers that a driver makes one after the other. One that can't be written is told once, and ends."""
+
+    def __init__(self, prefix):
+        self._prefix, self._file = prefix, None
+
+    def made(self, name, tiers, **settings):
+        """A Recorder into the next file."""
+        self.close()
+        number = 0
+        with self._telling():
+            while os.path.exists(f"{self._prefix}-{number}.jsonl"):
+                number += 1
+            self._file = open(f"{self._prefix}-{number}.jsonl", "x", encoding="utf-8")
+        return Recorder(self, name, tiers, **settings)
+
+    def write(self, text):
+        """Add to the file; others see it after `flush`."""
+        if self._file is not None:
+            with self._telling():
+                self._file.write(text)
+
+    def flush(self):
+        """What was written is in the file for others."""
+        if self._file is not None:
+            with self._telling():
+                self._file.flush()
+
+    def close(self):
+        """Idempotent."""
+        file, self._file = self._file, None
+        if file is not None:
+            with self._telling():
+                file.close()
+
+    @contextmanager
+    def _telling(self):
+        try:
+            yield
+        except OSError as error:
+            if not is_refusal(error):
+                raise
+            self._file = None
+            _log.error("the log %s of an organizer can't be written, and ends: %s", self._prefix, error.strerror)
 
 
 def read(lines):

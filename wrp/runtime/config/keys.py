@@ -137,6 +137,7 @@ _STORE = (
     Key("performance.stat_targets_period_ms", "int", 50, "milliseconds for which cost takes the free space of the ram to be what it was", 10, 60000),
     Key("performance.organizer", "text", "none", "who moves blobs between a node's tiers by itself: none, frecency, lru, hotset; see perf/README.md",
         choices=("none", "frecency", "lru", "hotset")),
+    Key("performance.organizer_log", "text", "", "what the names of files begin with in which each node's organizer writes down what it sees and wishes; empty: none"),
     _compatible("performance.organizer_tasks", "int", 1, "tasks that organize at once; here one thread of each node does", 1),
     Key("performance.organizer_period_ms", "int", 5000, "milliseconds between its looks at the blobs", 1, 86_400_000),
     Key("performance.max_concurrent_operations", "int", 64, "most blobs that the organizer moves at one look", 1, 1024),
