@@ -12,7 +12,7 @@ from runtime.devices.safe.sets import CAPACITY, Set
 
 from wrp.errors import Corrupt, StoreError
 from wrp.runtime.devices.safe import label as labels
-from wrp.runtime.devices.safe import opening, recovery, roster, seen, widening
+from wrp.runtime.devices.safe import opening, recovery, roster, rows, seen, widening
 from wrp.runtime.devices.safe.array import Array
 from wrp.runtime.devices.safe.board import COUNTERS_NBYTES, NBYTES, Board
 from wrp.runtime.devices.safe.layout import CHUNK, entry_place
@@ -35,7 +35,8 @@ def shared(tmp_path):
 
 
 @pytest.mark.parametrize("path", [None, "elsewhere"])
-def test_a_recovered_member_is_the_same_file_for_all(shared, path):
+def test_a_recovered_member_is_the_same_file_for_all(shared, path, monkeypatch):
+    monkeypatch.setattr(rows, "_TRY_S", 0.0001)              # nobody writes meanwhile: who only reads waits for nobody
     made, array, other = shared
     path = path and str(made.folder / path)
     outside = opening.alone(made.paths, made.member)
@@ -248,10 +249,13 @@ def test_who_only_reads_gets_no_mixture_of_a_row_that_is_being_written(shared, m
     out = bytearray(CHUNK)
     with pytest.raises(Corrupt, match="row 0 is being written, or was when its writer died"):
         outside.read(0, memoryview(out))                    # one parity is new, the other and the data are old
-    made.check(outside, begin=3 * CHUNK)
+    with monkeypatch.context() as shorter:
+        shorter.setattr(rows, "_TRY_S", 0.0001)
+        made.check(outside, begin=3 * CHUNK)
     threading.Timer(0.1, goes.set).start()
     outside.read(0, memoryview(out))                        # a writer that lives is waited for
     writer.join()
     assert out == before
+    monkeypatch.setattr(rows, "_TRY_S", 0.0001)
     made.check(outside)
     outside.close()
