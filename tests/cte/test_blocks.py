@@ -32,7 +32,9 @@ class Device:
                 return start * 64
         raise OutOfSpace("full")
 
-    def give_back(self, offset, nbytes):
+    def give_back(self, offset, nbytes, held=()):
+        if held:
+            del held[-1]
         part = self._taken[offset // 64:(offset + nbytes) // 64]
         assert part.all()
         part[:] = False

@@ -268,7 +268,7 @@ def test_a_batch_frees_what_a_flush_has_promised_only_when_it_is_written(open_st
     store.flush()
     store.put("t", "b", b"new" * 100)
     flush, tiers = store._flush, store._parts.tiers
-    order, write, give_back = [], tiers.write, tiers.give_back
+    order, write, settle = [], tiers.write, tiers.settle
 
     def slow(*args):
         order.append("begins")
@@ -284,11 +284,11 @@ def test_a_batch_frees_what_a_flush_has_promised_only_when_it_is_written(open_st
     def freed(extents):
         if any(extent[0] for extent in extents):
             order.append("freed")
-        return give_back(extents)
+        return settle(extents)
 
     other = threading.Thread(target=replaced)
     monkeypatch.setattr(tiers, "write", slow)
-    monkeypatch.setattr(tiers, "give_back", freed)
+    monkeypatch.setattr(tiers, "settle", freed)
     flush.run()
     other.join()
     monkeypatch.undo()

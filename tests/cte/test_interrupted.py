@@ -3,6 +3,7 @@ import os
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 from harness.interrupting import interrupted_at
 
@@ -100,6 +101,87 @@ def test_an_interrupted_call_is_done_or_not_and_the_store_goes_on(call, tmp_path
                 _check(store)
         _check(store)
     assert step > 20
+
+
+def _filed(store, step):
+    store.put("t", "filed", _bytes(step, 100_000), min_persistence="temporary")
+
+
+def _zipped(store, step):
+    store.put("t", "zipped", _bytes(step, 50_000), compression="zlib")
+    store.put("t", "zipped", b"abc", 100)
+
+
+def _many(store, step):
+    store.put_many("t", [f"m{number}" for number in range(5)], np.full((5, 2000), step % 256, np.uint8))
+
+
+def _truncate(store, step):
+    store.put("t", "cut", _bytes(step, _LONG))
+    store.truncate("t", "cut", _LONG // 3)
+
+
+def _replace_viewed(store, step):
+    store.put("t", "viewed", _bytes(step, _SHORT))
+    view = store.view("t", "viewed")
+    store.put("t", "viewed", _bytes(step, _LONG))
+    assert len(view) == _SHORT
+
+
+def _destroy(store, step):
+    for number in range(4):
+        store.put("d", f"b{number}", _bytes(step, _SHORT if number % 2 else _LONG))
+    store.destroy("d")
+
+
+def _abandon(store, step):
+    batch = store.batch("a batch")
+    batch.put("t", "batched", _bytes(step, 4000))
+    batch.put("t", "batched", _bytes(step, _LONG))
+    batch.abandon()
+
+
+def _writing(store, step):
+    with store.batch("a batch") as batch:
+        with batch.writing("t", "written", _LONG) as place:
+            place[:] = _bytes(step, _LONG)
+        batch.put("t", "batched", _bytes(step, 4000))
+        batch.remove("removed")
+
+
+def _put_array(store, step):
+    store.put_array("a", np.full((50, 40), step, np.int32), chunks=(20, 20))
+
+
+_FREED = {_long: 1, _short: 3, _range: 3, _append: 5, _zipped: 11, _many: 1, _truncate: 5, _replace_viewed: 3, _delete: 5, _rename: 5, _replace: 5, _snapshot: 17, _reserve: 3,
+          _destroy: 11, _abandon: 5, _writing: 11, _batch: 17, _filed: 3, _flush: 37, _move: 23, _evict: 19}
+
+
+@pytest.mark.parametrize("call, stride", _FREED.items(), ids=lambda each: getattr(each, "__name__", str(each)).strip("_"))
+def test_space_that_an_interrupted_call_had_is_free_with_the_next_one(call, stride, tmp_path):
+    with Store.open(str(tmp_path / "store") if call in (*_WAITING, _filed) else None, Solo()) as store:
+        for turn in range(2):
+            for each in (_long, _short, call):
+                each(store, turn)
+            assert _taken(store) == 0           # and what follows begins with no page for blocks
+        step = 1
+        goes_on = True
+        while goes_on:
+            _short(store, step), _long(store, step)
+            goes_on = interrupted_at(step, lambda: call(store, step))
+            assert _taken(store) == 0, step
+            step += stride
+    assert step > 10 * stride
+
+
+def _taken(store):
+    """Bytes that lie nowhere once everything is destroyed."""
+    for tag in store.tags():
+        store.destroy(tag)
+    store.flush()
+    tiers = store._tiers
+    tiers.blocks.shrink()
+    return sum(2 * device.capacity - device.remaining - device.free for device in tiers._devices.values())
 
 
 @pytest.mark.parametrize("is_named", [False, True])

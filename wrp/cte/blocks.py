@@ -107,6 +107,21 @@ def blocks_take(at, nbytes):
 
 
 @kernel
+def _take_noted(at, nbytes, note):
+    """As `blocks_take`, with what that gives in a word, where it is found whatever comes behind this kernel. With the token."""
+    offset = blocks_take(at, nbytes)
+    store(note, offset)
+    return offset
+
+
+@kernel
+def _has(at, offset):
+    """True when the offset is in a page of ours."""
+    number = offset // PAGE
+    return number < load(at + _PAGES) and load(_page(at, number) + _BLOCK) != 0
+
+
+@kernel
 def blocks_give(at, offset):
     """Make a block free: 0, NOT_OURS or DOUBLE. Its page stays ours, empty or not. With the token."""
     number = offset // PAGE
@@ -131,8 +146,14 @@ def blocks_give(at, offset):
 
 
 @kernel
+def _add_pages(at, first, count, nbytes):
+    """Pages become ours, for blocks of `nbytes`. With the token."""
+    for number in range(first, first + count):
+        _add_page(at, number, nbytes)
+
+
+@kernel
 def _add_page(at, number, nbytes):
-    """A page becomes ours, for blocks of `nbytes`. With the token."""
     page = _page(at, number)
     kind = class_for(nbytes)
     count = PAGE // block_of(kind)
@@ -149,8 +170,9 @@ def _add_page(at, number, nbytes):
 
 @kernel
 def _pop_empty(at, out):
-    """Pages without a block in use aren't ours any more: how many of their numbers are in `out` (int64), which it may fill. With the token."""
+    """Pages without a block in use aren't ours any more: their numbers are in `out` (int64), which it may fill, before -1. With the token."""
     count = 0
+    out[0] = -1
     for kind in range(_CLASSES):
         number = load(at + _PARTIAL + 8 * kind)
         while number != 0 and count < len(out):
@@ -162,8 +184,9 @@ def _pop_empty(at, out):
                 add(at + _UNUSED, -PAGE)
                 out[count] = number - 1
                 count += 1
+                if count < len(out):
+                    out[count] = -1
             number = after
-    return count
 
 
 class Blocks:
@@ -172,7 +195,10 @@ class Blocks:
     def __init__(self, at, device, timeout_s):
         self.at, self.unused_at = at, at + _UNUSED
         self._device = device
-        self._load = direct(load, 1)
+        self._load, self._take, self._give, self._add = direct(load, 1), direct(_take_noted, 3), direct(blocks_give, 2), direct(_add_pages, 4)
+        self._has = direct(_has, 2)
+        word = np.zeros(1, np.int64)    # what was taken last, with the token
+        self._taken, self._taken_at = memoryview(word), word.ctypes.data
         self._token = lock.Token(at + _TOKEN, "the blocks of the node's ram")
         self._timeout_s = timeout_s
         self._late = deque()            # offsets given back by a handler of a signal while its thread had the token
@@ -192,72 +218,114 @@ class Blocks:
 
     def take(self, nbytes):
         """Offset of a block. Raises OutOfSpace when the device has no page for it."""
-        while True:
-            with self._held():
-                self._give_late()
-                offset = blocks_take(self.at, nbytes)
-            if offset >= 0:
-                return offset
-            self.grow(nbytes)
+        offset = NONE
+        while offset < 0:
+            try:
+                with self._held():
+                    self._give_late()
+                    self._taken[0] = NONE
+                    try:
+                        self._take(self.at, nbytes, self._taken_at)
+                    finally:
+                        offset = self._taken[0]
+            except BaseException:       # a handler's of a signal
+                if offset >= 0:
+                    self.give(offset)
+                raise
+            if offset < 0:
+                self.grow(nbytes)
+        return offset
 
     def grow(self, nbytes, count=1):
         """Get pages for `count` blocks of `nbytes`, at most 4 MiB of them; fewer where the device is nearly full. Raises OutOfSpace."""
-        pages = max(1, min(-(-count * block_of(class_for(nbytes)) // PAGE), _GROWTH // PAGE))
+        pages, held = max(1, min(-(-count * block_of(class_for(nbytes)) // PAGE), _GROWTH // PAGE)), []
         try:
-            first = self._lease_pages(pages)
-        except OutOfSpace:
-            if pages == 1:
-                raise
-            pages, first = 1, self._lease_pages(1)
-        with self._held():
-            for number in range(first, first + pages):
-                _add_page(self.at, number, nbytes)
+            try:
+                self._lease_pages(pages, held)
+            except OutOfSpace:
+                if pages == 1:
+                    raise
+                self._lease_pages(1, held)
+            with self._held():
+                first, pages = held[0][0] // PAGE, held[0][1] // PAGE
+                # no calls from here to the kernel
+                del held[0]
+                self._add(self.at, first, pages, nbytes)
+        except BaseException:
+            self._return(held)
+            raise
 
-    def _lease_pages(self, count):
-        """Number of the first of `count` pages of the device, leased; a page begins at a multiple of its size."""
+    def _lease_pages(self, count, held):
+        """Lease `count` pages of the device: (offset, nbytes) of them is in `held`; a page begins at a multiple of its size."""
         nbytes = count * PAGE
         offset = self._device.lease(nbytes)
+        held += (offset, nbytes),
         if offset % PAGE:
-            self._device.give_back(offset, nbytes)
+            self._return(held)
             first = self._device.lease(nbytes + PAGE)
             offset = -(-first // PAGE) * PAGE
-            for start, end in ((first, offset), (offset + nbytes, first + nbytes + PAGE)):
-                if end > start:
-                    self._device.give_back(start, end - start)
-        return offset // PAGE
+            held += (offset, nbytes), (first, offset - first), (offset + nbytes, first + PAGE - offset)
+            while len(held) > 1:
+                self._device.give_back(*held[-1], held)
 
-    def give(self, offset):
+    def _return(self, held):
+        """Give [(offset, nbytes)] back to the device; the list is empty then."""
+        while held:
+            self._device.give_back(*held[-1], held)
+
+    def give(self, offset, held=()):
         """Make a block free; False when the offset is in no page of ours. Raises WrpError when it is free already.
 
+        held : a list whose last goes when it is free, or is with the next call: a handler of a signal may raise an error before, or after
         Never refused: what a handler of a signal gives back in the middle of another call is free with the next one.
         """
+        # whose the page is doesn't change as long as something in it is in use
+        if not self._has(self.at, offset):
+            return False
+        code, late = 0, (offset,)
         try:
             with self._held():
                 self._give_late()
-                code = blocks_give(self.at, offset)
-        except UsageError:
-            # this thread has the token; whose the page is doesn't change as long as something in it is in use
-            ours = load(self.at + _HEADER + offset // PAGE * _ENTRY + _BLOCK) != 0
-            if ours:
-                self._late.append(offset)
-            return ours
+                # no calls from here to the kernel
+                if held:
+                    del held[-1]
+                code = self._give(self.at, offset)
+        except UsageError:              # this thread has the token
+            if held:
+                del held[-1]
+            self._late += late
         if code == DOUBLE:
             raise WrpError(f"the block at {offset} of the node's ram can't be given back: it is free already")
-        return code != NOT_OURS
+        return True
 
     def _give_late(self):
         while self._late:
-            blocks_give(self.at, self._late.popleft())
+            offset = self._late[0]
+            # no calls in between
+            del self._late[0]
+            self._give(self.at, offset)
 
     def shrink(self):
         """Give empty pages back to the device; True when there were some."""
         pages, found = np.empty(_SHRUNK, np.int64), False
         while True:
-            with self._held():
-                self._give_late()
-                count = _pop_empty(self.at, pages)
-            for number in pages[:count].tolist():
-                self._device.give_back(number * PAGE, PAGE)
+            pages[0], held = -1, None
+            try:
+                with self._held():
+                    self._give_late()
+                    _pop_empty(self.at, pages)
+                held = _listed(pages)
+                count = len(held)
+                self._return(held)
+            except BaseException:
+                self._return(_listed(pages) if held is None else held)
+                raise
             found = found or count > 0
             if count < _SHRUNK:
                 return found
+
+
+def _listed(pages):
+    """[(offset, nbytes)] of pages, whose numbers -1 ends."""
+    numbers = pages.tolist()
+    return [(number * PAGE, PAGE) for number in numbers[:numbers.index(-1) if -1 in numbers else None]]

@@ -14,7 +14,7 @@ from wrp.comm import atomics, inside, lock, window
 from wrp.comm.turn import Spares
 from wrp.cte import layout, records, views
 from wrp.cte.blocks import Blocks, blocks_nbytes
-from wrp.cte.entries import entry_put, entry_put_all, entry_remove
+from wrp.cte.entries import entry_put, entry_put_all_noted, entry_remove
 from wrp.cte.images import entry_copy, entry_find, entry_list, entry_scan
 from wrp.cte.layout import ABSENT, FULL, UNBACKED
 from wrp.cte.names import HIDDEN
@@ -228,17 +228,21 @@ class Catalog:
         if code == FULL:
             raise self._full()
 
-    def put_all(self, records):
-        """Publish records, a tag only where it isn't there; the Records that they replaced. Inside `changing` only.
+    def put_all(self, records, replaced=None):
+        """Publish records, a tag only where it isn't there; the Records that they replaced, which are in the list `replaced`, too, whatever ends this. Inside `changing` only.
 
         After `check_room` none of them is refused.
         """
         images = np.frombuffer(bytearray(b"".join(map(pack, records))), np.uint8)
-        out = np.empty(_LISTED, np.uint8)
-        done, replaced = 0, []
+        out, note = np.empty(_LISTED, np.uint8), np.zeros(3, np.int64)
+        done, replaced = 0, [] if replaced is None else replaced
         while done < len(images):
-            count, used, code = entry_put_all(self.at, images.ctypes.data + done, len(images) - done, out.ctypes.data, len(out))
-            replaced += unpack_all(out[:used].tobytes())
+            note[:] = 0
+            try:
+                entry_put_all_noted(self.at, images.ctypes.data + done, len(images) - done, out.ctypes.data, len(out), note.ctypes.data)
+            finally:
+                count, used, code = note.tolist()
+                replaced += unpack_all(out[:used].tobytes())
             done += count
             if code == UNBACKED:
                 self.back(2 * (len(images) - done) + _SCRATCH)

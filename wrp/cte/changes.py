@@ -5,12 +5,10 @@ crash would find another blob's bytes there. So a removal waits here, in `owed`,
 in the new record as its `durable` extents until that record is flushed.
 """
 
-from contextlib import contextmanager
-
 from wrp.cte import pieces
 from wrp.cte.names import Own
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
-from wrp.cte.splicing import others, spliced
+from wrp.cte.splicing import spliced
 from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
 from wrp.errors import Changed, Corrupt, UsageError, WaitTimeout
@@ -26,33 +24,41 @@ class Changes:
         self._journaled = parts.folder is not None
         self.owed = []
 
-    def publish(self, tag, blob, extents, size, score=1.0, packed=None, generation=None):
+    def publish(self, tag, blob, extents, size, score=1.0, packed=None, generation=None, loose=None):
         """Make `extents` the blob; `packed`: framing.Packed of a frame. On an error they are given back and nothing has changed.
 
         generation : Changed unless the blob has it (0: isn't there)
+        loose : a list of the extents, which is empty once they aren't the caller's any more
         """
-        with self._given_back_on_error(extents) as loose, self._catalog.changing(f"putting blob {blob!r}"):
-            name = full_name(tag, blob)
-            if generation is not None:
-                check_generation(self._catalog.find(name), name, generation)
-            self.create_held(tag)
-            old = self._replace(loose, name, extents, size, score, packed)
-        self._noted(tag, blob, size, packed)
-        self.retire(old)
-
-    def exchange(self, tag, blob, old, extents, size, score, packed=None):
-        """The same if the blob's record still is `old` (None: there is none); else False, and the extents are given back."""
-        with self._given_back_on_error(extents) as loose, self._catalog.changing(f"putting into blob {blob!r}"):
-            now = self._catalog.find(full_name(tag, blob))
-            is_same = same(now, old)
-            if is_same:
+        loose = list(extents) if loose is None else loose
+        try:
+            with self._catalog.changing(f"putting blob {blob!r}"):
+                name = full_name(tag, blob)
+                if generation is not None:
+                    check_generation(self._catalog.find(name), name, generation)
                 self.create_held(tag)
-                self._replace(loose, full_name(tag, blob), extents, size, old.score if old else score, packed)
-        if is_same:
+                self._replace(loose, name, extents, size, score, packed)
             self._noted(tag, blob, size, packed)
-            self.retire(now)
-        else:
-            self._tiers.give_back(extents)
+            self._tiers.settle(loose)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
+
+    def exchange(self, tag, blob, old, extents, size, score, packed=None, loose=None):
+        """The same if the blob's record still is `old` (None: there is none); else False, and the extents are given back."""
+        loose = list(extents) if loose is None else loose
+        try:
+            with self._catalog.changing(f"putting into blob {blob!r}"):
+                is_same = same(self._catalog.find(full_name(tag, blob)), old)
+                if is_same:
+                    self.create_held(tag)
+                    self._replace(loose, full_name(tag, blob), extents, size, old.score if old else score, packed)
+            if is_same:
+                self._noted(tag, blob, size, packed)
+            self._tiers.settle(loose)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
         return is_same
 
     def modify(self, tag, blob, data, offset, score, generation=None):
@@ -63,22 +69,23 @@ class Changes:
         if offset is not None and offset < 0:
             raise UsageError(f"offset {offset} of blob {blob!r} is negative")
         return self._edit(tag, blob, score, generation, (offset, len(data)),
-                          lambda old: spliced(self._tiers, old, [(offset if offset is not None else old.size if old else 0, data)], score))
+                          lambda old, loose: spliced(self._tiers, old, [(offset if offset is not None else old.size if old else 0, data)], score, loose))
 
     def modify_many(self, tag, blob, segments, score, generation=None):
         """The same for [(offset, bytes-like)], one after the other, as one change."""
         place = min(offset for offset, _ in segments), sum(len(data) for _, data in segments)
-        return self._edit(tag, blob, score, generation, place, lambda old: spliced(self._tiers, old, segments, score))
+        return self._edit(tag, blob, score, generation, place, lambda old, loose: spliced(self._tiers, old, segments, score, loose))
 
     def cut(self, tag, blob, nbytes):
         """The blob, which is there, ends after `nbytes` bytes; what it had less is zeros. False as above."""
         return self._edit(tag, blob, 1.0, None, (nbytes, 0),
-                          lambda old: self._cut(old, nbytes) if old and nbytes < old.size else spliced(self._tiers, old, [(nbytes, b"")]))
+                          lambda old, loose: self._cut(old, nbytes, loose) if old and nbytes < old.size else spliced(self._tiers, old, [(nbytes, b"")], 1.0, loose))
 
     def _edit(self, tag, blob, score, generation, place, edited):
-        """Replace a blob by `edited(its Record or None)` = (extents, those of them that it has already), again when it changes meanwhile.
+        """Replace a blob by `edited(its Record or None, loose)` = (extents, those of them that it has already), again when it changes meanwhile.
 
         place : (offset or None for the end, nbytes) for the log of operations
+        loose : a list for what is leased
         """
         name = full_name(tag, blob)
         for _ in range(_TRIES):
@@ -87,27 +94,33 @@ class Changes:
                 check_generation(old, name, generation)
             if old is not None and old.raw:
                 return False
-            try:
-                extents, kept = edited(old)
-            except Corrupt:
-                if self._catalog.still(old):
-                    raise
-                continue
-            fresh = others(extents, kept)
-            with self._given_back_on_error(fresh) as loose, self._catalog.changing(f"putting into blob {blob!r}"):
-                now = self._catalog.find(name)
-                if same(now, old):
+            if self._edited(tag, blob, name, old, score, edited, place):
+                return True
+        raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: "
+                          f"its writers don't pause")
+
+    def _edited(self, tag, blob, name, old, score, edited, place):
+        """True when it was done; False when another rank was quicker: splice into what it left."""
+        loose, is_same = [], False
+        try:
+            extents, kept = edited(old, loose)
+            with self._catalog.changing(f"putting into blob {blob!r}"):
+                is_same = same(self._catalog.find(name), old)
+                if is_same:
                     self.create_held(tag)
                     self._replace(loose, name, extents, sum(extent[2] for extent in extents), old.score if old else score)
-                    break
-            self._tiers.give_back(fresh)            # another rank was quicker: splice into what it left
-        else:
-            raise WaitTimeout(f"blob {blob!r} of tag {tag!r} was replaced {_TRIES} times while a range of it was put: "
-                              f"its writers don't pause")
-        start, nbytes = place
-        self._catalog.noted.note(Op.PUT_BLOB, tag, blob, start if start is not None else old.size if old else 0, nbytes)
-        self.retire(now, kept)
-        return True
+            if is_same:
+                start, nbytes = place
+                self._catalog.noted.note(Op.PUT_BLOB, tag, blob, start if start is not None else old.size if old else 0, nbytes)
+            self._tiers.settle(loose)
+        except Corrupt:
+            self._tiers.settle(loose)
+            if self._catalog.still(old):
+                raise
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
+        return is_same
 
     def _noted(self, tag, blob, size, packed):
         self._catalog.noted.note(Op.PUT_BLOB, tag, blob, 0, size if packed is None else packed.raw)
@@ -125,9 +138,12 @@ class Changes:
         try:
             with self._catalog.changing("removing blobs"):
                 self.take_out(names, gone)
-        finally:
-            self._retire_all(gone)
-        return bool(gone)
+            found = len(gone) > 0
+            self.retire_all(gone)
+        except BaseException:
+            self.retire_all(gone)
+            raise
+        return found
 
     def remove_tags(self, tags):
         """Take tags and their blobs out, all at once."""
@@ -135,8 +151,10 @@ class Changes:
         try:
             with self._catalog.changing("destroying tags"):
                 self.take_out([*(record.name for record in self._blobs_held(tags)), *tags], gone)
-        finally:
-            self._retire_all(gone)
+            self.retire_all(gone)
+        except BaseException:
+            self.retire_all(gone)
+            raise
 
     def remove_older(self, upto):
         """The same of what isn't newer than a stamp, {tag: stamp}, as a journal says already; what is made later is newer. The tags that were there."""
@@ -154,8 +172,10 @@ class Changes:
                     else:                       # it is another tag
                         stamp = self._catalog.next_stamp()
                         self._catalog.put(record.but(stamp=stamp, created=stamp, dirty=True))
-        finally:
-            self._retire_all(gone)
+            self.retire_all(gone)
+        except BaseException:
+            self.retire_all(gone)
+            raise
         return [record.name for record in there]
 
     def _blobs_held(self, tags):
@@ -184,9 +204,15 @@ class Changes:
         self.owed += owed
         gone += records
 
-    def _retire_all(self, gone):
-        for record in gone:
-            self.retire(record)
+    def retire_all(self, gone):
+        """Give back what the bytes of records took that are out of the catalog: a list, which is empty from the moment on in which that is sure, see `Space.settle`."""
+        if gone:
+            rest, due = [extent for record in gone for extent in self.given_up(record)], self._tiers.due
+            rest = rest,
+            # no calls in between
+            del gone[:]
+            due += rest
+        self._tiers.settle([])
 
     def create_held(self, tag):
         """The tag is there; True when it wasn't before. Inside `changing`. Changed where the name that was given for it means another one by now."""
@@ -204,16 +230,21 @@ class Changes:
         checksum, raw, codec = (packed.checksum, packed.raw, packed.codec) if packed is not None else (combined_crc(extents), 0, 0)
         record = Record(name, BLOB, stamp, size, checksum, score, tuple(extents), old.durable if old else (),
                         pinned=old is not None and old.pinned and not set(extents).isdisjoint(old.extents), journaled=old is not None and old.journaled, created=old.created if old else stamp, raw=raw, codec=codec)
-        put_owned(self._catalog, record, loose)
-        return old
+        put_owned(self._catalog, record, loose, self.given_up(old, extents))
 
     def retire(self, old, kept=()):
         """Give back what the old record's bytes took, less what the journal or the new record still names."""
-        if old is not None:
-            held = set(old.durable) | set(kept)
-            self._tiers.give_back([extent for extent in old.extents if extent not in held])
+        self._tiers.settle(self.given_up(old, kept))
 
-    def _cut(self, old, nbytes):
+    @staticmethod
+    def given_up(old, kept=()):
+        """[extents] of a record, or of None, that neither the journal nor `kept` names."""
+        if old is None:
+            return []
+        held = set(old.durable) | set(kept)
+        return [extent for extent in old.extents if extent not in held]
+
+    def _cut(self, old, nbytes, loose):
         """(extents of the blob's first `nbytes` bytes, those of them that are its own)."""
         kept, position = [], 0
         for extent in old.extents:
@@ -223,20 +254,12 @@ class Changes:
             position += extent[2]
         rest = bytearray(nbytes - position)
         pieces.read(self._tiers, old, position, rest)
-        return tuple(kept) + pieces.write(self._tiers, rest, wish=Wish(old.score)), tuple(kept)
-
-    @contextmanager
-    def _given_back_on_error(self, extents):
-        loose = list(extents)
-        try:
-            yield loose
-        except BaseException:
-            self._tiers.give_back(loose)
-            raise
+        return tuple(kept) + pieces.write(self._tiers, rest, wish=Wish(old.score), loose=loose), tuple(kept)
 
 
-def put_owned(catalog, record, loose):
-    """Publish a record, which owns the extents in `loose` from then on: that is empty then, and as before on any error, unless the record is there. Inside `changing` only.
+def put_owned(catalog, record, loose, replaced=()):
+    """Publish a record, which owns the extents in `loose` from then on: those in `replaced` are there then, and on any error what was, unless the record is there.
+    Inside `changing` only.
 
     It is emptied before, lest an error raised by a handler of a signal right after it has them given back.
     """
@@ -244,10 +267,11 @@ def put_owned(catalog, record, loose):
     try:
         loose.clear()
         catalog.put(record)
+        loose[:] = replaced
     except BaseException:
         now = catalog.find(record.name)
-        if now is None or (now.stamp, now.extents, now.durable) != (record.stamp, record.extents, record.durable):
-            loose += held
+        is_there = now is not None and (now.stamp, now.extents, now.durable) == (record.stamp, record.extents, record.durable)
+        loose[:] = replaced if is_there else held
         raise
 
 

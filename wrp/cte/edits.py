@@ -1,6 +1,6 @@
 """Changes of whole blobs and tags that keep the bytes: rename, score, snapshot. Each is seen as a whole, or not at all. Names of tags: naming/."""
 
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 
 from wrp.cte import pieces
 from wrp.cte.changes import same
@@ -36,14 +36,19 @@ class Edits:
                 if self._renamed_in_journal(old_name, tag, new_name, replace):
                     return True
                 continue
-            with self._copied([] if _may_stay(old) else [old]) as copies, self._catalog.changing("renaming a blob"):
-                if not self._unchanged([old]):
-                    continue
-                there = self._there(old_name, new_name, replace)
-                self._rename_held(old, tag, new_name, copies, there)
-                copies.clear()              # they belong to the new record now
-            self._changes.retire(there)
-            return True
+            loose = []
+            try:
+                copies = self._copied([] if _may_stay(old) else [old], loose)
+                with self._catalog.changing("renaming a blob"):
+                    is_same = self._unchanged([old])
+                    if is_same:
+                        self._rename_held(old, tag, new_name, copies, self._there(old_name, new_name, replace), loose)
+                self._tiers.settle(loose)
+            except BaseException:
+                self._tiers.settle(loose)
+                raise
+            if is_same:
+                return True
         raise _no_pause("renamed")
 
     def _there(self, old_name, new_name, replace):
@@ -102,37 +107,38 @@ class Edits:
                 self._catalog.remove(tag)
             if not self._parts.journal.is_known(error):         # what it may name under the new name nobody uses any more
                 with suppress(WrpError):
-                    self._catalog.put(old.but(extents=self._copy(old), durable=(), dirty=True))
+                    self._catalog.put(old.but(extents=self._copy(old, []), durable=(), dirty=True))
             raise
 
     def _show(self, old, renamed):
         self._catalog.put(renamed)
         self._catalog.remove(old.name)
 
-    def _rename_held(self, old, tag, new_name, copies, there):
+    def _rename_held(self, old, tag, new_name, copies, there, loose):
+        """`loose`, the copies, is then what nothing names any more."""
         self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])
         self._changes.create_held(tag)
         # the journal frees what it names under the old name; so the bytes under the new one are others
         renamed = old.but(name=new_name, stamp=self._catalog.next_stamp(), extents=copies.get(old.name, old.extents), dirty=True,
                           durable=there.durable if there else (), journaled=there is not None and there.journaled)
+        unused = self._changes.given_up(there) + (self._changes.given_up(old) if old.name in copies else [])
+        held = loose[:]
         try:
+            del loose[:]
             self._catalog.put(renamed)
-            gone = self._changes.take_out([old.name])
+            self._changes.take_out([old.name])
+            loose[:] = unused
         except BaseException:               # a handler of a signal may raise one at any step
-            self._undo(old, new_name, there, copies)
+            if not self._catalog.has(old.name):
+                loose[:] = unused
+                raise
+            # no two names have the same bytes
+            if there is not None:
+                self._catalog.put(there)
+            else:
+                self._catalog.remove(new_name)
+            loose[:] = held
             raise
-        for record in gone:
-            if record.name in copies:
-                self._changes.retire(record)
-
-    def _undo(self, old, new_name, there, copies):
-        """No two names have the same bytes: what has the new name goes, unless the old one has gone."""
-        if not self._catalog.has(old.name):
-            copies.clear()
-        elif there is not None:
-            self._catalog.put(there)
-        else:
-            self._catalog.remove(new_name)
 
     def snapshot(self, tag, new_tag):
         """Copy all blobs of a tag, as they are at one moment, to a tag that isn't there. False without the tag."""
@@ -141,23 +147,44 @@ class Edits:
                 return False
             found = self._catalog.scan(kind=BLOB, tag=tag)
             self._check_names_free(found)
-            with self._copied(found) as copies, self._catalog.changing(f"taking a snapshot of tag {tag!r}"):
-                if self._catalog.has(new_tag):
-                    raise Changed(f"tag {new_tag!r} is there: a snapshot needs a new name")
-                if not self._unchanged(found) or len(found) != len(self._catalog.names_held(tag)):
-                    continue
-                stamp = self._catalog.next_stamp()
-                self._parts.tag_names.check_held(new_tag, False)
-                made = [Record(new_tag, TAG, stamp, created=stamp)]
-                for record in found:
-                    stamp = self._catalog.next_stamp()
-                    made.append(record.but(name=full_name(new_tag, record.blob), stamp=stamp, created=stamp, extents=copies[record.name], durable=(),
-                                           dirty=True, pinned=False, journaled=False))
-                self._catalog.check_room(made)
-                copies.clear()              # they belong to the new records, also where a handler of a signal raises an error before the next line has ended
-                self._catalog.put_all(made)
-            return True
+            loose = []
+            try:
+                copies = self._copied(found, loose)
+                with self._catalog.changing(f"taking a snapshot of tag {tag!r}"):
+                    is_same = self._shown(tag, new_tag, found, copies, loose)
+                self._tiers.settle(loose)
+            except BaseException:
+                self._tiers.settle(loose)
+                raise
+            if is_same:
+                return True
         raise _no_pause("copied")
+
+    def _shown(self, tag, new_tag, found, copies, loose):
+        """The copies of all blobs of a tag are in the new one, and `loose`, which has them, is empty: False, with nothing done, where they have changed."""
+        if self._catalog.has(new_tag):
+            raise Changed(f"tag {new_tag!r} is there: a snapshot needs a new name")
+        if not self._unchanged(found) or len(found) != len(self._catalog.names_held(tag)):
+            return False
+        stamp = self._catalog.next_stamp()
+        self._parts.tag_names.check_held(new_tag, False)
+        made = [Record(new_tag, TAG, stamp, created=stamp)]
+        for record in found:
+            stamp = self._catalog.next_stamp()
+            made.append(record.but(name=full_name(new_tag, record.blob), stamp=stamp, created=stamp, extents=copies[record.name], durable=(),
+                                   dirty=True, pinned=False, journaled=False))
+        self._catalog.check_room(made)
+        held = loose[:]
+        try:
+            del loose[:]                    # they belong to the new records
+            self._catalog.put_all(made)
+        except BaseException:               # a handler's of a signal: all of them are there, or none
+            if not self._catalog.has(new_tag):
+                loose[:] = held
+            else:
+                self._catalog.put_all(made)
+            raise
+        return True
 
     def score(self, name, score):
         """Set the score of a blob. False when it isn't there."""
@@ -168,33 +195,21 @@ class Edits:
             self._catalog.put(record.but(score=score, dirty=True, stamp=self._catalog.next_stamp()))
         return True
 
-    @contextmanager
-    def _copied(self, records):
-        """{name: extents} of copies; what is still in it at the end of the block is given back."""
-        copies = {}
-        try:
-            for record in records:
-                copies[record.name] = self._copy(record)
-            yield copies
-        finally:
-            for extents in copies.values():
-                self._tiers.give_back(extents)
+    def _copied(self, records, loose):
+        """{name: extents} of copies, which are in `loose`, too, from their lease on."""
+        return {record.name: self._copy(record, loose) for record in records}
 
-    def _copy(self, record):
+    def _copy(self, record, loose):
         extents = []
-        try:
-            for start in range(0, record.size, _PORTION):
-                data = bytearray(min(_PORTION, record.size - start))
-                try:
-                    pieces.read(self._tiers, record, start, data)
-                except Corrupt:
-                    if self._catalog.still(record):
-                        raise
-                    # replaced meanwhile: whoever uses the copy sees that
-                extents += pieces.write(self._tiers, data, wish=Wish(record.score))
-        except BaseException:
-            self._tiers.give_back(extents)
-            raise
+        for start in range(0, record.size, _PORTION):
+            data = bytearray(min(_PORTION, record.size - start))
+            try:
+                pieces.read(self._tiers, record, start, data)
+            except Corrupt:
+                if self._catalog.still(record):
+                    raise
+                # replaced meanwhile: whoever uses the copy sees that
+            extents += pieces.write(self._tiers, data, wish=Wish(record.score), loose=loose)
         return tuple(extents)
 
     def _check_names_free(self, records):

@@ -55,6 +55,15 @@ def entry_put_all(at, images, nbytes, out, capacity):
 
 
 @kernel
+def entry_put_all_noted(at, images, nbytes, out, capacity, note):
+    """The same, with what that gives in three words."""
+    done, used, code = entry_put_all(at, images, nbytes, out, capacity)
+    store(note, done)
+    store(note + 8, used)
+    store(note + 16, code)
+
+
+@kernel
 def _tag_of(at, name, nbytes):
     """Number of a tag's record, or of the anchor made for it; FULL or UNBACKED."""
     k0, k1 = hash128_at(name, nbytes)

@@ -5,7 +5,7 @@ nobody who replaces or removes it meanwhile gives them back); files and journal 
 journal no longer names is free. A blob that is put again while it is copied stays dirty; the journal has what it was when the flush came by.
 """
 
-from contextlib import contextmanager
+from contextlib import nullcontext
 
 from wrp.cte import pieces
 from wrp.cte.changes import put_owned
@@ -130,19 +130,27 @@ class Flush:
         record = catalog.find(name)
         if record is None or not _lacks_place(record, target) or any(kind_of(extent[0]) == "noop" for extent in record.extents):
             return
-        moved = self._copied(record, target)
-        if moved is not None:
-            with self._undone_on_error(record, moved) as loose, catalog.changing(f"flushing blob {record.blob!r}"):
-                if self._promise(record, moved, loose, placed):
-                    return
-            self._undo(record, moved)
+        if self._placed(record, target, placed):
+            return
         # its writers are quicker than the copy, and nothing whole is left of what it was: they wait this time
         with catalog.changing(f"flushing blob {record.blob!r}"):
             record = catalog.find(name)
             if record is not None and _lacks_place(record, target):
-                moved = self._copied(record, target)
-                with self._undone_on_error(record, moved) as loose:
-                    self._promise(record, moved, loose, placed)
+                self._placed(record, target, placed, nullcontext())
+
+    def _placed(self, record, target, placed, alone=None):
+        """True when that is done; False when the record isn't what it was. `alone`: a context manager that does nothing, inside `changing`."""
+        loose, done = [], False
+        try:
+            moved = self._copied(record, target, loose)
+            if moved is not None:
+                with alone or self._parts.catalog.changing(f"flushing blob {record.blob!r}"):
+                    done = self._promise(record, moved, loose, placed)
+            self._parts.tiers.settle(loose)
+        except BaseException:
+            self._parts.tiers.settle(loose)
+            raise
+        return done
 
     def _promise(self, record, moved, loose, placed):
         """Name the copies in the record, or in the newer one that replaced it; False when that can't be. Inside `changing`.
@@ -159,8 +167,8 @@ class Flush:
         put_owned(catalog, now.but(durable=now.durable + tuple(fresh), journaled=True, dirty=True), loose)
         return True
 
-    def _copied(self, record, target):
-        """The record with durable extents that hold its bytes; None when it was replaced meanwhile.
+    def _copied(self, record, target, loose):
+        """The record with durable extents that hold its bytes; None when it was replaced meanwhile. `loose`: a list that gets those that are new.
 
         Once a sync of this rank has failed, bytes that lie in files of this node and that no journal names may never have reached storage, and no later sync
         says so: they are written once more, to another place, from which they are read, too.
@@ -168,35 +176,18 @@ class Flush:
         tiers = self._parts.tiers
         doubtful = {extent for extent in record.extents if is_durable(extent[0]) and tiers.owns(extent[0])} if record.dirty and self._parts.failed_syncs else ()
         durable = []
-        with self._undone_on_error(record, record.but(durable=durable)):
-            for extent in record.extents:
-                if is_durable(extent[0]) and target in (None, extent[0]) and extent not in doubtful:
-                    durable.append(extent)
-                    continue
-                copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score, target=target))
-                self._parts.begin_sync(copied)
-                durable.extend(copied)
-                if copied[0][3] != extent[3]:
-                    if self._parts.catalog.still(record):
-                        pieces.fail(record)
-                    self._undo(record, record.but(durable=durable))
-                    return None
+        for extent in record.extents:
+            if is_durable(extent[0]) and target in (None, extent[0]) and extent not in doubtful:
+                durable.append(extent)
+                continue
+            copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score, target=target), loose=loose)
+            self._parts.begin_sync(copied)
+            durable.extend(copied)
+            if copied[0][3] != extent[3]:
+                if self._parts.catalog.still(record):
+                    pieces.fail(record)
+                return None
         return record.but(durable=tuple(durable), extents=tuple(durable) if doubtful else record.extents)
-
-    @contextmanager
-    def _undone_on_error(self, record, moved):
-        loose = [moved]             # empty once the record names its copies
-        try:
-            yield loose
-        except BaseException:
-            for each in loose:
-                self._undo(record, each)
-            raise
-
-    def _undo(self, record, moved):
-        """Give back copies that the record doesn't name."""
-        kept = set(record.extents)
-        self._parts.tiers.give_back([extent for extent in moved.durable if extent not in kept])
 
     def _settle(self, record, known, obsolete):
         """The journal knows the blob as `known`: the catalog says so, and what is `obsolete` is free.

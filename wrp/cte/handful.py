@@ -91,14 +91,10 @@ class Handfuls:
         return left
 
     def _write(self, rows, nbytes, target):
-        failed = self._parts.failed_syncs
-        try:
-            offset = self._tiers.lease_on(target, nbytes)
-        except OutOfSpace:
-            return True
+        failed, loose = self._parts.failed_syncs, []
 
         def brought(images, written):
-            used, filled, order = self._promise(rows, nbytes, target, offset, images)
+            used, filled, order = self._promise(rows, nbytes, target, offset, images, loose)
             if used:
                 self._tiers.write(target, offset, self._buffer[:used])
                 self._tiers.counters.note(target, True, used)
@@ -106,24 +102,41 @@ class Handfuls:
                     self._write_down(rows, images, order, target, written, filled, id(self._buffer), offset)
                 else:
                     self._write_down_synced(rows, images, order, target, written, failed)
-        return self._concluded(rows, target, brought)
+        try:
+            try:
+                offset = self._tiers.lease_on(target, nbytes)
+            except OutOfSpace:
+                return True
+            loose += (target, offset, nbytes, 0),
+            return self._concluded(rows, target, brought)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
 
     def _write_long(self, rows, target):
-        failed, count = self._parts.failed_syncs, len(rows)
+        failed, begun = self._parts.failed_syncs, []
         is_there = rows[:, _LEFT] == THERE
         placed = self._written(rows[~is_there], target)
-        # once a sync has failed, what lies in the file may never come to storage
-        rows = np.concatenate([placed, rows[is_there & (not failed)]])
+        try:
+            # once a sync has failed, what lies in the file may never come to storage
+            chosen = np.concatenate([placed, rows[is_there & (not failed)]])
+            return self._long_brought(chosen, placed, target, failed, begun) or len(chosen) < len(rows)
+        except BaseException:
+            if not begun:
+                self._give_back(placed, target)
+            raise
 
+    def _long_brought(self, rows, placed, target, failed, begun):
         def brought(images, written):
             try:
+                begun.append(True)
                 _, filled, order = self._promise(rows, 0, target, 0, images)
             finally:
                 own = rows[:len(placed)]
                 self._give_back(own[own[:, _LEFT] != TAKEN], target)
             if filled:
                 self._write_down_synced(rows, images, order, target, written, failed)
-        return self._concluded(rows, target, brought) or len(rows) < count
+        return self._concluded(rows, target, brought)
 
     def _written(self, rows, target):
         """Write long blobs to places in the file: the rows, with these, of those whose bytes are what was put, as far as there is room."""
@@ -140,11 +153,11 @@ class Handfuls:
                 self._parts.begin_sync([(target, place, nbytes, crc)])
                 if crc32_of(data) != crc:
                     self._give_back(rows[taken.pop():number + 1], target)
+            tiers.counters.note(target, True, int(rows[taken, 3].sum()), len(taken))
+            return rows[taken]
         except BaseException:
             self._give_back(rows[taken], target)
             raise
-        tiers.counters.note(target, True, int(rows[taken, 3].sum()), len(taken))
-        return rows[taken]
 
     def _give_back(self, rows, target):
         for _, _, _, nbytes, _, place, _ in rows.tolist():
@@ -182,15 +195,17 @@ class Handfuls:
         nbytes = _kernels.write(id(self._entry), id(rows), len(rows), id(whole) + HEAD_OF_BYTES, order, target, buffer, offset)
         self._parts.journal.add(self._entry[:nbytes], written)
 
-    def _promise(self, rows, nbytes, target, offset, images):
+    def _promise(self, rows, nbytes, target, offset, images, loose=()):
         """Copy the blobs into the buffer, and let their records name the places: (bytes of the buffer, bytes of the blobs, the order of what the journal will say).
 
-        nbytes : that are leased at `offset`, 0: the rows have places; images : gets the records as they were
+        nbytes : that are leased at `offset`, 0: the rows have places; images : gets the records as they were; loose : has what is leased until it is promised, or given back
         """
         if len(self._buffer) < nbytes:
             self._buffer = np.empty(nbytes, np.uint8)
         row = used = filled = order = 0
         try:
+            if loose:
+                del loose[:]
             while row < len(rows):
                 before = row
                 row, more, put, done, code, order = self._alone(

@@ -8,6 +8,7 @@ reader sees the old place or the new one, and one that copied from the old place
 from collections import Counter
 
 from wrp.cte import pieces
+from wrp.cte.changes import put_owned
 from wrp.cte.records import BLOB, RAM
 from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import Wish
@@ -74,36 +75,55 @@ class Moves:
 
     def down(self, record, score=None):
         """Give up the copy outside of files of a clean blob that nobody views; True when it was."""
-        with self._catalog.changing(f"moving blob {record.blob!r} to files"):
-            now = self._catalog.find(record.name)
-            if now is None or now.stamp != record.stamp or not is_spare(now) or self._tiers.is_viewed(now):
-                return False
-            self._catalog.put(_scored(now.but(extents=now.durable, pinned=False), score))
-        self._tiers.give_back([extent for extent in now.extents if extent not in now.durable])
+        loose = []
+        try:
+            with self._catalog.changing(f"moving blob {record.blob!r} to files"):
+                now = self._catalog.find(record.name)
+                if now is None or now.stamp != record.stamp or not is_spare(now) or self._tiers.is_viewed(now):
+                    return False
+                put_owned(self._catalog, _scored(now.but(extents=now.durable, pinned=False), score), loose,
+                          [extent for extent in now.extents if extent not in now.durable])
+            self._tiers.settle(loose)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
         return True
 
     def _up(self, record, score, target):
         if record.size > self._tiers.free(target):
             return False
-        extents = self._copied(record, target)
-        return extents is not None and self.switch(record, extents, score)
-
-    def switch(self, record, extents, score=None):
-        """Let the blob's bytes be read from `extents`, which hold them; True when it was still as in the record. What isn't needed is given back."""
-        unused = set(extents) - set(record.extents) - set(record.durable)
-        done = False
+        loose = []
         try:
+            extents = self._copied(record, target, loose)
+            done = extents is not None and self.switch(record, extents, score, loose)
+            self._tiers.settle(loose)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
+        return done
+
+    def switch(self, record, extents, score=None, loose=None):
+        """Let the blob's bytes be read from `extents`, which hold them; True when it was still as in the record. What isn't needed is given back.
+
+        loose : a list of the extents that aren't the record's; it is empty then, and on any error what is in it isn't anybody's
+        """
+        loose, done = [] if loose is None else loose, False
+        try:
+            unused = list(set(extents) - set(record.extents) - set(record.durable))
+            loose[:] = unused
             with self._catalog.changing(f"moving blob {record.blob!r}"):
                 now = self._catalog.find(record.name)
                 if now is not None and (now.stamp, now.extents, now.dirty) == (record.stamp, record.extents, record.dirty) and not self._tiers.is_viewed(now):
-                    replaced, unused = set(now.extents) - set(now.durable) - set(extents), ()       # before the record names them, lest an error of a signal's handler frees them
-                    self._catalog.put(_scored(now.but(extents=tuple(extents), pinned=False), score))
-                    unused, done = replaced, True
-        finally:
-            self._tiers.give_back(unused)
+                    replaced = set(now.extents) - set(now.durable) - set(extents)
+                    put_owned(self._catalog, _scored(now.but(extents=tuple(extents), pinned=False), score), loose, list(replaced))
+                    done = True
+            self._tiers.settle(loose)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
         return done
 
-    def _copied(self, record, target):
+    def _copied(self, record, target, loose):
         """Extents on the target that hold the bytes of the record; None when there is no room, or it was replaced meanwhile."""
         data = bytearray(record.size)
         try:
@@ -113,7 +133,7 @@ class Moves:
                 raise
             return None
         try:
-            return pieces.write(self._tiers, data, wish=Wish(record.score, target=target))
+            return pieces.write(self._tiers, data, wish=Wish(record.score, target=target), loose=loose)
         except OutOfSpace:
             return None
 

@@ -20,10 +20,14 @@ def parcel(extents):
     return Record("parcel\0", size=sum(extent[2] for extent in extents), extents=tuple(extents))
 
 
-def write(tiers, data, durable=False, wish=Wish(), blob=None):
-    """Extents that hold a copy of `data` (bytes-like, contiguous), where it is wished. On an error, which names the blob if that is given, the space is given back."""
+def write(tiers, data, durable=False, wish=Wish(), blob=None, loose=None):
+    """Extents that hold a copy of `data` (bytes-like, contiguous), where it is wished. On an error, which names the blob if that is given, the space is given back.
+
+    loose : a list that has the extents from their lease on, too: what is in it the caller gives back, also on an error
+    """
     view = bytes_of(data)
-    extents, source = [], None
+    extents, source = [] if loose is None else loose, None
+    before = len(extents)
     try:
         for start in range(0, len(view), PIECE):
             nbytes = min(PIECE, len(view) - start)
@@ -40,39 +44,47 @@ def write(tiers, data, durable=False, wish=Wish(), blob=None):
                     tiers.begin_sync(target, offset, nbytes)
             extents[-1] = (target, offset, nbytes, crc)
             tiers.counters.note(target, True, nbytes)
+        return tuple(extents[before:])
     except BaseException:
-        tiers.give_back(extents)
+        if loose is None:
+            tiers.settle(extents)
         raise
-    return tuple(extents)
 
 
 @contextmanager
 def writing(tiers, nbytes, durable, staging, done):
-    """A writable memoryview of nbytes to fill; at the end its bytes are in extents, which `done` is given.
+    """A writable memoryview of nbytes to fill; at the end its bytes are in extents, which `done(extents, loose)` is given; they are its own once it has emptied `loose`.
 
     In ram it is the place itself; for a file it is the buffer of `staging(nbytes)` (a context manager), written out at the end.
     """
     if nbytes > PIECE or durable or not nbytes:
         with staging(nbytes) as buffer:
             yield buffer
-            done(write(tiers, buffer, durable))
+            loose = []
+            try:
+                done(write(tiers, buffer, durable, loose=loose), loose)
+            except BaseException:
+                tiers.settle(loose)
+                raise
         return
-    target, offset = tiers.lease(nbytes, durable)
-    place = tiers.view(target, offset, nbytes)
+    loose = []
     try:
+        target, offset = tiers.lease(nbytes, durable)
+        loose += (target, offset, nbytes, 0),
+        place = tiers.view(target, offset, nbytes)
         with staging(nbytes) if place is None else nullcontext(place) as buffer:
             yield buffer
             if place is None:
                 tiers.write(target, offset, buffer)
-            extent = (target, offset, nbytes, crc32_of(buffer))
+            loose[0] = (target, offset, nbytes, crc32_of(buffer))
+        done(tuple(loose), loose)
     except BaseException:
-        tiers.give_back([(target, offset, nbytes, 0)])
+        tiers.settle(loose)
         raise
-    done((extent,))
 
 
-def take(tiers, sizes, fd, offset):
-    """Extents, one each, of ranges of `sizes` bytes that lie one behind the other in an open file from `offset`.
+def take(tiers, sizes, fd, offset, loose):
+    """Extents, one each, of ranges of `sizes` bytes that lie one behind the other in an open file from `offset`; they are in the list `loose`, too, and the caller's.
 
     As many of them, from the first on, as are in the page cache and have room in ram; the others are to be written as ever.
     """
@@ -83,10 +95,18 @@ def take(tiers, sizes, fd, offset):
         _lease_in_ram(tiers, sizes, places)
         if places:
             count = cached.take(fd, offset, np.array(sizes[:len(places)], np.int64), np.array(places, np.int64) + tiers.ram_address, crcs)
-    finally:
-        tiers.give_back([(RAM, place, nbytes, 0) for place, nbytes in zip(places[count:], sizes[count:])])
-    tiers.counters.note(RAM, True, sum(sizes[:count]), count)
-    return [(RAM, *extent) for extent in zip(places, sizes, crcs[:count].tolist())]
+        tiers.counters.note(RAM, True, sum(sizes[:count]), count)
+        found, due = [(RAM, *extent) for extent in zip(places, sizes, crcs[:count].tolist())], tiers.due
+        unused = [(RAM, place, nbytes, 0) for place, nbytes in zip(places[count:], sizes[count:])],
+        # no calls in between
+        places = []
+        loose += found
+        due += unused
+    except BaseException:
+        tiers.settle([(RAM, place, nbytes, 0) for place, nbytes in zip(places, sizes)])
+        raise
+    tiers.settle([])
+    return found
 
 
 def _lease_in_ram(tiers, sizes, places):

@@ -1,11 +1,14 @@
 """A reservation: memory to fill in place, which a commit makes a blob. Where ram has no run for it, the bytes are copied at the commit."""
 
+import os
+from contextlib import suppress
+
 from wrp.comm.digests import crc32_at
 from wrp.comm.mapping import close_quietly
 from wrp.comm.sizes import format_size
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
-from wrp.errors import OutOfSpace, UsageError
+from wrp.errors import OutOfSpace, UsageError, WrpError
 
 
 class Reservation:
@@ -15,46 +18,58 @@ class Reservation:
     """
 
     def __init__(self, tiers, nbytes, publish, put):
-        """`publish(extents)` of ram makes them the blob; `put(view)` copies. `tiers` is None where the bytes have to be copied."""
+        """`publish(extents, loose)` of ram makes them the blob, see `Changes.publish`; `put(view)` copies. `tiers` is None where the bytes have to be copied."""
         self._tiers, self._publish, self._put = tiers, publish, put
-        self._offset, self.view = None, None
+        self._nbytes, self._pid, self._open = nbytes, os.getpid(), True
+        self._loose, self.view = [], None
         if tiers is not None and tiers.ram is not None and nbytes:
             try:
-                self._offset = tiers.lease_run(nbytes)
-                self.view = tiers.view(RAM, self._offset, nbytes)
+                offset = tiers.lease_run(nbytes)
+                self._loose += (RAM, offset, nbytes, 0),
+                self.view = tiers.view(RAM, offset, nbytes)
             except OutOfSpace:
                 pass                    # a file may have room
         if self.view is None:
             self.view = memoryview(private(nbytes))
-        self._nbytes = nbytes
-        self._open = True
 
     def commit(self):
         """The bytes are the blob. Raises OutOfSpace when there is no room; they are given back then."""
         if not self._open:
             raise UsageError("this reservation was committed or abandoned before")
         self._open = False
-        if self._offset is not None:
-            self._publish(self._extents())
-        else:
-            self._put(self.view)
-        close_quietly(self.view.release)
+        try:
+            if self._loose:
+                self._publish(self._extents(), self._loose)
+            else:
+                self._put(self.view)
+        finally:
+            self._give_back()
 
     def _extents(self):
-        found = []
+        found, (_, first, _, _) = [], self._loose[0]
         for start in range(0, self._nbytes, PIECE):
             nbytes = min(PIECE, self._nbytes - start)
-            offset = self._offset + start
+            offset = first + start
             found.append((RAM, offset, nbytes, crc32_at(self._tiers.ram_address + offset, nbytes, 0)))
         return tuple(found)
 
     def abandon(self):
         """Give the bytes back. Idempotent, and without effect after a commit."""
-        if self._open:
-            self._open = False
-            close_quietly(self.view.release)
-            if self._offset is not None:
-                self._tiers.give_back([(RAM, self._offset, self._nbytes, 0)])
+        self._open = False
+        self._give_back()
+
+    def _give_back(self):
+        close_quietly(self.view.release)
+        if self._loose:
+            self._tiers.settle(self._loose)
+
+    def __del__(self):
+        # dropped without either, as by an error of a signal's handler before anybody has it; who still has an array of the bytes may write there
+        if getattr(self, "_loose", None) and self._pid == os.getpid():
+            with suppress(BufferError, WrpError):
+                if self.view is not None:
+                    self.view.release()
+                self._tiers.settle(self._loose)
 
     def __enter__(self):
         return self

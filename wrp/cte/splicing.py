@@ -7,32 +7,27 @@ from wrp.cte.targets import Wish
 from wrp.errors import OutOfSpace
 
 
-def spliced(tiers, old, segments, score=1.0):
+def spliced(tiers, old, segments, score=1.0, loose=None):
     """(extents of the blob of `old` (a Record or None) with [(offset, bytes-like)] put into it one after the other, those of them that are its own).
 
-    It ends where it did, or behind the last byte of them, also where that is an empty one's; a gap is zeros. On an error nothing stays taken.
+    It ends where it did, or behind the last byte of them, also where that is an empty one's; a gap is zeros. On an error nothing stays taken; with a list `loose`
+    that is the caller's to see to: the others are in it, from their lease on.
     """
     size = old.size if old else 0
     end = max([size, *(offset + len(data) for offset, data in segments)])
-    extents, fresh = [], []
+    extents, kept_ones, fresh = [], [], [] if loose is None else loose
     try:
         for kept, low, high in _parts(old.extents if old else (), size, end, _merged(segments)):
             if kept is None:
-                made = pieces.write(tiers, _written(tiers, old, segments, low, high), wish=Wish(old.score if old else score))
-                fresh += made
-                extents += made
+                extents += pieces.write(tiers, _written(tiers, old, segments, low, high), wish=Wish(old.score if old else score), loose=fresh)
             else:
                 extents.append(kept)
+                kept_ones.append(kept)
+        return tuple(extents), tuple(kept_ones)
     except BaseException:
-        tiers.give_back(fresh)
+        if loose is None:
+            tiers.settle(fresh)
         raise
-    return tuple(extents), tuple(others(extents, fresh))
-
-
-def others(extents, some):
-    """Those of the extents that aren't some of them, as objects: where a blob is replaced while it is read, its space may come again with the same bytes, and equal extents be two."""
-    known = set(map(id, some))
-    return [extent for extent in extents if id(extent) not in known]
 
 
 def patch(buffer, low, segments):

@@ -13,7 +13,7 @@ import numpy as np
 
 from wrp.comm import forking
 from wrp.comm.atomics import add, exchange, load, store, swap
-from wrp.comm.jit import kernel
+from wrp.comm.jit import Directly, kernel
 from wrp.comm.lock import is_alive
 from wrp.cte.targetnumbers import RAM
 
@@ -81,8 +81,11 @@ def views_wait(at, offset, nbytes, holder, pid):
 
 
 @kernel
-def views_next(at, start, pid):
-    """(where to go on, offset, nbytes) of space that waited and that nobody looks at any more: the caller has it now; -1: there is none from number `start` on."""
+def views_next(at, start, pid, note):
+    """Where to go on, with the offset and the bytes in a note, behind space that waited and that nobody looks at any more: the caller has it now.
+
+    -1: there is none from number `start` on
+    """
     for number in range(start, load(at + _WAITED)):
         wait = at + _WAITS + _WAIT * number
         # mostly the slot that held it still does, and no other need be looked at
@@ -94,10 +97,15 @@ def views_next(at, start, pid):
             if holder < 0:
                 store(wait + _NBYTES, 0)
                 store(wait + _STATE, _FREE)
-                return number + 1, offset, nbytes
+                store(note, offset)
+                store(note + 8, nbytes)
+                return number + 1
             store(wait + _HOLDER, holder)
             store(wait + _STATE, _READY)
-    return -1, 0, 0
+    return -1
+
+
+_kernels = Directly(next=(views_next, 4), wait=(views_wait, 5))
 
 
 class Views:
@@ -193,27 +201,40 @@ class Views:
 
     def free_of(self, extents):
         """Those of the extents that nobody looks at; the others wait until that is so."""
-        found = []
-        for extent in extents:
-            target, offset, nbytes, _ = extent
-            holder = self._holder(offset, nbytes) if target == RAM else -1
-            if holder < 0:
-                found.append(extent)
-            elif not views_wait(self.at, offset, nbytes, holder, self._pid):
-                self._rest.append(extent)
-        return found
+        return [extent for extent in extents if not self.hold_back(extent, [extent])]
 
-    def due(self):
-        """Extents that have waited and that nobody looks at any more: the caller gives them back."""
-        found, number = [], 0
-        while True:
-            number, offset, nbytes = views_next(self.at, number, self._pid)
-            if number < 0:
-                break
-            found.append((RAM, offset, nbytes, 0))
-        if self._rest:
-            rest, self._rest = self._rest, []
-            found += self.free_of(rest)
+    def hold_back(self, extent, held):
+        """True when somebody looks at an extent, the last of a list: it waits until that isn't so any more, and has gone from the list."""
+        target, offset, nbytes, _ = extent
+        holder = self._holder(offset, nbytes) if target == RAM else -1
+        if holder < 0:
+            return False
+        rest, wait, at, pid = (extent,), _kernels.wait, self.at, self._pid
+        # no calls in between
+        del held[-1]
+        if not wait(at, offset, nbytes, holder, pid):
+            self._rest += rest
+        return True
+
+    def due(self, found=None):
+        """Extents that have waited and that nobody looks at any more: the caller gives them back. `found`: a list that has them, too, as soon as they are the caller's."""
+        found = [] if found is None else found
+        if self._words[_WAITED >> 3]:
+            memory, number, next_of = np.zeros(2, np.int64), 0, _kernels.next
+            note, place = memoryview(memory), memory.ctypes.data
+            while number >= 0:
+                try:
+                    number = next_of(self.at, number, self._pid, place)
+                finally:
+                    # no calls since the kernel
+                    if note[1]:
+                        found += (RAM, note[0], note[1], 0),
+                        note[1] = 0
+        for extent in self._rest[:]:
+            if self._holder(*extent[1:3]) < 0 and extent in self._rest:
+                place = self._rest.index(extent)
+                del self._rest[place]
+                found += extent,
         return found
 
     def bury(self):

@@ -226,8 +226,8 @@ def test_a_closed_device_gives_its_leases_back(runtime):
 def test_what_is_expected_is_leased_at_once_and_goes_back_when_it_is_not_in_use(runtime, monkeypatch):
     device = runtime.device("m", "ram", 64 * MIB)
     asked = []
-    allocate = device._allocate
-    monkeypatch.setattr(device, "_allocate", lambda *sizes: asked.append(sizes) or allocate(*sizes))
+    take = device._portions.take
+    monkeypatch.setattr(device._portions, "take", lambda *sizes: asked.append(sizes) or take(*sizes))
     device.expect(40 * MIB)
     places = [device.lease(MIB) for _ in range(40)]
     assert len(asked) == 1 and len(set(places)) == 40 and device.remaining == 24 * MIB

@@ -1,6 +1,7 @@
 """The bookkeeping of leases against a plain set of units."""
 
 import random
+from collections import deque
 
 import pytest
 
@@ -59,8 +60,11 @@ def test_leases_know_which_are_whole(seed):
     for pair in taken:
         assert leases.give(*pair)
     assert leases.give(99, 2) is None
-    assert leases.pop_whole()[1] == 20
-    assert len(leases.drain()) == 3 and leases.free == leases.whole == 0
+    late = deque()
+    leases.pop_whole(late)
+    assert late.pop()[1] == 20
+    leases.drain(late)
+    assert len(late) == 3 and leases.free == leases.whole == 0
 
 
 @pytest.mark.parametrize("seed", range(5))
@@ -76,7 +80,9 @@ def test_what_others_gave_back_is_of_no_lease_once_it_is_leased_again(seed):
             if done is None:
                 free.update(range(offset, offset + nbytes))
             while leases.whole > 1:
-                offset, nbytes = leases.pop_whole()
+                late = deque()
+                leases.pop_whole(late)
+                (offset, nbytes, _), = late
                 free.update(range(offset, offset + nbytes))
         else:
             offset = leases.take(nbytes, thorough=True)

@@ -61,8 +61,10 @@ class Batch(Share):
         records, self._records, self._written, self._is_shown = self._records, {}, [], False
         try:
             self._conclude(gathered)
-        except Exception as failure:
-            if is_agreed(failure, ranks) and not isinstance(failure, Uncertain) and not self._has_happened:
+        except BaseException as failure:
+            # one rank knows by itself; of several none does, unless all have heard the same
+            is_sure = ranks.size == 1 or isinstance(failure, Exception) and is_agreed(failure, ranks)
+            if is_sure and not isinstance(failure, Uncertain) and not self._has_happened:
                 self._records = records
             raise
         return self._entries(gathered)
@@ -203,28 +205,42 @@ class Batch(Share):
 
     def _publish(self, records, removals):
         """Show it, and give the space of what was replaced back: no flush is about to write there what its record has promised."""
-        freed = []
-        with self._parts.catalog.changing(f"publishing {self._label}"):
-            try:
-                self._parts.catalog.thaw_removals()
-                self._show(records, removals, freed)
-            except BaseException:
-                self._show(records, removals, [])       # what has been replaced isn't known: its space stays taken
-                raise
-            finally:
-                self._is_shown = True
-        self._parts.tiers.give_back(freed)
+        mine, replaced, gone, loose = list(self._mine(records)), [], [], None
+        try:
+            with self._parts.catalog.changing(f"publishing {self._label}"):
+                try:
+                    self._parts.catalog.thaw_removals()
+                    self._show(mine, removals, replaced, gone)
+                except BaseException:
+                    self._show(mine, removals, replaced, gone)
+                    raise
+                finally:
+                    self._is_shown = True
+            loose = self._space_of(mine, replaced, gone)
+            self._parts.tiers.settle(loose)
+        except BaseException:
+            self._parts.tiers.settle(self._space_of(mine, replaced, gone) if loose is None else loose)
+            raise
 
-    def _show(self, records, removals, freed):
+    def _show(self, mine, removals, replaced, gone):
+        """As often as it takes: `replaced` and `gone` get the records that aren't there any more, and perhaps once more, or those that replaced them."""
         catalog = self._parts.catalog
-        for old in catalog.put_all(self._mine(records)):
-            freed += _space_of(old, self._durable)
+        catalog.put_all(mine, replaced)
         for name, stamp in removals:
             # of a tag also what was put since this was planned, which no journal has
             blobs = [full_name(name, blob) for blob in catalog.names_held(name)] if "\0" not in name else []
             for each in [*blobs, name]:
-                freed += _space_of(catalog.remove(each), True)
+                gone += filter(None, [catalog.find(each)])
+                catalog.erase(each)
             catalog.seen_stamp(stamp)
+
+    def _space_of(self, mine, replaced, gone):
+        """[extents] that nothing names any more."""
+        own = {record.name: record.stamp for record in mine}
+        found = [each for old in replaced if own.get(old.name) != old.stamp for each in _space_of(old, self._durable)]
+        for old in {(old.name, old.stamp): old for old in gone}.values():
+            found += _space_of(old, True)
+        return found
 
     def __enter__(self):
         return self
@@ -253,6 +269,4 @@ def stamped(records, removals, first, tags):
 
 def _space_of(old, durable):
     """Extents of a replaced record. What the journal named is free only if the batch is in the journal, which it then is."""
-    if old is None:
-        return []
     return list(set(old.extents) | set(old.durable)) if durable else list(set(old.extents) - set(old.durable))

@@ -1,5 +1,6 @@
 """A rank's share of a batch: blobs that it has written to their final place and nobody sees yet, tags to be replaced or removed. How it is committed: commit.py."""
 
+import os
 from contextlib import contextmanager
 
 from wrp.comm.sizes import whole
@@ -22,7 +23,8 @@ class Share:
         self._durable = parts.folder is not None
         self._kept = {"dirty": not self._durable, "journaled": self._durable}
         self._records, self._replaced, self._removed = {}, set(), set()
-        self._buffer = bytearray()
+        self._unused = []                           # (tag, blob, [extents]) that aren't in it any more, until their space is given back
+        self._buffer, self._pid = bytearray(), os.getpid()
         self._failed_syncs = parts.failed_syncs     # before the first byte
 
     def writing(self, tag, blob, nbytes):
@@ -32,7 +34,7 @@ class Share:
         if self._parts.framing is not None or not self._in_place:
             return self._writing_staged(tag, blob, nbytes)
         return pieces.writing(self._parts.tiers, nbytes, self._durable, self._staging,
-                              lambda extents: self._add(tag, blob, extents, nbytes))
+                              lambda extents, loose: self._add(tag, blob, extents, nbytes, loose=loose))
 
     def expect(self, nbytes):
         """This rank is about to write so many bytes in this batch: their ram is leased in few pieces. Local; promises nothing."""
@@ -53,9 +55,14 @@ class Share:
         if not self._fills_ram:
             return 0
         tag = self._parts.tag_names.own(tag)
-        extents = pieces.take(self._parts.tiers, sizes, fd, offset)
-        for blob, extent in zip(blobs, extents):
-            self._keep(tag, Record(full_name(tag, blob), BLOB, 0, extent[2], extent[3], 1.0, (extent,)))
+        loose = []
+        try:
+            extents = pieces.take(self._parts.tiers, sizes, fd, offset, loose)
+            for blob, extent in zip(blobs, extents):
+                self._keep(tag, Record(full_name(tag, blob), BLOB, 0, extent[2], extent[3], 1.0, (extent,)), loose)
+        except BaseException:
+            self._parts.tiers.settle(loose)
+            raise
         return len(extents)
 
     @property
@@ -83,15 +90,20 @@ class Share:
         framing = self._parts.framing
         packed = framing.pack(full_name(tag, blob), tag, view)[0] if framing is not None else None
         data = view if packed is None else packed.data
-        self._add(tag, blob, self._placed(tag, blob, data, Wish(score)), len(data), packed, score)
+        loose = []
+        try:
+            self._add(tag, blob, self._placed(tag, blob, data, Wish(score), loose), len(data), packed, score, loose)
+        except BaseException:
+            self._let_go(tag, blob, loose)
+            raise
 
-    def _placed(self, tag, blob, data, wish):
-        """Extents that hold a copy of the blob's bytes."""
-        return pieces.write(self._parts.tiers, data, self._durable, wish)
+    def _placed(self, tag, blob, data, wish, loose):
+        """Extents that hold a copy of the blob's bytes; those of this node are in a list `loose`, too, until the share has them."""
+        return pieces.write(self._parts.tiers, data, self._durable, wish, loose=loose)
 
-    def _give_back(self, record):
-        """Give up what `_placed` gave for a blob."""
-        self._parts.tiers.give_back(record.extents)
+    def _let_go(self, tag, blob, loose):
+        """Give up what `_placed` gave for a blob: a list, which is empty from the moment on in which that is sure."""
+        self._parts.tiers.settle(loose)
 
     def create(self, tag):
         """A tag, with or without blobs. Local."""
@@ -115,21 +127,32 @@ class Share:
         self._failed_syncs = min(self._failed_syncs, other._failed_syncs)
         other._forget()
 
-    def _add(self, tag, blob, extents, nbytes, packed=None, score=1.0):
+    def _add(self, tag, blob, extents, nbytes, packed=None, score=1.0, loose=None):
         extents = tuple(extents)
         record = Record(full_name(tag, blob), BLOB, 0, nbytes, combined_crc(extents), score, extents, extents if self._durable else (), **self._kept)
         if self._durable:
             self._parts.begin_sync(extents)         # storage works while the next blob is read
         if packed is not None:
             record = record.but(checksum=packed.checksum, raw=packed.raw, codec=packed.codec)
-        self._keep(tag, record)
+        self._keep(tag, record, [] if loose is None else loose)
 
-    def _keep(self, tag, record):
+    def _keep(self, tag, record, loose):
         if tag not in self._records:
             self._records[tag] = Record(tag, TAG, **self._kept)
-        if record.name in self._records:
-            self._give_back(self._records[record.name])
-        self._records[record.name] = record
+        records, name, unused, count = self._records, record.name, self._unused, len(record.extents)
+        # no calls until the share has it: an error of a signal's handler comes before or after
+        if name in records:
+            old = records[name]
+            unused += (old.tag, old.blob, [*old.extents]),
+        records[name] = record
+        del loose[:count]
+        self._discard()
+
+    def _discard(self):
+        """Give back the space of what isn't in the share any more."""
+        while self._unused:
+            self._let_go(*self._unused[-1])
+            del self._unused[-1]
 
     @contextmanager
     def _staging(self, nbytes):
@@ -141,10 +164,24 @@ class Share:
         self._buffer = buffer
 
     def abandon(self):
-        """Give back the space of what was written. Local; idempotent."""
-        for record in self._records.values():
-            self._give_back(record)
+        """Give back the space of what was written. Local; idempotent, also after an error of a signal's handler."""
+        unused = [(record.tag, record.blob, list(record.extents)) for record in self._records.values()]
+        # no calls in between
+        self._unused += unused
+        self._records = {}
         self._forget()
+        self._discard()
+
+    def __del__(self):
+        # dropped without an end, as by an error of a signal's handler: what it has is free with a later call
+        if getattr(self, "_pid", None) == os.getpid():
+            for record in self._records.values():
+                self._drop(record.tag, record.blob, record.extents)
+            for unused in self._unused:
+                self._drop(*unused)
+
+    def _drop(self, tag, blob, extents):
+        self._parts.tiers.due.append(list(extents))
 
     def _forget(self):
         self._records, self._replaced, self._removed = {}, set(), set()

@@ -48,11 +48,20 @@ class Writing(Calls):
         names.checked("tag", tag), names.checked("blob", blob)
         view = given.bytes_of(data)
         if offset is None:
-            extents = pieces.write(self._tiers, view, wish=wish_of(score, min_persistence), blob=blob)
-            self._changes.publish(tag, blob, extents, len(view), score, None, if_generation)
+            self._put_whole(tag, blob, view, wish_of(score, min_persistence), None, if_generation)
         elif not self._changes.modify(tag, blob, view, offset, score, if_generation):
             self._modify_framed(tag, blob, view, offset, score, None, if_generation)
         return None
+
+    def _put_whole(self, tag, blob, data, wish, packed, generation):
+        """Bytes, of a frame where they are `packed`, to where they are wished, and then they are the blob."""
+        loose = []
+        try:
+            extents = pieces.write(self._tiers, data, wish=wish, blob=blob, loose=loose)
+            self._changes.publish(tag, blob, extents, len(data), wish.score, packed, generation, loose)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
 
     def _bring(self, tag, blob):
         """A checkpoint tag has a blob of its source for itself, since a part of it is to change."""
@@ -82,8 +91,7 @@ class Writing(Calls):
         else:
             packed, outcome = self._framing().pack(full_name(tag, blob), tag, view, compression)
             stored = view if packed is None else packed.data
-            extents = pieces.write(self._tiers, stored, wish=Wish(score), blob=blob)
-            self._changes.publish(tag, blob, extents, len(stored), score, packed, generation)
+            self._put_whole(tag, blob, stored, Wish(score), packed, generation)
         return outcome if compression is not None else None
 
     def _modify_framed(self, tag, blob, view, offset, score, compression, generation=None):
@@ -107,10 +115,18 @@ class Writing(Calls):
             edited(whole)
             packed, outcome = self._framing().pack(name, tag, whole, compression)
             stored = whole if packed is None else packed.data
-            if self._changes.exchange(tag, blob, old, pieces.write(self._tiers, stored, wish=Wish(old.score if old else score)), len(stored), score,
-                                      packed):
+            if self._exchanged(tag, blob, old, stored, score, packed):
                 return outcome
         raise busy(tag, blob)
+
+    def _exchanged(self, tag, blob, old, data, score, packed):
+        loose = []
+        try:
+            extents = pieces.write(self._tiers, data, wish=Wish(old.score if old else score), loose=loose)
+            return self._changes.exchange(tag, blob, old, extents, len(data), score, packed, loose)
+        except BaseException:
+            self._tiers.settle(loose)
+            raise
 
     def put_many(self, tag, blobs, rows, score=1.0):
         """Store row k of `rows` (array of two or more dimensions, C-contiguous, or a list of bytes-like) as the blob blobs[k].
@@ -180,7 +196,7 @@ class Writing(Calls):
         tiers = self._tiers if self._parts.framing is None else None
         if tiers is not None:
             tiers.check_room(nbytes)
-        return Reservation(tiers, nbytes, lambda extents: self._changes.publish(tag, blob, extents, nbytes, score),
+        return Reservation(tiers, nbytes, lambda extents, loose: self._changes.publish(tag, blob, extents, nbytes, score, loose=loose),
                            lambda view: self.put(tag, blob, view, score=score))
 
 

@@ -15,18 +15,20 @@ HOLDER = 24                     # who takes a token, see comm/lock.py
 VIEWS = 32                      # address of who looks at the ram, see views.py
 ROOM, FILES = 40, 48            # addresses of room for bytes on their way from and to files; of the files that are open, see tiers/open.py
 FILED = 56                      # ns that a file took for its bytes; its errno where it took none
-IMAGE, OLD = 64, 2048           # a record that is made; extents to give back
+LEFT = 64                       # 0, or TOOK and how many extents at OLD are nobody's, as a kernel has left it, until that has been seen to
+TOOK = 1 << 20                  # what the call had leased isn't its own any more
+IMAGE, OLD = 128, 2048          # a record that is made; extents to give back
 NBYTES = 4096
 
 _WORDS = struct.Struct("<7q")
 
 
 class Desk:
-    """`buffer` (uint8 array), and the `address` of that, which is what kernels take."""
+    """`buffer` (uint8 array), and the `address` of that, which is what kernels take; its `words`. `loose`: extents that the call in hand has leased and nobody owns yet."""
 
     def __init__(self, catalog, blocks, ram, views, room, files):
         self.buffer = np.zeros(NBYTES, np.uint8)
-        self.address = self.buffer.ctypes.data
+        self.address, self.words, self.loose = self.buffer.ctypes.data, memoryview(self.buffer).cast("q"), []
         _WORDS.pack_into(self.buffer, 0, catalog, blocks, ram, os.getpid() << 32 | get_native_id(), views, room, files)
 
 

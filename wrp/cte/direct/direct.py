@@ -10,12 +10,12 @@ from wrp.comm.fresh import HEAD_OF_BYTES, fresh_bytes
 from wrp.comm.jit import Directly
 from wrp.cte import given, names, pieces
 from wrp.cte.blocks import LARGEST
-from wrp.cte.direct.desk import FILED, OLD, Desks
+from wrp.cte.direct.desk import FILED, LEFT, OLD, TOOK, Desks
 from wrp.cte.direct.getting import direct_get_into, direct_get_whole, direct_view
 from wrp.cte.direct.many import direct_get_many, direct_put_many
-from wrp.cte.direct.putting import FAILED, MOST, NO_BLOCK, STORED, VIEWED, direct_publish, direct_put_array, direct_put_file, direct_put_run
+from wrp.cte.direct.putting import FAILED, MOST, NO_BLOCK, STORED, direct_publish, direct_put_array, direct_put_file, direct_put_run
 from wrp.cte.layout import LOW
-from wrp.cte.records import combined_crc, full_name
+from wrp.cte.records import RAM, combined_crc, full_name
 from wrp.cte.targets import Wish
 from wrp.cte.tiers import PIECE
 from wrp.cte.views import Shown
@@ -24,6 +24,7 @@ from wrp.errors import OutOfSpace, UsageError
 _FARTHEST = 1 << 62             # offset from which on a sum of words may be too large
 _GUESSED = 16 << 10             # longest blob of which a get makes room before it has looked
 _LOOKS = 3                      # of a get, at a blob whose size is another one each time
+_LEFT = LEFT >> 3
 _WORD, _WORDS = struct.Struct("<q"), struct.Struct("<qqq")
 
 
@@ -60,8 +61,12 @@ class Direct:
             return short(tag, blob, named, array, score) or self._put_long(tag, blob, named, array, score)
         name, tag_nbytes = named
         desk = self._desks.take()
-        code = _kernels.put_array(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
-        done = not code or code != NO_BLOCK and self._finish(tag, blob, array.nbytes, score, code, desk)
+        try:
+            code = _kernels.put_array(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), array.nbytes, _bits(score))
+            done = not code or code != NO_BLOCK and self._finish(tag, blob, array.nbytes, score, code, desk)
+        except BaseException:
+            self._clear(desk)
+            raise
         self._desks.give(desk)
         return done or code == NO_BLOCK and self._put_long(tag, blob, named, array, score)
 
@@ -70,33 +75,43 @@ class Direct:
         tiers, nbytes = self._tiers, array.nbytes
         if not LARGEST < nbytes <= PIECE or not tiers.placing.ram_first(nbytes, score, exact=True) or not tiers.ram.has_room(nbytes):
             return False
-        try:
-            offset = tiers.ram.lease(nbytes)
-        except OutOfSpace:
-            return False
         name, tag_nbytes = named
         desk = self._desks.take()
-        code = _kernels.put_run(desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
-        done = self._finish(tag, blob, nbytes, score, code, desk)
+        try:
+            offset = tiers.ram.lease(nbytes)
+            desk.loose += (RAM, offset, nbytes, 0),
+            code = _kernels.put_run(desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
+            done = self._finish(tag, blob, nbytes, score, code, desk)
+        except OutOfSpace:
+            done = False
+        except BaseException:
+            self._clear(desk)
+            raise
         self._desks.give(desk)
         return done
 
     def _put_file(self, tag, blob, named, array, score):
         """The same where the ram is full, into a run of a file."""
         tiers, nbytes = self._tiers, array.nbytes
-        place = tiers.lease_beyond(nbytes) if LARGEST < nbytes <= PIECE else None
-        if place is None:
+        if not LARGEST < nbytes <= PIECE:
             return False
-        target, offset, descriptor = place
         name, tag_nbytes = named
         desk = self._desks.take()
-        code = _kernels.put_file(desk.address, descriptor, target, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
-        filed, = _WORD.unpack_from(desk.buffer, FILED)
-        if code == FAILED:
-            self._desks.give(desk)
-            raise tiers.unwritten(target, offset, nbytes, filed)
-        tiers.written(target, offset, nbytes, filed)
-        done = self._finish(tag, blob, nbytes, score, code, desk)
+        try:
+            place = tiers.lease_beyond(nbytes)
+            if place is None:
+                return False
+            target, offset, descriptor = place
+            desk.loose += (target, offset, nbytes, 0),
+            code = _kernels.put_file(desk.address, descriptor, target, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
+            filed, = _WORD.unpack_from(desk.buffer, FILED)
+            if code == FAILED:
+                raise tiers.unwritten(target, filed)
+            tiers.written(target, offset, nbytes, filed)
+            done = self._finish(tag, blob, nbytes, score, code, desk)
+        except BaseException:
+            self._clear(desk)
+            raise
         self._desks.give(desk)
         return done
 
@@ -106,27 +121,36 @@ class Direct:
 
     def _finish(self, tag, blob, size, score, code, desk):
         """What a kernel left to do of a put, on its desk: True when that is done."""
-        if code == STORED:
-            word, offset, _ = _WORDS.unpack_from(desk.buffer, OLD)
-            self._changes.publish(tag, blob, ((word >> 32, offset, size, word & LOW),), size, score)
-            return True
         if code > 0:
             self._give_back(code, desk)
-        return code >= 0
+        elif code == STORED:
+            loose = _taken_up(desk)
+            self._changes.publish(tag, blob, tuple(loose), size, score, loose=loose)
+        elif code == 0:
+            _taken_up(desk)
+        return code >= 0 or code == STORED
+
+    def _clear(self, desk):
+        """Give back what nobody owns of a put that an error has ended."""
+        self._tiers.settle(_taken_up(desk))
 
     def put_many(self, tag, blobs, rows, score, put):
         """Put rows (uint8, n x nbytes) under names, one call for all; `put(number)` does one where that needs the long way."""
         names, head = _packed(tag, blobs)
         row, start, desk = 0, 0, self._desks.take()
-        while True:
-            row, start, code = direct_put_many(desk.address, names, start, head - 1, rows, row, _bits(score))
-            if row == len(rows):
-                break
-            if code == NO_BLOCK and self._has_grown(rows.shape[1], len(rows) - row):
-                continue
-            if not self._finish(tag, blobs[row], rows.shape[1], score, code, desk):
-                put(row)
-            row, start = row + 1, start + head + len(blobs[row].encode()) + 1
+        try:
+            while True:
+                row, start, code = direct_put_many(desk.address, names, start, head - 1, rows, row, _bits(score))
+                if row == len(rows):
+                    break
+                if code == NO_BLOCK and self._has_grown(rows.shape[1], len(rows) - row):
+                    continue
+                if not self._finish(tag, blobs[row], rows.shape[1], score, code, desk):
+                    put(row)
+                row, start = row + 1, start + head + len(blobs[row].encode()) + 1
+        except BaseException:
+            self._clear(desk)
+            raise
         self._desks.give(desk)
 
     def _has_grown(self, nbytes, count):
@@ -150,29 +174,34 @@ class Direct:
     def _put_long(self, tag, blob, named, data, score):
         """Bytes first, then the record: in ram, or where ram is full in a file."""
         name, tag_nbytes = named
-        extents = pieces.write(self._tiers, data, wish=Wish(score), blob=blob)
-        size = sum(extent[2] for extent in extents)
         code, desk = -1, self._desks.take()
-        if len(extents) <= MOST:
-            for number, (target, offset, length, crc) in enumerate(extents):
-                _WORDS.pack_into(desk.buffer, OLD + _WORDS.size * number, target << 32 | crc, offset, length)
-            code = _kernels.publish(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, len(extents), size, combined_crc(extents), _bits(score))
-        if code < 0:
-            self._changes.publish(tag, blob, extents, size, score)
-        elif code > 0:
-            self._give_back(code, desk)
+        try:
+            extents = pieces.write(self._tiers, data, wish=Wish(score), blob=blob, loose=desk.loose)
+            size = sum(extent[2] for extent in extents)
+            if len(extents) <= MOST:
+                for number, (target, offset, length, crc) in enumerate(extents):
+                    _WORDS.pack_into(desk.buffer, OLD + _WORDS.size * number, target << 32 | crc, offset, length)
+                code = _kernels.publish(desk.address, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, len(extents), size, combined_crc(extents), _bits(score))
+            if code < 0:
+                self._changes.publish(tag, blob, extents, size, score, loose=desk.loose)
+            else:
+                self._give_back(code, desk)
+        except BaseException:
+            self._clear(desk)
+            raise
         self._desks.give(desk)
         return True
 
-    def _give_back(self, count, desk):
-        """Give back what a put has replaced: `count` extents (and VIEWED), which stand on the desk."""
-        if count == 1:
-            word, offset, nbytes = _WORDS.unpack_from(desk.buffer, OLD)
-            if nbytes > LARGEST and self._tiers.owns(word >> 32):
-                self._tiers.device(word >> 32).swap_back(offset, nbytes)
+    def _give_back(self, code, desk):
+        """Give back what a put has replaced, which stands on the desk."""
+        loose = _taken_up(desk)
+        if code == 1:
+            target, offset, nbytes, _ = loose[0]
+            if nbytes > LARGEST and self._tiers.owns(target):
+                self._tiers.device(target).swap_back(offset, nbytes, loose)
                 return
-        found = (_WORDS.unpack_from(desk.buffer, OLD + _WORDS.size * number) for number in range(count % VIEWED))
-        self._tiers.give_back([(word >> 32, offset, nbytes, word & LOW) for word, offset, nbytes in found])
+        if loose:
+            self._tiers.settle(loose)
 
     def get(self, tag, blob):
         """A whole blob as bytes, with one copy; None for the long way."""
@@ -223,6 +252,23 @@ class Direct:
             return None
         shown.slot = slot
         return memoryview(shown)
+
+
+def _taken_up(desk):
+    """The desk's `loose`, with what a kernel has left on it instead of what the call had leased: that is somebody's then."""
+    words, loose = desk.words, desk.loose
+    left = words[_LEFT]
+    if left:
+        found = [_extent(desk, number) for number in range(left - TOOK)]
+        # no calls in between
+        words[_LEFT] = 0
+        loose[:] = found
+    return loose
+
+
+def _extent(desk, number):
+    word, offset, nbytes = _WORDS.unpack_from(desk.buffer, OLD + _WORDS.size * number)
+    return word >> 32, offset, nbytes, word & LOW
 
 
 def _named(tag, blob):

@@ -11,7 +11,7 @@ from wrp.comm.jit import kernel
 from wrp.comm.lock import token_give, token_take
 from wrp.comm.streaming import copy_checked, prefetch
 from wrp.cte.blocks import blocks_give, blocks_take
-from wrp.cte.direct.desk import AT, BLOCKS, FILED, HOLDER, IMAGE, OLD, RAM, ROOM, VIEWS
+from wrp.cte.direct.desk import AT, BLOCKS, FILED, HOLDER, IMAGE, LEFT, OLD, RAM, ROOM, TOOK, VIEWS
 from wrp.cte.entries import entry_put_in
 from wrp.cte.images import extent_at
 from wrp.cte.layout import (BLOB_KIND, CHECK, COUNTS, CREATED, DIRTY, EXTENT, HEAD, JOURNALED, KEY0, KEY1, LAST, LOW, PINNED, RAW, READ, READS, SCORE, SHAPE,
@@ -48,7 +48,18 @@ def direct_put(desk, name, name_nbytes, tag_nbytes, data, nbytes, score):
     record = record_at(at, load(home) & LOW)
     prefetch(record), prefetch(record + 64), prefetch(record + 128)
     old = _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, data, nbytes, score)
-    return old if old < 0 or old & VIEWED != 0 else _give(blocks, old, holder, desk)
+    left = old if old < 0 or old & VIEWED != 0 else _give(blocks, old, holder, desk)
+    return left if left == 0 else _left(desk, left)
+
+
+@kernel
+def _left(desk, code):
+    """The code, which stands on the desk, too, as far as it says what is whose: an error of a signal's handler may come before anybody has it."""
+    if code >= 0:
+        store(desk + LEFT, TOOK + code % VIEWED)
+    elif code == STORED or code == FAILED:
+        store(desk + LEFT, TOOK + 1)
+    return code
 
 
 @kernel
@@ -87,7 +98,7 @@ def direct_put_array(desk, name, name_nbytes, tag_nbytes, array, nbytes, score):
 def direct_put_run(desk, offset, name, name_nbytes, tag_nbytes, array, nbytes, score):
     """Put such bytes into a run of ram that is leased: what `_publish` says, or STORED."""
     k0, k1 = hash128_at(name, name_nbytes)
-    return _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, bytes_in(array), nbytes, score)
+    return _left(desk, _stored(desk, k0, k1, name, name_nbytes, tag_nbytes, offset, bytes_in(array), nbytes, score))
 
 
 @kernel
@@ -97,10 +108,11 @@ def direct_put_file(desk, descriptor, target, offset, name, name_nbytes, tag_nby
     crc = write_checked(descriptor, bytes_in(array), nbytes, offset, load(desk + ROOM))
     if crc < 0:
         store(desk + FILED, -crc)
-        return FAILED
+        _place(desk, target << 32, offset, nbytes)
+        return _left(desk, FAILED)
     store(desk + FILED, now_ns() - begin)
     k0, k1 = hash128_at(name, name_nbytes)
-    return _placed(desk, k0, k1, name, name_nbytes, tag_nbytes, target, offset, nbytes, crc, score)
+    return _left(desk, _placed(desk, k0, k1, name, name_nbytes, tag_nbytes, target, offset, nbytes, crc, score))
 
 
 @kernel
@@ -122,7 +134,7 @@ def _give(blocks, count, holder, desk):
 def direct_publish(desk, name, name_nbytes, tag_nbytes, count, size, check, score):
     """Make `count` extents, which stand on the desk at OLD, the blob: what `_publish` says."""
     k0, k1 = hash128_at(name, name_nbytes)
-    return _publish(desk, k0, k1, name, name_nbytes, tag_nbytes, count, size, check, score)
+    return _left(desk, _publish(desk, k0, k1, name, name_nbytes, tag_nbytes, count, size, check, score))
 
 
 @kernel

@@ -36,6 +36,10 @@ class Away:
         """No call of that node takes what was leased there for a ticket: it goes back, now or with a later `tell`, or is this rank's where `is_kept`."""
         self._box(node).waiting.append((ticket, is_kept))
 
+    def waiting(self, node):
+        """What that node is to be told, a list: (ticket, is_kept) of `close`, extents by its own numbers that are free."""
+        return self._box(node).waiting
+
     def tell(self):
         """Other nodes have their space back, but for those that are silent: they get it after a later call. Local; raises nothing, since what freed it is done."""
         if self._freed and not self._sorting._is_owned():

@@ -1,13 +1,11 @@
 """NodesBatch: the Batch of a job with several nodes. Records go to their homes' catalogs; bytes stay where their rank has written them."""
 
 import ctypes
-from contextlib import suppress
 
 from wrp.comm.lock import this_thread
 from wrp.cte.batch import Batch, stamped
 from wrp.cte.homes import at_home, home_of
 from wrp.cte.records import BLOB
-from wrp.errors import WrpError
 
 
 class NodesBatch(Batch):
@@ -87,17 +85,17 @@ class NodesBatch(Batch):
             trouble.append(error)
         return records, removals
 
-    def _placed(self, tag, blob, data, wish):
+    def _placed(self, tag, blob, data, wish, loose):
         far = self._far(tag, blob)
-        return super()._placed(tag, blob, data, wish) if far is None else far.carry(memoryview(data), wish)
+        return super()._placed(tag, blob, data, wish, loose) if far is None else far.carry(memoryview(data), wish, loose)
 
-    def _give_back(self, record):
-        far = self._far(record.tag, record.blob)
-        if far is None or not record.extents:
-            super()._give_back(record)
-        else:
-            with suppress(WrpError):        # a batch is given up because of an error: that one is to be told
-                far.give_back(record.extents)
+    def _let_go(self, tag, blob, loose):
+        far = self._far(tag, blob)
+        super()._let_go(tag, blob, loose) if far is None else far.give_back(loose)
+
+    def _drop(self, tag, blob, extents):
+        far = self._far(tag, blob)
+        super()._drop(tag, blob, extents) if far is None else far.waiting.extend(extents)
 
     def _far(self, tag, blob):
         """The Far where the bytes of a blob are, None where they are on this node."""

@@ -50,11 +50,15 @@ class Far:
         """Fill the buffers of [(extent in the first ram, buffer)]: the crc32 of each one's bytes."""
         return self._remote.get_checked(self.node, [(self._base + extent[1], part) for extent, part in parts])
 
-    def carry(self, view, wish=Wish()):
-        """Extents of the node that hold a copy of `view` (memoryview of bytes) where it is wished: they belong to the caller. Raises OutOfSpace."""
-        ticket = self._away.ticket()
+    def carry(self, view, wish=Wish(), loose=None):
+        """Extents of the node that hold a copy of `view` (memoryview of bytes) where it is wished: they belong to the caller, who has them in a list `loose`, too, from
+        the moment on in which that is so. Raises OutOfSpace."""
+        ticket, waiting, loose = self._away.ticket(), self.waiting, [] if loose is None else loose
         with self._lent(ticket, view, wish) as extents:
-            self._away.close(self.node, ticket, True)
+            kept = (ticket, True),
+            # no calls in between
+            waiting += kept
+            loose += extents
         return extents
 
     def carried(self, view, wish=Wish()):
@@ -94,9 +98,18 @@ class Far:
         self._remote.put_many(self.node, to_ram)
         return tuple(found)
 
-    def give_back(self, extents):
-        """Give up what was carried and is of no use."""
-        self._asking.ask(self.node, "give_back", extents)
+    @property
+    def waiting(self):
+        """What the node is to be told, see `Away.waiting`."""
+        return self._away.waiting(self.node)
+
+    def give_back(self, loose):
+        """Give up what was carried and is of no use: a list, which is empty from the moment on in which that is sure; the node is told now or later."""
+        waiting, freed = self.waiting, loose[:]
+        # no calls in between
+        del loose[:]
+        waiting += freed
+        self._away.tell()
 
 
 class _Ahead:

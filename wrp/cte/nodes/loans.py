@@ -4,6 +4,8 @@ import threading
 
 from wrp.errors import WrpError
 
+_MOST_GONE = 4096               # tickets that are remembered once they were given up: a lease that comes after so many others stays taken until the store is closed
+
 
 class Loans:
     """give_back(extents): makes them free. Tickets are numbers that whoever asks has chosen, each once. Any thread that answers."""
@@ -11,7 +13,7 @@ class Loans:
     def __init__(self, give_back):
         self._give_back, self._lock = give_back, threading.Lock()
         self._open, self._tickets = {}, {}      # {ticket: extents}; {(target, offset) of the first of them: ticket}
-        self._gone = set()                      # tickets of which nothing was known when they were given up: their space may come yet
+        self._gone = {}                         # tickets of which nothing was known when they were given up: their space may come yet
 
     def open(self, ticket, extents):
         """These were leased for a ticket: the extents. WrpError where it was given up meanwhile; they are free again then."""
@@ -21,7 +23,7 @@ class Loans:
             is_wanted = ticket not in self._gone
             if is_wanted:
                 self._open[ticket], self._tickets[tuple(extents[0][:2])] = extents, ticket
-            self._gone.discard(ticket)
+            self._gone.pop(ticket, None)
         if not is_wanted:
             self._give_back(extents)
             raise WrpError("this space was leased for a call that has ended since")
@@ -44,6 +46,8 @@ class Loans:
                 if self._tickets.get(first) == ticket:      # else it was kept, became free, and is leased for another call already
                     del self._tickets[first]
             elif not is_kept:
-                self._gone.add(ticket)          # or it was taken: then this is one number too many
+                self._gone[ticket] = None       # or it was taken: then this is one number too many
+                if len(self._gone) > _MOST_GONE:
+                    del self._gone[next(iter(self._gone))]
         if extents is not None and not is_kept:
             self._give_back(extents)

@@ -47,11 +47,9 @@ class Content:
         self.pace.wrote(target, nbytes, ns)
         self.begin_sync(target, offset, nbytes)
 
-    def unwritten(self, target, offset, nbytes, code):
-        """What to raise for bytes that a kernel couldn't write, with this errno: their space is given back."""
-        device = self._devices[target]
-        device.give_back(offset, nbytes)
-        return named(OSError(code, os.strerror(code), device.path), self.where)
+    def unwritten(self, target, code):
+        """What to raise for bytes that a kernel couldn't write, with this errno."""
+        return named(OSError(code, os.strerror(code), self._devices[target].path), self.where)
 
     def expect_flush(self):
         """Another flush comes soon: the storage may begin at once with what is written to files that last."""

@@ -178,30 +178,60 @@ class Space:
 
     def give_back(self, extents):
         """Give the space of extents back; that of other nodes waits in `away` for whoever tells them, what somebody views until nobody does."""
-        if self.views is not None and self.views.is_used:
-            extents = self.views.free_of(extents) + self.views.due()
-        self._give_back(extents)
+        self.settle(list(extents))
+
+    def settle(self, loose):
+        """Give back the extents of a list, which is empty from the moment on in which that is sure.
+
+        A handler of a signal may raise an error before that moment: whoever called has them still, and calls again. After it they are free with the next call.
+        """
+        if loose:
+            rest = loose[:],
+            # no calls in between
+            del loose[:]
+            self.due += rest
+        self._settle()
+
+    def _settle(self):
+        """Whatever is due is given back, with what nobody views any more: True when there was some of that. Not in the middle of the same, which goes on with it."""
+        due, views, found = self.due, self.views, False
+        waits = views is not None and views.is_used
+        if not due and not waits or self._settling._is_owned():
+            return False
+        with self._settling:
+            if waits:
+                rest = []
+                due += (rest,)
+                views.due(rest)
+                found = len(rest) > 0
+            while due:
+                rest = due[0]
+                while rest:
+                    self._free_last(rest)
+                due.popleft()
+        return found
+
+    def _free_last(self, rest):
+        """Give the last of `rest` back, which goes from there at that moment. With the lock."""
+        target, offset, nbytes, _ = extent = rest[-1]
+        is_ram = target == RAM
+        if is_ram and self.views is not None and self.views.is_used and self.views.hold_back(extent, rest):
+            return
+        if is_ram and nbytes <= LARGEST and self.blocks.give(offset, rest):
+            return
+        if self.owns(target):
+            self.device(target).give_back(offset, nbytes, rest)
+        else:
+            away = extent,
+            del rest[-1]
+            self.away += away
 
     def give_due(self, thorough=False):
         """Give back what nobody views any more; True when there was some. `thorough`: also what dead processes viewed."""
-        if self.views is None or not self.views.is_used:
-            return False
-        if thorough:
+        if thorough and self.views is not None and self.views.is_used:
             self.views.bury()
-        due = self.views.due()
-        self._give_back(due)
-        return bool(due)
+        return self._settle()
 
     def is_viewed(self, record):
         """True when somebody who lives looks at the blob's bytes in the first ram."""
         return record.pinned and self.views is not None and self.views.hold(record.extents)
-
-    def _give_back(self, extents):
-        for extent in extents:
-            target, offset, nbytes, _ = extent
-            if target == RAM and nbytes <= LARGEST and self.blocks.give(offset):
-                continue
-            if self.owns(target):
-                self.device(target).give_back(offset, nbytes)
-            else:
-                self.away.append(extent)

@@ -8,6 +8,7 @@ from collections import deque
 
 from wrp.comm.atomics import load
 from wrp.comm.jit import direct
+from wrp.comm.turn import Turn
 from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import extra_number
 from wrp.cte.targets import Pace
@@ -31,6 +32,7 @@ class Tiers(Coming, Space, Content):
         self._readers, self._other_readers = {}, {}     # by number: descriptors of files; what reads devices that aren't this node's
         self.open_files = Open()                    # the same descriptors for kernels
         self.away = deque()                         # extents of other nodes that are free now
+        self.due, self._settling = deque(), Turn()  # lists of extents that are about to be given back; who does that
         self._wanted, self._devices = {}, {}        # by number: what takes new bytes; all that this node gives space out of
         self._leaving, self._gone = set(), set()    # numbers: take no new bytes any more; and hold none, whoever still has an old record
         self._lost = {}                             # number: why it takes no new bytes of this process for now

@@ -10,6 +10,7 @@ from wrp.comm.sizes import format_size, whole
 from wrp.comm.turn import Turn
 from wrp.errors import OutOfSpace, UsageError, WrpError
 from wrp.runtime import bdev
+from wrp.runtime.devices.portions import Portions
 from wrp.runtime.devices.runs import Leases
 from wrp.runtime.devices.spec import noted
 
@@ -50,7 +51,8 @@ class Device:
         self._unit = min(self.first, self._most)
         self._expected, self._own_part = None, self.capacity // node.ranks.size
         self._leases, self._spare = Leases(), _NOTHING
-        self._late = deque()            # (offset, nbytes) given back by a handler of a signal in the middle of a lease
+        self._late = deque()            # (offset, nbytes, bytes of them that count as leased) given back, and free when somebody has the lock next
+        self._portions = Portions(pool, self._late)
         self._add, self._load, self._free = jit.direct(atomics.add, 2), jit.direct(atomics.load, 1), jit.direct(extents_free, 1)
         self._lock, self._space = Turn(), f"the space of device {self.name!r}"
         self.is_open = True
@@ -59,6 +61,8 @@ class Device:
     def free(self):
         """Bytes that this process could still lease."""
         self._check_open()
+        if self._late:
+            self._settle()
         return self._free(self._extents) + self._leases.free + self._spare[1]
 
     def has_room(self, nbytes):
@@ -69,6 +73,8 @@ class Device:
     def remaining(self):
         """Bytes that no process of the node has leased."""
         self._check_open()
+        if self._late:
+            self._settle()
         return self.capacity - self._load(self.used_at)
 
     def lease(self, nbytes):
@@ -77,30 +83,45 @@ class Device:
         size = self._rounded(nbytes)
         if size <= 0:
             raise UsageError(f"a lease of {nbytes} bytes of device {self.name!r}: ask for at least one")
-        with self._lock.of(self._space):
-            return self._leased(size)
+        offset = -1
+        try:
+            with self._lock.of(self._space):
+                if self._late:
+                    self._reclaimed()
+                offset = self._leased(size)
+                self._add(self.used_at, size)
+        except BaseException:
+            if offset >= 0:
+                self.give_back(offset, size)
+            raise
+        return offset
 
     def _leased(self, size):
+        # what finds it is the last that is called: an error of a signal's handler comes before, or to who has it
         if self._spare[1] == size:
             (offset, _), self._spare = self._spare, _NOTHING
         elif (offset := self._leases.take(size)) < 0:
             offset = self._lease_more(size)
-        self._add(self.used_at, size)
         return offset
 
     def lease_some(self, nbytes, count):
         """Offsets, as a range, of room for the first of `count` pieces of nbytes: of at least one of them, and one behind the other. As `lease`."""
         self._check_open()
-        size, fitting = self._rounded(nbytes), count
-        with self._lock.of(self._space):
-            while fitting > 1:
-                offset = self._leases.take(fitting * size)
-                if offset >= 0:
-                    self._add(self.used_at, fitting * size)
-                    return range(offset, offset + fitting * size, size)
-                fitting //= 2
-            offset = self._leased(size)
-        return range(offset, offset + size, size)
+        size, fitting, offset = self._rounded(nbytes), count, -1
+        try:
+            with self._lock.of(self._space):
+                while fitting > 1 and (offset := self._leases.take(fitting * size)) < 0:
+                    fitting //= 2
+                if offset < 0:
+                    fitting = 1
+                    offset = self._leased(size)
+                self._add(self.used_at, fitting * size)
+            found = range(offset, offset + fitting * size, size)
+        except BaseException:
+            if offset >= 0:
+                self.give_back(offset, fitting * size)
+            raise
+        return found
 
     def expect(self, nbytes):
         """The process is about to lease so many bytes: it asks the node for many of them at once, and for few more. 0: it can't tell
@@ -140,18 +161,24 @@ class Device:
 
     def _add_lease(self, least, most, size):
         """Lease a run of the node's free space for pieces of `size`; False when there is none. Raises OutOfSpace when it can't be backed."""
-        run, nbytes = self._allocate(least, most)
-        if run < 0:
-            return False
+        held = []                       # runs that are in no lease
         try:
+            code = self._portions.take(least, most, self.begin, held)
+            if code == bdev.NO_SPACE:
+                return False
+            self._check(code, "lease space")
+            (run, nbytes), = held
             self._back(run, nbytes)
+            # several leases of a usual length: what isn't in use any more goes back to the node by whole leases
+            step = max(1, self._most // size) * size
+            parts = [(run + start, min(step, nbytes - start)) for start in range(0, nbytes, step)]
+            held[:] = parts[::-1]
+            while held:
+                self._leases.add(*held[-1], held)
         except BaseException:
-            self._free_run(run, nbytes)
+            self._late.extend([(*each, 0) for each in held])
+            self._reclaimed()
             raise
-        # several leases of a usual length: what isn't in use any more goes back to the node by whole leases
-        step = max(1, self._most // size) * size
-        for start in range(0, nbytes, step):
-            self._leases.add(run + start, min(step, nbytes - start))
         if self._expected is not None:
             self._expected -= nbytes
         return True
@@ -165,38 +192,32 @@ class Device:
 
     def _drain(self):
         self._reclaimed()
-        for offset, nbytes in self._leases.drain():
-            self._free_run(offset, nbytes)
+        self._leases.drain(self._late)
+        self._reclaimed()
 
-    def _allocate(self, least, most):
-        """(offset, nbytes) of a run of the node's free space that has `least` bytes and at most `most`, or (-1, 0)."""
-        reply = self._pool.call(bdev.ALLOCATE_BLOCKS, least, most, self.begin)
-        if reply.code == bdev.NO_SPACE:
-            return -1, 0
-        self._check(reply.code, "lease space")
-        return reply.values[:2]
-
-    def give_back(self, offset, nbytes):
+    def give_back(self, offset, nbytes, held=()):
         """Make leased bytes free. Raises WrpError, changing nothing, when some of them are free already.
 
+        held : a list whose last goes when they are on their way: whatever a handler of a signal raises after that, they are free with the next lease
         Never refused: what a handler of a signal gives back in the middle of a lease is free after that.
         """
         self._check_open()
-        size = self._rounded(nbytes)
-        if offset + size > self.capacity:
-            # of a time when the device had more room: it never was in the free space of this one
-            size = self.capacity - offset
+        size = self._given(offset, nbytes)
+        late = (offset, size, size),
+        # no calls in between
+        if held:
+            del held[-1]
         if size <= 0:
             return
-        if self._lock._is_owned():
-            self._late.append((offset, size))
-        else:
-            with self._lock:
-                self._reclaimed()
-                self._give(offset, size)
-        self._add(self.used_at, -size)
+        self._late += late
+        self._settle()
 
-    def swap_back(self, offset, nbytes):
+    def _given(self, offset, nbytes):
+        """Bytes that a lease of so many has; of one of a time when the device had more room those that never were in the free space of this one aren't counted."""
+        size = self._rounded(nbytes)
+        return size if offset + size <= self.capacity else self.capacity - offset
+
+    def swap_back(self, offset, nbytes, held=()):
         """The same of bytes that were replaced, after which as many are leased mostly: the next lease of so many has them, sooner.
 
         Whether they are free already is seen when something else is leased or given back.
@@ -204,47 +225,64 @@ class Device:
         self._check_open()
         size = self._rounded(nbytes)
         if offset + size > self.capacity or self._lock._is_owned():
-            self.give_back(offset, nbytes)
+            self.give_back(offset, nbytes, held)
             return
         with self._lock:
             self._reclaimed()
+            # no calls until the last one
+            if held:
+                del held[-1]
             self._spare = offset, size
-        self._add(self.used_at, -size)
+            self._add(self.used_at, -size)
+
+    def _settle(self):
+        """What was given back is free, unless this thread is in the middle of a lease: after that, then."""
+        if not self._lock._is_owned():
+            with self._lock:
+                self._reclaimed()
 
     def _reclaimed(self):
         """What was swapped back, or given back late, is free as all else: True when there was such a run. With the lock."""
-        (offset, size), self._spare = self._spare, _NOTHING
-        found = size > 0
-        if found:
-            self._give(offset, size)
-        while self._late:
-            self._give(*self._late.popleft())
-            found = True
+        self._portions.collect()
+        late, (offset, size) = self._late, self._spare
+        if size > 0:
+            spare = (offset, size, 0),
+            self._spare = _NOTHING
+            late += spare
+        found = len(late) > 0
+        while late:
+            self._free_first(late)
         return found
 
-    def _give(self, offset, size):
-        done = self._leases.give(offset, size)
+    def _free_first(self, late):
+        """Make the first of `late` free, which goes from there at that moment: a handler of a signal may raise an error before, or after. With the lock."""
+        offset, size, counted = late[0]
+        if counted:
+            late[0] = offset, size, 0
+            self._add(self.used_at, -counted)
+        done = self._leases.give(offset, size, late)
         if done is None:
-            self._free_run(offset, size)
+            self._free_run(offset, size, late)
         elif not done:
+            del late[0]
             raise self._double(offset, size)
         elif self._leases.whole > _WHOLE_KEPT:
-            self._return(*self._leases.pop_whole())
+            self._return_whole()
 
-    def _return(self, offset, nbytes):
+    def _return_whole(self):
         """Give a run back of which this process has every byte, and uses none."""
-        self._free_run(offset, nbytes)
+        self._leases.pop_whole(self._late)
 
-    def _free_run(self, offset, nbytes):
-        """Give a run back to the node."""
-        reply = self._pool.call(bdev.FREE_BLOCKS, offset, nbytes)
-        if reply.code == bdev.NOT_TAKEN:
+    def _free_run(self, offset, nbytes, late):
+        """Give a run, the first of `late`, back to the node."""
+        code = self._portions.give(offset, nbytes, late)
+        if code == bdev.NOT_TAKEN:
             raise self._double(offset, nbytes)
-        if reply.code == bdev.TABLE_FULL and self.is_open:
+        if code == bdev.TABLE_FULL and self.is_open:
             # the node's table has no room for another gap: keep the run for this process
             self._leases.add(offset, nbytes)
-        elif reply.code != bdev.TABLE_FULL:
-            self._check(reply.code, "give space back")
+        elif code != bdev.TABLE_FULL:
+            self._check(code, "give space back")
 
     def claim(self, runs):
         """Take runs, int64 array (n, 2) of (offset, nbytes), out of the free space. Once on a node, before any lease.

@@ -289,21 +289,20 @@ class ObjectDevice(HeldDevice):
         view = memoryview((ctypes.c_char * nbytes).from_address(address)).cast("B")
         self.write(offset, view) if writes else self.read(offset, view)
 
-    def _return(self, offset, nbytes):
-        self._drop(offset, nbytes)
-        super()._return(offset, nbytes)
+    def _return_whole(self):
+        self._drop(*self._leases.first_whole())
+        super()._return_whole()
 
     def _drain(self):
         self._reclaimed()
-        pairs = self._leases.drain()
+        self._leases.drain(self._late)
         begin = end = 0                 # objects may lie in neighbours of several leases
-        for offset, nbytes in [*pairs, (self.capacity + 1, 0)]:
+        for offset, nbytes, _ in [*self._late, (self.capacity + 1, 0, 0)]:
             if offset != end:
                 self._drop(begin, end - begin)
                 begin = offset
             end = offset + nbytes
-        for offset, nbytes in pairs:
-            self._free_run(offset, nbytes)
+        self._reclaimed()
 
     def claim(self, runs):
         """As of other devices; objects that hold nothing of these runs, as a process that was killed leaves them, go."""

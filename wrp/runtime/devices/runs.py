@@ -1,6 +1,6 @@
 """Runs and Leases: what a process has leased of a device and how it divides it. Pure bookkeeping, without tasks or threads."""
 
-from bisect import bisect_left, bisect_right, insort
+from bisect import bisect_left, bisect_right
 
 _NEWEST = 32                    # leases looked at first
 
@@ -35,25 +35,29 @@ class Runs:
 
     def give(self, offset, nbytes):
         """True; False when some of the bytes are free already."""
+        splice = self.splice(offset, nbytes)
+        if splice is None:
+            return False
+        self.spliced(*splice)
+        return True
+
+    def splice(self, offset, nbytes):
+        """What `spliced` needs to make these bytes free; None when some of them are free already."""
         starts, sizes = self._starts, self._sizes
         after = bisect_right(starts, offset)
         before_end = starts[after - 1] + sizes[after - 1] if after else -1
         if before_end > offset or after < len(starts) and starts[after] < offset + nbytes:
-            return False
-        joins_after = after < len(starts) and starts[after] == offset + nbytes
-        if before_end == offset:
-            sizes[after - 1] += nbytes
-            if joins_after:
-                sizes[after - 1] += sizes[after]
-                del starts[after], sizes[after]
-        elif joins_after:
-            starts[after] = offset
-            sizes[after] += nbytes
-        else:
-            # no calls, between which a handler of a signal may raise an error
-            starts[after:after], sizes[after:after] = [offset], [nbytes]
+            return None
+        first = after - (before_end == offset)
+        last = after + (after < len(starts) and starts[after] == offset + nbytes)
+        start = starts[first] if first < after else offset
+        size = nbytes + sum(sizes[first:last])
+        return first, last, start, size, nbytes
+
+    def spliced(self, first, last, start, size, nbytes):
+        # no calls, between which a handler of a signal may raise an error
+        self._starts[first:last], self._sizes[first:last] = [start], [size]
         self.free += nbytes
-        return True
 
     def apart_from(self, offset, nbytes):
         """[Runs] of what lies before and behind these bytes, none of which is free here."""
@@ -83,14 +87,18 @@ class Leases:
         self.free = 0
         self.whole = 0                  # leases without a byte in use
 
-    def add(self, offset, nbytes):
-        """A new lease, all free. What was of an older one there was given back by another process."""
+    def add(self, offset, nbytes, held=None):
+        """A new lease, all free. What was of an older one there was given back by another process. The last of a list `held` goes at the same moment."""
         self._leave(offset, nbytes)
         lease = Runs(offset, nbytes)
-        insort(self._all, lease)
-        self._roomy.append(lease)
+        number = bisect_right(self._all, lease)
+        # no calls from here on, as in `Runs.spliced`
+        self._all[number:number] = [lease]
+        self._roomy += [lease]
         self.free += nbytes
         self.whole += 1
+        if held is not None:
+            del held[-1]
 
     def _leave(self, offset, nbytes):
         """No lease has any of these bytes, of which none is free."""
@@ -98,16 +106,12 @@ class Leases:
         if first and self._all[first - 1].offset + self._all[first - 1].nbytes > offset:
             first -= 1
         last = bisect_left(self._all, offset + nbytes, key=lambda lease: lease.offset)
-        for lease in self._all[first:last]:
-            parts = lease.apart_from(offset, nbytes)
-            self._all.remove(lease)
-            if lease.free:
-                self._roomy.remove(lease)
-            for part in parts:
-                insort(self._all, part)
-                self.whole += part.free == part.nbytes
-                if part.free:
-                    self._roomy.append(part)
+        left = self._all[first:last]
+        if left:
+            parts = [part for lease in left for part in lease.apart_from(offset, nbytes)]
+            roomy = [lease for lease in self._roomy if lease not in left] + [part for part in parts if part.free]
+            whole = self.whole + sum(part.free == part.nbytes for part in parts)
+            self._all[first:last], self._roomy, self.whole = parts, roomy, whole
 
     def take(self, nbytes, thorough=False):
         """Offset of nbytes free bytes, or -1. Looks at all leases only when `thorough`: a new lease is cheaper."""
@@ -123,18 +127,23 @@ class Leases:
                 return offset
         return -1
 
-    def give(self, offset, nbytes):
+    def give(self, offset, nbytes, late=None):
         """True when the bytes were of one of the leases and are free in it now, False when they were free before, None when
-        they are of no lease here."""
+        they are of no lease here. The first of a deque `late` goes at the same moment, if they are free now."""
         lease = self._of(offset, nbytes)
         if lease is None:
             return None
-        if not lease.give(offset, nbytes):
+        splice = lease.splice(offset, nbytes)
+        if splice is None:
             return False
+        lease.spliced(*splice)
+        # no calls since that one began
         if lease.free == nbytes:
-            self._roomy.append(lease)
+            self._roomy += [lease]
         self.free += nbytes
         self.whole += lease.free == lease.nbytes
+        if late is not None:
+            del late[0]
         return True
 
     def _of(self, offset, nbytes):
@@ -144,17 +153,23 @@ class Leases:
         lease = self._all[number - 1]
         return lease if offset + nbytes <= lease.offset + lease.nbytes else None
 
-    def pop_whole(self):
-        """(offset, nbytes) of the oldest lease without a byte in use, now gone from here. Only while `whole` isn't 0."""
-        lease = next(lease for lease in self._roomy if lease.free == lease.nbytes)
-        self._roomy.remove(lease)
-        self._all.remove(lease)
+    def pop_whole(self, late):
+        """The oldest lease without a byte in use is gone from here, and in a deque `late` as (offset, nbytes, 0). Only while `whole` isn't 0."""
+        place, lease = next((place, lease) for place, lease in enumerate(self._roomy) if lease.free == lease.nbytes)
+        number = bisect_left(self._all, lease)
+        # no calls from here on
+        del self._roomy[place], self._all[number]
         self.free -= lease.nbytes
         self.whole -= 1
+        late += ((lease.offset, lease.nbytes, 0),)
+
+    def first_whole(self):
+        """(offset, nbytes) of the one that `pop_whole` takes."""
+        lease = next(lease for lease in self._roomy if lease.free == lease.nbytes)
         return lease.offset, lease.nbytes
 
-    def drain(self):
-        """List of all free (offset, nbytes); nothing is leased here afterwards."""
-        pairs = [pair for lease in self._all for pair in lease.pairs()]
+    def drain(self, late):
+        """Nothing is leased here afterwards: all that was free is in a deque `late`, as (offset, nbytes, 0)."""
+        free = [(*pair, 0) for lease in self._all for pair in lease.pairs()]
+        late += free
         self._all, self._roomy, self.free, self.whole = [], [], 0, 0
-        return pairs
