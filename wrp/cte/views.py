@@ -170,6 +170,11 @@ class Views:
             self._own.append(slot)
 
     @property
+    def is_open(self):
+        """False once the store was closed: no space is anybody's then."""
+        return self._words is not None
+
+    @property
     def is_used(self):
         """True when there ever was a view on this node."""
         return self._words[_TOP] > 0

@@ -193,8 +193,13 @@ class Space:
         self._settle()
 
     def _settle(self):
-        """Whatever is due is given back, with what nobody views any more: True when there was some of that. Not in the middle of the same, which goes on with it."""
+        """Whatever is due is given back, with what nobody views any more: True when there was some of that.
+
+        Not in the middle of the same, which goes on with it, nor of a store that was closed.
+        """
         due, views, found = self.due, self.views, False
+        if views is not None and not views.is_open:
+            return False
         waits = views is not None and views.is_used
         if not due and not waits or self._settling._is_owned():
             return False
