@@ -121,11 +121,13 @@ def _truncate(store, step):
     store.truncate("t", "cut", _LONG // 3)
 
 
+_views = []
+
+
 def _replace_viewed(store, step):
     store.put("t", "viewed", _bytes(step, _SHORT))
-    view = store.view("t", "viewed")
+    _views.append(store.view("t", "viewed"))
     store.put("t", "viewed", _bytes(step, _LONG))
-    assert len(view) == _SHORT
 
 
 def _destroy(store, step):
@@ -176,6 +178,7 @@ def test_space_that_an_interrupted_call_had_is_free_with_the_next_one(call, stri
 
 def _taken(store):
     """Bytes that lie nowhere once everything is destroyed."""
+    _views.clear()
     for tag in store.tags():
         store.destroy(tag)
     store.flush()
