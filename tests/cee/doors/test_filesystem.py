@@ -3,6 +3,7 @@
 import itertools
 import os
 
+import numpy as np
 import pytest
 
 fsspec = pytest.importorskip("fsspec", reason="fsspec isn't installed: pip install -e '.[arrays]'")
@@ -307,6 +308,22 @@ def test_pandas_writes_where_no_store_is_yet(tmp_path, is_there):
     fs.close()
 
 
+def got(store):
+    """Bytes that were read from the store's ram until now."""
+    return store.targets()[0].counts.read_nbytes
+
+
+def test_pandas_reads_what_it_asks_for(memory):
+    pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install -e '.[arrays]'")
+    fs = WrpFileSystem(memory, skip_instance_cache=True)
+    with fs.open("tables/long.csv", "wb") as file:
+        file.write(b"a,b\n" + b"1.5,2.5\n" * (1 << 20))
+    before = got(memory)
+    with fs.open("tables/long.csv") as file:
+        assert pandas.read_csv(file, nrows=10).b.tolist() == [2.5] * 10
+    assert got(memory) - before < 3 << 20 < memory.size("tables", "long.csv") / 2
+
+
 def test_parquet_goes_in_and_comes_out(memory):
     pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install -e '.[arrays]'")
     pytest.importorskip("pyarrow", reason="pyarrow isn't installed (55 MB): pip install -e '.[parquet]'")
@@ -321,6 +338,12 @@ def test_parquet_goes_in_and_comes_out(memory):
     assert pyarrow.dataset.dataset("tables/frame.parquet", filesystem=fs, format="parquet").to_table().num_rows == 1000
     frame["part"] = frame.a % 3
     pyarrow.dataset.write_dataset(pyarrow.Table.from_pandas(frame), "tables/parts", filesystem=fs, format="parquet", partitioning=["part"], partitioning_flavor="hive")
+    wide = pandas.DataFrame({name: np.random.default_rng(0).random(1 << 19) for name in "abcdef"})
+    with fs.open("tables/wide.parquet", "wb") as file:
+        wide.to_parquet(file)
+    before = got(memory)
+    assert pyarrow.dataset.dataset("tables/wide.parquet", filesystem=fs, format="parquet").to_table(columns=["c"]).num_rows == 1 << 19
+    assert got(memory) - before < memory.size("tables", "wide.parquet") / 2        # one of six columns, and what is read ahead of it
     read = pyarrow.dataset.dataset("tables/parts", filesystem=fs, format="parquet", partitioning="hive").to_table(columns=["a"], filter=pyarrow.dataset.field("part") == 1)
     assert read.num_rows == 333 and len(fs.glob("tables/parts/part=*/*.parquet")) == 3
 
