@@ -2,6 +2,7 @@
 
 import random
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -75,6 +76,25 @@ def test_a_flush_waits_for_what_its_thread_has_put_whatever_other_threads_of_the
                     thread.join()
             assert not dirty
         ranks.barrier("all is looked at")
+
+
+def test_many_rows_are_more_than_the_memory_for_questions_and_all_of_it_is_free_again(opened):
+    ranks = world()
+    with opened(None, "{}") as store:
+        names, rows = [str(number) for number in range(3000)], np.arange(3000, dtype=np.uint32)[:, None] + np.zeros((1, 4096), np.uint32)
+        if not ranks.rank:
+            store.put_many("t", names, rows)
+        ranks.barrier("rows are put")
+        found = np.zeros_like(rows)
+        store.get_many("t", names, found)
+        assert (found == rows).all()
+        mail = store._net._asking._mail._device
+        ranks.barrier("all have them")
+        until = time.monotonic() + 20
+        while mail.capacity - mail.remaining > 4 << 20:
+            assert time.monotonic() < until, mail.remaining
+            time.sleep(0.01)
+        ranks.barrier("all have looked")
 
 
 def test_every_call_on_a_blob_of_any_home(place):

@@ -5,9 +5,10 @@ question of the same channel; whoever asked fetches it. So nobody writes into th
 """
 
 from collections import deque
+from contextlib import suppress
 from itertools import count
 
-from wrp.cte.nodes.home import ASK, HERE, MORE
+from wrp.cte.nodes.home import ASK, HERE, MORE, READ, SMALL
 from wrp.cte.nodes.wire import PORTION, WITHDRAWN, question_of, value_of
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime.future import NET_TIMEOUT
@@ -61,7 +62,14 @@ class Asking:
                            "hasn't answered for longer than networking.net_timeout: see that its first rank lives; whether the call was made isn't known")
 
     def done(self, channel):
+        channel.shrink()
         self._idle.append(channel)
+
+    def read(self, node, channel, number, nbytes):
+        """An answer was fetched: the home has the memory of a long one back."""
+        if nbytes > SMALL:
+            with suppress(WrpError):            # else with the next question
+                self._pools[node].post(READ, channel.ident, number)
 
     def forsake(self, channel, future):
         """Nobody waits for a question: its channel is good again once the home has answered."""
@@ -111,6 +119,12 @@ class _Channel:
             capacity = max(_LEAST, 1 << (nbytes - 1).bit_length())
             self._place, self._capacity = self._mail.lease(capacity), capacity
 
+    def shrink(self):
+        """Others of the node may need the memory of a long question."""
+        if self._capacity > SMALL:
+            before, self._capacity = self._capacity, 0
+            self._mail.give_back(self._place, before)
+
     @property
     def at(self):
         """Offset in the node's segment."""
@@ -132,15 +146,16 @@ class Question:
 
     def answer(self):
         """See Asking.ask. After a wait that ended without an answer the channel isn't used again before there is one: the home may still look at it."""
-        offset, nbytes, total = self._values()
+        offset, nbytes, total, number = self._values()
         data = bytearray(total)
         view = memoryview(data)
         self._asking.fetch(self._node, offset, view[:nbytes])
         for start in range(nbytes, total, PORTION):
             self._future = self._asking.send(self._node, MORE, self._channel.ident, start)
-            offset, nbytes, _ = self._values()
+            offset, nbytes, *_ = self._values()
             self._asking.fetch(self._node, offset, view[start:start + nbytes])
         channel, self._channel, self._future = self._channel, None, None
+        self._asking.read(self._node, channel, number, total)
         self._asking.done(channel)
         return value_of(data)
 
@@ -159,4 +174,4 @@ class Question:
             raise self._asking.silent(self._node)
         if reply.code:
             raise WrpError(f"node {self._node} couldn't answer: code {reply.code}, {reply.meaning or 'see the messages of its first rank'}")
-        return reply.values[:3]
+        return reply.values

@@ -1,4 +1,7 @@
-"""Many blobs at once over several nodes: one question for each home, all of them under way together."""
+"""Many blobs at once over several nodes: few questions for each home, some of them under way together."""
+
+from functools import partial
+from operator import itemgetter
 
 import numpy as np
 
@@ -7,6 +10,8 @@ from wrp.cte.nodes.wire import INLINE, PORTION
 from wrp.errors import Corrupt, WaitTimeout
 
 _NAMES = 4096                   # in one question
+_NBYTES = PORTION // 2          # of rows in one question, or its answer
+_UNDER_WAY = 4                  # questions at once, or one for each home
 
 
 def put_many(store, routes, tag, blobs, rows, score):
@@ -17,34 +22,35 @@ def put_many(store, routes, tag, blobs, rows, score):
 
 
 def _put_at(by_home, store, net, tag, blobs, rows, score):
-    array, under_way = given.rows_of(rows), []
+    array = given.rows_of(rows)
+    if array is None or array.shape[1] > INLINE:
+        for number in (number for numbers in by_home.values() for number in numbers):
+            store.put(tag, blobs[number], rows[number], score=score)
+        return
+    here = by_home.pop(net.node, [])
     try:
-        for home, numbers in by_home.items():
-            if array is None or array.shape[1] > INLINE:
-                for number in numbers:
-                    store.put(tag, blobs[number], rows[number], score=score)
-            elif home == net.node:
-                net.calls["put_many"](tag, [blobs[number] for number in numbers], array[numbers], array.shape[1], score)
-            else:
-                for part in _parts(numbers, array.shape[1]):
-                    under_way.append(net.begin(home, "put_many", tag, [blobs[number] for number in part], array[part].tobytes(), array.shape[1], score))
+        if here:
+            net.calls["put_many"](tag, [blobs[number] for number in here], array[here], array.shape[1], score)
     finally:
-        net.answers(under_way)
+        net.in_turn([partial(_row_put, net, home, tag, blobs, array, part, score) for home, part in _parts(by_home, array.shape[1])], max(_UNDER_WAY, len(by_home)))
+
+
+def _row_put(net, home, tag, blobs, array, part, score):
+    return net.begin(home, "put_many", tag, [blobs[number] for number in part], array[part].tobytes(), array.shape[1], score)
 
 
 def get_many(store, routes, cache, tag, blobs, rows):
     """The bytes of blobs, as a list, or where `rows` (uint8, n x nbytes) are given into them; `cache`: of the node, or None. See Store.get_many."""
-    net, under_way, nbytes = routes.net, [], rows.shape[1] if rows is not None else None
+    net, asked, nbytes = routes.net, [], rows.shape[1] if rows is not None else None
     found = [None] * len(blobs)
     by_home = _by_home(routes, tag, blobs)
     by_home.pop(net.node, None)
-    for home, numbers in by_home.items():
-        for part in _parts(numbers, nbytes or 1):
-            named = [blobs[number] for number in part]
-            kept = [cache.find(tag, name) for name in named] if cache is not None else [None] * len(part)
-            under_way.append((part, kept, _question(net, home, tag, named, nbytes, kept)))
-    answers = net.answers([question for *_, question in under_way], (Corrupt, WaitTimeout) if routes.keepers is not None else ())
-    for (part, kept, _), answer in zip(under_way, answers):
+    for home, part in _parts(by_home, nbytes or 1):
+        named = [blobs[number] for number in part]
+        kept = [cache.find(tag, name) for name in named] if cache is not None else [None] * len(part)
+        asked.append((part, kept, partial(_question, net, home, tag, named, nbytes, kept)))
+    answers = net.in_turn([begin for *_, begin in asked], max(_UNDER_WAY, len(by_home)), (Corrupt, WaitTimeout) if routes.keepers is not None else ())
+    for (part, kept, _), answer in zip(asked, answers):
         if isinstance(answer, bytes):   # rows, one behind the other
             rows[part] = given.rows_in(answer, nbytes)
             answer = [b""] * len(part)
@@ -86,7 +92,8 @@ def _by_home(routes, tag, blobs):
     return found
 
 
-def _parts(numbers, nbytes):
-    """Lists of numbers, each few enough for one question."""
-    count = max(1, min(_NAMES, PORTION // max(1, nbytes)))
-    return [numbers[start:start + count] for start in range(0, len(numbers), count)]
+def _parts(by_home, nbytes):
+    """[(home, numbers)], each few enough for one question; the homes by turns."""
+    count = max(1, min(_NAMES, _NBYTES // max(1, nbytes)))
+    parts = [(start, home, numbers[start:start + count]) for home, numbers in by_home.items() for start in range(0, len(numbers), count)]
+    return [(home, part) for _, home, part in sorted(parts, key=itemgetter(0))]

@@ -1,5 +1,6 @@
 """Net: all nodes of a store as one rank sees them: calls at a home or everywhere, bytes that lie on other nodes."""
 
+import time
 from contextlib import suppress
 
 from wrp.cte import pieces
@@ -13,6 +14,8 @@ from wrp.cte.records import RAM
 from wrp.cte.targetnumbers import is_durable, on_node
 from wrp.cte.targets import Wish
 from wrp.errors import Corrupt, OutOfSpace, WrpError
+
+_NAP_S = 0.5e-3
 
 
 class Net:
@@ -73,6 +76,32 @@ class Net:
         if first is not None:
             raise first
         return found
+
+    def in_turn(self, begins, most, without=()):
+        """As `answers`, of questions that functions begin: `most` at a time, or fewer, since each has memory of this node, and of the other, until it is answered."""
+        found, under_way, until = [], [], time.monotonic() + self._parts.ranks.timeout_s
+        try:
+            for begin in begins:
+                if len(under_way) >= most:
+                    found += self.answers([under_way.pop(0)], without)
+                while (question := self._begun(begin, not under_way and time.monotonic() >= until)) is None:
+                    if under_way:               # who has some of that memory doesn't wait for more
+                        found += self.answers([under_way.pop(0)], without)
+                    else:
+                        time.sleep(_NAP_S)
+                under_way.append(question)
+        finally:
+            found += self.answers(under_way, without)
+        return found
+
+    def _begun(self, begin, is_late):
+        """A Question; None where ranks of this node have all memory for them, unless it is late."""
+        try:
+            return begin()
+        except OutOfSpace:
+            if is_late:
+                raise
+            return None
 
     def everywhere(self, call, *args):
         """What a call gives on every node, this one's first."""

@@ -63,7 +63,7 @@ class NodesWriting(NodesCalls):
         return nullcontext(bytes(view)) if len(view) <= INLINE else self._routes.net.far[home].carried(view, wish)
 
     def put_many(self, tag, blobs, rows, score=1.0):
-        """As Store.put_many; one question for each home and megabyte."""
+        """As Store.put_many; one question for each home and half a megabyte."""
         self._writable()
         blobs, rows, score = many_of(blobs, rows, score)
         names.checked("tag", tag)
