@@ -116,6 +116,30 @@ def test_absent_rank_of_another_node_is_named():
     assert "missing is one of the ranks 1 on other nodes" in done.stderr
 
 
+@pytest.mark.parametrize("step", ["ranks.barrier('it')", "ranks.gather(0, 'it')", "ranks.share(0, 'it', 1)"])
+def test_a_rank_that_an_error_of_a_handler_took_out_of_a_step_begins_no_other(step, tmp_path):
+    """It would meet what the others are still in, and take what they say there for its own."""
+    done = _job(f"""
+    import signal
+    def ring(*_):
+        raise ValueError("ring")
+    rung = {str(tmp_path / "rung")!r}
+    if ranks.rank:
+        while not os.path.exists(rung):
+            time.sleep(0.01)
+        {step}
+    else:
+        signal.signal(signal.SIGALRM, ring)
+        signal.setitimer(signal.ITIMER_REAL, 0.1)
+        try:
+            {step}
+        except ValueError:
+            open(rung, "w").close()
+    ranks.gather("other", "the next step")""", WRP_TIMEOUT_S="20")
+    assert done.returncode == 9
+    assert "'the next step' can't begin on rank 0" in done.stderr and "left 'it' in the middle, because of ValueError: ring" in done.stderr
+
+
 def test_killed_rank_ends_all():
     done = _job("ranks.rank and os.kill(os.getpid(), 9)")
     assert done.returncode != 0

@@ -47,6 +47,9 @@ class Ranks:
         """Collective: list of every rank's picklable object in rank order, on every rank. Raises WaitTimeout."""
         return [obj]
 
+    def left(self, what, error):
+        """This rank has left what all do together in the middle, with an error that the others don't hear of: it begins no other step, which would meet theirs. Local."""
+
     def agreed(self, what):
         """Collective context manager: when the block raises on any rank, every rank raises (see `agreement`)."""
         return agreed(self, what)

@@ -25,6 +25,20 @@ class Step(NamedTuple):
     number: int
 
 
+class _Whole:
+    __slots__ = "_ranks", "_what"
+
+    def __init__(self, ranks, what):
+        self._ranks, self._what = ranks, what
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind is not None:
+            self._ranks.left(self._what, error)
+
+
 class MpiRanks(Ranks):
     """`members` = world ranks of the group, `board` = Board or None before it exists."""
 
@@ -57,7 +71,8 @@ class MpiRanks(Ranks):
     def barrier(self, what):
         step = self._begin(what)
         if self.size > 1:
-            wait(self.comm.Ibarrier(), self, step)
+            with self._whole(step):
+                wait(self.comm.Ibarrier(), self, step)
 
     def share(self, obj, what, root=0):
         if not 0 <= root < self.size:
@@ -68,16 +83,16 @@ class MpiRanks(Ranks):
         mine = self.rank == root
         payload = pickle.dumps(obj, protocol=5) if mine else b""
         step = self._begin(what)
-        head = _head(payload, _INLINE)
-        self._bcast(head, root, step)
-        nbytes = int(head[:8].view(np.int64)[0])
-        if mine:
-            self._bcast_long(np.frombuffer(payload, np.uint8), root, step)
-            return obj
-        if nbytes <= _INLINE:
-            return pickle.loads(head[8:8 + nbytes].data)
-        body = np.empty(nbytes, np.uint8)
-        self._bcast_long(body, root, step)
+        with self._whole(step):
+            head = _head(payload, _INLINE)
+            self._bcast(head, root, step)
+            nbytes = int(head[:8].view(np.int64)[0])
+            if mine:
+                self._bcast_long(np.frombuffer(payload, np.uint8), root, step)
+                return obj
+            body = head[8:8 + nbytes] if nbytes <= _INLINE else np.empty(nbytes, np.uint8)
+            if nbytes > _INLINE:
+                self._bcast_long(body, root, step)
         return pickle.loads(body.data)
 
     def gather(self, obj, what):
@@ -87,14 +102,15 @@ class MpiRanks(Ranks):
         # None, what agreed() sends when all is well, takes no bytes
         payload = b"" if obj is None else pickle.dumps(obj, protocol=5)
         step = self._begin(what)
-        inline = min(_INLINE, _GATHERED // self.size)
-        heads = np.empty((self.size, 8 + inline), np.uint8)
-        wait(self.comm.Iallgather(_head(payload, inline), heads), self, step)
-        sizes = heads[:, :8].copy().view(np.int64).ravel()
-        if sizes.max() <= inline:
-            parts = [head[8:8 + size].data for head, size in zip(heads, sizes)]
-        else:
-            parts = self._exchange(payload, sizes, step)
+        with self._whole(step):
+            inline = min(_INLINE, _GATHERED // self.size)
+            heads = np.empty((self.size, 8 + inline), np.uint8)
+            wait(self.comm.Iallgather(_head(payload, inline), heads), self, step)
+            sizes = heads[:, :8].copy().view(np.int64).ravel()
+            if sizes.max() <= inline:
+                parts = [head[8:8 + size].data for head, size in zip(heads, sizes)]
+            else:
+                parts = self._exchange(payload, sizes, step)
         parts[self.rank] = None
         return [obj if rank == self.rank else pickle.loads(part) if len(part) else None
                 for rank, part in enumerate(parts)]
@@ -122,11 +138,24 @@ class MpiRanks(Ranks):
         flush()
         MPI.COMM_WORLD.Abort(code)
 
+    @staticmethod
+    def keep(request):
+        """MPI may still write to the buffers of a request that nobody waits for any more."""
+        _kept.append(request)
+
     def give_up(self, request, sentence):
         """A wait of this rank failed: keep what MPI may still touch, refuse later steps, raise WaitTimeout."""
-        _kept.append(request)
+        self.keep(request)
         self._failed["why"] = sentence
         raise WaitTimeout(sentence)
+
+    def _whole(self, step):
+        """Context manager: an error that a handler of a signal raises in the step ends what this rank can do together with others."""
+        return _Whole(self, step.what)
+
+    def left(self, what, error):
+        if self.size > 1 and not self.broken:
+            self._failed["why"] = f"rank {self.world_rank} on {self.host} left '{what}' in the middle, because of {type(error).__name__}: {error}"
 
     def _begin(self, what):
         if self.broken:

@@ -65,10 +65,14 @@ def wait(request, ranks, step):
             return ranks.give_up(request, f"rank {ranks.world_rank} on {ranks.host} is in '{step.what}', and another rank took a different step "
                                  f"({error}); every rank must take the same steps")
 
-    if test():
-        return
-    started = time.monotonic()
-    lost = poll(test, lambda: _lost(ranks, step), ranks.timeout_s, ranks.board)
+    try:
+        if test():
+            return
+        started = time.monotonic()
+        lost = poll(test, lambda: _lost(ranks, step), ranks.timeout_s, ranks.board)
+    except BaseException:                   # a handler's of a signal: MPI may still write to what the request has
+        ranks.keep(request)
+        raise
     if lost is None:
         return
     waited_s = time.monotonic() - started

@@ -66,6 +66,8 @@ class Batch(Share):
             is_sure = ranks.size == 1 or isinstance(failure, Exception) and is_agreed(failure, ranks)
             if is_sure and not isinstance(failure, Uncertain) and not self._has_happened:
                 self._records = records
+            if not is_sure:
+                ranks.left(self._label, failure)
             raise
         return self._entries(gathered)
 
