@@ -2,6 +2,7 @@
 
 import inspect
 import os
+import random
 import re
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from wrp.cte.batch import Batch
 from wrp.cte.served import AttachedStore, wire
 from wrp.cte.served.batch import AttachedBatch
 from wrp.cte.served.stashes import Stash, Stashes
-from wrp.errors import NoSuchTag, StoreError, UsageError, WaitTimeout
+from wrp.errors import Corrupt, NoSuchTag, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.config import load
 from wrp.runtime.daemon import attach
@@ -300,6 +301,26 @@ def test_threads_of_a_program(store):
     for thread in threads:
         thread.join(40)
     assert done == dict.fromkeys(range(6), 39)
+
+
+@pytest.mark.parametrize("nbytes", [5000, 300_000, 5_000_000])
+def test_changed_ram_is_never_returned(served, nbytes):
+    """Short ones, which the worker itself answers, those of one piece of memory and longer ones."""
+    data = random.Random(nbytes).randbytes(nbytes)
+    with attach(served, 20) as runtime, Store.attach(runtime) as store:
+        store.put("changed", "b", data)
+        words = runtime.segment.buffer
+        places = [found.start() for found in re.finditer(re.escape(data[64:128]), words)]      # what the call had, too
+        for at in places:
+            words[at] ^= 1
+        assert places
+        del words
+        for call in (lambda: store.get("changed", "b"), lambda: store.get("changed", "b", out=bytearray(nbytes))):
+            with pytest.raises(Corrupt, match="'b' of tag 'changed'"):
+                call()
+        store.put("changed", "b", data)
+        assert store.get("changed", "b") == data
+        store.destroy("changed")
 
 
 def test_who_waits_for_blobs_holds_nobody_up(store):
