@@ -229,12 +229,14 @@ def test_unusable_paths_are_refused(tmp_path):
 
 
 HOLD = """
-import sys
+import os, sys
 from wrp.cte.folder import Folder
-folder = Folder(sys.argv[1], sys.argv[2] == "write")
+folder = Folder(sys.argv[1], sys.argv[2] != "read")
 folder.open(1)
-if sys.argv[2] == "write":
+if sys.argv[2] != "read":
     folder.member(folder.header)
+if sys.argv[2] == "member":
+    os.close(folder._lock._held["lock"])
 print("held", flush=True)
 sys.stdin.read()
 """
@@ -274,3 +276,17 @@ def test_one_writer_or_many_readers(tmp_path, how, monkeypatch):
         finally:
             other.kill()
     found_in(path)          # kill -9 of the holder freed it
+
+
+def test_who_opens_a_folder_that_ranks_of_another_job_still_have_is_told_which(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "MEMBERS_WAIT_S", 0.2)
+    path = str(tmp_path / "s")
+    found_in(path)
+    with subprocess.Popen([sys.executable, "-c", HOLD, path, "member"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        try:
+            assert other.stdout.readline() == b"held\n"
+            with pytest.raises(StoreBusy, match=rf"still have it open after 0 s \(process {other.pid} on .*\): end them"):
+                opened(path)
+        finally:
+            other.kill()
+    found_in(path)

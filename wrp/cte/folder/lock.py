@@ -72,8 +72,8 @@ class FolderLock:
                 break
             except BlockingIOError:
                 if time.monotonic() > deadline:
-                    raise StoreBusy(f"store {self._path}: ranks of an earlier job, whose first rank is gone, still write "
-                                    f"into it after {MEMBERS_WAIT_S:.0f} s: end them, then try again") from None
+                    raise StoreBusy(f"store {self._path}: ranks of an earlier job, whose first rank is gone or has let go of it, still have it open after "
+                                    f"{MEMBERS_WAIT_S:.0f} s{_named(_holding(descriptor))}: end them, then try again") from None
                 time.sleep(0.05)
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
@@ -94,6 +94,23 @@ def _locked(descriptor, how):
     except BlockingIOError:
         return False
     return True
+
+
+def _holding(descriptor):
+    """Pids of this machine's processes that have a lock on the file, as far as the system says."""
+    found, status = [], os.fstat(descriptor)
+    file = f"{os.major(status.st_dev):02x}:{os.minor(status.st_dev):02x}:{status.st_ino}"
+    with tolerant(), open("/proc/locks", encoding="ascii") as lines:
+        for _, kind, _, _, pid, place, *_ in (line.split() for line in lines if "->" not in line):
+            if (kind, place) == ("FLOCK", file):
+                found.append(int(pid))
+    return sorted(found)
+
+
+def _named(pids):
+    if not pids:
+        return ""
+    return f" (process{'es' * (len(pids) > 1)} {', '.join(map(str, pids))} on {socket.gethostname()})"
 
 
 def _note(descriptor, text):
