@@ -49,7 +49,6 @@ def _end(store):
 def flushed(store, how, advice="", but=None):
     """Flush what this node has. False after an error, which is told with what isn't durable by it, unless it says what the error `but` does."""
     try:
-        store._parts.failure = None     # of a flush before: this one does what that couldn't, or says itself that it can't
         store._flush_here()
     except Exception as error:
         if str(error) != str(but):

@@ -117,8 +117,8 @@ class Store(Writing, Editing, Reading, Listing):
         self._check_open()
         parts = self._parts             # another thread may close the store
         if parts.folder is not None and parts.write:
+            parts.failure = None        # of a flush before: this one does what that couldn't, or says itself that it can't
             self._flush.run()
-            parts.raise_failure()
 
     def _flush_here(self):
         """What this node has is durable. Local, and of no other node."""
@@ -263,7 +263,6 @@ class Store(Writing, Editing, Reading, Listing):
                 if parts.write and parts.folder is not None:
                     with parts.ranks.agreed("flushing the store before it is closed"):
                         self._flush.run()
-                        parts.raise_failure()
             finally:
                 self._let_go()
                 parts.close()
