@@ -12,7 +12,7 @@ import pytest
 
 from wrp.cte.folder import Folder, Journal, frames, lock, salvage
 from wrp.cte.records import TAG, Record, to_plain
-from wrp.errors import StoreBusy, StoreError, StoreVersion, UsageError
+from wrp.errors import StoreBusy, StoreError, StoreVersion, UsageError, WaitTimeout
 
 
 def record(name, stamp, size=3):
@@ -127,6 +127,8 @@ def test_a_journal_that_is_closed_has_what_another_thread_was_adding_and_takes_n
     threads = [threading.Thread(target=work) for work in (adds, journal.close)]
     threads[0].start()
     assert syncs.wait(60)
+    with pytest.raises(WaitTimeout, match=f"can't be closed: another thread of process {os.getpid()} has been adding to it for 0.1 s"):
+        journal.close(0.1)
     threads[1].start()
     threads[1].join(0.2)
     goes_on.set()

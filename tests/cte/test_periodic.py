@@ -16,7 +16,7 @@ from wrp.cte import Store
 from wrp.cte.folder import Journal
 from wrp.cte.folder.replay import fewest, newest, read_changes
 from wrp.cte.targetnumbers import is_durable
-from wrp.errors import OutOfSpace, StoreError
+from wrp.errors import OutOfSpace, StoreBusy, StoreError, UsageError, WaitTimeout
 from wrp.runtime.config import load
 
 STORAGE = "storage: [{path: 'ram::r', capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 32m}%s]\n"
@@ -345,3 +345,28 @@ def test_what_any_rank_has_put_or_removed_is_written_down(shared_folder, tmp_pat
             live = sorted(name for name, each in state.items() if each.plain is not None)
             assert live == sorted(["t", *(f"t\0{rank} {turn}" for rank in range(ranks.size) for turn in range(20, 40))])
         ranks.barrier("rank 0 has looked")
+
+
+def test_a_store_whose_storage_hangs_says_so_when_it_is_closed_and_keeps_its_folder(tmp_path, folder, monkeypatch):
+    """Whoever had the folder next could have the late bytes over its own."""
+    config = configured(tmp_path, flush_data_period_ms=20)
+    config.write_text(config.read_text() + "runtime: {timeout_s: 0.5}\n")
+    store = Store.open(folder, config=load(config))
+    parts, hangs, answers = store._parts, threading.Event(), threading.Event()
+    monkeypatch.setattr(store._tiers, "sync", lambda _: (hangs.set(), answers.wait()))
+    store.put("t", "a", b"x" * 300_000)
+    try:
+        assert hangs.wait(60)
+        with pytest.raises(WaitTimeout, match=rf"store {folder} can't be closed: the thread wrp-flush of process {os.getpid()} hasn't ended within 0.5 s"):
+            store.close()
+        with pytest.raises(StoreBusy, match=f"in use by another job .process {os.getpid()} "):
+            Store.open(folder)
+        with pytest.raises(UsageError):
+            store.put("t", "b", b"x")
+    finally:
+        answers.set()
+        until(lambda: not any(thread.name == "wrp-flush" for thread in threading.enumerate()))
+        parts.is_stuck = False
+        parts.drop()
+    with Store.open(folder) as store:
+        assert store.tags() in ([], ["t"])

@@ -1,8 +1,9 @@
 """A thread of a rank that does something now and then until it is stopped. What it does is its user's."""
 
+import os
 import threading
 
-from wrp.errors import WrpError
+from wrp.errors import WaitTimeout, WrpError
 
 
 class Background:
@@ -35,12 +36,14 @@ class Background:
         """True once the thread is to end."""
         return self._stopped.is_set()
 
-    def stop(self):
-        """End the thread, after what it is at. Idempotent."""
+    def stop(self, timeout_s=None):
+        """End the thread, after what it is at. Idempotent. WaitTimeout when that takes longer than it may (None: as long as it likes): it goes on."""
         self._stopped.set()
         if self._thread is not None:
             if self._thread.ident is not None:      # else a handler's error came before it was begun, or it does nothing once it is
-                self._ended.wait()                  # a join that a signal's handler interrupts would take it for ended
+                if not self._ended.wait(timeout_s):     # a join that a signal's handler interrupts would take it for ended
+                    raise WaitTimeout(f"the thread {self._name} of process {os.getpid()} hasn't ended within {timeout_s:g} s (runtime.timeout_s): "
+                                      "look whether the storage that it reads or writes answers")
                 self._thread.join()
             self._thread = None
 

@@ -31,8 +31,8 @@ class Compacting:
             pass
 
     def stop(self):
-        """End it: the journal is as it was, or shorter. Idempotent."""
-        self._thread.stop()
+        """End it: the journal is as it was, or shorter. Idempotent. WaitTimeout: see Background.stop."""
+        self._thread.stop(self._parts.config.get("runtime.timeout_s"))
         self.wait()                             # should two have been started, by calls that a signal's handler interrupted
 
     def _renew(self):

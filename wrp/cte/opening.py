@@ -53,6 +53,7 @@ class Parts:
     is_begun: bool = False                          # small blobs of this rank were synced in their file: it is there for good, and the journal may carry more
     relies: bool = False                            # see `rely`
     failed_syncs: int = 0                           # of this rank, so far
+    is_stuck: bool = False                          # a thread of this rank doesn't end, and may yet write: the folder is this process's until that ends
     _syncing: object = field(default_factory=Turn)
 
     @property
@@ -85,13 +86,7 @@ class Parts:
             if failed not in (None, self.failed_syncs):
                 raise StoreError(f"store {self.folder.path}: its storage failed while these bytes were on their way; what this call promised is not kept")
         finally:
-            # one step: a handler's error between a look whether it is ours and this would leave it taken
-            try:
-                turn.release()
-            except WrpError:            # of a signal's handler
-                raise
-            except RuntimeError:        # the wait was in vain
-                pass
+            turn.give()
 
     @cached_property
     def is_durable(self):
@@ -140,7 +135,8 @@ class Parts:
         self._leave_folder(undo and not any(begun))
 
     def drop(self, undo=False):
-        """After an error, on this rank alone: the lock, the journal and the files; the memory goes with the process, and of one that is alone the workers. `undo`: as for `close`."""
+        """After an error, on this rank alone: the lock, the journal and the files, unless it is stuck; the memory goes with the process, and of one that is
+        alone the workers. `undo`: as for `close`."""
         self.rely(False)
         self._local_close()
         if self.ranks.size == 1 and self.runtime is not None and not self.is_guest:
@@ -148,15 +144,21 @@ class Parts:
         self._leave_folder(undo)
 
     def _leave_folder(self, undo):
-        if undo and self.made is not None:
+        if undo and self.made is not None and not self.is_stuck:
             self.made.undo(self.folder)
-        if self.folder is not None:
+        if self.folder is not None and not self.is_stuck:
             self.folder.close()
 
     def _local_close(self):
-        if self.journal is not None:
-            self.compacting.stop()
-            self.journal.close()
+        if self.is_stuck:
+            return
+        try:
+            if self.journal is not None:
+                self.compacting.stop()
+                self.journal.close(self.config.get("runtime.timeout_s"))
+        except WaitTimeout:
+            self.is_stuck = True
+            raise
         if self.tiers is not None:
             self.tiers.close()
 

@@ -58,7 +58,7 @@ class Organizing:
         log = get("performance.organizer_log")
         made = Organizing(parts.catalog, tiers, moves, name, get("performance.max_concurrent_operations"), log and f"{log}-{parts.ranks.node}",
                           **settings if name == "frecency" else {})
-        made.start(get("performance.organizer_period_ms") / 1000)
+        made.start(get("performance.organizer_period_ms") / 1000, get("runtime.timeout_s"))
         return made
 
     def __init__(self, catalog, tiers, moves, name, most=64, log="", **settings):
@@ -66,7 +66,7 @@ class Organizing:
         self._logs = Logs(log) if log else None
         make = organizer.make if self._logs is None else self._logs.made
         self._make = lambda found: make(name, found, **settings)
-        self._most = most
+        self._most, self._timeout_s = most, None
         self._turn, self._thread = Turn(), Background("wrp-organizer")
         self.organized = Organized()
         self._begin(tiers_of(tiers))
@@ -76,13 +76,14 @@ class Organizing:
         self._found, self._organizer, self._glances = found, self._make(found), Glances(self._catalog)
         self._known, self._names, self._full = {}, {}, set()
 
-    def start(self, period_s):
-        """Look every `period_s` seconds until `stop`."""
+    def start(self, period_s, timeout_s=None):
+        """Look every `period_s` seconds until `stop`, which waits so long."""
+        self._timeout_s = timeout_s
         self._thread.start(self._run, period_s)
 
     def stop(self):
-        """End the thread, after the move that it is at. Idempotent."""
-        self._thread.stop()
+        """End the thread, after the move that it is at. Idempotent. WaitTimeout: see Background.stop."""
+        self._thread.stop(self._timeout_s)
         if self._logs is not None:
             self._logs.close()
 

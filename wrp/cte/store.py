@@ -21,7 +21,7 @@ from wrp.cte.periodic import Periodic
 from wrp.cte.records import full_name
 from wrp.cte.targets import Lasting, TargetInfo, Watch, removable, wanted_later, with_speed
 from wrp.cte.telemetry import Op
-from wrp.errors import UsageError
+from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime.daemon.finding import tell_of_wait
 
 __all__ = ["BlobInfo", "Lasting", "Store", "TargetInfo"]
@@ -265,10 +265,10 @@ class Store(Writing, Editing, Reading, Listing):
                         self._flush.run()
             finally:
                 self._let_go()
-                parts.close()
+                parts.drop() if parts.is_stuck else parts.close()
         except BaseException:           # perhaps a handler's of a signal, in the middle of the end
             self._let_go()
-            parts.close() if parts.ranks.size == 1 else parts.drop()
+            parts.close() if parts.ranks.size == 1 and not parts.is_stuck else parts.drop()
             raise
 
     def _stop(self):
@@ -277,6 +277,9 @@ class Store(Writing, Editing, Reading, Listing):
         try:
             for each in threads:
                 each.stop()
+        except WaitTimeout as error:
+            self._parts.is_stuck = True
+            raise WaitTimeout(f"{self._tiers.where} can't be closed: {error}; its folder stays this process's until that ends") from error
         except BaseException:
             for each in threads:
                 each.stop()
@@ -318,10 +321,12 @@ class Store(Writing, Editing, Reading, Listing):
 
     def _leave(self, together):
         """After an error: a new folder that keeps nothing goes away. Close if every rank has the same error, else let go of what is this process's own."""
-        self._stop()
         parts = self._parts
-        self._let_go()
-        parts.close(undo=True) if together else parts.drop()
+        try:
+            self._stop()
+        finally:
+            self._let_go()
+            parts.close(undo=True) if together and not parts.is_stuck else parts.drop()
 
 
 def _nothing():

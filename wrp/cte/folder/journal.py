@@ -13,7 +13,7 @@ from wrp.comm.refusals import is_refusal, tolerant
 from wrp.comm.turn import Turn
 from wrp.cte.folder import frames
 from wrp.cte.folder.replay import fewest
-from wrp.errors import StoreError, Uncertain, UsageError
+from wrp.errors import StoreError, Uncertain, UsageError, WaitTimeout
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _CLOSED = frames.encode({"closed": True})
@@ -196,17 +196,28 @@ class Journal:
     def _refuse(self):
         raise _Refused(f"{self._said} could not be written before: close the store and open it again")
 
-    def close(self):
-        """Nothing is added any more; what another thread is adding is in it before. Idempotent."""
-        with self._turn:
-            self._is_closed = True
-            if self._descriptor is not None:
-                with tolerant():
-                    self._cut()
-                    if not self._torn:      # so that a damaged last frame isn't taken for one that was being written
-                        write_all(self._descriptor, _CLOSED, self._nbytes)
-                descriptor, self._descriptor = self._descriptor, None
-                os.close(descriptor)
+    def close(self, timeout_s=None):
+        """Nothing is added any more; what another thread is adding is in it before. Idempotent.
+
+        timeout_s : for that thread, None: as long as it likes. WaitTimeout: the journal is open still
+        """
+        try:
+            if not self._turn.acquire(timeout=-1 if timeout_s is None else timeout_s):
+                raise WaitTimeout(f"{self._said} can't be closed: another thread of process {os.getpid()} has been adding to it for {timeout_s:g} s "
+                                  "(runtime.timeout_s): look whether its storage answers")
+            self._end()
+        finally:
+            self._turn.give()
+
+    def _end(self):
+        self._is_closed = True
+        if self._descriptor is not None:
+            with tolerant():
+                self._cut()
+                if not self._torn:          # so that a damaged last frame isn't taken for one that was being written
+                    write_all(self._descriptor, _CLOSED, self._nbytes)
+            descriptor, self._descriptor = self._descriptor, None
+            os.close(descriptor)
 
     def _open(self):
         try:
