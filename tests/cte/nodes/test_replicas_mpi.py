@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from cte.test_races_mpi import assert_all_space_is_free
+from harness.interrupting import Interrupted
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.homes import home_of
@@ -356,3 +357,40 @@ def test_more_replicas_than_nodes_are_refused(tmp_path):
     path.write_text(f"targets: {{replicas: {ranks.nodes + 1}}}\n")
     with pytest.raises(ConfigError, match=f"targets.replicas is {ranks.nodes + 1}, but this job has {ranks.nodes} node"):
         Store.open(None, ranks, load(path))
+
+
+@pytest.mark.parametrize("call", ["destroy", "destroy a folder", "delete"])
+def test_copies_of_what_a_call_took_away_that_was_interrupted_go_at_the_next_occasion(opened, call, monkeypatch):
+    ranks = world()
+
+    def take_away(store, turn):
+        if call == "delete":
+            for blob in store.list("t"):
+                store.delete("t", blob)
+        else:
+            store.destroy("t", recursive=call == "destroy a folder")
+    with opened(None, conf(2)) as store:
+        routes = store._routes
+        for turn, (thing, name) in enumerate([(routes, "settle"), (routes.net, "everywhere")][:1 if call == "delete" else 2]):
+            if ranks.rank == 0:
+                for n in range(20):
+                    store.put("t", f"b{n}", data(n, 2000)), store.put("t/u", f"b{n}", data(n, 2000))
+
+                def interrupted(*args, inner=getattr(thing, name)):
+                    if name == "settle" or args[0] == "kept":
+                        raise Interrupted
+                    return inner(*args)
+                for _ in range(20 if call == "delete" else 1):
+                    with monkeypatch.context() as patched:
+                        patched.setattr(thing, name, interrupted)
+                        with pytest.raises(Interrupted):
+                            take_away(store, turn)
+                assert not store.exists("t") or call == "delete" and store.list("t") == []
+                assert routes._left
+                if turn:
+                    store.put("other", "b", b"x")
+                    assert not routes._left
+            assert_copies_are_right(store, ranks)
+            if ranks.rank == 0:
+                store.destroy("t/u") if store.exists("t/u") else None
+            assert_copies_are_right(store, ranks)

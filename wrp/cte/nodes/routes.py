@@ -1,10 +1,12 @@
 """Routes: where a call of a store of several nodes goes, the home of a name or all nodes. What is called is in calls/."""
 
+from contextlib import suppress
+
 from wrp.cte import names
 from wrp.cte.homes import home_of
 from wrp.cte.nodes.unflushed import Unflushed
 from wrp.cte.records import full_name
-from wrp.errors import NoSuchBlob, NoSuchTag
+from wrp.errors import NoSuchBlob, NoSuchTag, WrpError
 
 
 class Routes:
@@ -16,6 +18,7 @@ class Routes:
     def __init__(self, net, keepers):
         self.net, self.node, self.keepers = net, net.node, keepers
         self.unflushed = Unflushed()
+        self._left = set()              # see `leave`
 
     def home(self, tag, blob=None):
         """Number of the node whose catalog has a blob's or tag's record."""
@@ -27,8 +30,15 @@ class Routes:
 
     def change(self, call, tag, blob, *args):
         """What a call of Answering for a blob gives that changes something, at its home, here or there; see `settle`."""
-        value = self._named(self.change_at, call, tag, blob, args)
-        self.settle(tag, [blob])
+        is_done = False
+        try:
+            value = self._named(self.change_at, call, tag, blob, args)
+            is_done = True
+            self.settle(tag, [blob])
+        except BaseException as error:
+            if is_done or not isinstance(error, WrpError):      # a signal's handler may come at any time
+                self.leave([(tag, blob)])
+            raise
         return value
 
     def settle(self, tag, blobs):
@@ -41,6 +51,27 @@ class Routes:
             by_home.setdefault(self.home(tag, blob), []).append(full_name(tag, blob))
         for home, found in by_home.items():
             self.keepers.changed(home, found)
+        self.settle_rest()
+
+    def leave(self, names):
+        """Calls for these (tag, blob), or (tag, None) for all of a tag, ended in the middle: keepers hear of what they did by the next `settle_rest`."""
+        if self.keepers is not None:
+            self._left.update(names)
+
+    def is_left(self, tag, blob):
+        """True where what a keeper has may be older than what a call of this rank has done."""
+        return not self._left.isdisjoint([(tag, blob), (tag, None)])
+
+    def settle_rest(self):
+        """The keepers have what was left, as far as all nodes answer; else it stays left."""
+        if not self._left or not all(map(self.net.is_there, self.net.others)):
+            return
+        with suppress(WrpError):
+            for tag, blob in list(self._left):
+                blobs = [blob] if blob is not None else set().union(*self.net.everywhere("kept", tag))
+                for each in blobs:
+                    self.keepers.changed(self.home(tag, each), [full_name(tag, each)])
+                self._left.discard((tag, blob))
 
     def look(self, call, tag, blob, *args):
         """The same of one that changes nothing."""

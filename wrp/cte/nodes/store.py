@@ -18,7 +18,7 @@ from wrp.cte.nodes.originals import Originals
 from wrp.cte.nodes.routes import Routes
 from wrp.cte.records import BLOB, full_name
 from wrp.cte.store import Store
-from wrp.errors import Corrupt
+from wrp.errors import Corrupt, WaitTimeout
 
 
 class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
@@ -135,6 +135,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
             self._routes.look("info", tag, blob)
         if keepers is None:
             return
+        self._routes.settle_rest()
         if blob is not None:
             home, name = self._routes.home(tag, blob), full_name(tag, blob)
             keepers.changed(home, [name])
@@ -151,7 +152,12 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
         if self._parts is None:
             return
         parts = self._parts
-        self._stop()
+        try:
+            self._stop()
+        except WaitTimeout:
+            self._let_go()
+            parts.drop()
+            raise
         try:
             self.flush_all()
         finally:

@@ -1,7 +1,10 @@
 """Calls that change what there is under which name, at the home of each name. What takes several calls is in nodes/edits.py."""
 
+import re
+
 from wrp.cte import given, names
 from wrp.cte.nodes.calls.base import NodesCalls
+from wrp.errors import NoSuchTag
 
 
 class NodesEditing(NodesCalls):
@@ -33,12 +36,26 @@ class NodesEditing(NodesCalls):
         """As Store.destroy, durable when it returns; each node's part goes at one moment. WaitTimeout for a silent node says what has happened: done again it does the rest."""
         self._writable()
         names.checked("tag", tag)
-        # on its own node it is the first rank that takes the tag out, unless node 0 is that
-        with self._routes.unflushed.changing(self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())):
-            gone = self._routes.name("destroy", tag, recursive)
-        for own in gone:
-            kept = self._routes.net.everywhere("kept", own) if self._routes.keepers is not None else []
-            self._routes.settle(own, sorted(set().union(*kept)))
+        left = self._with_copies(tag, recursive)
+        try:
+            # on its own node it is the first rank that takes the tag out, unless node 0 is that
+            with self._routes.unflushed.changing(self._routes.net.others | ({self._routes.node} if self._routes.node and self.ranks.local_rank else set())):
+                gone = self._routes.name("destroy", tag, recursive)
+            for own in gone:
+                kept = self._routes.net.everywhere("kept", own) if self._routes.keepers is not None else []
+                self._routes.settle(own, sorted(set().union(*kept)))
+        except NoSuchTag:
+            self._routes.settle_rest()      # it may be one that was destroyed, and not to the end
+            raise
+        except BaseException:
+            self._routes.leave(left)
+            raise
+
+    def _with_copies(self, tag, recursive):
+        """See Routes.leave: of these tags keepers may have copies."""
+        if self._routes.keepers is None:
+            return []
+        return [(self._own(each), None) for each in [tag, *(self.tags(re.escape(tag) + "/.*") if recursive else ())]]
 
     def copy(self, tag, blob, new_tag, new_blob):
         """As Store.copy."""

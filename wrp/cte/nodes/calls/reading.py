@@ -42,7 +42,7 @@ class NodesReading(NodesCalls):
         """
         keepers, home, name = self._routes.keepers, self._routes.home(tag, blob), full_name(tag, blob)
         stamp = self._stamp_at(home, tag, blob) if isinstance(error, Corrupt) else None
-        if stamp is None and keepers.sweeping is not None and keepers.sweeping.owes(home, name):
+        if stamp is None and (self._routes.is_left(tag, blob) or keepers.sweeping is not None and keepers.sweeping.owes(home, name)):
             raise error                 # what a keeper has is older than what this rank knows
         found = keepers.read(home, name, stamp)
         if found is None and stamp is not None and self._stamp_at(home, tag, blob) != stamp:
