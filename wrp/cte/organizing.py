@@ -77,7 +77,7 @@ class Organizing:
         self._known, self._names, self._full = {}, {}, set()
 
     def start(self, period_s, timeout_s=None):
-        """Look every `period_s` seconds until `stop`, which waits so long."""
+        """Look every `period_s` seconds until `stop`, which waits `timeout_s` for the last look (None: as long as it takes)."""
         self._timeout_s = timeout_s
         self._thread.start(self._run, period_s)
 
