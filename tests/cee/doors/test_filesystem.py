@@ -326,7 +326,7 @@ def test_pandas_reads_what_it_asks_for(memory):
 
 def test_parquet_goes_in_and_comes_out(memory):
     pandas = pytest.importorskip("pandas", reason="pandas isn't installed: pip install -e '.[arrays]'")
-    pytest.importorskip("pyarrow", reason="pyarrow isn't installed (55 MB): pip install -e '.[parquet]'")
+    pytest.importorskip("pyarrow", reason="pyarrow isn't installed: pip install -e '.[parquet]'")
     fs = WrpFileSystem(memory, skip_instance_cache=True)
     frame = pandas.DataFrame({"a": range(1000), "b": [number / 2 for number in range(1000)]})
     with fs.open("tables/frame.parquet", "wb") as file:

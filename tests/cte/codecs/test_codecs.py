@@ -16,7 +16,7 @@ EVERY = LOSSLESS + [f"shuffle+{name}" for name in ("zstd", "lz4", "zlib")]
 
 
 def made(name, *args, **options):
-    """The codec, or a skipped test where its library isn't installed (bin/setup --test installs all but blosc2)."""
+    """The codec, or a skipped test where its library isn't installed (bin/setup --test installs all)."""
     if name.removeprefix("shuffle+") not in available():
         pytest.skip(f"the library of {name} isn't installed")
     return codec(name, *args, **options)
