@@ -1,4 +1,4 @@
-"""AttachedStore: the store of a daemon as an attached program has it: the calls of Store. How they get there is link.py's.
+"""AttachedStore: the store of a daemon as an attached program has it: the calls of Store. Which daemon is asked is hold.py's.
 
 Any process of the daemon's node may have one, with MPI or without, at once with others and with the daemon's own ranks.
 """
@@ -7,7 +7,6 @@ from functools import wraps
 
 from wrp.comm.ranks.launcher import launcher
 from wrp.comm.ranks.solo import Solo
-from wrp.comm.turn import Turn
 from wrp.cte import given, names
 from wrp.cte.calls.reading import place_of, places_of
 from wrp.cte.calls.writing import many_of, reservable, segments_of
@@ -15,14 +14,13 @@ from wrp.cte.codecs import Compression
 from wrp.cte.reservation import Reservation
 from wrp.cte.served import calls
 from wrp.cte.served.batch import AttachedBatch
-from wrp.cte.served.ends import Gone, Late
 from wrp.cte.served.flushing import flush_together
-from wrp.cte.served.link import Link
+from wrp.cte.served.hold import Hold
 from wrp.cte.served.place import told
 from wrp.cte.served.slips import LARGE, SMALL
 from wrp.cte.served.wire import Part
 from wrp.cte.store import Store
-from wrp.errors import RangeError, RuntimeGone, StoreError, UsageError, WaitTimeout, WrpError
+from wrp.errors import RangeError, RuntimeGone, UsageError, WrpError
 from wrp.runtime.config import Config
 from wrp.runtime.daemon import attach as attach_to
 from wrp.runtime.daemon.view import View
@@ -55,7 +53,7 @@ def serves(name=None):
         return False
 
 
-class AttachedStore:
+class AttachedStore(Hold):
     """The daemon's store. Calls mean what those of Store do, and raise the same; `view` and `reserve` give copies. Calls of all ranks together are those of the
     daemon's ranks; in a job they are collective over its own, too. Any thread.
 
@@ -64,8 +62,7 @@ class AttachedStore:
     """
 
     def __init__(self, node, is_own):
-        self._node, self._is_own, self._lock, self._link = node, is_own, Turn(), None      # a handler's call in the middle of another makes a Link, too
-        self._changed = None            # the daemon that has taken changes since the last flush
+        super().__init__(node, is_own)
         self.folder, nodes, number, timeout_s, values, self.daemon = self._ask("about")
         self.ranks = Solo()
         self.ranks.nodes, self.ranks.node, self.ranks.timeout_s = nodes, number, timeout_s
@@ -188,8 +185,6 @@ class AttachedStore:
         self._node.check_open()
         return AttachedBatch(lambda ask: self._linked("batch", ask), label, self.ranks)
 
-    # its life
-
     @property
     def alone(self):
         """What to say to a rank of a job of several whose own store this is, not the job's; else ""."""
@@ -197,85 +192,6 @@ class AttachedStore:
         if self.ranks.size > 1 or started is None or not started.is_several:
             return ""
         return f"this store was attached by this process alone; Store.open('runtime:{self._node.name}') opens it for the ranks of a job"
-
-    def close(self):
-        """Leave the daemon, whose store stays. Idempotent."""
-        node, self._node = self._node, _Closed(self._node.name)
-        with self._lock:
-            link, self._link = self._link, None
-        if link is not None:
-            link.close(self._is_own)
-        del link            # it looks at the memory
-        if self._is_own:
-            node.close()
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self.close()
-
-    def _ask(self, call, *args, parts=(), out=None, room=SMALL, **options):
-        return self._linked(call, lambda link: link.ask(call, list(args), options, parts, out, room))
-
-    def _linked(self, call, ask):
-        """Ask the daemon of now, and the next one where this one has gone and what was asked wasn't done, or may be done twice."""
-        while True:
-            link = self._now()
-            try:
-                return self._flushed(link, ask) if call == "flush" else self._made(call, link, ask)
-            except (RuntimeGone, Late) as error:
-                is_sure = isinstance(error, Gone) or call in calls.CHANGES_NOTHING
-                said = str(error) if is_sure else f"{error}. Whether {call} has happened isn't known"
-                if isinstance(error, Late):
-                    raise WaitTimeout(said) from error
-                if not is_sure or not hasattr(self._node, "again"):
-                    raise RuntimeGone(said) from error
-                self._node.again(link.attached, error)
-
-    def _made(self, call, link, ask):
-        value = ask(link)
-        if self._changed is None and call not in calls.CHANGES_NOTHING:
-            self._changed = link.attached
-        return value
-
-    def _flushed(self, link, ask):
-        self._check_same(link)
-        changed, self._changed = self._changed, None
-        try:
-            return ask(link)
-        except BaseException:
-            self._changed = changed
-            raise
-
-    def _check_same(self, link):
-        """A flush makes nothing durable that a daemon had which has gone: who asks for it is told, once."""
-        if self._changed not in (None, link.attached):
-            self._changed = None
-            raise StoreError(f"the daemon {self._node.name!r} that had what this program has put since its last flush has gone; the one of now can't flush that: "
-                             "unless that daemon was stopped in an orderly way it is lost, so put it again and flush then")
-
-    def _now(self):
-        """The Link to the daemon of now."""
-        self._node.check_open()
-        attached = getattr(self._node, "attached", self._node)
-        with self._lock:
-            if self._link is None or self._link.attached is not attached:
-                self._link = Link(attached)
-            return self._link
-
-
-class _Closed:
-    """In place of the daemon, after `close`."""
-
-    def __init__(self, name):
-        self.name = name
-
-    def check_open(self):
-        raise UsageError(f"the store of the daemon {self.name!r} was closed here: attach again")
-
-    def close(self):
-        pass
 
 
 def _forwarded(name):
