@@ -1,10 +1,14 @@
 """Batches and stores of several ranks: the same on 1, 2, 3 and 4."""
 
+import signal
+import time
+
 import pytest
+from cte.test_races_mpi import assert_all_is_free_once_destroyed
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
-from wrp.errors import NoSuchTag, UsageError, WrpError
+from wrp.errors import NoSuchTag, RankFailed, UsageError, WrpError
 from wrp.runtime.config import load
 
 pytestmark = pytest.mark.mpi
@@ -110,3 +114,34 @@ def test_opening_with_a_bad_configuration_fails_on_every_rank(shared_folder, tmp
     path.write_text("storage:\n  - {path: 'ram::x', capacity_limit: 1m, persistence_level: long_term}\n")
     with pytest.raises(WrpError):
         Store.open(shared_folder, config=load(path))
+
+
+@pytest.mark.parametrize("is_kept", [False, True])
+def test_a_batch_that_a_signal_ends_on_one_rank_is_nobodys_and_leaves_no_space(is_kept, shared_folder):
+    """At 40 moments of its puts, by a real alarm whose handler raises an error: all ranks hear of it."""
+    ranks = world()
+
+    rung = []
+
+    def ring(*_):
+        rung.append(1)
+        raise ValueError("ring")
+    before = signal.signal(signal.SIGALRM, ring)
+    try:
+        with Store.open(shared_folder if is_kept else None, ranks) as store:
+            for turn in range(40):
+                rung.clear()
+                with pytest.raises((RankFailed, ValueError), match="ring"), store.batch("ringing") as batch:
+                    if ranks.rank == turn % ranks.size:
+                        signal.setitimer(signal.ITIMER_REAL, 1e-4 * (1 + turn))
+                    for number in [*range(6), 1, 2]:
+                        batch.put("t", f"{ranks.rank} {number}", bytes([turn]) * (300_000 if number % 2 else 3000))
+                    while ranks.rank == turn % ranks.size:
+                        if rung:
+                            raise ValueError("ring")        # the handler's was dropped, as Python does in a finalizer
+                        time.sleep(1e-3)
+            assert store.tags() == []
+            ranks.barrier("all have looked")
+            assert_all_is_free_once_destroyed(store, ranks)
+    finally:
+        signal.signal(signal.SIGALRM, before)
