@@ -6,7 +6,7 @@ the handler calls must neither wait for the call that it has interrupted nor tou
 import _thread
 import threading
 
-from wrp.errors import UsageError, WrpError
+from wrp.errors import UsageError
 
 
 class Turn(_thread.RLock):
@@ -17,15 +17,6 @@ class Turn(_thread.RLock):
         if self._is_owned():
             raise UsageError(nested(what))
         return self
-
-    def give(self):
-        """Release it where this thread has it: one step, as a handler's error between a look whether it is ours and the release would leave it taken."""
-        try:
-            self.release()
-        except WrpError:            # of a signal's handler
-            raise
-        except RuntimeError:        # a wait for it was in vain
-            pass
 
 
 def nested(what):

@@ -86,7 +86,13 @@ class Parts:
             if failed not in (None, self.failed_syncs):
                 raise StoreError(f"store {self.folder.path}: its storage failed while these bytes were on their way; what this call promised is not kept")
         finally:
-            turn.give()
+            # one step: a handler's error between a look whether it is ours and this would leave it taken
+            try:
+                turn.release()
+            except WrpError:            # of a signal's handler
+                raise
+            except RuntimeError:        # the wait was in vain
+                pass
 
     @cached_property
     def is_durable(self):

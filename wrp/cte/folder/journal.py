@@ -13,7 +13,7 @@ from wrp.comm.refusals import is_refusal, tolerant
 from wrp.comm.turn import Turn
 from wrp.cte.folder import frames
 from wrp.cte.folder.replay import fewest
-from wrp.errors import StoreError, Uncertain, UsageError, WaitTimeout
+from wrp.errors import StoreError, Uncertain, UsageError, WaitTimeout, WrpError
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _CLOSED = frames.encode({"closed": True})
@@ -207,7 +207,12 @@ class Journal:
                                   "(runtime.timeout_s): look whether its storage answers")
             self._end()
         finally:
-            self._turn.give()
+            try:                        # one step, as in Parts.sync
+                self._turn.release()
+            except WrpError:            # of a signal's handler
+                raise
+            except RuntimeError:        # the wait was in vain
+                pass
 
     def _end(self):
         self._is_closed = True
