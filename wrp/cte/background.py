@@ -13,7 +13,7 @@ class Background:
     """
 
     def __init__(self, name):
-        self._name, self._stopped, self._thread, self._ended = name, threading.Event(), None, None
+        self._name, self._stopped, self._thread, self._ended = name, _Mark(), None, None
 
     def start(self, work, *args):
         """Run `work(*args)` in the thread; it returns soon once `naps` is False."""
@@ -46,6 +46,35 @@ class Background:
                                       "look whether the storage that it reads or writes answers")
                 self._thread.join()
             self._thread = None
+
+
+class _Mark:
+    """Set once, in one step: a handler's error in the middle of threading.Event.set leaves its lock taken, and the next one that sets it waits for ever."""
+
+    def __init__(self):
+        self._is_set, self._unset = False, threading.Lock()
+        self._unset.acquire()
+
+    def set(self):
+        self._is_set = True
+        if self._unset.locked():
+            self._give()
+
+    def is_set(self):
+        return self._is_set
+
+    def wait(self, seconds):
+        if not self._is_set and self._unset.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
+            self._give()
+        return self._is_set
+
+    def _give(self):
+        try:
+            self._unset.release()
+        except WrpError:            # of a signal's handler
+            raise
+        except RuntimeError:        # another thread was quicker
+            pass
 
 
 def _run(work, args, stopped, ended):
