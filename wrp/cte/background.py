@@ -17,7 +17,7 @@ class Background:
 
     def start(self, work, *args):
         """Run `work(*args)` in the thread; it returns soon once `naps` is False."""
-        self._ended = threading.Event()
+        self._ended = _Mark()
         self._thread = threading.Thread(target=_run, args=(work, args, self._stopped, self._ended), name=self._name, daemon=True)
         try:
             self._thread.start()
@@ -49,7 +49,7 @@ class Background:
 
 
 class _Mark:
-    """Set once, in one step: a handler's error in the middle of threading.Event.set leaves its lock taken, and the next one that sets it waits for ever."""
+    """Set once, in one step: a handler's error in the middle of a call of threading.Event leaves its lock taken, and the next one waits for ever."""
 
     def __init__(self):
         self._is_set, self._unset = False, threading.Lock()
@@ -63,8 +63,8 @@ class _Mark:
     def is_set(self):
         return self._is_set
 
-    def wait(self, seconds):
-        if not self._is_set and self._unset.acquire(timeout=min(seconds, threading.TIMEOUT_MAX)):
+    def wait(self, seconds=None):
+        if not self._is_set and self._unset.acquire(timeout=-1 if seconds is None else min(seconds, threading.TIMEOUT_MAX)):
             self._give()
         return self._is_set
 
