@@ -7,6 +7,7 @@ import pytest
 
 from wrp.comm import shipments, window
 from wrp.comm.checksum import crc32
+from wrp.comm.quicker import GOT, SENT
 from wrp.comm.ranks import world
 from wrp.comm.remote import RemoteWindow
 from wrp.comm.shipments import Shipments
@@ -93,6 +94,22 @@ def test_ranges_come_with_their_checksums(segment, remote):
     with pytest.raises(RangeError, match="beyond the segment"):
         remote.get_checked(other, [(0, bytearray(8)), (_NBYTES - 4, bytearray(8))])
     assert remote.get_checked(ranks.node, [(place, bytearray(4))]) == [crc32(segment.buffer[place:place + 4])]
+
+
+@pytest.mark.parametrize("way", [SENT, GOT])
+def test_many_bytes_come_with_their_checksums_either_way(segment, remote, monkeypatch, way):
+    monkeypatch.setattr(remote._quicker, "way", lambda node: way)
+    ranks = world()
+    place = _laid(segment, np.arange(2 * _LONG, dtype=np.uint8) + np.uint8(ranks.node))
+    other, outs, found = (ranks.node + 1) % ranks.nodes, [bytearray(_LONG) for _ in range(4)], []
+    starts = [place, place + 1000, place + _LONG, place + 7]
+    getting = threading.Thread(target=lambda: found.extend(remote.get_checked(other, list(zip(starts, outs)))))
+    getting.start()
+    _serve_while(remote, getting.is_alive)
+    getting.join()
+    wanted = np.arange(2 * _LONG, dtype=np.uint8) + np.uint8(other)
+    assert outs == [wanted[start - place:start - place + _LONG].tobytes() for start in starts]
+    assert found == [crc32(out) for out in outs] and remote._quicker._known[other][way][0] == 1
 
 
 def test_who_has_given_up_gets_nothing(remote):

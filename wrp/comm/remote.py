@@ -12,6 +12,7 @@ import numpy as np
 from wrp.comm.arrivals import checked
 from wrp.comm.digests import crc32_of
 from wrp.comm.onesided import calls_of
+from wrp.comm.quicker import GOT, Quicker
 from wrp.comm.ranks.waiting import Naps
 from wrp.comm.shipments import MANY
 from wrp.comm.turn import Turn
@@ -41,7 +42,7 @@ class RemoteWindow:
     def __init__(self, ranks, segment):
         self._ranks, self._segment, self._window = ranks, segment, None
         self.node, self.knocker, self.shipments, self.at_ease, self.calls, self.comm = ranks.node, None, None, None, None, None
-        self._kept, self._touched, self._flusher, self._making = [], [], None, Turn()
+        self._kept, self._touched, self._flusher, self._making, self._quicker = [], [], None, Turn(), Quicker()
         leads = ranks.local_rank == 0
         facts = ranks.gather((ranks.node, ranks.host, segment.nbytes) if leads else None, "size of the remote window")
         # (rank, host, bytes) of each node's first rank
@@ -86,11 +87,20 @@ class RemoteWindow:
             self._wait(self._start_gets(node, pieces)[::-1], node, "get", timeout_s)
 
     def get_checked(self, node, ranges, timeout_s=None):
-        """As `get_many`: the crc32 of each range, taken as soon as it is here, while others are on their way. `timeout_s`: for each."""
-        pieces = [self._pieces(node, [each]) for each in ranges]
+        """As `get_many`: the crc32 of each range. `timeout_s`: for each."""
         if node == self.node:
             self.get_many(node, ranges)
             return [crc32_of(out) for _, out in ranges]
+        pieces, nbytes = [self._pieces(node, [each]) for each in ranges], sum(memoryview(out).nbytes for _, out in ranges)
+        if self.shipments is None or nbytes < MANY:
+            return self._checked_as_they_come(node, ranges, pieces, timeout_s)
+        way, started = self._quicker.way(node), time.perf_counter()
+        found = (self._checked_once_here if way == GOT else self._checked_as_they_come)(node, ranges, pieces, timeout_s)
+        self._quicker.took(node, way, nbytes, time.perf_counter() - started)
+        return found
+
+    def _checked_as_they_come(self, node, ranges, pieces, timeout_s):
+        """Each is checked as soon as it is here, while others are on their way."""
         requests = []
         with self._memory_stays(pieces):
             try:
@@ -100,6 +110,23 @@ class RemoteWindow:
             except BaseException:
                 self._keep([request for each in requests for request in each])
                 raise
+
+    def _checked_once_here(self, node, ranges, pieces, timeout_s):
+        """All are got before one is checked: MPI moves nothing for a thread that does something else, and then both cores have time."""
+        pieces, requests = [piece for each in pieces for piece in each], []
+        timeout_s = self._ranks.timeout_s if timeout_s is None else timeout_s
+        with self._memory_stays(pieces):
+            try:
+                if self.at_ease is not None:
+                    self.at_ease()
+                requests += [self._start(self._got, node, offset, out) for offset, out in pieces][::-1]
+                while requests:
+                    self._wait_for(requests[-1:], node, "get", timeout_s)
+                    requests.pop()
+            except BaseException:
+                self._keep(requests)
+                raise
+        return checked([(_nothing, out) for _, out in ranges])
 
     def put(self, node, offset, data, timeout_s=None):
         """Write bytes to `offset` of the node's segment; they are there when this returns. Errors as `get`."""
@@ -278,6 +305,10 @@ class RemoteWindow:
         return WaitTimeout(f"rank {ranks.world_rank} on {ranks.host} waited {waited_s:.3g} s for a {verb} on node "
                            f"{node}; its first rank, {rank}, made no call of MPI that lets it move (host {host}); "
                            "see that it lives, and that it calls progress() while it computes")
+
+
+def _nothing():
+    """What is here needn't be waited for."""
 
 
 class _Flusher:
