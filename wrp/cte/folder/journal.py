@@ -58,7 +58,7 @@ class Journal:
 
     def is_known(self, error):
         """False when what `append` was given may be there or not after this error of it."""
-        return not self._torn or isinstance(error, _Refused)
+        return isinstance(error, _Refused) or not (self._torn or isinstance(error, Uncertain))
 
     def append(self, change, written=None):
         """Add one frame: {"put": [plain records], "remove": [[name, stamp], …], "bytes": [packed]}, see carried.py for the last; all of it or nothing survives.
