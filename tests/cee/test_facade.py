@@ -157,6 +157,22 @@ with wrp_cee.ContextInterface() as interface:
     assert own.returncode == 0 and (tmp_path / "mine").exists(), own.stderr
 
 
+def test_what_python_ends_with_is_flushed_before_the_daemon_is_left(daemon, tmp_path):
+    """Whoever imports this floor first has its store's own end registered later; another program may have the place of one that has left."""
+    code = f"""
+from wrp.cee.opening import borrow
+store = borrow("runtime:{daemon}").writing()
+store.put("left", "open", b"x")
+flush = store.flush
+def flushed():
+    print("attached" if store._node._ending.alive else "left", flush=True)
+    flush()
+store.flush = flushed
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, env=job_environment(), cwd=tmp_path)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "attached\n", "")
+
+
 def test_calls_that_are_answered_later(tmp_path):
     done = run(LATER, tmp_path / "store")
     assert done.returncode == 0 and done.stdout == "no such blob\n", done.stderr

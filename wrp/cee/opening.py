@@ -1,6 +1,7 @@
 """Which store a call or command of this floor means, a folder or a daemon's, its opening, and one opened store of each per process."""
 
 import atexit
+import importlib
 import os
 import sys
 
@@ -109,6 +110,7 @@ def borrow(folder=None):
     """The process's Shared store at the folder, or of a daemon. Local."""
     path = found_path() if folder is None else store_path(folder)
     if path not in _shared:
+        _close_first_at_the_end()
         _shared[path] = Shared(path)
     shared = _shared[path]
     shared.users += 1
@@ -123,7 +125,13 @@ def give_back(shared):
         shared.close()
 
 
-@atexit.register
+def _close_first_at_the_end():
+    """Python's end calls first what was registered last: what a store is made of is imported, and has registered what lets go of it, before."""
+    importlib.import_module("wrp.cte.store")
+    atexit.unregister(_close_all)
+    atexit.register(_close_all)
+
+
 def _close_all():
     while _shared:
         try:

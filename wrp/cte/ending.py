@@ -7,6 +7,7 @@ import atexit
 import os
 import sys
 
+import wrp.comm.mapping         # Python's end calls what it registers after `_end_all`
 from wrp.comm.sizes import format_size
 from wrp.cte.records import BLOB
 
@@ -24,7 +25,7 @@ def forget(store):
     _open.pop(store, None)
 
 
-@atexit.register                # before that of comm/mapping.py, which was imported before
+@atexit.register
 def _end_all():
     mine = [store for store, pid in _open.items() if pid == os.getpid()]
     for store in mine:

@@ -118,8 +118,8 @@ def _again(attached):
             found = abandoned.popleft()             # nobody else looks at it now: no other thread, no handler of a signal
             if atomics.load(attached.address + found + tasks.STATE) in (0, tasks.DONE):      # 0: it was never used
                 return found
-            abandoned.append(found)
-            found = None
+            kept, found = found, None               # an error of a handler comes after a call: then it is there already
+            abandoned.append(kept)
     except IndexError:                              # others have taken the rest
         pass
     except BaseException:
