@@ -103,6 +103,35 @@ def test_a_put_in_the_middle_of_a_lease_is_done():
         assert store.targets()[0].remaining == remaining
 
 
+def test_a_put_that_is_refused_behind_a_block_given_back_leaves_the_block_free_once():
+    """The handler doesn't catch the refusal: it comes out of the call, which goes on with the next one."""
+    with Store.open(None, Solo()) as store:
+        tiers, remaining = store._tiers, store.targets()[0].remaining
+        store.put("t", "other", b"o" * 1000)
+        for number in range(4):
+            store.put("d", f"b{number}", bytes([number]) * 1000)
+        before, give = signal.signal(signal.SIGALRM, lambda *_: store.put("t", "own", b"h" * 1000)), tiers.blocks._give
+
+        def given(*args):
+            code, tiers.blocks._give = give(*args), give
+            signal.raise_signal(signal.SIGALRM)
+            return code
+        tiers.blocks._give = given
+        try:
+            with pytest.raises(UsageError, match="In a handler of a signal, set a flag"):
+                store.destroy("d")
+        finally:
+            signal.signal(signal.SIGALRM, before)
+        store.put("t", "A", b"A" * 1000)
+        store.delete("t", "other")
+        for blob in "BCDEFG":
+            store.put("t", blob, blob.encode() * 1000)
+        assert [store.get("t", blob) for blob in "ABCDEFG"] == [blob.encode() * 1000 for blob in "ABCDEFG"]
+        store.destroy("t")
+        tiers.blocks.shrink()
+        assert store.targets()[0].remaining == remaining
+
+
 def test_an_organizer_that_a_handler_asks_in_the_middle_of_its_look_says_so(tmp_path):
     config, told = tmp_path / "conf.yaml", []
     config.write_text("storage: [{path: 'ram::test', bdev_type: ram, capacity_limit: 8m}, {path: data, bdev_type: file, capacity_limit: 64m}]\n"

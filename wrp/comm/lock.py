@@ -136,6 +136,11 @@ class Token:
         return _Held(self, what, timeout_s)
 
     @property
+    def is_own(self):
+        """True when this thread holds the token."""
+        return self._word.value == this_thread()
+
+    @property
     def holder(self):
         """The pid of the process that holds the token, or 0."""
         return atomics.load(self.address) >> 32

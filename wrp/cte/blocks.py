@@ -10,7 +10,7 @@ import numpy as np
 from wrp.comm import lock
 from wrp.comm.atomics import add, clear, load, lowest_bit, store
 from wrp.comm.jit import direct, kernel
-from wrp.errors import OutOfSpace, UsageError, WrpError
+from wrp.errors import OutOfSpace, WrpError
 
 PAGE = 64 << 10
 LARGEST = 16 << 10              # of a block
@@ -282,18 +282,19 @@ class Blocks:
         # whose the page is doesn't change as long as something in it is in use
         if not self._has(self.at, offset):
             return False
-        code, late = 0, (offset,)
-        try:
-            with self._held():
-                self._give_late()
-                # no calls from here to the kernel
-                if held:
-                    del held[-1]
-                code = self._give(self.at, offset)
-        except UsageError:              # this thread has the token
+        late = offset,
+        if self._token.is_own:
+            # no calls in between
             if held:
                 del held[-1]
             self._late += late
+            return True
+        with self._held():
+            self._give_late()
+            # no calls from here to the kernel
+            if held:
+                del held[-1]
+            code = self._give(self.at, offset)
         if code == DOUBLE:
             raise WrpError(f"the block at {offset} of the node's ram can't be given back: it is free already")
         return True
