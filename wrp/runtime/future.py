@@ -10,6 +10,7 @@ from wrp.runtime.asking import SPIN_LEAST_NS, await_task
 from wrp.runtime.waiting.coroutines import FutureWait
 
 _NAP_S = 200e-6
+_GLANCE_US = 500                # who waits for one of several looks at the others this often
 _LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
 
 NO_POOL, NET_TIMEOUT = 96, -1000
@@ -40,17 +41,19 @@ class Future:
     def __init__(self, pool, offset, method):
         self._pool, self.offset, self._method, self.reply = pool, offset, method, None
 
-    def wait(self, timeout_s=None, goes_on=None):
+    def wait(self, timeout_s=None, goes_on=None, unless=None):
         """The Reply. Raises WaitTimeout, naming pool, method and worker, at the deadline or when the worker is gone;
         the task may still be run then, its result is lost. Calling it again gives the same Reply.
 
         goes_on : asked again and again, of a task that takes long: where it has done something since, the deadline begins anew
+        unless : asked now and then: where it says True first, the wait ends with None; the task is waited for again, or not
         """
         if self.reply is not None:
             return self.reply
         node, task = self._node_and_task()
         if not await_task(task, self._pool._driver, max(node.spin_ns, SPIN_LEAST_NS), 0):
-            self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s, goes_on)
+            if not self._sleep(node, task, node.timeout_s if timeout_s is None else timeout_s, goes_on, unless):
+                return None
         return self.collect()
 
     def __await__(self):
@@ -119,9 +122,11 @@ class Future:
         self._pool._node.check_open()
         return self._pool._node, self._pool._node.address + self.offset
 
-    def _sleep(self, node, task, timeout_s, goes_on):
+    def _sleep(self, node, task, timeout_s, goes_on, unless):
         watch = Watch(timeout_s)
-        while not tasks.task_wait(task, 0, lanes.SLICE_US):
+        while unless is None or not unless():
+            if tasks.task_wait(task, 0, lanes.SLICE_US if unless is None else _GLANCE_US):
+                return True
             node.check_open()
             if goes_on is not None and goes_on():
                 watch = Watch(timeout_s)
@@ -131,6 +136,7 @@ class Future:
                 raise WaitTimeout(sentence)
             if watch.is_due():
                 self._check_worker(task)
+        return False
 
     def _check_worker(self, task):
         try:

@@ -97,6 +97,54 @@ def test_many_rows_are_more_than_the_memory_for_questions_and_all_of_it_is_free_
         ranks.barrier("all have looked")
 
 
+def test_answers_are_fetched_as_the_memory_for_them_comes(opened):
+    ranks = world()
+    with opened(None, "networking: {net_timeout: 6}") as store:
+        names, rows = [str(number) for number in range(1500)], np.arange(1500, dtype=np.uint32)[:, None] + np.zeros((1, 4096), np.uint32)
+        if not ranks.rank:
+            store.put_many("t", names, rows)
+        ranks.barrier("rows are put")
+        found, mail, taken = np.zeros_like(rows), store._net._asking._mail, []
+        store.get_many("t", names, found)
+        ranks.barrier("every channel has its memory")
+        if not ranks.local_rank:
+            with pytest.raises(OutOfSpace):
+                while True:
+                    taken.append(mail.lease(1 << 20))
+            for _ in range(2):
+                mail.give_back(taken.pop(), 1 << 20)
+        ranks.barrier("there is memory for two answers")
+        for _ in range(3):
+            found[:] = 0
+            store.get_many("t", names, found)
+            assert (found == rows).all()
+        ranks.barrier("all have them")
+        for place in taken:
+            mail.give_back(place, 1 << 20)
+
+
+def test_a_call_of_many_questions_waits_as_long_for_the_memory_of_each(opened):
+    with opened(None, "{}") as store:
+        net, refused = store._net, []
+        ranks, other = net._parts.ranks, min(net.others)
+
+        def late():
+            time.sleep(0.2)             # longer than the wait for one
+            return net.begin(other, "failed_syncs")
+
+        def refuses():
+            if not refused:
+                refused.append(True)
+                raise OutOfSpace("others of the node have it")
+            return net.begin(other, "failed_syncs")
+        limit_s, ranks.timeout_s = ranks.timeout_s, 0.1
+        try:
+            assert net.in_turn([late, refuses], 1) == [0, 0]
+        finally:
+            ranks.timeout_s = limit_s
+        ranks.barrier("all have asked")
+
+
 def test_every_call_on_a_blob_of_any_home(place):
     ranks = world()
     with Store.open(place, ranks) as store:

@@ -12,6 +12,7 @@ from wrp.cte.nodes.home import ASK, HERE, MORE, READ, SMALL
 from wrp.cte.nodes.wire import PORTION, WITHDRAWN, question_of, value_of
 from wrp.errors import WaitTimeout, WrpError
 from wrp.runtime.future import NET_TIMEOUT
+from wrp.runtime.pythonworker import EXCEPTION
 from wrp.runtime.routing import PoolQuery
 
 _LEAST = 4 << 10
@@ -76,7 +77,7 @@ class Asking:
         self._forsaken.append((channel, future))
 
     def _answered(self):
-        """Channels of forsaken questions that were answered meanwhile are idle."""
+        """Channels of forsaken questions that were answered meanwhile, or can't be, are idle."""
         for _ in range(len(self._forsaken)):
             try:
                 channel, future = self._forsaken.popleft()
@@ -84,7 +85,7 @@ class Asking:
                 break
             if future.reply is None and future.offset is not None and not future.is_done:
                 self.forsake(channel, future)
-            elif (future.reply is not None or future.offset is not None) and future.wait().code == 0:
+            elif (future.reply is not None or future.offset is not None) and future.wait().code in (0, EXCEPTION):
                 self.done(channel)
 
     def _channel(self, nbytes):
@@ -158,6 +159,15 @@ class Question:
         self._asking.read(self._node, channel, number, total)
         self._asking.done(channel)
         return value_of(data)
+
+    @property
+    def is_answered(self):
+        """True when `answer` wouldn't wait for the home."""
+        return self._future.is_done
+
+    def answered(self, unless):
+        """Wait for the home: True once it has answered, False where `unless()` is True before that. Raises as `answer` does."""
+        return self._future.wait(unless=unless) is not None
 
     def withdraw(self):
         """After a wait that ended without an answer: a home that hears of the question from now on does nothing. Without effect once there is one."""

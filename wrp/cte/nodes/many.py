@@ -28,11 +28,9 @@ def _put_at(by_home, store, net, tag, blobs, rows, score):
             store.put(tag, blobs[number], rows[number], score=score)
         return
     here = by_home.pop(net.node, [])
-    try:
-        if here:
-            net.calls["put_many"](tag, [blobs[number] for number in here], array[here], array.shape[1], score)
-    finally:
-        net.in_turn([partial(_row_put, net, home, tag, blobs, array, part, score) for home, part in _parts(by_home, array.shape[1])], max(_UNDER_WAY, len(by_home)))
+    if here:
+        net.calls["put_many"](tag, [blobs[number] for number in here], array[here], array.shape[1], score)
+    net.in_turn([partial(_row_put, net, home, tag, blobs, array, part, score) for home, part in _parts(by_home, array.shape[1])], max(_UNDER_WAY, len(by_home)))
 
 
 def _row_put(net, home, tag, blobs, array, part, score):

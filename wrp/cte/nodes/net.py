@@ -78,21 +78,53 @@ class Net:
         return found
 
     def in_turn(self, begins, most, without=()):
-        """As `answers`, of questions that functions begin: `most` at a time, or fewer, since each has memory of this node, and of the other, until it is answered."""
-        found, under_way, until = [], [], time.monotonic() + self._parts.ranks.timeout_s
+        """As `answers`, of questions that functions begin: `most` at a time, or fewer, since each has memory of this node, and of the other, until it is answered.
+
+        None is begun after an error.
+        """
+        found, under_way = {}, {}
         try:
-            for begin in begins:
-                if len(under_way) >= most:
-                    found += self.answers([under_way.pop(0)], without)
+            for number, begin in enumerate(begins):
+                while len(under_way) >= most:
+                    self._look(under_way, found, without)
+                until = time.monotonic() + self._parts.ranks.timeout_s
                 while (question := self._begun(begin, not under_way and time.monotonic() >= until)) is None:
                     if under_way:               # who has some of that memory doesn't wait for more
-                        found += self.answers([under_way.pop(0)], without)
+                        self._look(under_way, found, without)
+                        until = time.monotonic() + self._parts.ranks.timeout_s
                     else:
                         time.sleep(_NAP_S)
-                under_way.append(question)
-        finally:
-            found += self.answers(under_way, without)
-        return found
+                under_way[number] = question
+        except BaseException:
+            self._rest(under_way, found, without)
+            raise
+        first = self._rest(under_way, found, without)
+        if first is not None:
+            raise first
+        return [found[number] for number in range(len(begins))]
+
+    def _rest(self, under_way, found, without):
+        """All that are under way are waited for: the first error, or None."""
+        first = None
+        while under_way:
+            try:
+                self._look(under_way, found, without)
+            except Exception as error:
+                first = first or error
+        return first
+
+    def _look(self, under_way, found, without):
+        """The value of the first of the questions {number: Question} is `found`, or it is the last one from now on, since another is answered before it: ranks that all
+        waited for their first ones, while answers to others have all memory of the other node, would never end."""
+        number = next(iter(under_way))
+        question = under_way.pop(number)
+        try:
+            if question.answered(lambda: any(other.is_answered for other in under_way.values())):
+                found[number] = question.answer()
+            else:
+                under_way[number] = question
+        except without:
+            found[number] = None
 
     def _begun(self, begin, is_late):
         """A Question; None where ranks of this node have all memory for them, unless it is late."""
