@@ -5,6 +5,7 @@ import time
 
 import pytest
 from cte.test_races_mpi import assert_all_is_free_once_destroyed
+from harness.interrupting import Interrupted
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
@@ -114,6 +115,37 @@ def test_opening_with_a_bad_configuration_fails_on_every_rank(shared_folder, tmp
     path.write_text("storage:\n  - {path: 'ram::x', capacity_limit: 1m, persistence_level: long_term}\n")
     with pytest.raises(WrpError):
         Store.open(shared_folder, config=load(path))
+
+
+def test_what_a_rank_put_that_is_cut_off_behind_the_exchange_of_shares_stays_its_blobs(monkeypatch):
+    """Others have heard of it and commit it: its bytes aren't those of the next blob, too."""
+    ranks = world()
+    if ranks.size == 1 or ranks.nodes > 1:
+        pytest.skip("for several ranks of one node")
+    with Store.open(None, ranks) as store:
+        batch = store.batch("cut off")
+        batch.put("t", f"b{ranks.rank}", bytes([1 + ranks.rank]) * 300_000)
+        if ranks.rank == 1:
+            gather_of, left = type(ranks).gather_of, []
+
+            def cut_off(self, *args):
+                gather_of(self, *args)
+                raise Interrupted
+            with monkeypatch.context() as patch:
+                patch.setattr(type(ranks), "gather_of", cut_off)
+                patch.setattr(ranks, "left", lambda *args: left.append(args))       # else the test couldn't go on with the others
+                with pytest.raises(Interrupted):
+                    batch.commit()
+            assert left
+            ranks.share_of(None, "committing the batch that this rank has left")
+            batch.abandon()
+            for number in range(4):
+                store.put("more", f"b{number}", b"m" * 300_000)
+        else:
+            batch.commit()
+        ranks.barrier("more is there")
+        assert all(store.get("t", f"b{rank}") == bytes([1 + rank]) * 300_000 for rank in range(ranks.size))
+        ranks.barrier("all have looked")
 
 
 class _Ring(Exception):

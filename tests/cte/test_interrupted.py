@@ -2,13 +2,14 @@
 import os
 import subprocess
 import sys
+import threading
 
 import numpy as np
 import pytest
-from harness.interrupting import interrupted_at
+from harness.interrupting import Interrupted, interrupted_at
 
 from wrp.comm.ranks.solo import Solo
-from wrp.cte import Store
+from wrp.cte import Store, catalog
 from wrp.cte.folder.replay import read_changes
 
 _LONG, _SHORT = 300_000, 1000
@@ -185,6 +186,55 @@ def _taken(store):
     tiers = store._tiers
     tiers.blocks.shrink()
     return sum(2 * device.capacity - device.remaining - device.free for device in tiers._devices.values())
+
+
+def test_a_batch_that_is_interrupted_as_it_looks_at_what_it_has_replaced_gives_that_back(monkeypatch):
+    with Store.open(None, Solo()) as store:
+        _batch(store, 0), _batch(store, 1)
+        unpack_all, used = catalog.unpack_all, store._tiers.used(0)
+
+        def cut_off(data):
+            monkeypatch.setattr(catalog, "unpack_all", unpack_all)
+            raise Interrupted
+        monkeypatch.setattr(catalog, "unpack_all", cut_off)
+        with pytest.raises(Interrupted):
+            _batch(store, 2)
+        assert store._tiers.used(0) == used
+        assert store.get("t", "batched") == _bytes(2, 4000)
+
+
+def test_of_two_batches_that_are_joined_one_has_what_both_have_put_when_it_is_interrupted():
+    """As a daemon joins the shares of attached programs, and abandons all of them after that."""
+    with Store.open(None, Solo()) as store:
+        used, step, goes_on = store._tiers.used(0), 1, True
+        while goes_on:
+            one, other = store.batch("one"), store.batch("other")
+            one.put("t", "one", _bytes(step, _LONG)), other.put("t", "other", _bytes(step, _LONG))
+            goes_on = interrupted_at(step, lambda: one._join(other))
+            other.abandon(), one.abandon()
+            assert store._tiers.used(0) == used, step
+            step += 1
+        assert step > 5
+
+
+def test_space_that_two_threads_replace_in_one_batch_is_given_back_once(monkeypatch):
+    with Store.open(None, Solo()) as store:
+        with store.batch("a batch") as batch:
+            for turn in range(2):
+                for blob in ("one", "other"):
+                    batch.put("t", blob, _bytes(turn, _LONG))
+            used, let_go = store._tiers.used(0), batch._let_go
+
+            def late(*entry):
+                if entry[1] == "one":
+                    thread = threading.Thread(target=batch.put, args=("t", "other", _bytes(2, _LONG)))
+                    thread.start()
+                    thread.join(30)
+                let_go(*entry)
+            monkeypatch.setattr(batch, "_let_go", late)
+            batch.put("t", "one", _bytes(2, _LONG))
+            assert store._tiers.used(0) == used
+        assert [store.get("t", blob) for blob in ("one", "other")] == [_bytes(2, _LONG)] * 2
 
 
 @pytest.mark.parametrize("is_named", [False, True])

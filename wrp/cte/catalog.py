@@ -241,8 +241,12 @@ class Catalog:
             try:
                 entry_put_all_noted(self.at, images.ctypes.data + done, len(images) - done, out.ctypes.data, len(out), note.ctypes.data)
             finally:
-                count, used, code = note.tolist()
-                replaced += unpack_all(out[:used].tobytes())
+                try:
+                    replaced += _listed(out, note)
+                except BaseException:       # of a signal's handler: once more, then
+                    replaced += _listed(out, note)
+                    raise
+            count, used, code = note.tolist()
             done += count
             if code == UNBACKED:
                 self.back(2 * (len(images) - done) + _SCRATCH)
@@ -349,6 +353,11 @@ def _image(nbytes):
     """(room for the image of a record, its address)."""
     image = np.empty(nbytes, np.uint8)
     return image, image.ctypes.data
+
+
+def _listed(out, note):
+    """[Records] that a kernel has put into `out`, whose bytes are the second word of `note`."""
+    return unpack_all(out[:int(note[1])].tobytes())
 
 
 def _unpacked(parts, dirty):

@@ -55,8 +55,19 @@ class Batch(Share):
 
     def _commit(self, error):
         """Commit unless `error`, or that of another rank, is to be raised on all. Each exchange also carries the agreement on it."""
-        ranks = self._parts.ranks
-        gathered = ranks.gather_of(lambda: self._hand_over(error), f"the ranks' shares of {self._label}")
+        ranks, handed = self._parts.ranks, []
+
+        def hand_over():
+            share = self._hand_over(error)
+            handed.append(True)
+            return share
+        try:
+            gathered = ranks.gather_of(hand_over, f"the ranks' shares of {self._label}")
+        except BaseException as failure:
+            if handed and ranks.size > 1 and not is_agreed(failure, ranks):
+                self._records = {}      # the others may have heard of it, and go on
+                ranks.left(self._label, failure)
+            raise
         # what may have happened has its space for good
         records, self._records, self._written, self._is_shown = self._records, {}, [], False
         try:

@@ -122,9 +122,11 @@ class Share:
     def _join(self, other):
         """What another batch of this rank has is this one's from now on. Local. UsageError where both have written a blob: each keeps what it has."""
         merged([batch._records.values()] for batch in (self, other))
-        self._records = {**other._records, **self._records}
+        records = {**other._records, **self._records}
         self._replaced, self._removed = self._replaced | other._replaced, self._removed | other._removed
         self._failed_syncs = min(self._failed_syncs, other._failed_syncs)
+        # no calls in between: one of both has them
+        self._records, other._records = records, {}
         other._forget()
 
     def _add(self, tag, blob, extents, nbytes, packed=None, score=1.0, loose=None):
@@ -150,9 +152,16 @@ class Share:
 
     def _discard(self):
         """Give back the space of what isn't in the share any more."""
-        while self._unused:
-            self._let_go(*self._unused[-1])
-            del self._unused[-1]
+        unused = self._unused
+        while unused:
+            # no calls in between: another thread may put in the same batch
+            last = unused[-1]
+            del unused[-1]
+            try:
+                self._let_go(*last)
+            except BaseException:
+                unused += last,         # of which the list is empty if it has happened
+                raise
 
     @contextmanager
     def _staging(self, nbytes):
