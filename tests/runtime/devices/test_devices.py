@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from harness.interrupting import Interrupted
 from stress.churn import churn
 
 from wrp.comm.extents import extents_free
@@ -146,12 +147,34 @@ def test_a_full_device_says_so_and_has_lost_nothing(device):
 def test_giving_back_twice_is_refused(device):
     offset, other = device.lease(5000), device.lease(5000)
     device.give_back(offset, 5000)
+    remaining = device.remaining
     with pytest.raises(WrpError, match="some of them are free already"):
         device.give_back(offset, 5000)
     with pytest.raises(WrpError, match="some of them are free already"):
         device.give_back(20 * MIB, 4096)
+    assert device.remaining == remaining
     device.give_back(other, 5000)
-    assert device.free == device.capacity
+    assert device.free == device.remaining == device.capacity
+
+
+def test_a_run_whose_way_to_the_node_is_cut_off_is_given_back_once(device, monkeypatch):
+    """By the way of a full lane, or of a daemon's client: the task has been done when the handler of a signal raises its error."""
+    offset = device.lease(16 * MIB)
+    portions = device._portions
+    call, told = portions._pool.call, []
+
+    def cut_off(method, *words):
+        reply = call(method, *words)
+        told.append(method)
+        if len(told) == 1:
+            raise Interrupted
+        return reply
+    monkeypatch.setattr(portions, "_ask", None)
+    monkeypatch.setattr(portions._pool, "call", cut_off)
+    with pytest.raises(Interrupted):
+        device.give_back(offset, 16 * MIB), device.expect(32 * MIB)
+    assert device.lease(16 * MIB) >= 0
+    assert told[0] == bdev.FREE_BLOCKS
 
 
 def test_what_is_swapped_back_is_had_by_the_next_lease_of_its_size(device):
@@ -164,8 +187,10 @@ def test_what_is_swapped_back_is_had_by_the_next_lease_of_its_size(device):
     device.swap_back(other, MIB)
     assert {device.lease(MIB), device.lease(MIB)} == {first, other} and device.free == free
     device.swap_back(first, MIB)
+    remaining = device.remaining
     with pytest.raises(WrpError, match="some of them are free already"):
         device.give_back(first, MIB)
+    assert device.remaining == remaining
 
 
 def test_what_is_swapped_back_is_free_for_all_else(device):

@@ -51,7 +51,7 @@ class Device:
         self._unit = min(self.first, self._most)
         self._expected, self._own_part = None, self.capacity // node.ranks.size
         self._leases, self._spare = Leases(), _NOTHING
-        self._late = deque()            # (offset, nbytes, bytes of them that count as leased) given back, and free when somebody has the lock next
+        self._late = deque()            # (offset, nbytes, bytes of them that count as leased, or below 0: did), free when somebody has the lock next
         self._portions = Portions(pool, self._late)
         self._add, self._load, self._free = jit.direct(atomics.add, 2), jit.direct(atomics.load, 1), jit.direct(extents_free, 1)
         self._lock, self._space = Turn(), f"the space of device {self.name!r}"
@@ -246,7 +246,7 @@ class Device:
         self._portions.collect()
         late, (offset, size) = self._late, self._spare
         if size > 0:
-            spare = (offset, size, 0),
+            spare = (offset, size, -size),
             self._spare = _NOTHING
             late += spare
         found = len(late) > 0
@@ -257,32 +257,33 @@ class Device:
     def _free_first(self, late):
         """Make the first of `late` free, which goes from there at that moment: a handler of a signal may raise an error before, or after. With the lock."""
         offset, size, counted = late[0]
-        if counted:
-            late[0] = offset, size, 0
+        if counted > 0:
+            late[0] = offset, size, -counted
             self._add(self.used_at, -counted)
         done = self._leases.give(offset, size, late)
         if done is None:
-            self._free_run(offset, size, late)
+            done = self._free_run(offset, size, late)
         elif not done:
             del late[0]
-            raise self._double(offset, size)
         elif self._leases.whole > _WHOLE_KEPT:
             self._return_whole()
+        if not done:
+            self._add(self.used_at, abs(counted))
+            raise WrpError(f"bytes {offset} to {offset + size} of device {self.name!r} can't be given back: some of them are free already")
 
     def _return_whole(self):
         """Give a run back of which this process has every byte, and uses none."""
         self._leases.pop_whole(self._late)
 
     def _free_run(self, offset, nbytes, late):
-        """Give a run, the first of `late`, back to the node."""
+        """Give a run, the first of `late`, back to the node. False where some of it is free already."""
         code = self._portions.give(offset, nbytes, late)
-        if code == bdev.NOT_TAKEN:
-            raise self._double(offset, nbytes)
         if code == bdev.TABLE_FULL and self.is_open:
             # the node's table has no room for another gap: keep the run for this process
             self._leases.add(offset, nbytes)
-        elif code != bdev.TABLE_FULL:
+        elif code not in (bdev.TABLE_FULL, bdev.NOT_TAKEN):
             self._check(code, "give space back")
+        return code != bdev.NOT_TAKEN
 
     def claim(self, runs):
         """Take runs, int64 array (n, 2) of (offset, nbytes), out of the free space. Once on a node, before any lease.
@@ -345,9 +346,6 @@ class Device:
         self._check_open()
         if offset < 0 or offset + nbytes > self.capacity:
             raise UsageError(f"bytes {offset} to {offset + nbytes} lie outside device {self.name!r} of {self.capacity} bytes")
-
-    def _double(self, offset, nbytes):
-        return WrpError(f"bytes {offset} to {offset + nbytes} of device {self.name!r} can't be given back: some of them are free already")
 
     def __repr__(self):
         return f"<{self.kind} device {self.name!r} of {format_size(self.capacity)}>"

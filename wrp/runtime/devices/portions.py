@@ -73,10 +73,10 @@ class Portions:
             if note[0] == OPEN:
                 reply = self._future(method).wait()
                 return reply.code, *reply.values[:2]
-            note[0] = _NOTHING
-        # a client of a daemon, whose leases go with it at the latest; or a full lane
-        reply = self._pool.call(method, *words[:count])
+        # a client of a daemon, whose leases go with it at the latest; or a full lane. Whether a call that is cut off has reached the node nobody knows:
+        # what it gives back isn't given twice
         note[0] = NO_ROOM
+        reply = self._pool.call(method, *words[:count])
         return reply.code, *reply.values[:2]
 
     def _future(self, method):
