@@ -5,7 +5,8 @@ import threading
 
 import pytest
 
-from wrp.cte.background import Background
+from wrp.cte.background import Background, stop_each
+from wrp.errors import WaitTimeout
 
 
 class Handled(Exception):
@@ -42,3 +43,23 @@ def test_one_that_has_begun_ends_before_stop_returns():
     background.start(work)
     background.stop()
     assert not any(thread.is_alive() for thread in ended) and not any(thread.name == "wrp-test" for thread in threading.enumerate())
+
+
+def test_all_are_told_to_end_though_one_does_not():
+    class Stuck:
+        def __init__(self):
+            self.thread, self.answers = Background("wrp-stuck"), threading.Event()
+            self.thread.start(self.answers.wait)
+
+        def stop(self):
+            self.thread.stop(0.1)
+
+    stuck, other = Stuck(), Background("wrp-test")
+    other.start(lambda: other.naps(60))
+    try:
+        with pytest.raises(WaitTimeout, match="the thread wrp-stuck of process .* hasn't ended within 0.1 s"):
+            stop_each([stuck, other])
+        assert other.is_stopped and not any(thread.name == "wrp-test" for thread in threading.enumerate())
+    finally:
+        stuck.answers.set()
+        stop_each([stuck])

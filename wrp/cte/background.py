@@ -48,6 +48,18 @@ class Background:
             self._thread = None
 
 
+def stop_each(threads):
+    """Call `stop` of each, though one takes longer than it may: the first WaitTimeout is raised then."""
+    first = None
+    for each in threads:
+        try:
+            each.stop()
+        except WaitTimeout as error:
+            first = first or error
+    if first is not None:
+        raise first
+
+
 class _Mark:
     """Set once, in one step: a handler's error in the middle of a call of threading.Event leaves its lock taken, and the next one waits for ever."""
 

@@ -5,6 +5,7 @@ from wrp.comm.ranks import world
 from wrp.comm.sizes import whole
 from wrp.cte import ending, names, opening
 from wrp.cte.adding import add
+from wrp.cte.background import stop_each
 from wrp.cte.batch import Batch
 from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
 from wrp.cte.changes import Changes
@@ -273,17 +274,22 @@ class Store(Writing, Editing, Reading, Listing):
 
     def _stop(self):
         """End the threads that work by themselves, all of them whatever a signal's handler raises meanwhile: they look at what is closed next."""
-        threads = (self._watch, self._organizing, self._periodic)
         try:
-            for each in threads:
-                each.stop()
+            try:
+                stop_each(self._threads)
+            except WaitTimeout:
+                raise
+            except BaseException:
+                stop_each(self._threads)
+                raise
         except WaitTimeout as error:
             self._parts.is_stuck = True
             raise WaitTimeout(f"{self._tiers.where} can't be closed: {error}; its folder stays this process's until that ends") from error
-        except BaseException:
-            for each in threads:
-                each.stop()
-            raise
+
+    @property
+    def _threads(self):
+        """What works by itself in a thread."""
+        return [self._watch, self._organizing, self._periodic]
 
     def _let_go(self):
         """Whoever uses the store from now on is told, instead of looking at memory that is gone."""

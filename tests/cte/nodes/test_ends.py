@@ -380,3 +380,36 @@ def test_isolated_nodes_over_tcp(tmp_path):
         assert not any(nodes.left().values())
     finally:
         nodes.close()
+
+
+@needs_mpirun
+def test_a_store_whose_sweep_hangs_says_so_when_it_is_closed_and_keeps_its_folder(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("targets: {replicas: 2, replicate_period_ms: 20}\n")
+    done = job(2, 1, f"""
+    import threading
+    from wrp.comm.ranks.solo import Solo
+    from wrp.errors import StoreBusy
+    store = Store.open({str(tmp_path / "store")!r}, ranks)
+    parts, sweeping, hangs, answers = store._parts, store._routes.keepers.sweeping, threading.Event(), threading.Event()
+    sweeping._renewed = lambda home, names: hangs.set() or answers.wait()
+    store.put("t", f"b{{ranks.rank}}", b"x" * 100)
+    assert hangs.wait(30)
+    ranks.barrier("every rank's sweep hangs")
+    sweeping._timeout_s = 0.3
+    try:
+        store.close()
+    except WaitTimeout as error:
+        assert "can't be closed: the thread wrp-replicas of process" in str(error), error
+    assert parts.is_stuck and not any(thread.name == "wrp-watch" for thread in threading.enumerate())
+    parts.journal.append(dict(put=[], remove=[]))         # what the thread may yet write has its files
+    ranks.barrier("every rank has looked")
+    if ranks.rank == 0:
+        try:
+            Store.open({str(tmp_path / "store")!r}, Solo())
+        except StoreBusy as error:
+            print("said:", error, flush=True)
+    ranks.barrier("rank 0 has tried")
+    os._exit(0)
+    """, {"WRP_RUNTIME_CONF": str(conf)})
+    assert done.stdout.count("said: ") == 1, done.stdout + done.stderr

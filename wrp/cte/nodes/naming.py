@@ -27,9 +27,9 @@ class NodesNaming(Naming):
         return {"naming": self.run, "known_names": node.known, "hold_names": node.hold, "take_names": node.take, "take_all_names": node.take_all, "let_names_go": node.let_go}
 
     def stop(self):
-        """Tell nobody anything again. Idempotent."""
+        """Tell nobody anything again. Idempotent. WaitTimeout: see Background.stop."""
         if self._again is not None:
-            self._again.stop()
+            self._again.stop(self._parts.config.get("runtime.timeout_s"))
 
     def destroy(self, tag, recursive):
         """As `drop`; the tags are gone on all nodes then: their own names. What is gone says one frame of this rank's journal before the first node hears of it.

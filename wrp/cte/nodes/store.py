@@ -164,12 +164,11 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
             self._let_go()
             parts.close()
 
-    def _stop(self):
-        self._naming.stop()
+    @property
+    def _threads(self):
         keepers = self._routes.keepers
-        if keepers is not None and keepers.sweeping is not None:
-            keepers.sweeping.stop()
-        self._here._stop()
+        sweeping = [keepers.sweeping] if keepers is not None and keepers.sweeping is not None else []
+        return [self._naming, *sweeping, *self._here._threads]
 
     def _in_child(self):
         """As Store._in_child."""

@@ -14,7 +14,7 @@ _log = logging.getLogger("wrp.cte")
 
 
 class Sweeping:
-    """renewed : Keepers.renewed; timeout_s : how long a sweep waits for another one of this rank. Any thread; calls are local."""
+    """renewed : Keepers.renewed; timeout_s : how long a sweep waits for another one of this rank, and the end for a sweep. Any thread; calls are local."""
 
     def __init__(self, renewed, period_s, timeout_s):
         self._renewed, self._timeout_s = renewed, timeout_s
@@ -115,5 +115,5 @@ class Sweeping:
         self._told = sentence
 
     def stop(self):
-        """End the thread, after the sweep that it is at. Idempotent."""
-        self._thread.stop()
+        """End the thread, after the sweep that it is at. Idempotent. WaitTimeout: see Background.stop."""
+        self._thread.stop(self._timeout_s)

@@ -193,17 +193,23 @@ class Serving:
 
     def _commit_batch(self, label, shares):
         """Commit one batch of attached programs, whose shares are (rank, number of a stash there): its Entries as tuples. Collective."""
-        mine = [self._stashes.pop(number) for rank, number in shares if rank == self._store.ranks.rank]
+        mine = [(number, self._stashes.pop(number)) for rank, number in shares if rank == self._store.ranks.rank]
+        limit_s = self._store.ranks.timeout_s / 2       # the others wait in the batch for as long as all of it
+        until = time.monotonic() + limit_s
         try:
             with self._store.batch(label) as batch:
-                if None in mine:
+                if any(stash is None for _, stash in mine):
                     raise StoreError(f"{label}: a program that had a share in it has ended: nothing of it has happened")
-                for stash in mine:
-                    stash.rest()            # a put whose program gave up waiting for it may still be at work
+                for _, stash in mine:           # a put whose program gave up waiting for it may still be at work
+                    if not stash.rest(max(0.0, until - time.monotonic())):
+                        raise StoreError(f"{label}: a put of it is still at work after {limit_s:g} s: nothing of it has happened; look whether the storage answers")
                     batch._join(stash.whole)
         finally:
-            for stash in filter(None, mine):
-                stash.abandon()
+            for number, stash in mine:
+                if stash is not None and stash.rest(0):
+                    stash.abandon()
+                elif stash is not None:             # whoever has begun it drops it, or a sweep
+                    self._stashes.put_back(number, stash)
         return list(map(tuple, batch.entries))
 
     async def _there(self, at, head):

@@ -33,11 +33,12 @@ class Stash:
                 self._users -= 1
                 self._change.notify_all()
 
-    def rest(self):
-        """Nobody uses it any more: its process may have been ended, or interrupted, while a thread here does what that asked."""
+    def rest(self, timeout_s=None):
+        """True once nobody uses it, and never again: its process may have been ended, or interrupted, while a thread here does what that asked. False where one
+        still does at the end of the time (None: there is none)."""
         with self._change:
             self._is_gone = True
-            self._change.wait_for(lambda: not self._users)
+            return self._change.wait_for(lambda: not self._users, timeout_s)
 
     def abandon(self):
         """Nobody wants it, once nobody uses it."""
@@ -61,6 +62,10 @@ class Stashes:
         number = next(self._numbers)
         self._kept[number] = stash
         return number
+
+    def put_back(self, number, stash):
+        """One that was taken is kept under its number again."""
+        self._kept[number] = stash
 
     def of(self, number):
         """The Stash of a number. StoreError."""

@@ -1,0 +1,46 @@
+"""What attached programs have begun, on the daemon's side."""
+
+import os
+import threading
+
+import pytest
+
+from wrp.cte import Store
+from wrp.cte.served.serving import Serving
+from wrp.cte.served.stashes import Stash
+from wrp.errors import StoreError
+from wrp.runtime.daemon import processes
+
+
+def test_a_commit_is_refused_in_time_while_a_put_of_the_batch_is_still_at_work():
+    """The other ranks of the daemon wait in the batch meanwhile, and would give up."""
+    serving, owner = Serving("pool"), processes.identity(os.getpid())
+    with Store.open(None) as store:
+        serving._store, ranks, stashes = store, store.ranks, serving._stashes
+        shares = [Stash(owner, None, store.batch("of one")) for _ in range(2)]
+        numbers = [stashes.keep(share) for share in shares]
+        for number, share in enumerate(shares):
+            share.whole.put("t", str(number), b"x")
+        begun, answers = threading.Event(), threading.Event()
+
+        def puts():
+            with shares[1].used():
+                begun.set()
+                answers.wait()
+        thread, limit_s = threading.Thread(target=puts), ranks.timeout_s
+        thread.start()
+        assert begun.wait(60)
+        ranks.timeout_s = 0.2
+        try:
+            with pytest.raises(StoreError, match="of one: a put of it is still at work after 0.1 s: nothing of it has happened"):
+                serving._commit_batch("of one", [(ranks.rank, number) for number in numbers])
+        finally:
+            ranks.timeout_s = limit_s
+            kept = len(stashes)
+            answers.set()
+            thread.join()
+        assert kept == 1 and not store.exists("t")
+        with pytest.raises(StoreError, match="begin again"), stashes.of(numbers[1]).used():
+            pass
+        stashes.drop(numbers[1])
+        assert len(stashes) == 0
