@@ -195,3 +195,25 @@ def test_how_long_kernels_read_is_known(tmp_path):
         assert (target, nbytes) == (1, 2000) and ns > 0 and files.taken() == []
         files.hide()
         assert open_fetch(files.address, 1, address_of(out), 1000, 10, room.address) == -1
+
+
+def test_space_of_a_dropped_batch_in_a_file_is_free_with_the_next_lease(open_store):
+    store = open_store(ram="2m", file="64m")
+    for _ in range(3):
+        batch = store.batch("dropped")
+        for number in range(10):
+            batch.put("t", f"b{number}", bytes(4 * MIB))
+        del batch
+    batch = store.batch("the next")
+    batch.put("t", "one piece after the other", bytes(40 * MIB))
+    batch.abandon()
+
+
+def test_puts_beyond_the_ram_that_find_no_run_of_a_file_take_the_same_desk_again(store, monkeypatch):
+    fill(store, 3)
+    monkeypatch.setattr(store._tiers, "lease_beyond", lambda nbytes: None)
+    desks = []
+    for number in range(3):
+        store.put("t", f"b{number + 3}", data_of(number))
+        desks += store._direct._desks._free
+    assert len(desks) == 3 * len(set(desks))

@@ -153,6 +153,20 @@ def test_reserved_bytes_are_seen_after_the_commit(store, nbytes):
     assert store._tiers.free(0) == store._tiers.ram.capacity
 
 
+@pytest.mark.parametrize("made", [lambda view: view[:500], lambda view: view.cast("q"), lambda view: np.frombuffer(view, np.int16)[7:]], ids=["slice", "cast", "array"])
+def test_a_dropped_reservation_keeps_its_bytes_as_long_as_somebody_can_write_there(store, made):
+    remaining = store._tiers.ram.remaining
+    place = store.reserve("t", "r", 100_000)
+    mine = made(place.view)
+    del place
+    store.put("t", "b", b"b" * 100_000)
+    mine[0] = 7
+    assert store.get("t", "b") == b"b" * 100_000
+    del mine
+    store.destroy("t")
+    assert store._tiers.ram.remaining == remaining
+
+
 def test_reserve_without_ram(open_store):
     store = open_store(ram="64k")
     with store.reserve("t", "b", 1 * MIB) as place:

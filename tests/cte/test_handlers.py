@@ -1,5 +1,6 @@
 """Calls of a store from handlers of signals: Python calls those in the middle of the main thread's calls of the same store."""
 import signal
+import subprocess
 import sys
 import time
 
@@ -130,6 +131,46 @@ def test_a_put_that_is_refused_behind_a_block_given_back_leaves_the_block_free_o
         store.destroy("t")
         tiers.blocks.shrink()
         assert store.targets()[0].remaining == remaining
+
+
+_BOTH = """
+import gc, sys, threading
+from wrp.comm.ranks.solo import Solo
+from wrp.cte import Store
+
+class Cycle:
+    def __init__(self, place):
+        self.place, self.own = place, self
+
+with Store.open(None, Solo()) as store:
+    tiers, begun = store._tiers, threading.Event()
+    remaining = tiers.ram.remaining
+    nbytes = int(sys.argv[2])
+    for blob in ("own", "other"):
+        store.put("t", blob, bytes(nbytes))
+    free_last = tiers._free_last
+    tiers._free_last = lambda rest: begun.set() or free_last(rest)
+    other = threading.Thread(target=store.delete, args=("t", "other"))
+    dropped = Cycle(store.reserve("t", "r", 100_000)) if sys.argv[1] == "finalizer" else None
+    with tiers.ram._lock if nbytes > 16384 or dropped else tiers.blocks._held():
+        other.start()
+        assert begun.wait(10)
+        if dropped is None:
+            store.delete("t", "own")
+        del dropped
+        gc.collect()
+    other.join()
+    store.destroy("t")
+    tiers.blocks.shrink()
+    assert tiers.ram.remaining == remaining
+"""
+
+
+@pytest.mark.parametrize("what, nbytes", [("handler", 300_000), ("handler", 1000), ("finalizer", 300_000)])
+def test_two_threads_that_give_back_never_wait_for_each_other(what, nbytes):
+    """One gives back, and waits for a lease; in the middle of that comes a handler that deletes a blob, or the collector finds a reservation."""
+    done = subprocess.run([sys.executable, "-c", _BOTH, what, str(nbytes)], capture_output=True, text=True, timeout=30)
+    assert not done.returncode, done.stderr
 
 
 def test_an_organizer_that_a_handler_asks_in_the_middle_of_its_look_says_so(tmp_path):

@@ -212,6 +212,11 @@ class Blocks:
         return self._token.held(None, self._timeout_s)
 
     @property
+    def is_own(self):
+        """True when this thread is in the middle of a call that the others wait for."""
+        return self._token.is_own
+
+    @property
     def unused(self):
         """Bytes of the pages that no block in use takes."""
         return self._load(self.unused_at)

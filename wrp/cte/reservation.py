@@ -1,20 +1,21 @@
 """A reservation: memory to fill in place, which a commit makes a blob. Where ram has no run for it, the bytes are copied at the commit."""
 
 import os
-from contextlib import suppress
+
+import numpy as np
 
 from wrp.comm.digests import crc32_at
 from wrp.comm.mapping import close_quietly
 from wrp.comm.sizes import format_size
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
-from wrp.errors import OutOfSpace, UsageError, WrpError
+from wrp.errors import OutOfSpace, UsageError
 
 
 class Reservation:
     """`view`: a writable memoryview of the bytes. `commit` publishes them, `abandon` gives them back; as a context manager it does one of both.
 
-    Nothing may be written to the view after the commit. Local.
+    Nothing may be written to the view after the commit. Dropped without either, its bytes are free with a call of the store after the last thing made of the view has gone. Local.
     """
 
     def __init__(self, tiers, nbytes, publish, put):
@@ -26,7 +27,7 @@ class Reservation:
             try:
                 offset = tiers.lease_run(nbytes)
                 self._loose += (RAM, offset, nbytes, 0),
-                self.view = tiers.view(RAM, offset, nbytes)
+                self.view = memoryview(_lent(tiers, offset, nbytes, self._loose))
             except OutOfSpace:
                 pass                    # a file may have room
         if self.view is None:
@@ -64,12 +65,9 @@ class Reservation:
             self._tiers.settle(self._loose)
 
     def __del__(self):
-        # dropped without either, as by an error of a signal's handler before anybody has it; who still has an array of the bytes may write there
-        if getattr(self, "_loose", None) and self._pid == os.getpid():
-            with suppress(BufferError, WrpError):
-                if self.view is not None:
-                    self.view.release()
-                self._tiers.settle(self._loose)
+        # an error of a signal's handler came before there was a view
+        if getattr(self, "view", self) is None:
+            _drop(self._tiers, self._loose, self._pid)
 
     def __enter__(self):
         return self
@@ -78,6 +76,31 @@ class Reservation:
         if kind is None and self._open:
             self.commit()
         self.abandon()
+
+
+class _Lent(np.ndarray):
+    """Bytes of a reservation: they are given back when neither that nor anything made of its view is left, which may write there until then."""
+
+    owed = None
+
+    def __del__(self):
+        if self.owed is not None:
+            _drop(*self.owed)
+
+
+def _lent(tiers, offset, nbytes, loose):
+    array = np.frombuffer(tiers.view(RAM, offset, nbytes), np.uint8).view(_Lent)
+    array.owed = tiers, loose, os.getpid()
+    return array
+
+
+def _drop(tiers, loose, pid):
+    """Give extents of a list back, with the next call: this one may come in the middle of anything. Not in a child."""
+    if loose and pid == os.getpid():
+        rest = loose[:],
+        # no calls in between
+        del loose[:]
+        tiers.due += rest
 
 
 def private(nbytes):

@@ -100,6 +100,7 @@ class Direct:
         try:
             place = tiers.lease_beyond(nbytes)
             if place is None:
+                self._desks.give(desk)
                 return False
             target, offset, descriptor = place
             desk.loose += (target, offset, nbytes, 0),

@@ -126,6 +126,8 @@ class Space:
 
     def _lease(self, target, device, nbytes):
         if target != RAM:
+            if self.due:
+                self.give_due()
             return device.lease(nbytes)
         try:
             return self._lease_roomy(nbytes)
@@ -172,7 +174,7 @@ class Space:
 
     def free(self, target):
         """Bytes of the target that this process could still have."""
-        if target == RAM:
+        if target == RAM or self.due:
             self.give_due()
         return self.device(target).free + (self.blocks.unused if target == RAM else 0)
 
@@ -193,28 +195,32 @@ class Space:
         self._settle()
 
     def _settle(self):
-        """Whatever is due is given back, with what nobody views any more: True when there was some of that.
+        """Whatever is due is given back, with what nobody views any more: True when there was some.
 
-        Not in the middle of the same, which goes on with it, nor of a store that was closed.
+        Not in the middle of the same, which goes on with it, nor of a store that was closed; nor of a lease or the like: another thread that gives back may wait for that.
         """
         due, views, found = self.due, self.views, False
         if views is not None and not views.is_open:
             return False
         waits = views is not None and views.is_used
-        if not due and not waits or self._settling._is_owned():
+        if not due and not waits or self._settling._is_owned() or self._has_space():
             return False
         with self._settling:
             if waits:
                 rest = []
                 due += (rest,)
                 views.due(rest)
-                found = len(rest) > 0
             while due:
                 rest = due[0]
+                found = found or len(rest) > 0
                 while rest:
                     self._free_last(rest)
                 due.popleft()
         return found
+
+    def _has_space(self):
+        """True when this thread is in the middle of something that others wait for as they give back: a handler of a signal asks, or a finalizer."""
+        return self.blocks is not None and self.blocks.is_own or any(device.is_own for device in tuple(self._devices.values()))
 
     def _free_last(self, rest):
         """Give the last of `rest` back, which goes from there at that moment. With the lock."""

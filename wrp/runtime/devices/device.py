@@ -65,6 +65,11 @@ class Device:
             self._settle()
         return self._free(self._extents) + self._leases.free + self._spare[1]
 
+    @property
+    def is_own(self):
+        """True when this thread is in the middle of a lease, or of another call that the others wait for."""
+        return self._lock._is_owned()
+
     def has_room(self, nbytes):
         """False when a lease of so many bytes would be refused now; True when it might not. Cheaper than a refusal."""
         return self.free >= nbytes
