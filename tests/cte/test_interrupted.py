@@ -11,6 +11,7 @@ from harness.interrupting import Interrupted, interrupted_at
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import Store, catalog
 from wrp.cte.folder.replay import read_changes
+from wrp.errors import OutOfSpace
 
 _LONG, _SHORT = 300_000, 1000
 
@@ -186,6 +187,27 @@ def _taken(store):
     tiers = store._tiers
     tiers.blocks.shrink()
     return sum(2 * device.capacity - device.remaining - device.free for device in tiers._devices.values())
+
+
+class _Full(Interrupted, OutOfSpace):
+    """As a handler raises that has itself put something where there was no room."""
+
+    def __init__(self):
+        super().__init__("no room for what the handler puts")
+
+
+def test_space_of_a_put_that_an_untrue_out_of_space_ends_is_free_with_the_next_one():
+    with Store.open(None, Solo()) as store:
+        for turn in range(3):
+            _long(store, turn)
+        used, step, goes_on = store._tiers.used(0), 1, True
+        while goes_on:
+            goes_on = interrupted_at(step, lambda: _long(store, step), _Full)
+            for number in range(2):
+                _long(store, number)
+            assert store._tiers.used(0) == used, step
+            step += 1
+        assert step > 10
 
 
 def test_a_batch_that_is_interrupted_as_it_looks_at_what_it_has_replaced_gives_that_back(monkeypatch):

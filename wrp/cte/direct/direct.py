@@ -83,6 +83,7 @@ class Direct:
             code = _kernels.put_run(desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
             done = self._finish(tag, blob, nbytes, score, code, desk)
         except OutOfSpace:
+            self._clear(desk)       # of a handler of a signal it may come behind the lease
             done = False
         except BaseException:
             self._clear(desk)
