@@ -24,7 +24,7 @@ _MOVES = [power((8 * BLOCK + shift) // 8) << 1 for shift in (32, -32)]    # what
 _word, _number, _flag = ir.IntType(64), ir.IntType(32), ir.IntType(8)
 
 
-def words_of(context):
+def _words(context):
     """Words of a register of the processor that code is made for, which Numba can be told; 0 where it lacks the instructions."""
     features = set(context.codegen()._tm_features.split(","))
     return next((words for needs, words in _WAYS if needs <= features), 0)
@@ -34,7 +34,7 @@ def words_of(context):
 def can_fold(typingctx):
     """Whether the copies below may be called: known when a kernel is compiled."""
     def generate(context, builder, signature, arguments):
-        return context.get_constant(types.boolean, bool(words_of(context)))
+        return context.get_constant(types.boolean, bool(_words(context)))
     return types.boolean(), generate
 
 
@@ -42,7 +42,7 @@ def can_fold(typingctx):
 def folds_alone(typingctx):
     """Whether `fold_alone` may be called and is faster than the library, which has registers of 64 bytes where the processor has."""
     def generate(context, builder, signature, arguments):
-        return context.get_constant(types.boolean, words_of(context) == 4)
+        return context.get_constant(types.boolean, _words(context) == 4)
     return types.boolean(), generate
 
 
@@ -50,7 +50,7 @@ def folds_alone(typingctx):
 def fold_alone(typingctx, src, nbytes, crc):
     """crc32 of the bytes, continued from `crc`: a multiple of BLOCK, not none."""
     def generate(context, builder, signature, arguments):
-        words = words_of(context)
+        words = _words(context)
         return _Loop(builder, words, False, True).made(None, *arguments) if words else arguments[2]
     return types.int64(types.int64, types.int64, types.int64), generate
 
@@ -61,7 +61,7 @@ def _copy(streams, asks):
     streams : past the cache; a fence has to follow. asks : for the lines that come, from memory that nobody has looked at lately
     """
     def generate(context, builder, signature, arguments):
-        words = words_of(context)
+        words = _words(context)
         return _Loop(builder, words, streams, asks).made(*arguments) if words else arguments[3]
 
     @intrinsic
