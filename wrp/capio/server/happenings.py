@@ -111,7 +111,7 @@ class Happenings:
         desk, path = self._desk, one.path
         for writer in desk.writers.settled(path):
             desk.begin(writer, at)
-        writer = desk.writers.closed(path)
+        writer = desk.writers.closed(path, self._has_opened)
         if writer is None and not desk.writers.of(path):
             writer = desk.writers.announce(path, self._author(path), 0, False)      # of a program that the shim isn't in
         if writer is not None:

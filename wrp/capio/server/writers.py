@@ -147,9 +147,12 @@ class Writers:
                 writer.path = path
             self._by_path[path] = moved
 
-    def closed(self, path):
-        """The description that the kernel's "closed after writing" of this path stands for, or None, when somebody closed it who hadn't announced."""
+    def closed(self, path, has_opened):
+        """The description that the kernel's "closed after writing" of this path stands for, or None, when somebody closed it who hadn't announced.
+        has_opened(writer): as of `lost_sight_of`."""
         present = self._present(path)
+        if len(present) > 1:
+            present = self._opened(present, has_opened) or present
         if len(present) <= 1:
             return present[0] if present else None
         gone = [writer for writer in present if endings.is_ending(writer.pid)]
@@ -157,8 +160,13 @@ class Writers:
 
     def lost_sight_of(self, path, has_opened):
         """Descriptions that are closed though no event has said so: nobody writes to the file. has_opened(writer): asks its process's connections."""
-        present = [writer for writer in self._present(path) if writer.is_open or not writer.tells or has_opened(writer)]
+        present = self._opened(self._present(path), has_opened)
         return present if present and endings.is_written(path) is False else []
+
+    @staticmethod
+    def _opened(writers, has_opened):
+        """Those of them whose open has happened, or may have: one who tells of that says so before it closes."""
+        return [writer for writer in writers if writer.is_open or not writer.tells or has_opened(writer)]
 
     def _present(self, path):
         return [writer for writer in self.of(path) if not writer.is_parting]
