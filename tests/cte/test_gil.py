@@ -21,27 +21,29 @@ def counting():
             while not over.is_set():
                 count[0] += 1
                 time.sleep(0)
-            go.clear()
             over.clear()
+            go.clear()          # from here on the next call may begin
 
     def during(function):
-        sys.setswitchinterval(100)
         try:
             count[0] = 0
             go.set()
             function()
             return count[0]
         finally:
-            sys.setswitchinterval(before)
             over.set()
             while go.is_set():
                 time.sleep(0.001)
     thread = threading.Thread(target=run)
-    thread.start()
-    yield during
-    stop.set()
-    go.set()
-    thread.join()
+    sys.setswitchinterval(100)          # before the thread begins: it waits as long as was said when it began to
+    try:
+        thread.start()
+        yield during
+        stop.set()
+        go.set()
+        thread.join()
+    finally:
+        sys.setswitchinterval(before)
 
 
 def test_python_alone_lets_nobody_run(counting):

@@ -18,7 +18,16 @@ _SECONDS, _EVERY_S = 2.0, 0.002
 
 @pytest.fixture
 def alarm():
-    yield lambda handler: (signal.signal(signal.SIGALRM, handler), signal.setitimer(signal.ITIMER_REAL, _EVERY_S, _EVERY_S))
+    """alarm(handler): it is called again and again, each time so long after it has returned that what it interrupts gets on."""
+    def again(handler):
+        handler()
+        signal.setitimer(signal.ITIMER_REAL, _EVERY_S)
+
+    def begin(handler):
+        signal.signal(signal.SIGALRM, lambda *_: again(handler))
+        signal.setitimer(signal.ITIMER_REAL, _EVERY_S)
+    yield begin
+    signal.signal(signal.SIGALRM, signal.SIG_IGN)
     signal.setitimer(signal.ITIMER_REAL, 0)
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
 
@@ -47,7 +56,7 @@ def test_what_a_handler_puts_never_gets_into_what_it_interrupts(folder, tmp_path
         while time.monotonic() < end:
             number += 1
             _work(store, number)
-        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, signal.SIG_IGN)
         for tag in ("t", "h"):
             store.destroy(tag)
         store.flush()

@@ -4,10 +4,11 @@ import textwrap
 
 import pytest
 from harness.mpirun import needs_mpirun, run_python
+from harness.standing import STANDING
 
 from wrp.cte import Store
 
-_HEAD = """
+_HEAD = STANDING + """
 import os, signal, sys, time
 from wrp.comm.ranks import world
 from wrp.cte import Store
@@ -15,13 +16,6 @@ from wrp.errors import NoSuchTag, WaitTimeout
 ranks = world()
 def die(*_):
     os.kill(os.getpid(), signal.SIGKILL)
-def stands(pid):
-    stats = [open(f"/proc/{pid}/task/{thread}/stat").read() for thread in os.listdir(f"/proc/{pid}/task")]
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
-def stop(pid):
-    os.kill(pid, signal.SIGSTOP)
-    while not stands(pid):
-        time.sleep(0.001)
 def fill(store, tags):
     if ranks.rank == 0:
         for tag in tags:

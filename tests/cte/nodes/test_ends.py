@@ -7,9 +7,10 @@ import pytest
 from harness.isolated import Nodes
 from harness.machines import NoNamespaces
 from harness.mpirun import needs_mpirun, run_python
+from harness.standing import STANDING
 from wrp.cte import Store
 
-_HEAD = """
+_HEAD = STANDING + """
 import os, signal, sys, time
 from wrp.comm.ranks import world
 from wrp.cte import Store
@@ -18,15 +19,6 @@ from wrp.errors import WaitTimeout
 ranks = world()
 def data(number):
     return bytes([number]) * (1 + 900 * number)
-def stands(pid):     # all its threads are stopped
-    try:
-        stats = [open(f"/proc/{pid}/task/{thread}/stat").read() for thread in os.listdir(f"/proc/{pid}/task")]
-    except FileNotFoundError:       # a thread has ended meanwhile
-        return False
-    return all(stat.rpartition(")")[2].split()[0] == "T" for stat in stats)
-def stop(pid):
-    os.kill(pid, signal.SIGSTOP)
-    wait(lambda: stands(pid))
 def wait(until):
     while not until():
         time.sleep(0.005)
