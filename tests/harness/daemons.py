@@ -60,6 +60,8 @@ class Running:
         except subprocess.TimeoutExpired:
             self.kill()
             raise
+        if self.process.returncode:
+            print(f"the daemon {self.name} ended with {self.process.returncode}:", *self.lines, sep="\n")       # seen where a test fails
         return self.process.returncode
 
     def kill(self):

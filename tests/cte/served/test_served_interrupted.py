@@ -1,5 +1,6 @@
 """Calls to a daemon's store that an error of a signal's handler ends, wherever it comes: they have happened or not, the daemon and the program go on, and space comes back."""
 
+import contextlib
 import os
 import random
 import signal
@@ -8,7 +9,8 @@ import pytest
 
 from cte.served.test_served_killed import wait_for
 from wrp.cte import Store
-from wrp.errors import UsageError
+from wrp.cte.served.slips import LARGE, SMALL
+from wrp.errors import Changed, NoSuchBlob, UsageError
 from wrp.runtime import bdev, clients
 from wrp.runtime.daemon import attach
 
@@ -46,6 +48,17 @@ def committed(store, data):
     with store.batch("of an interrupted one") as batch:
         batch.put("t", "batch a", data)
         batch.put("t", "batch b", data)
+
+
+def renamed(store):
+    with contextlib.suppress(NoSuchBlob, Changed):      # by a call that was given up, between this look and this call
+        store.rename("t", *(("here", "there") if store.exists("t", "here") else ("there", "here")))
+
+
+def one_moment(look, other):
+    """True where both look the same at every moment, before and behind a change that the daemon may make between the looks: its program has given up the call."""
+    before, found = look(), other()
+    return found in (before, look())
 
 
 def test_calls_of_a_handler_in_the_middle_of_calls_end(served):
@@ -91,18 +104,19 @@ def test_calls_that_a_signal_ends_leave_the_daemon_and_the_program_as_they_are(s
                 name, call = made.choice([
                     *((blob, lambda blob=blob: store.put("t", blob, byte * sizes[blob])) for blob in ("short", "mid", "long")),
                     *((blob, lambda blob=blob: store.get("t", blob)) for blob in ("short", "long")),
-                    ("commit", lambda: committed(store, byte * 300_000)), ("rename", lambda: store.rename("t", *(("here", "there") if store.exists("t", "here") else ("there", "here")))),
+                    ("commit", lambda: committed(store, byte * 300_000)), ("rename", lambda: renamed(store)),
                     ("flush", store.flush), ("flush_all", store.flush_all), ("get_many", lambda: store.get_many("t", ["short", "mid"]))])
                 ended += alarm(call, made.choice((0.0003, 0.001, 0.003, 0.01)) * made.random() * 2 + 1e-6)
-                assert set(store.list("t")) - {"here", "there"} == set(sizes) and store.exists("t", "here") != store.exists("t", "there"), (number, name)
+                assert set(store.list("t")) - {"here", "there"} == set(sizes) and one_moment(lambda: store.exists("t", "here"), lambda: not store.exists("t", "there")), (number, name)
                 for blob, nbytes in sizes.items() if number % 10 == 9 else ((name, sizes[name]),) if name in sizes else ():
                     found = store.get("t", blob)
                     assert len(found) == nbytes and found == found[:1] * nbytes, (number, name, blob)
-                assert name != "commit" or store.get("t", "batch a") == store.get("t", "batch b"), (number, name)
+                assert name != "commit" or one_moment(lambda: store.get("t", "batch a"), lambda: store.get("t", "batch b")), (number, name)
             assert ended > 50
             wait_for(lambda: store.flush() or not len(store._link._slips._lost), "memory of calls isn't given back")
             wait_for(lambda: [target.remaining for target in store.targets()][0] == free[0], lambda: f"{free} {[target.remaining for target in store.targets()]}")
-        # but for a rare moment, in which Python itself drops what a call has given
-        assert before - calls.call(bdev.GET_STATS).values[1] <= 2 * MIB
+        # but for rare moments, in which Python itself drops what a call has given
+        large, rest = divmod(before - calls.call(bdev.GET_STATS).values[1], LARGE)
+        assert large + rest / SMALL <= 3
         assert len(runtime._records) + len(runtime._abandoned) > clients.RECORDS - 5
     assert running.end() == 0
