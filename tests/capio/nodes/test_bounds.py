@@ -62,6 +62,31 @@ def nodes(tmp_path):
     several.end()
 
 
+def _wait_silent(nodes):
+    deadline = time.monotonic() + LIMIT_S
+    while "node 1" not in nodes.log() or "is silent" not in nodes.log():
+        assert time.monotonic() < deadline, nodes.log()
+        time.sleep(0.1)
+
+
+_SLOW = """import os, time
+plain, os.unlink = os.unlink, lambda path, **more: ("/data0/" in str(path) and time.sleep(1), plain(path, **more))
+"""
+
+
+def test_a_node_that_removes_its_files_longer_than_the_others_removes_all_where_one_is_silent(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(_SLOW)           # as a disk that still writes what is to go
+    nodes = Several(tmp_path, _FLOW, 3, CAPIO_SILENT_S="2", PYTHONPATH=str(tmp_path))
+    try:
+        assert nodes.run(0, "writer", "for n in 1 2; do echo $n > $CAPIO_DIR/$n; done")[0] == 0
+        os.kill(nodes.pid(1), signal.SIGSTOP)
+        _wait_silent(nodes)
+        assert nodes.stop(0) != 0
+        assert nodes.files(0) == []
+    finally:
+        nodes.end()
+
+
 def test_what_is_on_its_way_to_a_silent_node_leaves_room_for_others_and_the_end_is_near(nodes):
     os.kill(nodes.pid(1), signal.SIGSTOP)
     blocked = nodes.start(1, "reader", "cat $CAPIO_DIR/a")
@@ -75,10 +100,7 @@ def test_what_is_on_its_way_to_a_silent_node_leaves_room_for_others_and_the_end_
     assert nodes.run(0, "writer", make.format("b"))[0] == 0
     code, out, said = nodes.run(2, "reader", "cat $CAPIO_DIR/b | wc -c")
     assert (code, out.strip(), said) == (0, b"100000000", "")
-    begun = time.monotonic()
-    while "node 1" not in nodes.log() or "is silent" not in nodes.log():
-        assert time.monotonic() - begun < LIMIT_S, nodes.log()
-        time.sleep(0.1)
+    _wait_silent(nodes)
     begun = time.monotonic()
     assert nodes.stop(0) != 0 and time.monotonic() - begun < 10
     assert ended(blocked)[0] != 0

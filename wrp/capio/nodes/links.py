@@ -51,7 +51,7 @@ class Links:
         self._free = deque(range(SLOTS))
         self._buffers = deque(np.empty(PIECE, np.uint8) for _ in range(_BUFFERS))
         self._heard = dict.fromkeys(set(range(self.nodes)) - {self.node}, time.monotonic())
-        self._more, self._is_ending, self._kept = threading.Event(), False, []
+        self._more, self._is_ending, self._kept, self._over = threading.Event(), False, [], set()
         self.slot_is_free = threading.Event()
         self._thread = threading.Thread(target=self._run, name="capio-links", daemon=True)
         self._thread.start()
@@ -110,11 +110,11 @@ class Links:
                 self._more.clear()
 
     def _is_over(self):
-        """True when this node is to end, what it has sent has arrived, and, unless one is silent, the others are as far."""
+        """True when this node is to end, what it has sent has arrived, and the others that aren't silent are as far: its end may be that of the job."""
         if not self._is_ending or self._out:
             return False
         if self.is_silent:              # what was sent to it may never arrive
-            return self._messages.are_sent() or time.monotonic() > self._ends_by
+            return self._over.issuperset(self.others()) and (self._messages.are_sent() or time.monotonic() > self._ends_by)
         return self._messages.are_sent() and not self._sending and self._moving.all_are_here()
 
     def _beat(self, now):
@@ -175,6 +175,8 @@ class Links:
         for message in bundle:
             if message[0] in ("piece", "whole"):
                 self._pieces.append((node, message))
+            elif message[0] == "over":
+                self._over.add(node)
             elif message[0] != "alive":
                 self._deliver(node, message)
         return _says_more(bundle)
@@ -201,7 +203,8 @@ class Links:
         return moved
 
     def close(self):
-        """Collective: what was sent arrives first. Local where a node is silent."""
+        """Collective, but for nodes that are silent: what was sent arrives first, and the others come here too."""
+        self.tell_all("over")
         self._ends_by, self._is_ending = time.monotonic() + self.silent_s, True
         self._more.set()
         self._thread.join()
