@@ -4,9 +4,10 @@ import fcntl
 import json
 import os
 import shutil
+import time
 from pathlib import Path
 
-from wrp.capio.server import depot
+from wrp.capio.server import depot, endings
 from wrp.comm import names
 from wrp.errors import StoreBusy, UsageError
 
@@ -15,6 +16,7 @@ BUSY = StoreBusy.exit_code     # what a server ends with when another one was th
 _PREFIX = "capio-"
 _SOCKET_NBYTES = 107            # sun_path
 _TABLE, _RULES = "table", "rules"
+_LOOK_S, _NAP_S = 2.0, 0.005    # how long one who only looks, or tidies, may have the lock that a server wants
 
 
 def _fnv(text):
@@ -43,8 +45,7 @@ class Place:
         """keep : where permanent files are brought, None: they stay where they are. `left`: of what a dead server had left, the files that went, and sentences
         about those that couldn't be brought."""
         self.folder, self.socket = folder(workflow), socket_path(workflow)
-        self.folder.mkdir(mode=0o700, exist_ok=True)
-        self._lock = _locked(self.folder)
+        self._lock = _taken(self.folder)
         if self._lock is None:
             raise StoreBusy(f"a CAPIO server of the workflow {workflow!r} runs already on this node: {_owner(self.folder)}; join it, or "
                             "end it with: capio stop")
@@ -110,7 +111,7 @@ def running():
     """What the servers of this user on this node say of themselves: [{workflow, pid, capio_dir}]."""
     found = []
     for place in sorted(Path(names.folder()).glob(_PREFIX + "*")):
-        lock = _locked(place)
+        lock = _locked(place, makes=False)          # made again, where it has just been removed, it would keep the folder
         if lock is not None:
             os.close(lock)
             continue
@@ -121,18 +122,40 @@ def running():
     return found
 
 
-def _locked(place):
-    """A descriptor that holds the folder's lock, or None while another process does."""
+def _taken(place):
+    """The lock of a folder, made where it isn't there; None while another server has it. Others have it for a moment, as they look whether there is a server,
+    and may remove the folder then."""
+    deadline = time.monotonic() + _LOOK_S
+    while True:
+        place.mkdir(mode=0o700, exist_ok=True)
+        lock = _locked(place)
+        if lock is not None or _is_served(place) or time.monotonic() > deadline:
+            return lock
+        time.sleep(_NAP_S)
+
+
+def _is_served(place):
+    """True when the server that says it has the folder lives."""
     try:
-        lock = os.open(place / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        return not endings.is_ending(json.loads((place / "about").read_text(encoding="utf-8"))["pid"])
+    except (OSError, ValueError, KeyError):
+        return False
+
+
+def _locked(place, makes=True):
+    """A descriptor that holds the folder's lock, or None while another process does, or there is none and it isn't to be made."""
+    try:
+        lock = os.open(place / "lock", os.O_RDWR | os.O_CLOEXEC | (os.O_CREAT if makes else 0), 0o600)
     except (FileNotFoundError, NotADirectoryError):
         return None             # it went this moment
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        os.close(lock)
-        return None
-    return lock
+        if os.path.samestat(os.fstat(lock), os.stat(place / "lock")):
+            return lock
+    except (BlockingIOError, FileNotFoundError, NotADirectoryError):
+        pass
+    os.close(lock)              # another one's, or that of a folder that has gone
+    return None
 
 
 def _owner(place):
@@ -210,11 +233,9 @@ def _forget(place, owed):
 
 
 def _remove(place, owed):
-    """Give a folder up; it stays as long as something is owed."""
-    if owed:
-        _forget(place, owed)
-    else:
-        depot.remove(place)
+    """Give a folder up; it stays as long as something is owed. Its lock goes last: from then on the folder may be the next server's."""
+    _forget(place, owed)
+    if not owed:
         shutil.rmtree(place, ignore_errors=True)
 
 
