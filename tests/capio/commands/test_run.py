@@ -86,19 +86,24 @@ def test_single_steps_share_a_server_that_ends_after_the_last(here):
 
 
 def test_a_killed_run_leaves_no_server(here):
-    (here / "steps.yaml").write_text("writer: 'sleep 30'\n")
+    (here / "steps.yaml").write_text("writer: 'touch began; sleep 30'\n")
     run = subprocess.Popen([sys.executable, "-m", "wrp.capio.commands.cli", "run", "-c", "wf.json", "--dir", "data", "--all", "steps.yaml"], cwd=here,
                            start_new_session=True)
     deadline = time.monotonic() + 20
-    while not place.running():
+    while not (here / "began").exists():
         assert time.monotonic() < deadline
         time.sleep(0.02)
-    time.sleep(0.3)
     os.killpg(run.pid, signal.SIGKILL)
     run.wait()
     while place.running():
         assert time.monotonic() < deadline
         time.sleep(0.02)
+
+
+def test_a_workflow_without_steps_runs_programs_too(here):
+    (here / "free.json").write_text('{"name": "free", "IO_Graph": []}')
+    done = capio(here, "run", "-c", "free.json", "--dir", "data", "any", "--", "bash", "-c", "echo 1 > $CAPIO_DIR/a; cat $CAPIO_DIR/a")
+    assert (done.returncode, done.stdout) == (0, "1\n"), done.stderr
 
 
 def test_status_and_stop(here):

@@ -22,13 +22,13 @@ _SUBREAPER = 36
 _LINGER_S = 120.0
 
 
-def server_for(workflow, args, directory, linger_s=_LINGER_S):
-    """A Client of the workflow's server, which is started when none runs; it ends by itself after the last step."""
+def server_for(workflow, args, directory):
+    """A Client of the workflow's server, which is started when none runs; it ends by itself after the last step, but not while this is open."""
     with _starting():           # two of us would start two, and the slower one might find the workflow over and begin it again
         try:
             return Client(workflow.name)
         except RuntimeGone:
-            return _started(workflow, args, directory, linger_s)
+            return _started(workflow, args, directory)
 
 
 @contextmanager
@@ -41,10 +41,9 @@ def _starting():
         os.close(folder)
 
 
-def _started(workflow, args, directory, linger_s):
+def _started(workflow, args, directory):
     command = [sys.executable, "-m", "wrp.capio.commands.serve", "-c", os.path.abspath(args.config), "--dir", directory,
-               "--on-failure", args.on_failure]
-    command += ["--linger", str(linger_s)] if linger_s else []
+               "--on-failure", args.on_failure, "--linger", str(_LINGER_S)]
     command += ["--deadline", str(args.deadline)] if args.deadline else []
     command += ["--resolve-prefix", args.prefix] if args.prefix else []
     command += ["--keep", os.path.abspath(args.keep)] if args.keep else []

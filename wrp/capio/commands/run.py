@@ -45,7 +45,7 @@ def _all(workflow, given, args, directory):
     names = [step.name for step in given]
     for name in names:
         _check(workflow, name)
-    with launching.server_for(workflow, args, directory, linger_s=None) as client:
+    with launching.server_for(workflow, args, directory) as client:
         client.control("own")           # if we are killed nobody else ends it
         ended = _ended([_forked(workflow, step, args, directory, names.count(step.name)) for step in given])
         report = client.control("end")

@@ -1,6 +1,7 @@
 """What commands ask of a running server, as JSON: launch a step, end it, status, report, end. No files and no rules of its own."""
 
 import dataclasses
+import itertools
 import json
 import os
 
@@ -13,7 +14,7 @@ class Control:
     """Answers the requests of commands."""
 
     def __init__(self, server):
-        self._server, self._owner = server, None
+        self._server, self._owner, self._answers = server, None, itertools.count()
 
     def answer(self, connection, asked, at):
         """Send the reply: JSON, or the path of a file with it when it is long. Where other nodes know of it too, when they have said what."""
@@ -42,13 +43,13 @@ class Control:
         connection.send(wire.Reply(text=text if len(text) < wire.TEXT else self._in_a_file(text)))
 
     def _in_a_file(self, text):
-        path = self._server.place.folder / f"answer-{os.getpid()}-{len(text)}"
+        path = self._server.place.folder / f"answer-{os.getpid()}-{next(self._answers)}"
         path.write_text(text, encoding="utf-8")
         return str(path)
 
     def _own(self, connection, asked, at):
-        """The server ends with this connection."""
-        self._owner = connection
+        """The server ends with this connection, and not before it says so."""
+        self._owner, self._server.linger_s = connection, None
         return {}
 
     def _start(self, connection, asked, at):

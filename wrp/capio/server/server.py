@@ -313,8 +313,10 @@ class Server:
     def _is_over(self):
         if self.linger_s is None or self.people.count() or any(self.people.launched.values()):
             return False
+        if any(not connection.step for connection in self._connections.values()):
+            return False                # a launcher that has met this server, and begins a step in a moment
         declared = {step.name for step in self.workflow.steps}
-        return declared <= set(self.account.spans) or time.monotonic() - self._last_seen > self.linger_s
+        return bool(declared) and declared <= set(self.account.spans) or time.monotonic() - self._last_seen > self.linger_s
 
     def close(self):
         """End the workflow: everybody who waits is told, what isn't permanent goes. Idempotent."""
