@@ -6,7 +6,7 @@ import threading
 
 import numpy as np
 import pytest
-from harness.interrupting import Interrupted, interrupted_at
+from harness.interrupting import Interrupted, interrupted_at, interrupted_behind_any_call
 
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import Store, catalog
@@ -210,6 +210,22 @@ def test_space_of_a_put_that_an_untrue_out_of_space_ends_is_free_with_the_next_o
         assert step > 10
 
 
+def test_what_is_written_to_a_reservation_is_what_its_commit_shows_though_an_untrue_out_of_space_came_as_it_was_made():
+    with Store.open(None, Solo()) as store:
+        step, goes_on = 1, True
+        while goes_on:
+            def work():
+                with store.reserve("t", "reserved", _LONG) as place:
+                    place.view[:] = after
+            _reserve(store, step)
+            before, after = _bytes(step, _LONG), _bytes(step + 1, _LONG)
+            goes_on = interrupted_behind_any_call(step, work, error=_Full)
+            assert store.get("t", "reserved") in (before, after), step
+            assert _taken(store) == 0, step
+            step += 1
+        assert step > 50 and _taken(store) == 0
+
+
 def test_a_batch_that_is_interrupted_as_it_looks_at_what_it_has_replaced_gives_that_back(monkeypatch):
     with Store.open(None, Solo()) as store:
         _batch(store, 0), _batch(store, 1)
@@ -257,6 +273,29 @@ def test_space_that_two_threads_replace_in_one_batch_is_given_back_once(monkeypa
             batch.put("t", "one", _bytes(2, _LONG))
             assert store._tiers.used(0) == used
         assert [store.get("t", blob) for blob in ("one", "other")] == [_bytes(2, _LONG)] * 2
+
+
+def test_of_two_threads_that_replace_in_one_batch_none_stumbles_over_what_the_other_has_given_back():
+    with Store.open(None, Solo()) as store, store.batch("a batch") as batch:
+        for blob in ("one", "other"):
+            batch.put("t", blob, _bytes(0, _LONG))
+        used = store._tiers.used(0)
+
+        class Late(list):
+            def __bool__(self):             # as Python may let another thread run between the look and what comes of it
+                found, batch._unused = len(self) > 0, self
+                if found and threads:
+                    thread = threads.pop()
+                    thread.start()
+                    thread.join(30)
+                return found
+
+        def put():
+            batch.put("t", "other", _bytes(1, _LONG))
+        batch._unused, threads = Late(), []
+        threads.append(threading.Thread(target=put))
+        batch.put("t", "one", _bytes(1, _LONG))
+        assert store._tiers.used(0) == used and not threads and not batch._unused
 
 
 @pytest.mark.parametrize("is_named", [False, True])

@@ -28,8 +28,8 @@ class Reservation:
                 offset = tiers.lease_run(nbytes)
                 self._loose += (RAM, offset, nbytes, 0),
                 self.view = memoryview(_lent(tiers, offset, nbytes, self._loose))
-            except OutOfSpace:
-                pass                    # a file may have room
+            except OutOfSpace:          # a file may have room; of a handler of a signal it may come behind the lease
+                _drop(tiers, self._loose, self._pid)
         if self.view is None:
             self.view = memoryview(private(nbytes))
 
