@@ -154,13 +154,14 @@ class Share:
         """Give back the space of what isn't in the share any more."""
         unused = self._unused
         while unused:
-            # no calls in between: another thread may put in the same batch
-            last = unused[-1]
-            del unused[-1]
+            # no calls in between: another thread may put in the same batch, and have had the last one since the look
+            last = unused[-1:]
+            del unused[-1:]
             try:
-                self._let_go(*last)
+                for each in last:
+                    self._let_go(*each)
             except BaseException:
-                unused += last,         # of which the list is empty if it has happened
+                unused += last          # of which the list is empty if it has happened
                 raise
 
     @contextmanager
