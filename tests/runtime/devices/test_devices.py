@@ -14,6 +14,7 @@ from wrp.comm.extents import extents_free
 from wrp.comm.ranks.solo import Solo
 from wrp.errors import OutOfSpace, StoreError, UsageError, WrpError
 from wrp.runtime import bdev
+from wrp.runtime.asking import NO_ROOM
 from wrp.runtime.devices import gpu
 from wrp.runtime.meter.reading import Meter
 from wrp.runtime.runtime import Runtime
@@ -175,6 +176,23 @@ def test_a_run_whose_way_to_the_node_is_cut_off_is_given_back_once(device, monke
         device.give_back(offset, 16 * MIB), device.expect(32 * MIB)
     assert device.lease(16 * MIB) >= 0
     assert told[0] == bdev.FREE_BLOCKS
+
+
+def test_a_run_that_found_no_room_in_the_lane_is_given_back_though_an_error_came_then(device, monkeypatch):
+    offset = device.lease(16 * MIB)
+    portions = device._portions
+
+    def cut_off(*_):
+        portions._note[0] = NO_ROOM         # as the kernel says it, behind which a handler of a signal raises its error
+        monkeypatch.setattr(portions, "_ask", ask)
+        raise Interrupted
+    ask = portions._ask
+    monkeypatch.setattr(portions, "_ask", cut_off)
+    with pytest.raises(Interrupted):
+        device.give_back(offset, 16 * MIB), device.expect(32 * MIB)
+    assert portions._ask is ask
+    device.expect(0)
+    assert device.free == device.remaining == device.capacity
 
 
 def test_what_is_swapped_back_is_had_by_the_next_lease_of_its_size(device):

@@ -12,7 +12,7 @@ from wrp.runtime import bdev
 from wrp.runtime.asking import DONE, NO_ROOM, OPEN, ask
 from wrp.runtime.future import Future
 
-_NOTHING = -1                   # as a state: nothing was handed over
+_NOTHING, _MAYBE = -1, -2       # as a state: nothing was handed over; perhaps something was
 _WORDS = 6                      # of a note: the state, the code or the offset of the task's record, four results
 
 
@@ -59,7 +59,7 @@ class Portions:
         try:
             code = self._asked(bdev.FREE_BLOCKS, 2, offset, nbytes, 0)[0]
         finally:
-            if late is not None and note[0] != _NOTHING:
+            if late is not None and note[0] not in (_NOTHING, NO_ROOM):
                 del late[0]
         return code
 
@@ -75,7 +75,7 @@ class Portions:
                 return reply.code, *reply.values[:2]
         # a client of a daemon, whose leases go with it at the latest; or a full lane. Whether a call that is cut off has reached the node nobody knows:
         # what it gives back isn't given twice
-        note[0] = NO_ROOM
+        note[0] = _MAYBE
         reply = self._pool.call(method, *words[:count])
         return reply.code, *reply.values[:2]
 
