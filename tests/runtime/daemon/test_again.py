@@ -5,6 +5,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from harness.interrupting import interrupted_at
 from wrp.runtime import tasks
 from wrp.runtime.daemon.calling import _again
 
@@ -23,6 +24,18 @@ class _Interrupted(deque):
         if self.is_armed:
             self.is_armed = False
             signal.raise_signal(signal.SIGUSR1)
+
+
+def test_no_record_is_lost_wherever_it_is_interrupted():
+    memory = np.full(64, tasks.DONE + 1, np.int64)
+    step = 1
+    while True:
+        attached = SimpleNamespace(address=memory.ctypes.data, _abandoned=deque([64, 128]))
+        if not interrupted_at(step, lambda: _again(attached)):
+            break
+        assert sorted(attached._abandoned) == [64, 128], step
+        step += 1
+    assert step > 2
 
 
 def test_a_record_is_given_to_one_call():

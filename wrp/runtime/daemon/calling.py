@@ -115,7 +115,8 @@ def _again(attached):
     found, abandoned = None, attached._abandoned
     try:
         for _ in range(len(abandoned)):
-            found = abandoned.popleft()             # nobody else looks at it now: no other thread, no handler of a signal
+            found = abandoned[0]
+            del abandoned[0]            # no calls since the look: nobody else has it now, no other thread, no handler of a signal
             if atomics.load(attached.address + found + tasks.STATE) in (0, tasks.DONE):      # 0: it was never used
                 return found
             kept, found = found, None               # an error of a handler comes after a call: then it is there already
