@@ -179,6 +179,21 @@ def test_calls_that_are_answered_later(tmp_path):
     assert run("import clio_cte_core_ext as cte\nprint(cte.Tag('t').GetBlob('last', 17))", tmp_path / "store").stdout == "b'stored at the end'\n"
 
 
+def test_deferred_puts_are_stored_before_python_closes_their_store_though_another_was_asked_for_later(tmp_path):
+    code = f"""
+import wrp_cee, wrp_cte_core_ext as cte
+from wrp.cee import opening
+tag, client = cte.Tag("t").GetTagId(), cte.get_cte_client()
+client.AsyncPutBlobDefer(tag, "b", b"x")
+assert wrp_cee.ContextInterface(store={str(tmp_path / "other")!r}).context_query("t", ".*") == []
+from wrp.cee import asynchronous
+for owner in (asynchronous._deferring[1], opening._shared[{str(tmp_path / "store")!r}]):
+    owner.close = lambda owner=owner, close=owner.close: print(type(owner).__name__, flush=True) or close()
+"""
+    done = run(code, tmp_path / "store")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "Deferred\nShared\n", "")
+
+
 def test_deferred_puts_that_find_no_room_are_told_when_python_ends(tmp_path):
     (tmp_path / "conf.yaml").write_text("storage: [{path: 'ram::x', bdev_type: ram, capacity_limit: 4m}, {path: data, bdev_type: file, capacity_limit: 4m}]")
     code = "import wrp_cte_core_ext as cte\ntag = cte.Tag('t').GetTagId()\nfor number in range(3): cte.get_cte_client().AsyncPutBlobDefer(tag, f'b{number}', bytes(number + 1 << 21))"

@@ -4,6 +4,7 @@ import atexit
 import importlib
 import os
 import sys
+from functools import cache
 
 from wrp.comm import names
 from wrp.comm.ranks import world
@@ -110,7 +111,7 @@ def borrow(folder=None):
     """The process's Shared store at the folder, or of a daemon. Local."""
     path = found_path() if folder is None else store_path(folder)
     if path not in _shared:
-        _close_first_at_the_end()
+        _close_at_the_end()
         _shared[path] = Shared(path)
     shared = _shared[path]
     shared.users += 1
@@ -125,10 +126,11 @@ def give_back(shared):
         shared.close()
 
 
-def _close_first_at_the_end():
-    """Python's end calls first what was registered last: what a store is made of is imported, and has registered what lets go of it, before."""
+@cache
+def _close_at_the_end():
+    """Once. Python's end calls first what was registered last: what a store is made of is imported, and has registered what lets go of it, before;
+    what is still to be put into one, and is registered once one is there, behind."""
     importlib.import_module("wrp.cte.store")
-    atexit.unregister(_close_all)
     atexit.register(_close_all)
 
 
