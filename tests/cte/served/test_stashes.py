@@ -1,14 +1,15 @@
 """What attached programs have begun, on the daemon's side."""
 
 import os
+import subprocess
 import threading
 
 import pytest
 
 from wrp.cte import Store
 from wrp.cte.served.serving import Serving
-from wrp.cte.served.stashes import Stash
-from wrp.errors import StoreError
+from wrp.cte.served.stashes import Stash, Stashes
+from wrp.errors import StoreError, UsageError
 from wrp.runtime.daemon import processes
 
 
@@ -44,3 +45,39 @@ def test_a_commit_is_refused_in_time_while_a_put_of_the_batch_is_still_at_work()
             pass
         stashes.drop(numbers[1])
         assert len(stashes) == 0
+
+
+def test_a_share_that_cannot_be_given_back_keeps_no_other(monkeypatch):
+    serving, owner = Serving("pool"), processes.identity(os.getpid())
+    with Store.open(None) as store:
+        serving._store, ranks = store, store.ranks
+        shares = [Stash(owner, None, store.batch("of one")) for _ in range(2)]
+        for share in shares:
+            share.whole.put("t", "the same", b"x" * 100_000)
+
+        def refused():
+            raise StoreError("its node is silent")
+        monkeypatch.setattr(shares[0].whole, "abandon", refused)
+        with pytest.raises(UsageError, match="two ranks wrote blob 'the same'"):
+            serving._commit_batch("of one", [(ranks.rank, serving._stashes.keep(share)) for share in shares])
+        assert shares[1].whole is None and len(serving._stashes) == 0
+
+
+def test_a_sweep_waits_for_nobody():
+    """A put of a dead program may be at work as long as the storage is silent."""
+    stashes, given_back = Stashes(), []
+
+    class Whole:
+        abandon = staticmethod(lambda: given_back.append(True))
+    child = subprocess.Popen(["sleep", "600"])
+    stash = Stash(processes.identity(child.pid), None, Whole)
+    stashes.keep(stash)
+    with stash.used():
+        child.kill()
+        child.wait()
+        thread = threading.Thread(target=stashes.sweep, daemon=True)
+        thread.start()
+        thread.join(30)
+        assert not thread.is_alive() and len(stashes) == 1 and not given_back
+    stashes.sweep()
+    assert len(stashes) == 0 and given_back

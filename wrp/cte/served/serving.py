@@ -206,10 +206,10 @@ class Serving:
                     batch._join(stash.whole)
         finally:
             for number, stash in mine:
-                if stash is not None and stash.rest(0):
-                    stash.abandon()
-                elif stash is not None:             # whoever has begun it drops it, or a sweep
+                if stash is not None:
                     self._stashes.put_back(number, stash)
+                    if stash.rest(0):               # else whoever has begun it drops it, or a sweep
+                        self._stashes.drop(number)
         return list(map(tuple, batch.entries))
 
     async def _there(self, at, head):

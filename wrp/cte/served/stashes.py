@@ -80,9 +80,9 @@ class Stashes:
         return self._kept.pop(number, None)
 
     def sweep(self):
-        """Let go of those whose owners have died."""
+        """Let go of those whose owners have died; of one that a thread here still uses with a later sweep."""
         for number, stash in list(self._kept.items()):
-            if not processes.lives(stash.owner):
+            if not processes.lives(stash.owner) and stash.rest(0):
                 self.drop(number)
 
     def drop(self, number):
