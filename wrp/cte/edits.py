@@ -1,6 +1,7 @@
 """Changes of whole blobs and tags that keep the bytes: rename, score, snapshot. Each is seen as a whole, or not at all. Names of tags: naming/."""
 
 from contextlib import suppress
+from functools import partial
 
 from wrp.cte import pieces
 from wrp.cte.changes import same
@@ -36,18 +37,7 @@ class Edits:
                 if self._renamed_in_journal(old_name, tag, new_name, replace):
                     return True
                 continue
-            loose = []
-            try:
-                copies = self._copied([] if _may_stay(old) else [old], loose)
-                with self._catalog.changing("renaming a blob"):
-                    is_same = self._unchanged([old])
-                    if is_same:
-                        self._rename_held(old, tag, new_name, copies, self._there(old_name, new_name, replace), loose)
-                self._tiers.settle(loose)
-            except BaseException:
-                self._tiers.settle(loose)
-                raise
-            if is_same:
+            if self._with_copies([] if _may_stay(old) else [old], "renaming a blob", partial(self._renamed, old, tag, new_name, replace)):
                 return True
         raise _no_pause("renamed")
 
@@ -106,7 +96,7 @@ class Edits:
             for tag in made:
                 self._catalog.remove(tag)
             if not self._parts.journal.is_known(error):         # what it may name under the new name nobody uses any more
-                with suppress(WrpError):
+                with suppress(WrpError):        # else it stays there; what is raised says that the journal can't be written
                     self._catalog.put(old.but(extents=self._copy(old, []), durable=(), dirty=True))
             raise
 
@@ -114,8 +104,11 @@ class Edits:
         self._catalog.put(renamed)
         self._catalog.remove(old.name)
 
-    def _rename_held(self, old, tag, new_name, copies, there, loose):
-        """`loose`, the copies, is then what nothing names any more."""
+    def _renamed(self, old, tag, new_name, replace, copies, loose):
+        """As `change` of `_with_copies`."""
+        if not self._unchanged([old]):
+            return False
+        there = self._there(old.name, new_name, replace)
         self._catalog.check_room([old.but(name=new_name), Record(tag, TAG)])
         self._changes.create_held(tag)
         # the journal frees what it names under the old name; so the bytes under the new one are others
@@ -139,6 +132,7 @@ class Edits:
                 self._catalog.remove(new_name)
             loose[:] = held
             raise
+        return True
 
     def snapshot(self, tag, new_tag):
         """Copy all blobs of a tag, as they are at one moment, to a tag that isn't there. False without the tag."""
@@ -147,21 +141,12 @@ class Edits:
                 return False
             found = self._catalog.scan(kind=BLOB, tag=tag)
             self._check_names_free(found)
-            loose = []
-            try:
-                copies = self._copied(found, loose)
-                with self._catalog.changing(f"taking a snapshot of tag {tag!r}"):
-                    is_same = self._shown(tag, new_tag, found, copies, loose)
-                self._tiers.settle(loose)
-            except BaseException:
-                self._tiers.settle(loose)
-                raise
-            if is_same:
+            if self._with_copies(found, f"taking a snapshot of tag {tag!r}", partial(self._shown, tag, new_tag, found)):
                 return True
         raise _no_pause("copied")
 
     def _shown(self, tag, new_tag, found, copies, loose):
-        """The copies of all blobs of a tag are in the new one, and `loose`, which has them, is empty: False, with nothing done, where they have changed."""
+        """As `change` of `_with_copies`: the copies of all blobs of a tag are in the new one."""
         if self._catalog.has(new_tag):
             raise Changed(f"tag {new_tag!r} is there: a snapshot needs a new name")
         if not self._unchanged(found) or len(found) != len(self._catalog.names_held(tag)):
@@ -195,11 +180,24 @@ class Edits:
             self._catalog.put(record.but(score=score, dirty=True, stamp=self._catalog.next_stamp()))
         return True
 
-    def _copied(self, records, loose):
-        """{name: extents} of copies, which are in `loose`, too, from their lease on."""
-        return {record.name: self._copy(record, loose) for record in records}
+    def _with_copies(self, records, what, change):
+        """What `change(copies, loose)` gives, inside `changing`, with copies of blobs: {name: extents}. False: it has done nothing, since a blob has changed.
+
+        `loose` is a list of the copies' extents; what the change leaves there nothing names, and is given back.
+        """
+        loose = []
+        try:
+            copies = {record.name: self._copy(record, loose) for record in records}
+            with self._catalog.changing(what):
+                is_done = change(copies, loose)
+            self._tiers.settle(loose)
+        except BaseException:               # of a signal's handler it may come in the middle of the settling, too
+            self._tiers.settle(loose)
+            raise
+        return is_done
 
     def _copy(self, record, loose):
+        """Extents of a copy, which are in `loose`, too, from their lease on."""
         extents = []
         for start in range(0, record.size, _PORTION):
             data = bytearray(min(_PORTION, record.size - start))
