@@ -153,6 +153,17 @@ def test_reserved_bytes_are_seen_after_the_commit(store, nbytes):
     assert store._tiers.free(0) == store._tiers.ram.capacity
 
 
+def test_abandoned_bytes_are_those_of_other_processes_at_once(store):
+    """The one that has abandoned them may make no call for long."""
+    remaining = store._tiers.ram.remaining
+    store.reserve("t", "b", 100_000).abandon()
+    assert store._tiers.ram.remaining == remaining
+    place = store.reserve("t", "b", 100_000)
+    kept = place.view[:10]
+    place.abandon()
+    assert store._tiers.ram.remaining == remaining and len(kept) == 10
+
+
 @pytest.mark.parametrize("made", [lambda view: view[:500], lambda view: view.cast("q"), lambda view: np.frombuffer(view, np.int16)[7:]], ids=["slice", "cast", "array"])
 def test_a_dropped_reservation_keeps_its_bytes_as_long_as_somebody_can_write_there(store, made):
     remaining = store._tiers.ram.remaining

@@ -60,8 +60,8 @@ class Reservation:
         self._give_back()
 
     def _give_back(self):
-        close_quietly(self.view.release)
-        if self._loose:
+        close_quietly(self.view.release)        # with which the bytes are due mostly
+        if self._tiers is not None:
             self._tiers.settle(self._loose)
 
     def __del__(self):
