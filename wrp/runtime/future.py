@@ -10,7 +10,7 @@ from wrp.runtime.asking import SPIN_LEAST_NS, await_task
 from wrp.runtime.waiting.coroutines import FutureWait
 
 _NAP_S = 200e-6
-_GLANCE_US = 500                # who waits for one of several looks at the others this often
+_GLANCE_US = 500                # who waits for one of several looks at the others this often at first, ever less then
 _LOOK_S = 0.2                   # a waiter asks this often whether the worker lives
 
 NO_POOL, NET_TIMEOUT = 96, -1000
@@ -123,10 +123,11 @@ class Future:
         return self._pool._node, self._pool._node.address + self.offset
 
     def _sleep(self, node, task, timeout_s, goes_on, unless):
-        watch = Watch(timeout_s)
+        watch, slice_us = Watch(timeout_s), lanes.SLICE_US if unless is None else _GLANCE_US
         while unless is None or not unless():
-            if tasks.task_wait(task, 0, lanes.SLICE_US if unless is None else _GLANCE_US):
+            if tasks.task_wait(task, 0, slice_us):
                 return True
+            slice_us = min(2 * slice_us, lanes.SLICE_US)
             node.check_open()
             if goes_on is not None and goes_on():
                 watch = Watch(timeout_s)
