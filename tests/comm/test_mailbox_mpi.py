@@ -95,3 +95,28 @@ def test_knocking_is_heard(boxes):
         assert time.monotonic() < until
         window.progress()
     ranks.barrier("all have heard")
+
+
+def test_who_waits_for_many_bytes_is_polled_for_until_all_its_waits_are_over(boxes):
+    ranks, window, mail, offsets = boxes
+    nodes = ranks.gather(ranks.node, "nodes of the ranks")
+    knocking = [rank for rank, node in enumerate(nodes) if (node + 1) % ranks.nodes == ranks.node]
+    knocker, other = Knocker(window, ranks.rank, offsets), (ranks.node + 1) % ranks.nodes
+
+    def all_hear(waits):
+        until = time.monotonic() + 20
+        while mail is not None and not all(mail.heard[rank] & 1 == waits for rank in knocking):
+            assert time.monotonic() < until, (waits, mail.heard)
+            window.progress()
+            mail.knocked()
+        assert mail is None or mail.waited_for == waits
+        ranks.barrier("all have heard")
+
+    all_hear(False)
+    with knocker.waiting(other):
+        all_hear(True)
+        with knocker.waiting(other):
+            all_hear(True)
+        knocker(other)
+        all_hear(True)
+    all_hear(False)

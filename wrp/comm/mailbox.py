@@ -7,14 +7,18 @@ the node that writes, in the same way: a ring is never overwritten. No word here
 by accumulate operations. Nothing ever waits: what finds no room is refused or stays in the ring.
 """
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from wrp.comm import ways
 from wrp.comm.ways import SLOT, WAY_WORDS, WORDS
 from wrp.errors import UsageError
 
+POLL_NS = 20_000_000            # for so long after a knock who was asked polls for who waits: an end of that which is never heard costs no more
 TASKS, REPLIES = 0, 1           # boxes: replies never queue behind tasks
 _BOXES = 2
+_TRIED = 50                     # tests of a knock that hasn't gone
 _LINE = 64
 _HEAD = _LINE * _BOXES          # of a source: one credit in each line
 
@@ -93,25 +97,50 @@ class Mailboxes:
         self.heard[:] = self.knocks
         return True
 
+    @property
+    def waited_for(self):
+        """True when one of those that have knocked waits for many bytes, see `Knocker.waiting`."""
+        return bool((self.heard & 1).any())
+
     def close(self):
         """Local."""
         self.knocks = self.heard = None
 
 
 class Knocker:
-    """Tells another node's postman that somebody waits for its memory: a count per rank, in that node's segment. Any thread."""
+    """Tells another node's postman that somebody waits for its memory: a count per rank, in that node's segment, odd while it is `waiting`. Any thread."""
 
     def __init__(self, window, rank, offsets):
         self._window, self._rank, self._offsets = window, rank, offsets
-        self._counts, self._requests = {}, {}
+        self._counts, self._requests, self._waiting = {}, {}, {}
 
     def __call__(self, node):
-        request = self._requests.get(node)
-        if request is not None and not self._window.is_done(request):
+        if not self._is_free(node):
             return
         count = self._counts.setdefault(node, np.zeros(1, np.int64))
-        count += 1
+        count[0] = (count[0] | 1) + (2 if self._waiting.get(node) else 1)
         self._requests[node] = self._window.start_put(node, self._offsets[node] + 8 * self._rank, count.view(np.uint8))
+
+    def _is_free(self, node):
+        """True when the last knock has gone."""
+        request = self._requests.get(node)
+        return request is None or self._window.is_done(request)
+
+    @contextmanager
+    def waiting(self, node):
+        """While it lasts, and no longer than POLL_NS after the last knock that is heard, that postman naps no more: many bytes move only while both sides call MPI, and
+        a knock in their midst may come behind them."""
+        waiting, token = self._waiting.setdefault(node, set()), object()
+        try:
+            waiting.add(token)
+            self(node)
+            yield
+        finally:
+            waiting.discard(token)
+            for _ in range(_TRIED):
+                if self._is_free(node):
+                    break
+            self(node)
 
 
 class _Way:

@@ -4,7 +4,7 @@ import os
 import queue
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import partial
 
 import numpy as np
@@ -24,6 +24,7 @@ _NAPS_AFTER_S = 1.0     # of a wait: what is slow may as well be looked at less 
 _KNOCK_S = 0.5e-3       # an operation that lasts knocks again this often
 _LAST_S = 1.0           # of a close: for what nobody waited for to the end
 _SHIPPED = 2 << 20      # so many bytes are sent rather than got
+_LASTS = 4 << 20        # and for so many their node polls until they are here
 
 
 class RemoteWindow:
@@ -32,7 +33,7 @@ class RemoteWindow:
     A node's memory is reached only while a process of it that calls MPI lets it move: its first rank waits in a collective
     step, or calls `progress` often, as a runtime's postman does. `get` and `put` see and change bytes as they are: who shares
     them orders the accesses by other means.
-    knocker : called with a node now and then while an operation on it lasts, so that it polls
+    knocker : called with a node now and then while an operation on it lasts, so that it polls; its `waiting(node)` is entered while many bytes move
     shipments : Shipments, where those who poll serve them
     at_ease : called when many bytes are on their way here: who polls in this process may rest
     calls : for one thread's puts from kernels, see `onesided`; None without several nodes, or where that isn't possible
@@ -83,7 +84,7 @@ class RemoteWindow:
             for offset, out in pieces:
                 out[:] = self._own(offset, out.nbytes)
             return
-        with self._memory_stays(pieces):
+        with self._memory_stays(pieces), self._polled(node, pieces):
             self._wait(self._start_gets(node, pieces)[::-1], node, "get", timeout_s)
 
     def get_checked(self, node, ranges, timeout_s=None):
@@ -115,7 +116,7 @@ class RemoteWindow:
         """All are got before one is checked: MPI moves nothing for a thread that does something else, and then both cores have time."""
         pieces, requests = [piece for each in pieces for piece in each], []
         timeout_s = self._ranks.timeout_s if timeout_s is None else timeout_s
-        with self._memory_stays(pieces):
+        with self._memory_stays(pieces), self._polled(node, pieces):
             try:
                 if self.at_ease is not None:
                     self.at_ease()
@@ -139,7 +140,7 @@ class RemoteWindow:
             for offset, data in pieces:
                 self._own(offset, data.nbytes)[:] = data
             return
-        with self._memory_stays(pieces):
+        with self._memory_stays(pieces), self._polled(node, pieces):
             requests = [self.start_put(node, offset, data) for offset, data in pieces]
             self._wait(requests, node, "put", timeout_s)
             self._flush(node, timeout_s)
@@ -152,6 +153,11 @@ class RemoteWindow:
         except BaseException:
             self._touched.append(pieces)
             raise
+
+    def _polled(self, node, pieces):
+        """While many bytes move, their node does nothing but let them."""
+        lasts = self.knocker is not None and sum(array.nbytes for _, array in pieces) >= _LASTS
+        return self.knocker.waiting(node) if lasts else nullcontext()
 
     def start_get(self, node, offset, out):
         """A request; `out` (array of uint8) is filled when `is_done` says so. The caller has checked the range."""

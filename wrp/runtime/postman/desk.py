@@ -23,7 +23,8 @@ HELD, WANTED, PENDING, DRIVEN_AT = (8 * n for n in range(32, 36))
 RUN, CONTEXT, RUN_LANE, SHORTS = (8 * n for n in range(36, 40))
 HOLDER = 8 * 40         # the word of who makes turns, as holder of tokens
 NOTES, NOTE_LEFT = 8 * 41, 8 * 42       # address of the notes by which nodes tell of participants of meetings, 0: by letters; 1: the next one is for Python
-WORDS = 43
+WAITED_FOR = 8 * 43     # not 0: of those that have knocked one waits for many bytes
+WORDS = 44
 
 # of a node
 HEARD, FLYING, LOST = 0, 8, 16          # when it was heard of (ns), plain tasks that it has, 1: it is silent

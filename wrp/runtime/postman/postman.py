@@ -6,7 +6,7 @@ from collections import deque
 from functools import partial
 
 from wrp.comm import atomics
-from wrp.comm.mailbox import REPLIES, TASKS
+from wrp.comm.mailbox import POLL_NS, REPLIES, TASKS
 from wrp.comm.shipments import MANY
 from wrp.runtime import lanes, tasks
 from wrp.runtime.future import NO_POOL
@@ -149,15 +149,16 @@ class Postman:
         return worked | self._progress(), self._mail.arrived()
 
     def _progress(self):
-        """Let MPI move what others ask of this node: True if one of them has knocked. Who moves many bytes needs MPI called more
+        """Let MPI move what others ask of this node: True if one of them has knocked, or waits. Who moves many bytes needs MPI called more
         often than everything else is looked at."""
         now_ns, knocked = time.monotonic_ns(), False
         if now_ns >= self._listen_ns:
             self._listen_ns, knocked = now_ns + _LISTEN_NS, self._mail.knocked()
             if knocked:
                 self._knocked_ns = now_ns
-        self._window.progress(_BURST if now_ns - self._knocked_ns < _KNOCK_NS else 1)
-        return knocked
+        is_polled = self._mail.waited_for and now_ns - self._knocked_ns < POLL_NS
+        self._window.progress(_BURST if is_polled or now_ns - self._knocked_ns < _KNOCK_NS else 1)
+        return knocked or is_polled
 
     # tasks of this node
 

@@ -7,7 +7,7 @@ A short task of another node is run here where its worker rests (see `inline`). 
 
 from wrp.comm import atomics, onesided
 from wrp.comm.jit import kernel
-from wrp.comm.mailbox import REPLIES, TASKS
+from wrp.comm.mailbox import POLL_NS, REPLIES, TASKS
 from wrp.comm.ways import WAY_NBYTES, way_comes, way_drop, way_look, way_post, ways_send
 from wrp.runtime import lanes, pools, tasks
 from wrp.runtime.calling import call_handler
@@ -123,14 +123,20 @@ def _listen(quick, now):
     knocked = False
     if now >= atomics.load(quick + desk.LISTEN_AT):
         atomics.store(quick + desk.LISTEN_AT, now + _LISTEN_NS)
+        waited_for = 0
         for rank in range(atomics.load(quick + desk.RANKS)):
             count = atomics.load(atomics.load(quick + desk.KNOCKS) + 8 * rank)
             if count != atomics.load(atomics.load(quick + desk.HEARD_KNOCKS) + 8 * rank):
                 atomics.store(atomics.load(quick + desk.HEARD_KNOCKS) + 8 * rank, count)
                 knocked = True
+            waited_for |= count & 1
+        atomics.store(quick + desk.WAITED_FOR, waited_for)
         if knocked:
             atomics.store(quick + desk.KNOCKED_AT, now)
-    hurries = now - atomics.load(quick + desk.KNOCKED_AT) < _KNOCK_NS
+    is_polled = atomics.load(quick + desk.WAITED_FOR) and now - atomics.load(quick + desk.KNOCKED_AT) < POLL_NS
+    if is_polled:
+        atomics.store(quick + desk.ACTIVE_AT, now)
+    hurries = is_polled or now - atomics.load(quick + desk.KNOCKED_AT) < _KNOCK_NS
     if hurries or atomics.load(quick + desk.NOTES) == 0:         # else the look for a note is enough
         onesided.progress(atomics.load(quick + desk.CALLS), _BURST if hurries else 1)
     return knocked
