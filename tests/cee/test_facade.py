@@ -37,6 +37,7 @@ assert client.ReorganizeBlob(tag_id, "binary", 0.5) is True and client.Reorganiz
 tag.ReorganizeBlob("blob", 0.25)
 assert client.DelBlob(tag_id, "text") is True and client.DelBlob(tag_id, "text") is False
 log = client.PollTelemetryLog(0)
+assert [entry.logical_time_ for entry in client.PollTelemetryLog(0, cte.PoolQuery.Broadcast())] == [entry.logical_time_ for entry in log]
 alias = client.GetOrCreateTagAlias(tag_id, "papers/1")
 assert alias == tag_id and client.GetNumAliases(tag_id) == 2 and client.GetTagName(tag_id) == "documents" and cte.Tag("papers/1").GetTagId() == tag_id
 more = cte.Tag("papers/2")

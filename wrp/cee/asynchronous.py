@@ -77,8 +77,8 @@ class Asynchronous:
     def AsyncTemporalSearch(self, tag_regex, blob_regex, time_begin=0, time_end=0, max_entries=0, pool_query=PoolQuery.Broadcast()):
         return Future(self._client().later.call(found_by_time, self._client(), tag_regex, blob_regex, time_begin, time_end, max_entries), _same)
 
-    def AsyncPollTelemetryLog(self, minimum_logical_time):
-        return Future(self._client().later.poll_telemetry_log(minimum_logical_time), telemetry_of)
+    def AsyncPollTelemetryLog(self, minimum_logical_time, pool_query=PoolQuery.Dynamic()):
+        return Future(self._client().later.poll_telemetry_log(minimum_logical_time, pool_query.query), telemetry_of)
 
     # puts that are deferred
 

@@ -26,9 +26,9 @@ class Client(Asynchronous):
     def _client(self):
         return _client()
 
-    def PollTelemetryLog(self, minimum_logical_time):
-        """[CteTelemetry] from that logical time on, ascending."""
-        return telemetry_of(_client().poll_telemetry_log(minimum_logical_time))
+    def PollTelemetryLog(self, minimum_logical_time, pool_query=PoolQuery.Local()):
+        """[CteTelemetry] from that logical time on, ascending; Broadcast: of all nodes, by their clocks, each with logical times of its own."""
+        return telemetry_of(_client().poll_telemetry_log(minimum_logical_time, pool_query.query))
 
     def ReorganizeBlob(self, tag_id, blob_name, new_score):
         return _code("reorganize_blob", plain(tag_id), blob_name, new_score) == 0

@@ -7,7 +7,7 @@ from wrp.cte import ending, names, opening
 from wrp.cte.adding import add
 from wrp.cte.background import stop_each
 from wrp.cte.batch import Batch
-from wrp.cte.calls import BlobInfo, Editing, Listing, Reading, Writing
+from wrp.cte.calls import BlobInfo, Editing, Listing, Observing, Reading, Writing
 from wrp.cte.changes import Changes
 from wrp.cte.direct import Direct
 from wrp.cte.edits import Edits
@@ -28,7 +28,7 @@ from wrp.runtime.daemon.finding import tell_of_wait
 __all__ = ["BlobInfo", "Lasting", "Store", "TargetInfo"]
 
 
-class Store(Writing, Editing, Reading, Listing):
+class Store(Writing, Editing, Reading, Listing, Observing):
     """Tags of blobs over the tiers of a job. Made by `Store.open`; a context manager.
 
     Calls are local unless their text says collective. What one rank puts, all ranks see when the call returns. A job of several

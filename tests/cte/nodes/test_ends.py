@@ -125,19 +125,20 @@ def test_a_node_that_stands_still_is_named_within_the_limit(tmp_path):
     pids = ranks.gather(os.getpid(), "pids")
     if ranks.rank == 0:
         stop(pids[1])
-        for call in (lambda: store.get("t", blob), lambda: store.put("t", blob, b"y"), lambda: store.blobs(".*")):
+        for call in (lambda: store.get("t", blob), lambda: store.put("t", blob, b"y"), lambda: store.blobs(".*"), lambda: store.telemetry(node="all"), lambda: store.statistics(1)):
             try:
                 call()
                 print("no error")
             except WaitTimeout as error:
                 print("said:", error)
+        assert store.telemetry(node=0) == store.telemetry() and store.statistics(0) == store.statistics()       # of its own node, without a wait
         os.kill(pids[1], signal.SIGCONT)
         print("again:", len(store.get("t", blob)), flush=True)
     ranks.barrier("over")
     store.close()
     """, {"WRP_RUNTIME_CONF": str(conf), **_PATIENT})
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("said: rank 0 waited for node 1 on") == 3 and "again:" in done.stdout, done.stdout + done.stderr
+    assert done.stdout.count("said: rank 0 waited for node 1 on") == 5 and "again:" in done.stdout, done.stdout + done.stderr
 
 
 @needs_mpirun

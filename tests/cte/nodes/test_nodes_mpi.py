@@ -212,6 +212,30 @@ def test_lists_sizes_and_tags_are_those_of_all_nodes(place):
         ranks.barrier("all have looked")
 
 
+def test_of_ranks_that_destroy_a_tag_at_once_one_does_and_together_they_all_do(place):
+    ranks = world()
+    with Store.open(place, ranks) as store:
+        for turn in range(5):
+            for number in range(8):
+                store.put(f"t{turn}", f"{ranks.rank}.{number}", data(turn, 5000))
+            ranks.barrier("all have put")
+            try:
+                store.destroy(f"t{turn}")
+                said = ""
+            except NoSuchTag as error:
+                said = str(error)
+            told = ranks.gather(said, "what each was told")
+            assert told.count("") == 1 and store.tags() == [] and store.blobs(".*") == [] and store.changed() == []
+            assert all("no tag 't" in each for each in told if each)
+            ranks.barrier("all have looked")
+        store.put("together", str(ranks.rank), b"x")
+        ranks.barrier("all have put")
+        with store.batch("all of them") as batch:
+            batch.remove("together")
+        assert store.tags() == [] and not store.exists("together")
+        ranks.barrier("all have looked")
+
+
 REFUSALS = [
     (NoSuchTag, lambda store, blob: store.get("none", blob)), (NoSuchBlob, lambda store, blob: store.get("t", blob + "x")),
     (NoSuchBlob, lambda store, blob: store.delete("t", blob + "x")), (NoSuchTag, lambda store, blob: store.delete("none", blob)),

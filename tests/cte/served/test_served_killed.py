@@ -11,6 +11,7 @@ import pytest
 from harness.daemons import Running
 from harness.mpirun import needs_mpirun
 from wrp.cte import Store
+from wrp.cte.telemetry import Op
 from wrp.errors import RuntimeGone, StoreBusy, StoreError, UsageError, WaitTimeout
 from wrp.runtime import bdev
 from wrp.runtime.commands import chimaera
@@ -309,6 +310,8 @@ def test_a_daemon_of_several_ranks_and_nodes(started, tmp_path, ranks, per_node)
         assert len(store.list("t")) == 20 * nodes
         assert all(store.get("t", blob) == bytes([int(blob.split(".")[1])]) * 3000 for blob in store.list("t"))
         assert store.get("long", str(nodes - 1)) == bytes(5 * MIB)
+        assert store.statistics("all").tags["t"].blobs == 20 * nodes == sum(store.statistics(node).tags["t"].blobs for node in range(nodes))
+        assert sum(entry.op == Op.PUT_BLOB for entry in store.telemetry(node="all").entries) == 21 * nodes and store.telemetry(node=store.ranks.node).entries[0].node == store.ranks.node
         store.flush_all()
     found = []
     waiting = threading.Thread(target=lambda: found.append(stores[0].wait("t", "late", 20).size))

@@ -28,7 +28,10 @@ class Editing(Calls):
         self._noted.note(Op.DELETE_BLOB, tag, blob)
 
     def destroy(self, tag, recursive=False):
-        """Take a tag and all its blobs out, durable after `flush`; of a tag that has other names only this one, durable when it returns. NoSuchTag.
+        """Take a tag and all its blobs out, durable after `flush`; of a tag that has other names only this one, durable when it returns. NoSuchTag. Local.
+
+        One rank calls it, and the tag is gone for all ranks of all nodes when it returns; of several that call it at once one destroys, the others get NoSuchTag. For ranks
+        that destroy together, and only if all of them do, there is `remove` of a `batch`.
 
         Other blobs may take the space in files after a flush; the disk has it back after the next opening for writing.
 

@@ -1,4 +1,4 @@
-"""Calls that say what there is: names, sizes, infos, changes, what was asked for. They read no bytes of blobs."""
+"""Calls that say what there is: names, sizes, infos, and what a put or get would take. They read no bytes of blobs."""
 
 from wrp.comm.sizes import whole
 from wrp.cte import given, names
@@ -9,7 +9,7 @@ from wrp.cte.calls.writing import reservable
 from wrp.cte.modelling import modelled_get, modelled_put
 from wrp.cte.records import BLOB, TAG, full_name
 from wrp.cte.targets.wanted import wish_of
-from wrp.cte.telemetry import Op, Statistics, changed_between, of_tags, of_targets, times_of
+from wrp.cte.telemetry import Op
 from wrp.errors import RangeError
 
 
@@ -131,29 +131,3 @@ class Listing(Calls):
             raise RangeError(f"bytes {offset} to {offset + wanted} lie beyond blob {blob!r}, which has {nbytes} bytes")
         # of a frame, how much of it a range needs isn't known before it is read
         return modelled_get(self._tiers, record.extents, *((0, record.size) if record.raw else (offset, wanted)))
-
-    # observing
-
-    def telemetry(self, minimum=0, limit=0):
-        """The newest operations of the node from logical time `minimum` on: Poll(last, entries, lost); go on with `last + 1`.
-
-        Nothing is taken out, nobody is stopped. An entry names tag and blob by `telemetry.identity`. UsageError where it is off.
-        """
-        return self._noted.poll(whole(minimum, "a logical time of"), whole(limit, "a limit of", 0))
-
-    def changed(self, since=0, until=None, limit=0, pattern=".*"):
-        """[(stamp, tag, blob)] of blobs changed last at `since` or later and before `until` (ns since 1970), the oldest first.
-
-        pattern : of tags that match entirely, a tag of several names by the first one that does; limit : at most so many, the oldest, unless it is 0
-        """
-        matches, asked = names.matcher("tag", pattern), times_of(since, until, limit)
-        records = self._catalog.scan(kind=BLOB)
-        shown = self._tag_names.first((record.tag for record in records), matches)
-        found = changed_between((record for record in records if record.tag in shown), *asked)
-        return [change._replace(tag=shown[change.tag]) for change in found]
-
-    def statistics(self):
-        """Statistics(tags, targets, index) of this node: by tag (the first name of one with several), by target (0 is its ram, files count from 1), and what the index takes."""
-        records = self._catalog.scan()
-        tags = of_tags(records)
-        return Statistics({name: tags[own] for own, name in self._tag_names.first(tags).items()}, of_targets(records, self._noted.counters.read()), self._catalog.statistics())

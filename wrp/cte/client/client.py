@@ -16,6 +16,7 @@ from wrp.cte.client.results import Blobs, BlobState, Flushed, Tags, TargetState,
 from wrp.cte.given import bytes_of, pairs_of, text
 from wrp.cte.reservation import private
 from wrp.cte.targets.wanted import LEVELS
+from wrp.cte.telemetry import EVERY
 from wrp.errors import NoSuchBlob, NoSuchTag, UsageError
 from wrp.runtime.routing import PoolQuery
 
@@ -272,11 +273,11 @@ class Client(More):
         """[(stamp, tag, blob)] changed last at `since` or later and before `until` (ns since 1970), the oldest first."""
         return self.store.changed(since, until, max_blobs, tag_regex)
 
-    def poll_telemetry_log(self, minimum_logical_time=0):
-        """TelemetryLog of this node's operations from that time on, in their order."""
-        poll = self.store.telemetry(minimum_logical_time)
+    def poll_telemetry_log(self, minimum_logical_time=0, pool_query="local"):
+        """TelemetryLog of this node's operations from that time on, in their order; of another by `physical:N`, of all by `broadcast`: see Store.telemetry."""
+        poll = self.store.telemetry(minimum_logical_time, node=_node_in(pool_query))
         ids = self._directory.ids_of({entry.tag for entry in poll.entries})
-        return TelemetryLog(poll.last, [Telemetry(entry.op, entry.offset, entry.size, ids[entry.tag], entry.mod_time, entry.read_time, entry.logical_time)
+        return TelemetryLog(poll.last, [Telemetry(entry.op, entry.offset, entry.size, ids[entry.tag], entry.mod_time, entry.read_time, entry.logical_time, entry.node)
                                         for entry in poll.entries], poll.lost)
 
     # durability
@@ -323,6 +324,16 @@ class Client(More):
 
     def __exit__(self, *_):
         self.close()
+
+
+def _node_in(query):
+    """What `node` of Store.telemetry is for a PoolQuery or its text. UsageError for one that means something else."""
+    query = PoolQuery.parse(query)
+    if query.kind == "physical":
+        return query.numbers[0]
+    if query.kind not in ("local", "dynamic", "broadcast"):
+        raise UsageError(f"telemetry is of nodes: ask by local, physical:N or broadcast, not by {query}")
+    return EVERY if query.kind == "broadcast" else None
 
 
 def _checked(blob_name, size, data):

@@ -42,7 +42,7 @@ class Blobs(NamedTuple):
 
 
 class Telemetry(NamedTuple):
-    """One operation. tag_id: null where the tag is gone; times: ns since 1970."""
+    """One operation. tag_id: null where the tag is gone; times: ns since 1970; node: where it was noted."""
 
     op: Op
     off: int
@@ -51,10 +51,11 @@ class Telemetry(NamedTuple):
     mod_time: int
     read_time: int
     logical_time: int
+    node: int = 0
 
 
 class TelemetryLog(NamedTuple):
-    """`entries` ascending by logical time; go on with `last_logical_time + 1`; `lost`: overwritten before they were read."""
+    """`entries` ascending by logical time; go on with `last_logical_time + 1`, of all nodes one for each; `lost`: overwritten before they were read."""
 
     last_logical_time: int
     entries: list

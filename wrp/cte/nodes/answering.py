@@ -10,15 +10,16 @@ import numpy as np
 
 from wrp.cte import given, pieces
 from wrp.cte.nodes.away import Receipts
-from wrp.cte.nodes.wire import INLINE, PORTION, extents_of
+from wrp.cte.nodes.wire import INLINE, PORTION, extents_of, plain_of
 from wrp.cte.records import full_name
 from wrp.cte.targets import Wish
 from wrp.cte.telemetry import Op
 from wrp.cte.tiers import PIECE
 from wrp.errors import NoSuchTag
 
-SLOW = ("flush", "flush_blob", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch", "sync", "naming")
+SLOW = ("flush", "flush_blob", "lease", "move", "destroy", "tags", "blobs", "infos", "list", "changed", "fetch", "sync", "naming", "noted", "statistics")
 _MOST = 4 << 20                 # bytes of blobs in one answer
+_ENTRIES = 4096                 # of telemetry in one answer
 
 
 class Answering:
@@ -31,7 +32,7 @@ class Answering:
     def table(self):
         """{name: function} of what can be asked."""
         own = ("put", "adopt", "put_segments", "look_segments", "append", "put_many", "look", "still", "get_many", "get_rows", "info", "rename", "delete_still", "destroy", "pass_stamp", "sums", "infos", "list",
-               "tags", "blobs", "changed", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush", "flush_blob")
+               "tags", "blobs", "changed", "noted", "statistics", "lease", "fill", "fetch", "hold", "failed_syncs", "sync", "give_back", "take_back", "flush", "flush_blob")
         same = ("delete", "truncate", "score", "move", "exists", "create", "tag_stamp", "extents", "modelled_put", "modelled_get")
         return {**{name: getattr(self, name) for name in own}, **{name: getattr(self._here, name) for name in same}}
 
@@ -187,6 +188,19 @@ class Answering:
 
     def changed(self, since, until, limit, pattern):
         return self._here.changed(since, until, limit, pattern)
+
+    # the node
+
+    def noted(self, minimum, limit):
+        """[bytes of the rows of Telemetry.read, next logical time, lost ones, operations that were ever noted]; `limit` 0: as many as an answer has."""
+        ring = self._here._noted.ring
+        rows, following, lost = ring.read(minimum, min(limit or _ENTRIES, _ENTRIES))
+        return [rows.tobytes(), following, lost, ring.count]
+
+    def statistics(self):
+        """The node's Statistics, tags by their own names; see wire.plain_of."""
+        found = self._here._counted()
+        return plain_of(found._replace(cache=self._parts.cache.statistics()) if self._parts.cache is not None else found)
 
     # space
 

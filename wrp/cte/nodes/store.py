@@ -8,7 +8,7 @@ from wrp.cte import ending, names
 from wrp.cte.naming import SameNames
 from wrp.cte.nodes.answering import Answering
 from wrp.cte.nodes.batch import NodesBatch
-from wrp.cte.nodes.calls import NodesEditing, NodesListing, NodesReading, NodesWriting
+from wrp.cte.nodes.calls import NodesEditing, NodesListing, NodesObserving, NodesReading, NodesWriting
 from wrp.cte.nodes.edits import NodesEdits
 from wrp.cte.nodes.keepers import Keepers
 from wrp.cte.nodes.loans import Loans
@@ -21,7 +21,7 @@ from wrp.cte.store import Store
 from wrp.errors import Corrupt, WaitTimeout
 
 
-class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, Store):
+class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, NodesObserving, Store):
     """As Store. What one rank puts, all ranks of all nodes see when the call returns.
 
     Calls that concern a whole tag are made on every node: each node's part is as it is at one moment, the parts are not of the same moment.

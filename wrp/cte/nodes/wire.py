@@ -1,10 +1,14 @@
 """How questions, answers and errors are written between nodes: msgpack. Pure."""
 
+from dataclasses import astuple
+
 import msgpack
 
 from wrp import errors
 from wrp.cte.names import Own
 from wrp.cte.records import Record
+from wrp.cte.telemetry import CacheStatistics, Counts, IndexStatistics, Statistics
+from wrp.cte.telemetry.statistics import TagStatistics, TargetStatistics
 
 INLINE = 32 << 10               # bytes of a blob that travel inside a question or an answer; more go by themselves
 PORTION = 1 << 20               # bytes of questions, and of what is fetched of an answer at once
@@ -59,3 +63,16 @@ def record_of(plain):
     """The Record of its list of fields."""
     record = Record(*plain)
     return record.but(extents=extents_of(record.extents), durable=extents_of(record.durable))
+
+
+def plain_of(found):
+    """Statistics of a node as they are told; without what is a rank's."""
+    return [{name: astuple(tag) for name, tag in found.tags.items()}, {number: astuple(target) for number, target in found.targets.items()}, found.index, found.cache]
+
+
+def statistics_of(plain):
+    """The Statistics that `plain_of` was given."""
+    tags, targets, index, cache = plain
+    return Statistics({name: TagStatistics(*fields) for name, fields in tags.items()},
+                      {number: TargetStatistics(blobs, nbytes, Counts(*counts)) for number, (blobs, nbytes, counts) in targets.items()},
+                      IndexStatistics(*index), cache=CacheStatistics(*cache))

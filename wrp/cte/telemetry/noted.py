@@ -34,8 +34,9 @@ class Noted:
         _, place, count = encoded(full_name(tag, blob))
         note_read_of(self._at, place, count, offset, nbytes)
 
-    def poll(self, minimum=0, limit=0):
-        """See Telemetry.poll. UsageError where telemetry is off."""
+    @property
+    def ring(self):
+        """The Telemetry. UsageError where it is off."""
         if self._ring is None:
             raise UsageError("telemetry is off: set performance.telemetry_entries to the number of operations to keep")
-        return self._ring.poll(minimum, limit)
+        return self._ring

@@ -50,7 +50,7 @@ class Op(IntEnum):
 
 
 class Entry(NamedTuple):
-    """One operation. tag, blob: first words of the names' keys, 0: none; offset, size: bytes; times: wall clock, ns, 0: unknown."""
+    """One operation. tag, blob: first words of the names' keys, 0: none; offset, size: bytes; times: wall clock, ns, 0: unknown; node: whose ring has it."""
 
     op: int
     offset: int
@@ -60,10 +60,11 @@ class Entry(NamedTuple):
     mod_time: int
     read_time: int
     logical_time: int
+    node: int = 0
 
 
 class Poll(NamedTuple):
-    """entries: in the order of their logical times; last: the logical time to go on after; lost: entries that were overwritten."""
+    """entries: in the order of their logical times; last: the logical time to go on after, of several nodes one for each; lost: entries that were overwritten."""
 
     last: int
     entries: list
@@ -192,9 +193,12 @@ class Telemetry:
         count, following, lost = telemetry_read(self.address, minimum, end, rows)
         return rows[:count], following, lost
 
-    def poll(self, minimum=0, limit=0):
-        """The Poll of entries whose logical time is `minimum` or more; go on with `poll(last + 1)`. Any process of the node."""
+    def poll(self, minimum=0, limit=0, node=0):
+        """The Poll of entries whose logical time is `minimum` or more; go on with `poll(last + 1)`. Any process of the node, whose number is told."""
         rows, following, lost = self.read(minimum, limit)
-        found = [Entry(Op(op), offset, size, tag, blob, modified, read, turn - 1)
-                 for turn, op, tag, blob, offset, size, modified, read in rows.tolist()]
-        return Poll(following - 1, found, lost)
+        return Poll(following - 1, entries_of(rows, node), lost)
+
+
+def entries_of(rows, node):
+    """[Entry] of the rows that `Telemetry.read` gave on a node."""
+    return [Entry(Op(op), offset, size, tag, blob, modified, read, turn - 1, node) for turn, op, tag, blob, offset, size, modified, read in rows.tolist()]

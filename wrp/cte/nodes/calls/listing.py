@@ -10,7 +10,6 @@ from wrp.cte.calls.writing import reservable
 from wrp.cte.modelling import Modelled
 from wrp.cte.nodes.calls.base import NodesCalls
 from wrp.cte.targets.wanted import wish_of
-from wrp.cte.telemetry import Change, times_of
 from wrp.errors import NoSuchTag
 
 
@@ -104,29 +103,6 @@ class NodesListing(NodesCalls):
     def modelled_get(self, tag, blob, offset=0, size=None):
         """As Store.modelled_get: at the blob's home."""
         return _modelled(self._seen("modelled_get", self._own(tag), blob, *place_of(blob, offset, size)))
-
-    # observing
-
-    def telemetry(self, minimum=0, limit=0):
-        """As Store.telemetry: of this node, where calls of others on its blobs are noted too."""
-        return self._here.telemetry(minimum, limit)
-
-    def changed(self, since=0, until=None, limit=0, pattern=".*"):
-        """As Store.changed, over all nodes; their clocks differ."""
-        matches, (since, until, limit) = names.matcher("tag", pattern), times_of(since, until, limit)
-        asked = (since, until, 0, ".*") if self._tag_names.table().owns else (since, until, limit, pattern)
-        found = sorted(change for part in self._routes.net.everywhere("changed", *asked) for change in map(tuple, part))
-        shown = self._tag_names.first((own for _, own, _ in found), matches)
-        found = [Change(stamp, shown[own], blob) for stamp, own, blob in found if own in shown]
-        return found[:limit] if limit else found
-
-    def statistics(self):
-        """As Store.statistics: of this node; `lacking`, `owed`: of this rank."""
-        found, keepers = self._here.statistics(), self._routes.keepers
-        found = found._replace(tags={name: found.tags[own] for own, name in self._tag_names.first(found.tags).items()})
-        if self._cache is not None:
-            found = found._replace(cache=self._cache.statistics())
-        return found._replace(lacking=keepers.lacking, owed=keepers.owed) if keepers is not None else found
 
 
 def _modelled(fields):
