@@ -3,7 +3,7 @@
 from wrp.comm import forking
 from wrp.comm.ranks import world
 from wrp.comm.sizes import whole
-from wrp.cte import ending, names, opening
+from wrp.cte import ending, eviction, names, opening
 from wrp.cte.adding import add
 from wrp.cte.background import stop_each
 from wrp.cte.batch import Batch
@@ -12,7 +12,7 @@ from wrp.cte.changes import Changes
 from wrp.cte.direct import Direct
 from wrp.cte.edits import Edits
 from wrp.cte.emptying import empty
-from wrp.cte.eviction import Eviction
+from wrp.cte.eviction.eviction import Eviction
 from wrp.cte.flush import Flush
 from wrp.cte.folder import salvage
 from wrp.cte.moving import Moves
@@ -46,7 +46,7 @@ class Store(Writing, Editing, Reading, Listing, Observing):
         self._flush = Flush(parts, self._changes)
         self._edits = Edits(parts, self._changes, self._flush)
         self._moves = Moves(parts.catalog, parts.tiers, self._flush)
-        self._eviction = Eviction(parts.catalog, parts.tiers, self._moves)
+        self._eviction = Eviction(parts.catalog, parts.tiers, self._moves, eviction.make(parts.config.get("performance.eviction")))
         parts.tiers.make_room = self._eviction.run
         self._direct = Direct(parts.catalog, parts.tiers, self._changes) if parts.tiers.ram is not None else None
         self._noted = parts.catalog.noted

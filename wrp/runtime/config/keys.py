@@ -135,6 +135,8 @@ _STORE = (
     Key("performance.target_stat_interval_ms", "int", 5000, "milliseconds after which bandwidths that nobody declared become half of what they were, half of what "
         "writes, syncs and reads have reached", 1, 60000),
     Key("performance.stat_targets_period_ms", "int", 50, "milliseconds for which cost takes the free space of the ram to be what it was", 10, 60000),
+    Key("performance.eviction", "text", "oldest", "which blobs that files hold too leave the first ram when a put finds no room: oldest (changed longest ago), lru (used "
+        "longest ago), score (the lowest)", choices=("oldest", "lru", "score")),
     Key("performance.organizer", "text", "none", "who moves blobs between a node's tiers by itself: none, frecency, lru, hotset; see perf/README.md",
         choices=("none", "frecency", "lru", "hotset")),
     Key("performance.organizer_log", "text", "", "what the names of files begin with in which each node's organizer writes down what it sees and wishes; empty: none"),
