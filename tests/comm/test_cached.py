@@ -146,11 +146,14 @@ def test_ctrl_c_leaves_the_handler_that_was_there(file):
     """At whatever moment it comes."""
     before, heard, interrupts = signal.getsignal(signal.SIGBUS), [], 0
     signal.signal(signal.SIGBUS, lambda *_: heard.append(1))
-    stop = threading.Event()
+    ready, stop = threading.Event(), threading.Event()
 
     def interrupt():
-        while not stop.wait(0.003):
-            os.kill(os.getpid(), signal.SIGINT)
+        while not stop.is_set():
+            ready.wait(5)               # one that Python drops in a finalizer is made up for
+            ready.clear()
+            if not stop.wait(0.003):
+                os.kill(os.getpid(), signal.SIGINT)
 
     thread = threading.Thread(target=interrupt)
     try:
@@ -160,6 +163,7 @@ def test_ctrl_c_leaves_the_handler_that_was_there(file):
         end = time.monotonic() + 30
         while interrupts < 40 and time.monotonic() < end:
             try:
+                ready.set()             # none comes before the next time
                 while True:
                     taken(file[0], 0, SIZES)
             except KeyboardInterrupt:
@@ -168,6 +172,7 @@ def test_ctrl_c_leaves_the_handler_that_was_there(file):
         while thread.is_alive():
             try:
                 stop.set()
+                ready.set()
                 thread.join()
             except KeyboardInterrupt:
                 pass

@@ -80,13 +80,13 @@ if rank:
     while not os.path.exists(over) and time.monotonic() < late:
         time.sleep(0.02)
     sys.exit()
-begun = time.monotonic()
 for _ in range(2):
+    begun = time.monotonic()
     try:
         world()
     except Exception as error:
         print(speaks(), error)
-print(time.monotonic() - begun < 5, flush=True)
+print(time.monotonic() - begun < 2, flush=True)       # another wait would last as long as its deadline
 open(over, "w").close()
 """
     done = run_python(_SCRIPT.format(body), 2, timeout_s=30, env={"WRP_TIMEOUT_S": "2"})
