@@ -4,10 +4,12 @@ import contextlib
 import os
 import random
 import signal
+import time
 
 import pytest
 
 from cte.served.test_served_killed import wait_for
+from harness.interrupting import interrupted_at
 from wrp.cte import Store
 from wrp.cte.served.slips import LARGE, SMALL
 from wrp.errors import Changed, NoSuchBlob, UsageError
@@ -120,3 +122,30 @@ def test_calls_that_a_signal_ends_leave_the_daemon_and_the_program_as_they_are(s
         assert large + rest / SMALL <= 3
         assert len(runtime._records) + len(runtime._abandoned) > clients.RECORDS - 5
     assert running.end() == 0
+
+
+def test_memory_of_calls_that_a_handler_interrupts_as_it_is_given_back_is_given_back_once(served, monkeypatch):
+    """It may be another call's by then."""
+    with attach(served, 20) as runtime, Store.attach(runtime) as store:
+        calls, slips, step, goes_on = runtime.pool("wrp_cte_calls"), store._link._slips, 1, True
+        monkeypatch.setattr(slips, "_is_kept", lambda size: False)
+
+        def takes():
+            with slips.taken(LARGE):
+                pass
+        takes()
+        free = calls.call(bdev.GET_STATS).values[1]
+        while goes_on:
+            slips._lost._looked_at = time.monotonic()           # what is owed waits
+            goes_on = interrupted_at(step, takes)
+            with slips.taken(LARGE) as one:
+                slips._lost._looked_at = 0
+                slips._find()
+                with slips.taken(LARGE) as other:
+                    assert one.place != other.place, step
+            step += 1
+        assert step > 30
+        slips._lost._looked_at = 0
+        slips._find()
+        # at a few steps nobody has it in hand: it goes when the program leaves the daemon
+        assert free - calls.call(bdev.GET_STATS).values[1] <= 3 * LARGE

@@ -41,10 +41,17 @@ class Lost:
 
     def owe(self, device, began, nbytes):
         """Nobody has taken the answer to the one lease of so many bytes that this process has asked a device's pool for since `began`, if it has."""
-        for record in self._records:
-            born = atomics.load(record + tasks.BORN)
-            if born >= began and (atomics.load(record + tasks.POOL), atomics.load(record + tasks.METHOD)) == (device.number, bdev.ALLOCATE_BLOCKS):
-                self._leases.append((record, born, nbytes))
+        self._leases.extend((record, born, nbytes) for record, born in self._asked(device, bdev.ALLOCATE_BLOCKS, began))
+
+    def is_given_back(self, device, slip, began):
+        """True where this process has handed over, since `began` (ns), that a device's pool is to free the memory of a Slip."""
+        return any(atomics.load(record + tasks.ARGS) == slip.place for record, _ in self._asked(device, bdev.FREE_BLOCKS, began))
+
+    def _asked(self, device, method, began):
+        """[(record, when it was handed over)] of the tasks of a device's pool since `began`."""
+        found = [(record, atomics.load(record + tasks.BORN)) for record in self._records]
+        return [(record, born) for record, born in found
+                if born >= began and (atomics.load(record + tasks.POOL), atomics.load(record + tasks.METHOD)) == (device.number, method)]
 
     def find(self, give, give_back):
         """Call give(slip) for each one that is free again, and give_back(place, bytes) for memory that is of no use. It doesn't look all the time."""

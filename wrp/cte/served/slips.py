@@ -91,13 +91,14 @@ class Slips:
 
     def _give_back(self, slip):
         """A call is done: nothing that comes now is its error."""
+        began = atomics.now_ns()
         try:
             self._free_at(slip.place, slip.nbytes)
-        except WrpError:
-            self._lost.add_unused(slip)
-        except BaseException:
-            self._lost.add_unused(slip)
-            raise
+        except BaseException as error:
+            if not self._lost.is_given_back(self._pool, slip, began):       # else it may be another call's by now
+                self._lost.add_unused(slip)
+            if not isinstance(error, WrpError):
+                raise
 
     def _free_at(self, start, nbytes):
         self._pool.post(bdev.FREE_BLOCKS, start, nbytes)
