@@ -2,12 +2,14 @@
 
 import os
 import random
+from types import SimpleNamespace
 
 import pytest
 from runtime.devices.safe.sets import CAPACITY, Set
 
 from wrp.errors import StoreError
-from wrp.runtime.devices.safe import opening, recovery, roster, widening
+from wrp.runtime.devices.safe import opening, recovery, roster, rows, widening
+from wrp.runtime.devices.safe.layout import chunk_place
 
 
 def test_one_more_than_may_go_is_refused_and_nothing_is_made(four):
@@ -110,6 +112,20 @@ def test_who_only_reads_sees_what_is_there_and_changes_nothing(four):
     assert [four.copy(position) for position in range(6)] == before
     with pytest.raises(StoreError, match="none of its members is there"):
         opening.alone([path + ".no" for path in four.paths], four.member)
+
+
+def test_who_only_reads_waits_for_no_chunk_that_is_damaged(four, monkeypatch):
+    with four.opened() as array:
+        four.put(array, 0, bytes(range(256)) * 2048)
+        written = [row for row in range(16) if array.chunk(1, row) is not None]
+    for row in written:
+        four.flip(1, chunk_place(row) + 5)
+    waits = []
+    monkeypatch.setattr(rows, "time", SimpleNamespace(sleep=waits.append))
+    array = opening.alone(four.paths, four.member)
+    four.check(array)
+    array.close()
+    assert len(written) > 1 and waits == []
 
 
 def test_who_only_reads_hears_of_a_member_that_went_out(four):

@@ -102,14 +102,14 @@ class Rows(Roster):
             return found
 
     def _again(self, position, row):
-        """As `chunk`: somebody was writing it. Who doesn't see the board waits for that a moment."""
-        found = self.chunk(position, row)
+        """As `chunk`: somebody was writing it. Who doesn't see the board waits for that a moment, where the records say so: what is damaged isn't waited for."""
         for _ in range(0 if self.may_write or not self.is_in(position) else _TRIES):
-            if found is not None:
-                break
-            time.sleep(_TRY_S)
+            is_being_written = row in unfinished(self, slot_of(row))[1]         # before the look
             found = self.chunk(position, row)
-        return found
+            if found is not None or not is_being_written:
+                return found
+            time.sleep(_TRY_S)
+        return self.chunk(position, row)
 
     def rebuilt(self, group, row, wanted):
         """{column: uint8 array} of columns, from as many others as it takes. Corrupt."""
