@@ -10,6 +10,7 @@ import pytest
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.homes import home_of
+from wrp.cte.nodes import mail
 from wrp.cte.nodes.wire import record_of
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, StoreError, UsageError, WaitTimeout
 from wrp.runtime.config import load
@@ -121,6 +122,36 @@ def test_answers_are_fetched_as_the_memory_for_them_comes(opened):
         ranks.barrier("all have them")
         for place in taken:
             mail.give_back(place, 1 << 20)
+
+
+def test_more_who_ask_than_the_memory_for_answers_has_room_for_wait_for_each_other(opened, monkeypatch):
+    """As hundreds of ranks that ask one node: what a channel keeps for its next answer is all that others could have."""
+    monkeypatch.setattr(mail, "NBYTES", 1 << 20)
+    ranks, threads = world(), 24
+    with opened(None, "networking: {net_timeout: 10}") as store:
+        names, together, found = sorted(f"{number:040}" for number in range(2000)), threading.Barrier(threads), []
+        if not ranks.rank:
+            store.put_many("t", names, [b"x"] * len(names))
+        ranks.barrier("blobs are put")
+
+        def asks():
+            together.wait(60)
+            for _ in range(3):
+                found.append(_told(lambda: store.list("t") == names))
+        working = [threading.Thread(target=asks) for _ in range(threads)]
+        for thread in working:
+            thread.start()
+        for thread in working:
+            thread.join()
+        ranks.barrier("all have asked")
+        assert found == [True] * 3 * threads, set(found)
+
+
+def _told(call):
+    try:
+        return call()
+    except Exception as error:
+        return str(error)
 
 
 def test_a_call_of_many_questions_waits_as_long_for_the_memory_of_each(opened):

@@ -4,25 +4,26 @@ A question lies in this node's memory; its task says where, and the home fetches
 question of the same channel; whoever asked fetches it. So nobody writes into the memory of another node.
 """
 
+import time
 from collections import deque
 from contextlib import suppress
 from itertools import count
 
-from wrp.cte.nodes.home import ASK, HERE, MORE, READ, SMALL
+from wrp.cte.nodes.home import ASK, HERE, MORE, NO_ROOM, READ, SMALL
 from wrp.cte.nodes.wire import PORTION, WITHDRAWN, question_of, value_of
-from wrp.errors import WaitTimeout, WrpError
+from wrp.errors import OutOfSpace, WaitTimeout, WrpError
 from wrp.runtime.future import NET_TIMEOUT
 from wrp.runtime.pythonworker import EXCEPTION
 from wrp.runtime.routing import PoolQuery
 
-_LEAST = 4 << 10
+_LEAST, _NAP_S = 4 << 10, 0.5e-3
 
 
 class Asking:
-    """pool: of the homes; mail: where questions lie (see mail.py). Any thread."""
+    """pool: of the homes; mail: where questions lie (see mail.py); limit_s: networking.net_timeout. Any thread."""
 
-    def __init__(self, ranks, pool, mail):
-        self._ranks, self._mail, self._pool = ranks, mail, pool
+    def __init__(self, ranks, pool, mail, limit_s):
+        self._ranks, self._mail, self._pool, self._limit_s = ranks, mail, pool, limit_s
         self._pools = [pool.towards(PoolQuery.direct_id(node)) for node in range(ranks.nodes)]
         self._idle, self._numbers = [], count(1)
         self._forsaken = deque()            # (channel, Future) of questions that nobody waits for any more
@@ -30,9 +31,21 @@ class Asking:
     def ask(self, node, call, *args):
         """The value of `call` (see Answering) at a home on another node; raises what it raised there. Local.
 
-        Raises WaitTimeout when the node doesn't answer within networking.net_timeout: whether the call was made isn't known.
+        Raises WaitTimeout when the node doesn't answer within networking.net_timeout: whether the call was made isn't known. OutOfSpace when this node has no memory
+        for the question so long.
         """
-        return self.begin(node, call, *args).answer()
+        return self._begun(node, call, args).answer()
+
+    def _begun(self, node, call, args):
+        """A Question, once there is memory for it, which others of this node have: at the deadline what `begin` raises."""
+        until = time.monotonic() + self._limit_s
+        while True:
+            try:
+                return self.begin(node, call, *args)
+            except OutOfSpace:
+                if time.monotonic() >= until:
+                    raise
+            time.sleep(_NAP_S)
 
     def begin(self, node, call, *args):
         """The same under way: a Question."""
@@ -62,15 +75,20 @@ class Asking:
         return WaitTimeout(f"rank {self._ranks.rank} waited for node {node} on {self._mail.remote.host(node)}, the home of what it asked for, which "
                            "hasn't answered for longer than networking.net_timeout: see that its first rank lives; whether the call was made isn't known")
 
+    def full(self, node):
+        """What is raised for a node without memory for an answer."""
+        return WaitTimeout(f"rank {self._ranks.rank} waited {self._limit_s:g} s (networking.net_timeout) for node {node} on {self._mail.remote.host(node)}, which has made the call and had "
+                           "no room for its answer: others haven't fetched theirs; have fewer ranks or threads ask at once, and see that all of them live")
+
     def done(self, channel):
         channel.shrink()
         self._idle.append(channel)
 
     def read(self, node, channel, number, nbytes):
-        """An answer was fetched: the home has the memory of a long one back."""
-        if nbytes > SMALL:
+        """An answer was fetched: the home has the memory of a long one back, or of any that it wants back."""
+        if nbytes > SMALL or number < 0:
             with suppress(WrpError):            # else with the next question
-                self._pools[node].post(READ, channel.ident, number)
+                self._pools[node].post(READ, channel.ident, abs(number))
 
     def forsake(self, channel, future):
         """Nobody waits for a question: its channel is good again once the home has answered."""
@@ -121,8 +139,8 @@ class _Channel:
             self._place, self._capacity = self._mail.lease(capacity), capacity
 
     def shrink(self):
-        """Others of the node may need the memory of a long question."""
-        if self._capacity > SMALL:
+        """Others of the node may need the memory of a long question, or of any."""
+        if self._capacity > SMALL or self._capacity and self._mail.is_short:
             before, self._capacity = self._capacity, 0
             self._mail.give_back(self._place, before)
 
@@ -148,6 +166,8 @@ class Question:
     def answer(self):
         """See Asking.ask. After a wait that ended without an answer the channel isn't used again before there is one: the home may still look at it."""
         offset, nbytes, total, number = self._values()
+        if total == NO_ROOM:
+            raise self._asking.full(self._node)
         data = bytearray(total)
         view = memoryview(data)
         self._asking.fetch(self._node, offset, view[:nbytes])

@@ -11,7 +11,8 @@ from wrp.runtime import modules
 from wrp.runtime.waiting import Cancelled, in_thread, sleep
 
 ASK, MORE, HERE, READ = 10, 11, 12, 13
-SMALL = 64 << 10                # bytes of a question or an answer whose memory stays its channel's
+SMALL = 64 << 10                # bytes of a question or an answer whose memory stays its channel's, while there is plenty
+NO_ROOM = -1                    # in place of an answer's bytes: the call was made, and there was no memory for what it gave
 MODULE = "wrp_cte_home"
 _NAP_S = 0.5e-3
 _log = logging.getLogger("wrp.cte")
@@ -31,7 +32,7 @@ class Home:
         self._answers = {}
 
     async def ask(self, channel, offset, nbytes):
-        """Fetch a question and answer it: (offset of the answer in the segment, bytes of it there, bytes of all, its number)."""
+        """Fetch a question and answer it: (offset of the answer in the segment, bytes of it there, bytes of all or NO_ROOM, its number, below 0 where its memory is wanted back)."""
         question = bytearray(nbytes)
         self._mail.remote.get(channel >> 48, offset, question, self._limit_s)
         if question.startswith(WITHDRAWN):
@@ -59,7 +60,7 @@ class Home:
                 return kept.show(0)
             except OutOfSpace:              # of answers that others are just fetching
                 if time.monotonic() >= until:
-                    raise
+                    return 0, 0, NO_ROOM, 0
             await sleep(_NAP_S)
 
     def here(self):
@@ -82,15 +83,15 @@ class _Answer:
 
     def __init__(self, mail):
         self._mail, self._place, self._capacity = mail, None, 0
-        self.data, self._number = b"", 0
+        self.data, self._number, self._is_wanted = b"", 0, False
 
     def lay(self, data):
         """The channel's next answer."""
         self.data, self._number = data, self._number + 1
 
     def forget(self, number):
-        """Give the memory of a long answer back, unless the next one is there already."""
-        if number == self._number and self._capacity > SMALL:
+        """Give the memory of a long answer back, or of one that is wanted back, unless the next one is there already."""
+        if number == self._number and (self._capacity > SMALL or self._is_wanted):
             before, self._capacity = self._capacity, 0
             self._mail.give_back(self._place, before)
 
@@ -103,10 +104,12 @@ class _Answer:
             self._capacity = 0
             capacity = max(1 << 12, 1 << (len(part) - 1).bit_length())
             self._place, self._capacity = self._mail.lease(capacity), capacity
+        if not start:
+            self._is_wanted = self._mail.is_short
         self._mail.view(self._place, len(part))[:] = part
         if start + len(part) == len(data):
             self.data = b""
-        return self._mail.at + self._place, len(part), len(data), self._number
+        return self._mail.at + self._place, len(part), len(data), -self._number if self._is_wanted else self._number
 
 
 modules.register(MODULE, Home)

@@ -13,6 +13,11 @@ class Mail:
         self.at = offset_in(runtime.segment, self._device)
         self.remote = runtime.remote
 
+    @property
+    def is_short(self):
+        """True when more than half of it is in use: who has some for later gives it back."""
+        return 2 * self._device.remaining < self._device.capacity
+
     def lease(self, nbytes):
         """Place of so many bytes. Raises OutOfSpace."""
         return self._device.lease(nbytes)

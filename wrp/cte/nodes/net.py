@@ -32,8 +32,9 @@ class Net:
         mail = Mail(runtime)
         calls["send_away"] = self.send_away
         naming.net = self           # before anybody is asked
-        pool = runtime.pool("wrp_cte", MODULE, mail=mail, calls=calls, away=parts.tiers.away, limit_s=parts.config.get("networking.net_timeout"))
-        self._asking = Asking(ranks, pool, mail)
+        limit_s = parts.config.get("networking.net_timeout")
+        pool = runtime.pool("wrp_cte", MODULE, mail=mail, calls=calls, away=parts.tiers.away, limit_s=limit_s)
+        self._asking = Asking(ranks, pool, mail, limit_s)
         self._away = Away(parts.tiers.away, parts.tiers.owner, lambda target: target if is_durable(target) else RAM, self._asking, ranks.rank)
         base = offset_in(runtime.segment, parts.tiers.ram) if parts.tiers.ram is not None else None
         self._bases = bases = dict(ranks.gather((ranks.node, base), "where the ram of every node begins"))
