@@ -193,7 +193,7 @@ def test_the_thread_looks_by_itself_survives_errors_and_ends(store, monkeypatch)
     driver = organizing(store, "lru")
     look = driver._glances.look
     monkeypatch.setattr(driver._glances, "look", lambda: (_ for _ in ()).throw(OSError("no catalog today")))
-    driver.start(0.01)
+    driver.start(0.01, 60)
     until(lambda: driver.organized.last_error)
     monkeypatch.setattr(driver._glances, "look", look)
     until(lambda: driver.organized.looks > 1)
@@ -341,7 +341,7 @@ def test_a_policy_that_fails_is_told_once_and_organizing_goes_on(store, caplog, 
     moves_of(store).move(full_name("t", "a"), to_ram=False)
     store.get("t", "a")
     found = organizing(store, "lru")
-    found.start(0.01)
+    found.start(0.01, 60)
     try:
         end = time.monotonic() + 30
         while where(store, "a") == "file" and time.monotonic() < end:

@@ -36,14 +36,13 @@ class Background:
         """True once the thread is to end."""
         return self._stopped.is_set()
 
-    def stop(self, timeout_s=None):
-        """End the thread, after what it is at. Idempotent. WaitTimeout when that takes longer than it may (None: as long as it likes): it goes on."""
+    def stop(self, timeout_s, look="look whether the storage that it reads or writes answers"):
+        """End the thread, after what it is at. Idempotent. WaitTimeout when that takes longer than it may: it goes on, and ends later. `look`: what people are to do then."""
         self._stopped.set()
         if self._thread is not None:
             if self._thread.ident is not None:      # else a handler's error came before it was begun, or it does nothing once it is
                 if not self._ended.wait(timeout_s):     # a join that a signal's handler interrupts would take it for ended
-                    raise WaitTimeout(f"the thread {self._name} of process {os.getpid()} hasn't ended within {timeout_s:g} s (runtime.timeout_s): "
-                                      "look whether the storage that it reads or writes answers")
+                    raise WaitTimeout(f"the thread {self._name} of process {os.getpid()} hasn't ended within {timeout_s:g} s (runtime.timeout_s): {look}")
                 self._thread.join()
             self._thread = None
 

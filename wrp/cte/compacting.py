@@ -1,10 +1,11 @@
 """When a rank's journal has grown long: a thread writes it anew with what counts of it, while others add to it. What the journals promise stays the same at every moment."""
 
+import os
 import threading
 import time
 
 from wrp.cte.background import Background
-from wrp.errors import StoreError, WrpError
+from wrp.errors import StoreError, WaitTimeout, WrpError
 
 _WORKS_S, _NAPS_S = 0.5e-3, 0.2e-3      # Python's interpreter is somebody else's after so long, for so long
 
@@ -25,15 +26,17 @@ class Compacting:
             except RuntimeError:                # this user may have no more threads: it grows on
                 pass
 
-    def wait(self):
-        """Until none is under way."""
-        with self._turn:
-            pass
-
     def stop(self):
         """End it: the journal is as it was, or shorter. Idempotent. WaitTimeout: see Background.stop."""
         self._thread.stop(self._parts.config.get("runtime.timeout_s"))
         self.wait()                             # should two have been started, by calls that a signal's handler interrupted
+
+    def wait(self):
+        """Until none is under way. WaitTimeout."""
+        timeout_s = self._parts.config.get("runtime.timeout_s")
+        if not self._turn.acquire(timeout=timeout_s):
+            raise WaitTimeout(f"the journal of process {os.getpid()} is still being shortened after {timeout_s:g} s (runtime.timeout_s): look whether its storage answers")
+        self._turn.release()
 
     def _renew(self):
         if self._turn.acquire(blocking=False):

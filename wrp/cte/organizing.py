@@ -66,7 +66,7 @@ class Organizing:
         self._logs = Logs(log) if log else None
         make = organizer.make if self._logs is None else self._logs.made
         self._make = lambda found: make(name, found, **settings)
-        self._most, self._timeout_s = most, None
+        self._most, self._timeout_s = most, 0.0
         self._turn, self._thread = Turn(), Background("wrp-organizer")
         self.organized = Organized()
         self._begin(tiers_of(tiers))
@@ -76,8 +76,8 @@ class Organizing:
         self._found, self._organizer, self._glances = found, self._make(found), Glances(self._catalog)
         self._known, self._names, self._full = {}, {}, set()
 
-    def start(self, period_s, timeout_s=None):
-        """Look every `period_s` seconds until `stop`, which waits `timeout_s` for the last look (None: as long as it takes)."""
+    def start(self, period_s, timeout_s):
+        """Look every `period_s` seconds until `stop`, which waits `timeout_s` for the last look."""
         self._timeout_s = timeout_s
         self._thread.start(self._run, period_s)
 

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 import weakref
 from numbers import Integral
 
@@ -28,6 +29,7 @@ from wrp.runtime.worker import JittedLoop, Worker
 
 _SHARDS = 64                    # of a pool on a node, at most
 _STOP_S = 5.0                   # for threads of a process that ends without `close`
+_MOMENT_S = 1.0
 _MOVED = ("file", "gpu", "object", "safe")        # kinds whose bytes I/O threads move
 _KINDS = {pools.ADMIN_KIND: "admin", pools.BDEV_KIND: "bdev", pools.PYTHON_KIND: "a user's module",
           pools.JITTED_KIND: "a user's module"}
@@ -369,8 +371,9 @@ class Runtime:
 
 
 def _stopped(workers, timeout_s):
-    """True when all threads have ended."""
-    return all([worker.stop(timeout_s) for worker in workers])
+    """True when all threads have ended, within the time all together, and a moment for each."""
+    until = time.monotonic() + timeout_s
+    return all([worker.stop(max(min(timeout_s, _MOMENT_S), until - time.monotonic())) for worker in workers])
 
 
 def _end(node, workers, fds):

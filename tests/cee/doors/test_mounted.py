@@ -146,7 +146,7 @@ def test_an_error_of_any_kind_is_of_one_file_and_one_moment(memory, looked_after
     files("init", "/")
     files("write", "/run/log", b"a line\n", 0, handle)
     assert reaches(7, memory) and failed
-    files("write", "/run/log", b"another", 7, handle), failed.clear(), files._opened.stop()
+    files("write", "/run/log", b"another", 7, handle), failed.clear(), files._opened.stop(60)
     assert refused(files, "flush", "/run/log", handle) == EIO and capsys.readouterr().err == "wrp.cee.doors.mount: flush: MemoryError: no page\n"
 
 

@@ -92,3 +92,27 @@ def test_refusals(client, tag):
     assert client.get_blob(tag, "kept") == b"x"
     with pytest.raises(UsageError):
         client.deferred(0)
+
+
+def test_a_close_waits_for_a_put_no_longer_than_it_may(client, tag, monkeypatch):
+    held, begun, original = threading.Event(), threading.Event(), client.store.put_many
+    monkeypatch.setattr(client.store, "put_many", lambda *args: begun.set() or held.wait(60) and original(*args))
+    puts = client.deferred()
+    puts._timeout_s = 0.2
+    puts.put_blob(tag, "b", b"x")
+    assert begun.wait(20)
+    said, closing = [], threading.Thread(target=lambda: said.append(_error_of(puts.close)), daemon=True)
+    closing.start()
+    closing.join(20)
+    thread = puts._thread._thread
+    held.set()
+    thread.join(20)
+    assert "waited 0.2 s for all puts: 1 puts of this process aren't stored yet" in str(said[0]) and isinstance(said[0], WaitTimeout)
+    assert not thread.is_alive() and client.get_blob(tag, "b") == b"x"
+
+
+def _error_of(call):
+    try:
+        call()
+    except Exception as error:
+        return error

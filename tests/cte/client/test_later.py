@@ -102,3 +102,25 @@ def test_closing_waits_for_what_is_under_way(open_store):
         Client(client.store, threads=0).later
     with pytest.raises(AttributeError):
         later.no_such_call
+
+
+def test_a_close_waits_for_calls_no_longer_than_it_may(open_store):
+    client = Client(open_store(memory=True), threads=1, depth=2)
+    gate = Gate(client)
+    held, later = client.later.held(), client.later
+    assert gate.entered.wait(20)
+    later._timeout_s, said = 0.2, []
+
+    def close():
+        with pytest.raises(WaitTimeout, match="waited 0.2 s for the end of calls of this client, which threads of this process are still at"):
+            client.close()
+        said.append(True)
+    closing = threading.Thread(target=close, daemon=True)
+    closing.start()
+    closing.join(20)
+    with pytest.raises(UsageError, match="closed"):
+        later.tag_query(".*")
+    gate.opened.set()
+    assert said and held.result(20) == "held"
+    later._timeout_s = 20
+    later.close()

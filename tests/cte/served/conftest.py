@@ -6,7 +6,7 @@ import pytest
 from harness.daemons import Running
 
 _CONF = """
-runtime: {{timeout_s: 20, segment_capacity: 256m, conf_dir: {kept}}}
+runtime: {{timeout_s: {timeout_s}, segment_capacity: 256m, conf_dir: {kept}}}
 compose:
   - mod_name: wrp_cte_core
     pool_name: cte_main
@@ -16,20 +16,20 @@ compose:
       - {{path: data, bdev_type: file, capacity_limit: 256m}}
 """
 _IN_MEMORY = """
-runtime: {{timeout_s: 20, segment_capacity: 256m, conf_dir: {kept}}}
+runtime: {{timeout_s: {timeout_s}, segment_capacity: 256m, conf_dir: {kept}}}
 compose: [{{mod_name: wrp_cte_core, pool_name: cte_main, pool_id: "512.0", storage: [{{path: "ram::served", capacity_limit: {ram}}}]}}]
 """
 
 
 @pytest.fixture(scope="package")
 def started(tmp_path_factory):
-    """started(name, ranks=0, folder=None, ram="128m", env=None) -> Running, of a daemon with a store in the folder, or in memory; ended after the tests."""
+    """started(name, ranks=0, folder=None, ram="128m", env=None, timeout_s=20) -> Running, of a daemon with a store in the folder, or in memory; ended after the tests."""
     running = []
 
-    def start(name, ranks=0, folder=None, ram="128m", env=None):
+    def start(name, ranks=0, folder=None, ram="128m", env=None, timeout_s=20):
         home = tmp_path_factory.mktemp(name)
         conf = home / "conf.yaml"
-        conf.write_text((_CONF if folder else _IN_MEMORY).format(kept=home / "kept", folder=folder, ram=ram))
+        conf.write_text((_CONF if folder else _IN_MEMORY).format(kept=home / "kept", folder=folder, ram=ram, timeout_s=timeout_s))
         running.append(Running(name, conf, ranks, {"WRP_STORE": "", **(env or {})}))
         return running[-1]
 

@@ -81,3 +81,24 @@ def test_a_sweep_waits_for_nobody():
         assert not thread.is_alive() and len(stashes) == 1 and not given_back
     stashes.sweep()
     assert len(stashes) == 0 and given_back
+
+
+def test_a_drop_waits_for_nobody_and_a_sweep_comes_again_for_what_was_used():
+    """A thread that is stuck in storage would keep the memory of all other programs that have ended, and a daemon that is to end."""
+    stashes, gone, freed = Stashes(), processes.identity() + (1 << 22), []
+
+    class Whole:
+        def __init__(self, number):
+            self.abandon = lambda: freed.append(number)
+    numbers = [stashes.keep(Stash(gone, None, Whole(number))) for number in range(2)]
+    with stashes.of(numbers[0]).used():
+        for sweep in (stashes.sweep, lambda: stashes.drop(numbers[0])):
+            sweeping = threading.Thread(target=sweep, daemon=True)
+            sweeping.start()
+            sweeping.join(20)
+            assert not sweeping.is_alive() and freed == [1] and len(stashes) == 1
+        for look in (stashes.of, stashes.take):
+            with pytest.raises(StoreError, match="begin again"):
+                look(numbers[0])
+    stashes.sweep()
+    assert freed == [1, 0] and len(stashes) == 0

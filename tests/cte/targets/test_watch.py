@@ -3,6 +3,7 @@
 import gc
 import json
 import os
+import sys
 import threading
 import time
 import weakref
@@ -11,7 +12,7 @@ import pytest
 
 from wrp.cte import Store, ending
 from wrp.cte.targets import speed, watch
-from wrp.errors import StoreError
+from wrp.errors import StoreError, WaitTimeout
 from wrp.runtime.config import load
 
 MIB = 1 << 20
@@ -38,6 +39,14 @@ def until(condition):
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.005)
+
+
+def _is_in(thread, function):
+    """True while the thread is at a step of the function, where it waits for a lock that this one has."""
+    frame = sys._current_frames().get(thread.ident)
+    while frame is not None and frame.f_code is not function.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 def trouble(store):
@@ -170,3 +179,21 @@ def test_memory_is_measured_once_for_a_user(tmp_path, monkeypatch):
     assert key.endswith(" memory") and figures == [wanted.write_mbps, wanted.read_mbps, wanted.latency_us] and wanted.write_mbps > 5000 and wanted.latency_us < 1
     monkeypatch.setattr(speed, "measure_memory", lambda: pytest.fail("it is known"))
     assert with_speed(Wanted("r", "ram", MIB), None) == wanted
+
+
+def test_a_close_waits_for_the_watching_thread_no_longer_than_it_may(tmp_path):
+    conf = tmp_path / "conf.yaml"
+    conf.write_text("storage:\n  - {path: data, bdev_type: file, capacity_limit: 32m}\n"
+                    "targets: {poll_period_ms: 60000}\nperformance: {target_stat_interval_ms: 1}\nruntime: {timeout_s: 0.3}\n")
+    store = Store.open(tmp_path / "store", config=load(conf))
+    parts, thread = store._parts, next(thread for thread in threading.enumerate() if thread.name == "wrp-watch")
+    with store._tiers._changing:
+        until(lambda: _is_in(thread, type(store._tiers).adjust))
+        with pytest.raises(WaitTimeout, match="can't be closed: the thread wrp-watch of process .* hasn't ended within 0.3 s .*its folder stays this process's"):
+            store.close()
+    thread.join(20)
+    assert parts.is_stuck and not thread.is_alive()
+    parts.is_stuck = False
+    parts.drop()
+    del parts, store
+    gc.collect()                    # what has the files open

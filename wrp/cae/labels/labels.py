@@ -78,10 +78,10 @@ class Labels:
         self.close()
 
     def close(self):
-        """Stop following; a question that waits for its answer is given up. Idempotent."""
+        """Stop following; a question that waits for its answer is given up. Idempotent. WaitTimeout: see Background.stop."""
         self._is_closed = True
         self._server.close()
-        self._thread.stop()
+        self._thread.stop(self._store.ranks.timeout_s, "look whether the store's storage and the labels' server answer")
 
     def _follow(self):
         nap_s = 0.0

@@ -59,7 +59,7 @@ class Files(Operations):
 
     def close(self):
         """What waits is in the store when it returns. The first error of a file is raised, when all have had their turn."""
-        self._opened.stop()
+        self._opened.stop(self._store.ranks.timeout_s)
         failed = self._opened.put()
         self._opened.clear(), self._handles.clear()
         if failed:

@@ -48,8 +48,9 @@ class OpenFiles(dict):
         """From now on nothing waits for much longer than 5 s."""
         self._late.start(self._look)
 
-    def stop(self):
-        self._late.stop()
+    def stop(self, timeout_s):
+        """End that. Idempotent. WaitTimeout: see Background.stop."""
+        self._late.stop(timeout_s)
 
     def _look(self):
         while self._late.naps(_LOOKS_S):

@@ -1,9 +1,13 @@
 """One phase of the benchmark: all threads of all ranks begin together. Gives what each did; knows no put or get."""
 
+import os
 import threading
 from time import perf_counter_ns
 
+from wrp.errors import WrpError
 from wrp.runtime.bench.samples import Samples
+
+_BEGIN_S = 60.0
 
 
 def run(ranks, what, functions):
@@ -20,7 +24,11 @@ def _together(functions):
     gate, done, errors = threading.Barrier(len(functions)), [None] * len(functions), []
 
     def one(number, function):
-        gate.wait()
+        try:
+            gate.wait(_BEGIN_S)
+        except threading.BrokenBarrierError:
+            errors.append(WrpError(f"not all of the {len(functions)} clients of process {os.getpid()} have begun within {_BEGIN_S:g} s: fewer threads, or a machine with less to do"))
+            return
         start = perf_counter_ns()
         try:
             durations = function()
@@ -29,8 +37,12 @@ def _together(functions):
             return
         done[number] = {"start": start, "end": perf_counter_ns(), "durations": durations}
     threads = [threading.Thread(target=one, args=each, name="wrp bench") for each in enumerate(functions)]
-    for thread in threads:
-        thread.start()
+    try:
+        for thread in threads:
+            thread.start()
+    except BaseException:
+        gate.abort()                            # those that have begun don't wait for the others
+        raise
     for thread in threads:
         thread.join()
     if errors:

@@ -97,13 +97,16 @@ class Deferred:
         return failed
 
     def close(self):
-        """Wait for all puts and end the thread; raises the first error. Idempotent."""
+        """Wait for all puts and end the thread; raises the first error. Idempotent. WaitTimeout: what is under way may be stored yet, nothing else is."""
         if self._thread.is_stopped:
             return
         try:
             self.await_puts()
-        finally:
-            self._thread.stop()
+        except BaseException as error:
+            with suppress(WaitTimeout):         # this one says more; what takes longer than that already isn't waited for again
+                self._thread.stop(0 if isinstance(error, WaitTimeout) else self._timeout_s)
+            raise
+        self._thread.stop(self._timeout_s)
 
     def __enter__(self):
         return self

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 
 from wrp.cte.client.codes import code_of
@@ -94,5 +95,15 @@ class Later:
         return Future(name, inner, self._timeout_s)
 
     def close(self):
-        """Wait for what is under way and end the threads. Idempotent."""
+        """Wait for what is under way and end the threads. Idempotent. WaitTimeout: calls go on, and their threads end later."""
+        self._pool.shutdown(wait=False)
+        until, taken = time.monotonic() + self._timeout_s, 0
+        try:
+            while taken < self._depth:          # each call under way has one
+                if not self._turns.acquire(timeout=max(0.0, until - time.monotonic())):
+                    raise WaitTimeout(f"waited {self._timeout_s:g} s for the end of calls of this client, which threads of this process are still at")
+                taken += 1
+        finally:
+            for _ in range(taken):
+                self._turns.release()
         self._pool.shutdown()

@@ -9,6 +9,7 @@ import errno
 import os
 
 from wrp.comm.lasting import sync_path, write_all
+from wrp.comm.lock import DEFAULT_TIMEOUT_S
 from wrp.comm.refusals import is_refusal, tolerant
 from wrp.comm.turn import Turn
 from wrp.cte.folder import frames
@@ -196,13 +197,13 @@ class Journal:
     def _refuse(self):
         raise _Refused(f"{self._said} could not be written before: close the store and open it again")
 
-    def close(self, timeout_s=None):
+    def close(self, timeout_s=DEFAULT_TIMEOUT_S):
         """Nothing is added any more; what another thread is adding is in it before. Idempotent.
 
-        timeout_s : for that thread, None: as long as it likes. WaitTimeout: the journal is open still
+        timeout_s : for that thread. WaitTimeout: the journal is open still
         """
         try:
-            if not self._turn.acquire(timeout=-1 if timeout_s is None else timeout_s):
+            if not self._turn.acquire(timeout=timeout_s):
                 raise WaitTimeout(f"{self._said} can't be closed: another thread of process {os.getpid()} has been adding to it for {timeout_s:g} s "
                                   "(runtime.timeout_s): look whether its storage answers")
             self._end()

@@ -1,22 +1,26 @@
 """Carrying: blocking calls of coroutines in threads of their own, so that a call that is cancelled has ended before its coroutine has."""
 
+import logging
 import threading
 import time
-from concurrent.futures import ThreadPoolExecutor, wait
+from concurrent.futures import wait
 from contextlib import suppress
 
 from wrp.errors import RuntimeGone, WaitTimeout
 from wrp.runtime.waiting import Cancelled, in_thread, sleep
+from wrp.runtime.waiting.threads import Threads
 
 _THREADS = 16
 _NAP_S = 0.005
+_TELL_S = 2.0           # of a wait for the end of calls: from then on people are told
+_log = logging.getLogger("wrp.runtime")
 
 
 class Carrying:
     """``await carrying.out(function, *args)``; `end` waits for all of them."""
 
     def __init__(self, threads=_THREADS):
-        self._executor, self._works, self._lock = ThreadPoolExecutor(threads, "wrp-store"), set(), threading.Lock()
+        self._executor, self._works, self._lock = Threads(threads, "wrp store"), set(), threading.Lock()
         self.is_over = self._is_here = False
 
     async def out(self, function, *args):
@@ -48,21 +52,39 @@ class Carrying:
             raise RuntimeGone("the daemon ends: its store takes no more calls")
 
     def submit(self, run, *args):
-        """Of `in_thread`, also a moment after `out`: then `end` may have been, and the work finds out by itself."""
+        """Of `in_thread`, also a moment after `out`: then `end` may have been. RuntimeGone."""
         with self._lock:
+            self.check()
             future = self._executor.submit(run, *args)
             self._works.add(future)
         future.add_done_callback(self._works.discard)
 
     def end(self, timeout_s):
-        """No more calls; those under way have ended. WaitTimeout when one hasn't within the time."""
-        until = time.monotonic() + timeout_s
+        """No more calls; those under way have ended, which takes longer than 2 s only with a word to the log. WaitTimeout when one hasn't within the time."""
+        began = time.monotonic()
         with self._lock:
             self.is_over, works = True, list(self._works)
+        left = self._left(works, began + min(_TELL_S, timeout_s))
+        if left and timeout_s > _TELL_S:
+            _log.warning("the daemon ends when calls of attached processes have ended, %d now, which its storage or another node may keep; after %g s (runtime.timeout_s) "
+                         "it ends without them, and another SIGTERM ends it at once", left, timeout_s)
+            left = self._left(works, began + timeout_s)
+        if left:
+            raise WaitTimeout(f"calls of attached processes, {left} now, haven't ended within {timeout_s:g} s (runtime.timeout_s): the store can't be closed under them, and "
+                              "what wasn't flushed goes with the daemon; look whether its storage and its other nodes answer")
+        self._executor.end(0)
+
+    def forget(self):
+        """No more calls, of this rank alone, after an error. Nobody is waited for."""
+        with self._lock:
+            self.is_over = True
+        self._executor.end(0)
+
+    def _left(self, works, until):
+        """How many calls are under way still, at `until` at the latest."""
         while self._is_here and time.monotonic() < until:
             time.sleep(_NAP_S)
-        if wait(works, max(0.0, until - time.monotonic())).not_done or self._is_here:
-            raise WaitTimeout(f"a call of an attached process hasn't ended within {timeout_s:g} s: the store can't be closed under it")
+        return len(wait(works, max(0.0, until - time.monotonic())).not_done) + self._is_here
 
 
 class _Work:

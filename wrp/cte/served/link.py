@@ -12,6 +12,7 @@ from wrp.cte.served.lost import MAKES, made_by
 from wrp.cte.served.serving import ASK, ASK_ALL, BYTES, DROP, ERROR, FILL, MORE, WAIT
 from wrp.cte.served.slips import LARGE, SMALL, Slips
 from wrp.errors import RuntimeGone, StoreError, WaitTimeout, WrpError
+from wrp.runtime import tasks
 from wrp.runtime.daemon import processes
 from wrp.runtime.daemon.reattaching import never_ran
 from wrp.runtime.routing import PoolQuery
@@ -202,6 +203,8 @@ class Link:
             raise
         except WaitTimeout as error:
             raise Late(str(error)) from error
+        if reply.code == tasks.CANCELLED:
+            raise RuntimeGone(f"the daemon {self.attached.name!r} ended before it had an answer")
         if reply.code:
             raise WrpError(f"the daemon {self.attached.name!r} couldn't answer: code {reply.code}, {reply.meaning or 'see its messages'}")
         return reply.values

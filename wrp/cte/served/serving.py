@@ -8,7 +8,7 @@ import os
 import time
 from contextlib import suppress
 
-from wrp.cte import names
+from wrp.cte import ending, names
 from wrp.cte.calls.reading import nobody_put
 from wrp.cte.names import DAEMON
 from wrp.cte.reservation import private
@@ -71,17 +71,24 @@ class Serving:
         if store is None or has_left:
             return
         if together:
-            self._together.end(store.ranks.timeout_s)
-            with store.ranks.agreed("ending the calls of attached programs"):
-                self._carrying.end(store.ranks.timeout_s)
-                self._end_waits()
+            try:
+                self._end_calls(store, store.config.get("runtime.timeout_s"))
+            except BaseException:
+                ending.forget(store)        # the end of Python would flush it, and wait for what these calls wait for
+                raise
             self._stashes.clear()
             store.close()
         else:
-            self._carrying.is_over = True
+            self._carrying.forget()
             if self._together is not None:
                 self._together.forget()
             store._leave(False)
+
+    def _end_calls(self, store, timeout_s):
+        self._together.end(timeout_s)
+        with store.ranks.agreed("ending the calls of attached programs"):
+            self._carrying.end(timeout_s)
+            self._end_waits()
 
     def _end_waits(self):
         """Who waits for a blob is told, before the workers end."""
@@ -160,7 +167,7 @@ class Serving:
         if call == "in_batch":
             return self._in_batch(*args)
         if call == "commit":
-            return self._committed(self._stashes.take(*args))
+            return self._committed(*args)
         if call not in self._calls:
             raise UsageError(f"{call!r} is no call that an attached program can make")
         return self._calls[call](*args, **options)
@@ -183,12 +190,14 @@ class Serving:
         with self._stashes.of(number).used() as stash:
             getattr(stash.whole, call)(*args)
 
-    def _committed(self, stash):
-        """Make a reservation a part of the store."""
+    def _committed(self, number):
+        """Make the reservation of a stash a part of the store."""
+        stash = self._stashes.take(number)
         try:
             stash.whole.commit()
         except BaseException:
-            stash.abandon()
+            self._stashes.put_back(number, stash)
+            self._stashes.drop(number)
             raise
 
     def _commit_batch(self, label, shares):
@@ -208,8 +217,7 @@ class Serving:
             for number, stash in mine:
                 if stash is not None:
                     self._stashes.put_back(number, stash)
-                    if stash.rest(0):               # else whoever has begun it drops it, or a sweep
-                        self._stashes.drop(number)
+                    self._stashes.drop(number)
         return list(map(tuple, batch.entries))
 
     async def _there(self, at, head):

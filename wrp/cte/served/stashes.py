@@ -17,14 +17,13 @@ class Stash:
 
     def __init__(self, owner, view, whole=None):
         self.owner, self.view, self.whole = owner, view, whole
-        self._users, self._is_gone, self._change = 0, False, threading.Condition()
+        self._users, self.is_gone, self._change = 0, False, threading.Condition()
 
     @contextmanager
     def used(self):
         """Nobody gives back what it has within the block. StoreError where somebody has."""
         with self._change:
-            if self._is_gone:
-                _there(None)
+            _there(self)
             self._users += 1
         try:
             yield self
@@ -33,16 +32,15 @@ class Stash:
                 self._users -= 1
                 self._change.notify_all()
 
-    def rest(self, timeout_s=None):
+    def rest(self, timeout_s):
         """True once nobody uses it, and never again: its process may have been ended, or interrupted, while a thread here does what that asked. False where one
-        still does at the end of the time (None: there is none)."""
+        still does at the end of the time."""
         with self._change:
-            self._is_gone = True
+            self.is_gone = True
             return self._change.wait_for(lambda: not self._users, timeout_s)
 
     def abandon(self):
-        """Nobody wants it, once nobody uses it."""
-        self.rest()
+        """What it has is free, nobody uses it any more: see `rest`."""
         if self.whole is not None:
             self.whole.abandon()
         self.view = self.whole = None
@@ -68,27 +66,28 @@ class Stashes:
         self._kept[number] = stash
 
     def of(self, number):
-        """The Stash of a number. StoreError."""
+        """The Stash of a number. StoreError, also of one that is to go."""
         return _there(self._kept.get(number))
 
     def take(self, number):
         """The same, which isn't kept any more."""
+        _there(self._kept.get(number))
         return _there(self.pop(number))
 
     def pop(self, number):
-        """The same; None where it isn't kept."""
+        """The Stash of a number, which isn't kept any more; None where it isn't kept."""
         return self._kept.pop(number, None)
 
     def sweep(self):
-        """Let go of those whose owners have died; of one that a thread here still uses with a later sweep."""
+        """Let go of those that are to go, or whose owners have died."""
         for number, stash in list(self._kept.items()):
-            if not processes.lives(stash.owner) and stash.rest(0):
+            if stash.is_gone or not processes.lives(stash.owner):
                 self.drop(number)
 
     def drop(self, number):
-        """Let go of one, if it is kept. May wait for other nodes."""
-        stash = self.pop(number)
-        if stash is None:
+        """Let go of one, if it is kept; while somebody uses it nothing happens but that nobody else can, and a later sweep does. May wait for other nodes."""
+        stash = self._kept.get(number)
+        if stash is None or not stash.rest(0) or self.pop(number) is None:
             return
         try:
             stash.abandon()
@@ -101,6 +100,6 @@ class Stashes:
 
 
 def _there(stash):
-    if stash is None:
+    if stash is None or stash.is_gone:
         raise StoreError("what this program had begun to put, or to get, isn't in the daemon any more: begin again")
     return stash

@@ -73,10 +73,11 @@ class Together:
         if not self._over.wait(timeout_s):
             raise WaitTimeout(f"rank {self._ranks.rank} of the daemon waited {timeout_s:g} s for the end of what its ranks do together for attached programs: "
                               "look at their messages")
+        self._carrying.end(timeout_s)
 
     def forget(self):
         """Of this rank alone, after an error."""
-        self._carrying.is_over = True
+        self._carrying.forget()
 
     def _made(self, rank, number):
         asked = self._asked.get(number) if self._ranks.rank == rank else None

@@ -14,7 +14,7 @@ _log = logging.getLogger("wrp.cte")
 class Watch:
     """tiers : with `files`, `lose`, `regain` and `adjust`; the thread doesn't keep them, and ends when nobody else does
 
-    look_s, timeout_s : between looks, and after which a file that hasn't answered one counts as lost; sample_s : between samples of bandwidths
+    look_s, timeout_s : between looks, and after which a file that hasn't answered one counts as lost; sample_s : between samples of bandwidths; end_s : for `stop`
     """
 
     @staticmethod
@@ -22,14 +22,14 @@ class Watch:
         """The one of a store as it is configured, started where a file could be lost."""
         get = parts.config.get
         made = Watch(parts.tiers, get("targets.poll_period_ms") / 1000, get("targets.default_target_timeout_ms") / 1000,
-                     get("performance.target_stat_interval_ms") / 1000)
+                     get("performance.target_stat_interval_ms") / 1000, get("runtime.timeout_s"))
         if parts.write:
             made.start()
         return made
 
-    def __init__(self, tiers, look_s, timeout_s, sample_s):
+    def __init__(self, tiers, look_s, timeout_s, sample_s, end_s):
         self._tiers = weakref.ref(tiers)
-        self._look_s, self._timeout_s, self._sample_s = look_s, timeout_s, sample_s
+        self._look_s, self._timeout_s, self._sample_s, self._end_s = look_s, timeout_s, sample_s, end_s
         self._thread, self._asked = None, {}        # by number: the look that it hasn't answered
 
     def start(self):
@@ -39,11 +39,12 @@ class Watch:
             self._thread.start(self._run)
 
     def stop(self):
-        """End the thread. Idempotent. A file that doesn't answer keeps nobody."""
+        """End the thread. Idempotent. A file that doesn't answer keeps nobody. WaitTimeout: see Background.stop."""
         if self._thread is not None:
-            self._thread.stop()
+            self._thread.stop(self._end_s)
+        until = time.monotonic() + 0.1
         for look in self._asked.values():
-            look.thread.join(0.1)
+            look.thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self):
         look = sample = time.monotonic()

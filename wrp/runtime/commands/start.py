@@ -1,5 +1,6 @@
 """start, restart and stop of a daemon."""
 
+import threading
 from contextlib import suppress
 
 from wrp.comm import names
@@ -12,6 +13,8 @@ from wrp.runtime.daemon import place
 from wrp.runtime.daemon.daemon import Daemon
 from wrp.runtime.daemon.kept import Kept
 from wrp.runtime.daemon.view import View
+
+_LATE_S = 5.0               # of an end: from then on people are told
 
 
 class NotEnding(WaitTimeout):
@@ -30,13 +33,20 @@ def start(args, ranks, signals, again=False):
             if ranks.rank == 0:
                 Kept(config, args.name or place.default_name()).entries()       # what can't be read is told while the old one runs
                 _stop_if_running(args)
-    with Daemon(ranks, config, args.name, again) as daemon:
-        if ranks.rank == 0:
-            for line in _greeting(daemon, config):
-                _tell(line)
-        reason = daemon.hold(signals)
-        if ranks.rank == 0:
-            _tell(f"stopping ({reason})")
+    late = threading.Timer(_LATE_S, _tell, [f"still stopping after {_LATE_S:g} s: tasks that have begun end first, then its store is flushed; another SIGTERM ends it at once, "
+                                            "and what isn't flushed by then is lost"])
+    late.daemon = True
+    try:
+        with Daemon(ranks, config, args.name, again) as daemon:
+            if ranks.rank == 0:
+                for line in _greeting(daemon, config):
+                    _tell(line)
+            reason = daemon.hold(signals)
+            if ranks.rank == 0:
+                _tell(f"stopping ({reason})")
+                late.start()
+    finally:
+        late.cancel()
     if ranks.rank == 0:
         _tell("stopped")
     return 0

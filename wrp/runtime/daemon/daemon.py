@@ -267,7 +267,11 @@ class Daemon:
         if self.is_first:
             self.about.state = clients.STOPPING
             self._nodes.close()
-        self.runtime.close()
+        try:
+            self.runtime.close()
+        except BaseException:
+            self._made.hide()           # the process may have a thread that doesn't end: nobody attaches to it any more
+            raise
         self._made = None
 
     def abandon(self):

@@ -4,7 +4,6 @@ import heapq
 import itertools
 import time
 from collections import deque
-from concurrent.futures import ThreadPoolExecutor
 
 from wrp.comm import atomics
 from wrp.errors import UsageError
@@ -12,6 +11,7 @@ from wrp.runtime import lanes, records, tasks
 from wrp.runtime.meter import block
 from wrp.runtime.waiting import context as own
 from wrp.runtime.waiting.coroutines import DeadlineOver
+from wrp.runtime.waiting.threads import Threads
 
 _AT_ONCE = 16                   # waiting tasks taken up before the next new one
 _TIMERS = 1024                  # timers before the useless ones are looked for
@@ -49,7 +49,7 @@ class Loop:
         """Let go of the node's memory and end the threads."""
         self._words.release()
         if self._executor:
-            self._executor.shutdown()
+            self._executor.end(self._node.timeout_s)
 
     def take_up(self):
         """Run some coroutines whose wait is over; True if there was one."""
@@ -196,7 +196,7 @@ class Loop:
     @property
     def executor(self):
         """Threads for blocking calls."""
-        self._executor = self._executor or ThreadPoolExecutor(_THREADS, "wrp-io")
+        self._executor = self._executor or Threads(_THREADS, "wrp-io")
         return self._executor
 
 
