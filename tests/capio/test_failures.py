@@ -87,12 +87,11 @@ def test_a_killed_server_ends_the_waits(make_flow, command):
     flow = make_flow(document(**{"a": "on_close update", "n": "on_close no_update"}))
     flow.hold("writer")
     wrote = flow.start("writer", "{ echo some; sleep 60; } > $CAPIO_DIR/n")
-    read = flow.start("reader", command)
+    read = flow.start("reader", command, CAPIO_SERVER_WAIT_S="600")       # for a next server, which isn't waited for
     flow.wait_waiting()
-    begun = time.monotonic()
     flow.kill_server()
     code, _, said = ended(read)
-    assert code == 1 and "the CAPIO server has ended" in said and time.monotonic() - begun < 2
+    assert code == 1 and "the CAPIO server has ended" in said
     killed(wrote)
 
 

@@ -217,15 +217,14 @@ def test_a_call_that_signals_interrupt_waits_once(streaming, mode, again):
     path = streaming.dir / f"signals-{again[-1]}.{mode}"
     wrote = streaming.start("writer", f"read; exec 3> {path}; echo first >&3; read; echo other >&3", via=None, stdin=True)
     read = streaming.launch("reader", ["env", f"F={path}", f"AGAIN={again}", sys.executable, "-c", _SIGNALS], "seccomp")
-    for _ in range(2):                  # it waits for the file, then in the file
-        streaming.wait_waiting()
+    for what in ("open", "bytes"):      # it waits for the file, then in the file
+        streaming.wait_for(lambda status: [wait["what"] for wait in status["waiting"]] == [what])
         time.sleep(0.4)
         assert len(streaming.status()["waiting"]) == 1 and _threads(read.pid) < 6
         wrote.stdin.write(b"\n")
         wrote.stdin.flush()
         if mode == "u":
             break
-        time.sleep(0.1)
     if mode == "u":
         wrote.stdin.write(b"\n")
     assert ended(wrote)[0] == 0 and ended(read)[:2] == (0, b"first\nother\n")

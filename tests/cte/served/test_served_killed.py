@@ -10,6 +10,7 @@ import pytest
 
 from harness.daemons import Running
 from harness.mpirun import needs_mpirun
+from harness.standing import stop
 from wrp.cte import Store
 from wrp.cte.telemetry import Op
 from wrp.errors import RuntimeGone, StoreBusy, StoreError, UsageError, WaitTimeout
@@ -127,7 +128,7 @@ def test_memory_of_calls_that_timed_out_comes_back_with_their_late_answers(start
             batch = store.batch("never committed")
             late = [lambda: store.put("t", "kept", bytes(5 * MIB)), lambda: store.get("t", "kept"), lambda: store.put("t", "mid", bytes(MIB)), lambda: store.size("t", "kept"),
                     lambda: store.append("t", "kept", bytes(3 * MIB)), lambda: store.get_many("t", ["kept"]), lambda: batch.put("t", "never", bytes(MIB)), store.flush]
-            os.kill(running.pid, signal.SIGSTOP)
+            stop(running.pid)
             runtime.timeout_s = 0.1
             for number in range(20):
                 with pytest.raises(WaitTimeout) as error:

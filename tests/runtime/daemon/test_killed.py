@@ -12,6 +12,7 @@ import traceback
 import pytest
 
 from harness.mpirun import mpirun, needs_mpirun
+from harness.standing import stop
 from wrp.comm import atomics, names
 from wrp.errors import RuntimeGone
 from wrp.runtime import bdev, clients
@@ -52,13 +53,6 @@ def start_client(name, seed):
         work(name, writing)
     os.close(writing)
     return pid, reading
-
-
-def thread_states(pid):
-    """Letters of the states of a process's threads."""
-    for thread in os.listdir(f"/proc/{pid}/task"):
-        with open(f"/proc/{pid}/task/{thread}/stat") as file:
-            yield file.read().rpartition(")")[2].split()[0]
 
 
 def wait_for(test, what, limit_s=15):
@@ -125,10 +119,7 @@ def test_client_of_a_killed_daemon_is_told_and_the_next_daemon_starts(start_daem
     pool = attached.pool("ram::composed")
     with View(running.name) as view:
         pids = view.about.pids
-    for pid in pids:
-        os.kill(pid, signal.SIGSTOP)
-    # the other threads stop when the first one gets a core and has seen the signal
-    wait_for(lambda: all(state == "T" for pid in pids for state in thread_states(pid)), "a rank doesn't stop")
+    stop(*pids)
     told = []
 
     def call():
@@ -164,7 +155,7 @@ def test_the_next_daemon_of_any_name_frees_what_a_killed_one_had(start_daemon, d
     running, halted = start_daemon("forced"), start_daemon("halted")
     running.kill()
     assert running.name in os.listdir(names.folder())
-    os.kill(halted.pid, signal.SIGSTOP)
+    stop(halted.pid)
     try:
         another = start_daemon("another")
         assert {running.name, another.name, halted.name, daemon.name} & set(os.listdir(names.folder())) == {another.name, halted.name, daemon.name}

@@ -1,13 +1,12 @@
 """A client goes on when its daemon was killed or stopped and another one of the name came: real daemons, real signals."""
 
-import os
-import signal
 import threading
 import time
 
 import pytest
 
 from harness.packages import make_package
+from harness.standing import stop
 from wrp.errors import RuntimeGone, UsageError
 from wrp.runtime import bdev
 from wrp.runtime.daemon import Attached, attach
@@ -46,21 +45,6 @@ def start(start_daemon, noted, monkeypatch):
     monkeypatch.syspath_prepend(str(noted[0]))
     noted[1].write_text("")
     return lambda name: start_daemon(name, 0, {"PYTHONPATH": str(noted[0])})
-
-
-def stopped(pid):
-    """Stop all threads of a process, and know that they are."""
-    os.kill(pid, signal.SIGSTOP)
-    until = time.monotonic() + 10
-    while True:
-        states = []
-        for thread in os.listdir(f"/proc/{pid}/task"):
-            with open(f"/proc/{pid}/task/{thread}/stat") as file:
-                states.append(file.read().rpartition(")")[2].split()[0])
-        if set(states) == {"T"}:
-            return
-        assert time.monotonic() < until, "it doesn't stop"
-        time.sleep(0.01)
 
 
 def test_calls_go_on_over_kills_and_restarts(start):
@@ -111,7 +95,7 @@ def test_what_no_worker_had_is_run_once_by_the_next_daemon(start, noted):
         lingering = [pool.submit(11, 2), pool.submit(11, 3, resend=True)]
         while noted[1].read_text() != "1\n2\n3\n":
             time.sleep(0.01)
-        stopped(running.pid)
+        stop(running.pid)
         futures = [pool.submit(10, number) for number in range(4, 8)]
         running.kill()
         running = start("halted")

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from harness.packages import make_package
+from harness.standing import stop
 from wrp.comm import names
 from wrp.errors import RuntimeGone, UsageError, WaitTimeout, WrpError
 from wrp.runtime import modules, records
@@ -21,8 +22,8 @@ import sys, time
 from wrp.runtime.waiting.coroutines import sleep
 
 class Rude:
-    methods = {10: "interrupted", 11: "leaves", 12: "twice", 13: "naps", 14: "breaks", 15: "waits", 16: "waiting", 17: "is_no_number"}
-    count = 0
+    methods = {10: "interrupted", 11: "leaves", 12: "twice", 13: "naps", 14: "breaks", 15: "waits", 16: "waiting", 17: "is_no_number", 18: "begun"}
+    count = ever = 0
 
     def __init__(self, pool_name, start=0):
         if start < 0:
@@ -48,6 +49,7 @@ class Rude:
 
     async def waits(self):
         self.count += 1
+        self.ever += 1
         try:
             await sleep(1000)
         finally:
@@ -55,6 +57,9 @@ class Rude:
 
     def waiting(self):
         return self.count
+
+    def begun(self):
+        return self.ever
 
     def is_no_number(self):
         class Number:
@@ -112,7 +117,7 @@ def test_a_post_keeps_its_deadline(attached):
     pool = attached.pool("posted", "rude")
     pool.post(15, deadline_s=0.4)
     until = time.monotonic() + 20
-    while pool.call(16).values[0] == 0 and time.monotonic() < until:
+    while pool.call(18).values[0] == 0 and time.monotonic() < until:
         time.sleep(0.005)
     while pool.call(16).values[0] and time.monotonic() < until:
         time.sleep(0.01)
@@ -186,12 +191,16 @@ def test_a_second_signal_ends_a_daemon_that_the_first_did_not(start):
     busy = start("busier")
     with attach(busy.name, 10) as attached:
         attached.pool("mine", "rude").post(13)
+        begun = time.monotonic()
         os.kill(busy.pid, signal.SIGTERM)
         time.sleep(0.2)
         os.kill(busy.pid, signal.SIGTERM)               # of the same end: it is to have its time
-        time.sleep(1)
-        assert busy.process.poll() is None
-        os.kill(busy.pid, signal.SIGTERM)
+        while busy.process.poll() is None and time.monotonic() < begun + 1:
+            time.sleep(0.02)
+        assert time.monotonic() >= begun + 1
+        while busy.process.poll() is None and time.monotonic() < begun + 20:        # the second that it hears of may be late
+            os.kill(busy.pid, signal.SIGTERM)
+            time.sleep(0.1)
         assert busy.wait() == -signal.SIGTERM and busy.name not in os.listdir(names.folder())
 
 
@@ -202,7 +211,7 @@ def test_a_halted_daemon_is_left_all_the_same(start, tmp_path, capsys):
     attached.device("ram::composed").lease(100)
     attached.pool("ram::more", "bdev", capacity=1 << 20)
     attached.device("ram::more").lease(100)
-    os.kill(halted.pid, signal.SIGSTOP)
+    stop(halted.pid)
     try:
         with pytest.raises(WaitTimeout, match="method"):
             attached.close()
