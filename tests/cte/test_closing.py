@@ -145,5 +145,5 @@ reserved.abandon()
 
 @pytest.mark.parametrize("case", _CASES)
 def test_threads_that_call_meanwhile_are_told(case):
-    done = subprocess.run([sys.executable, "-c", _HEAD + _CASES[case]], capture_output=True, text=True, timeout=100)
+    done = subprocess.run([sys.executable, "-c", _HEAD + _CASES[case]], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -399,7 +399,7 @@ def test_a_store_that_is_interrupted_as_it_opens_or_closes_leaves_its_folder_fre
     """In a program of its own: a finalizer that drops the error may keep a descriptor of a file."""
     with Store.open(str(tmp_path / "store"), Solo()) as store:
         store.put("t", "b", b"x" * 1000)
-    found = subprocess.run([sys.executable, "-c", _ENDS, what, str(tmp_path / "store"), str(stride)], capture_output=True, text=True, timeout=100,
+    found = subprocess.run([sys.executable, "-c", _ENDS, what, str(tmp_path / "store"), str(stride)], capture_output=True, text=True, timeout=60,
                            env={**os.environ, "PYTHONPATH": os.path.join(os.path.dirname(__file__), "..")})
     assert not found.returncode, found.stderr
     assert int(found.stdout) > 5 * stride

@@ -55,7 +55,6 @@ def dirty(store):
     return sorted(record.name.replace("\0", "/") for record in store._catalog.scan(dirty=True))
 
 
-@pytest.mark.timeout(60)
 def test_kill_9_after_a_period_loses_nothing(tmp_path, folder):
     conf = configured(tmp_path, flush_data_period_ms=50)
     with subprocess.Popen([sys.executable, "-c", WRITER, str(folder), str(conf)], stdout=subprocess.PIPE, text=True) as writer:

@@ -111,7 +111,6 @@ for turn in range(1, 250):
 """
 
 
-@pytest.mark.timeout(60)
 def test_killed_between_flushes_all_ranges_or_none_are_there(tmp_path):
     with subprocess.Popen([sys.executable, "-c", WRITER, str(tmp_path / "s")], stdout=subprocess.PIPE, text=True) as writer:
         told = [int(writer.stdout.readline()) for _ in range(6)]

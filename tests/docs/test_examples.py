@@ -45,6 +45,7 @@ def test_documents_have_examples():
     assert documents.ROOT / "README.md" in DOCUMENTS
 
 
+@pytest.mark.timeout(300)            # a document is up to ten programs, one after the other, each with its own limit
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
 def test_examples_run(document, clone):
     blocks = documents.blocks(document)
