@@ -50,7 +50,7 @@ def interrupted_behind_any_call(step, work, within="", error=Interrupted):
                 hit()
         elif event == "return":
             lasts.pop(frame, None)
-            if frame.f_back in lasts:
+            if frame.f_back in lasts and not _is_starred(frame.f_back):
                 lasts[frame.f_back] = None          # what was called there is one of Python's own: no handler comes behind it
         return look_inside
 
@@ -65,6 +65,11 @@ def interrupted_behind_any_call(step, work, within="", error=Interrupted):
 
 
 _known = {}
+
+
+def _is_starred(frame):
+    """True in the middle of a call such as f(*x), behind which Python before 3.12 calls handlers whatever f is."""
+    return frame.f_code.co_code[frame.f_lasti] == dis.opmap["CALL_FUNCTION_EX"] and sys.version_info < (3, 12)
 
 
 def _calls(code: types.CodeType):

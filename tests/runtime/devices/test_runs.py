@@ -4,6 +4,7 @@ import random
 from collections import deque
 
 import pytest
+from harness.interrupting import interrupted_behind_any_call
 
 from wrp.runtime.devices.runs import Leases, Runs
 
@@ -101,3 +102,16 @@ def test_what_others_gave_back_is_of_no_lease_once_it_is_leased_again(seed):
             assert all(before.offset + before.nbytes <= after.offset for before, after in zip(each._all, each._all[1:]))
             assert each.free == sum(lease.free for lease in each._all) and each.whole == sum(lease.free == lease.nbytes for lease in each._all)
             assert sorted(each._roomy) == [lease for lease in each._all if lease.free]
+
+
+def test_what_is_given_back_is_free_and_told_of_or_neither_wherever_that_is_interrupted():
+    step, goes_on = 1, True
+    while goes_on:
+        leases = Leases()
+        leases.add(0, 1000)
+        late = deque([(leases.take(100), 100, 100)])
+        goes_on = interrupted_behind_any_call(step, lambda: leases.give(0, 100, late))
+        assert (leases.free, len(late)) in ((900, 1), (1000, 0)), step
+        assert sum(nbytes for lease in leases._all for _, nbytes in lease.pairs()) == leases.free and leases.whole == (not late), step
+        step += 1
+    assert step > 5

@@ -38,11 +38,13 @@ class Runs:
         splice = self.splice(offset, nbytes)
         if splice is None:
             return False
-        self.spliced(*splice)
+        first, last, starts, sizes = splice
+        self._starts[first:last], self._sizes[first:last] = starts, sizes
+        self.free += nbytes
         return True
 
     def splice(self, offset, nbytes):
-        """What `spliced` needs to make these bytes free; None when some of them are free already."""
+        """(first, last, starts, sizes): the runs from the first to the last are those once these bytes are free; None when some of them are free already."""
         starts, sizes = self._starts, self._sizes
         after = bisect_right(starts, offset)
         before_end = starts[after - 1] + sizes[after - 1] if after else -1
@@ -52,12 +54,7 @@ class Runs:
         last = after + (after < len(starts) and starts[after] == offset + nbytes)
         start = starts[first] if first < after else offset
         size = nbytes + sum(sizes[first:last])
-        return first, last, start, size, nbytes
-
-    def spliced(self, first, last, start, size, nbytes):
-        # no calls, between which a handler of a signal may raise an error
-        self._starts[first:last], self._sizes[first:last] = [start], [size]
-        self.free += nbytes
+        return first, last, [start], [size]
 
     def apart_from(self, offset, nbytes):
         """[Runs] of what lies before and behind these bytes, none of which is free here."""
@@ -92,7 +89,7 @@ class Leases:
         self._leave(offset, nbytes)
         lease = Runs(offset, nbytes)
         number = bisect_right(self._all, lease)
-        # no calls from here on, as in `Runs.spliced`
+        # no calls from here on, between which a handler of a signal may raise an error
         self._all[number:number] = [lease]
         self._roomy += [lease]
         self.free += nbytes
@@ -136,8 +133,10 @@ class Leases:
         splice = lease.splice(offset, nbytes)
         if splice is None:
             return False
-        lease.spliced(*splice)
-        # no calls since that one began
+        first, last, starts, sizes = splice
+        # no calls from here on
+        lease._starts[first:last], lease._sizes[first:last] = starts, sizes
+        lease.free += nbytes
         if lease.free == nbytes:
             self._roomy += [lease]
         self.free += nbytes
