@@ -44,6 +44,17 @@ def test_many_at_once_are_those_one_by_one(store, nbytes):
         store.get_many("t", ["b1", "nobody"], out=np.zeros((2, nbytes), "u1"))
 
 
+@pytest.mark.parametrize("nbytes", [100, 20_000, 200_000])
+def test_of_many_rows_for_one_blob_the_last_one_stays(store, nbytes):
+    names = [f"b{number % 7}" for number in range(40)]
+    store.put_many("t", names, [bytes([number]) * nbytes for number in range(40)])
+    last = {name: bytes([number]) * nbytes for number, name in enumerate(names)}
+    assert {blob: store.get("t", blob) for blob in store.list("t")} == last and store.tag_size("t") == 7 * nbytes
+    store.put_many("t", names, np.arange(40, dtype=np.uint8)[::-1, None] + np.zeros((40, nbytes), np.uint8))
+    assert {blob: store.get("t", blob)[0] for blob in store.list("t")} == {name: 39 - number for number, name in enumerate(names)}
+    assert store.get_many("t", ["b3", "b1", "b3"]) == [store.get("t", blob) for blob in ("b3", "b1", "b3")]
+
+
 def test_many_of_odd_kinds(store):
     store.put_many("t", ["größe", "b"], [b"1", b"22"])
     assert store.get_many("t", ["größe", "b"]) == [b"1", b"22"]
@@ -151,6 +162,29 @@ def test_reserved_bytes_are_seen_after_the_commit(store, nbytes):
     store.destroy("t")
     store.flush()
     assert store._tiers.free(0) == store._tiers.ram.capacity
+
+
+def test_who_reads_while_reserved_bytes_are_committed_gets_those_of_one_commit(store):
+    store.put("t", "b", bytes(300_000))
+    stop, seen, wrong = threading.Event(), set(), []
+
+    def read():
+        while not stop.is_set():
+            found = store.get("t", "b")
+            seen.add(found[0])
+            if found != found[:1] * 300_000:
+                wrong.append(found[0])
+    reader = threading.Thread(target=read)
+    reader.start()
+    turn = 0
+    while len(seen) < 4 and turn < 100_000:
+        turn += 1
+        place = store.reserve("t", "b", 300_000)
+        place.view[:] = bytes([turn % 251]) * 300_000
+        place.commit()
+    stop.set()
+    reader.join()
+    assert not wrong and len(seen) >= 4
 
 
 def test_abandoned_bytes_are_those_of_other_processes_at_once(store):

@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 
+import numpy as np
 import pytest
 
 from wrp.cte import Store
+from wrp.cte.arrays import get_array
 
 WRITER = """
 import sys
@@ -30,6 +32,14 @@ while True:
         store.flush()
         print(f"flush {turn}", flush=True)
 """
+
+
+def test_an_array_is_there_once_the_call_has_returned(tmp_path):
+    code = ("import os, signal, sys\nimport numpy as np\nfrom wrp.cte import Store\nfrom wrp.cte.arrays import put_array\nstore = Store.open(sys.argv[1])\n"
+            "put_array(store, 'a', np.arange(5000.0).reshape(50, 100))\nstore.put('t', 'b', b'not flushed')\nos.kill(os.getpid(), signal.SIGKILL)")
+    assert subprocess.run([sys.executable, "-c", code, tmp_path / "store"], timeout=60).returncode == -signal.SIGKILL
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert (get_array(store, "a") == np.arange(5000.0).reshape(50, 100)).all() and store.tags() == ["a"]
 
 
 def killed_after(folder, seconds):

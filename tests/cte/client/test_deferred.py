@@ -1,9 +1,14 @@
 """Deferred puts: read before they are stored, stored many at once, bounded, with errors that stay."""
 
+import signal
+import subprocess
+import sys
 import threading
 
 import pytest
 
+from harness.mpirun import job_environment
+from wrp.cte import Store
 from wrp.errors import NoSuchTag, OutOfSpace, RangeError, UsageError, WaitTimeout
 
 MIB = 1 << 20
@@ -20,6 +25,16 @@ def test_what_was_put_is_read_at_once_and_stored_at_the_end(client, tag):
     puts.close()
     with pytest.raises(UsageError, match="closed"):
         puts.put_blob(tag, "b", b"x")
+
+
+def test_what_was_awaited_and_flushed_outlasts_a_kill(tmp_path):
+    code = ("import os, signal, sys\nfrom wrp.cte import Store\nfrom wrp.cte.client import Client\nstore = Store.open(sys.argv[1])\nclient = Client(store)\n"
+            "tag, puts = client.get_or_create_tag('t'), client.deferred()\nfor number in range(50):\n    puts.put_blob(tag, f'b{number}', bytes([number]) * 3000)\n"
+            "puts.await_puts()\nclient.flush_data()\nos.kill(os.getpid(), signal.SIGKILL)")
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / "store"], capture_output=True, text=True, timeout=60, env=job_environment())
+    assert done.returncode == -signal.SIGKILL, done.stderr
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert {blob: store.get("t", blob) for blob in store.list("t")} == {f"b{number}": bytes([number]) * 3000 for number in range(50)}
 
 
 def test_many_are_stored_by_one_call(client, tag, monkeypatch):

@@ -243,6 +243,44 @@ def test_lists_sizes_and_tags_are_those_of_all_nodes(place):
         ranks.barrier("all have looked")
 
 
+@pytest.mark.parametrize("nbytes", [300, 30_000, 60_000])
+def test_of_many_rows_for_one_blob_the_last_one_stays_wherever_its_home_is(nbytes):
+    ranks = world()
+    with Store.open(None, ranks) as store:
+        names, rows = [f"{ranks.rank}.{number % 7}" for number in range(200)], np.arange(200, dtype=np.uint8)[:, None] + np.zeros((200, nbytes), np.uint8)
+        for turn in range(3):
+            store.put_many("t", names, rows)
+            assert [bytes(row) for row in rows[-7:]] == store.get_many("t", names[-7:])
+            rows = rows[::-1].copy()
+        ranks.barrier("all have put")
+
+
+def test_a_blob_that_goes_from_name_to_name_has_one_at_any_moment(place):
+    """Names with different homes: whoever looks along them, the first to the last, finds it, with its bytes."""
+    ranks, value = world(), data(3, 5000)
+    blobs = [f"b{number}" for number in range(200)]
+    blobs = [blob for before, blob in zip(["", *blobs], blobs) if not before or home_of("t", before, ranks.nodes) != home_of("t", blob, ranks.nodes)][:30]
+    with Store.open(place, ranks) as store:
+        if ranks.rank == 0:
+            store.put("t", blobs[0], value)
+        ranks.barrier("it has its first name")
+        if ranks.rank == 0:
+            for before, after in zip(blobs, blobs[1:]):
+                store.rename("t", before, after)
+        else:
+            at = 0
+            while at < len(blobs) - 1:
+                for at in range(at, len(blobs)):
+                    try:
+                        assert store.get("t", blobs[at]) == value
+                        break
+                    except NoSuchBlob:
+                        assert at < len(blobs) - 1, "it has no name"
+        ranks.barrier("it has its last name")
+        assert store.list("t") == blobs[-1:]
+        ranks.barrier("all have looked")
+
+
 def test_of_ranks_that_destroy_a_tag_at_once_one_does_and_together_they_all_do(place):
     ranks = world()
     with Store.open(place, ranks) as store:

@@ -69,6 +69,17 @@ def test_reads_are_counted_from_ram_and_from_files(open_store):
     assert store.changed(pattern="other.*") == []
 
 
+def test_it_ends_with_the_job(open_store):
+    store = open_store()
+    for _ in range(3):
+        store.put("t", "a", DATA)
+    assert len(store.telemetry().entries) == 3 and store.statistics().targets[0].counts.writes == 3
+    store.close()
+    store = open_store()
+    assert store.telemetry() == (-1, [], 0) and store.get("t", "a") == DATA
+    assert [(entry.op, entry.logical_time) for entry in store.telemetry().entries] == [(Op.GET_BLOB, 0)] and store.statistics().targets[1].counts.writes == 0
+
+
 def test_what_the_index_takes(open_store):
     store = open_store(memory=True)
     before = store.statistics().index
