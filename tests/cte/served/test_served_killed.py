@@ -146,6 +146,24 @@ def test_memory_of_calls_that_timed_out_comes_back_with_their_late_answers(start
     assert running.end() == 0
 
 
+def test_memory_of_a_program_that_makes_no_further_call_comes_back_too(started):
+    running = started(f"idle{os.getpid()}")
+    with attach(running.name, 20) as runtime, Store.attach(runtime) as store:
+        store.put("t", "kept", bytes(5 * MIB))
+        lost, patience = store._link._slips._lost, runtime.timeout_s
+        os.kill(running.pid, signal.SIGSTOP)
+        runtime.timeout_s = 0.1
+        for call in (lambda: store.get("t", "kept"), lambda: store.put("t", "kept", bytes(5 * MIB)), lambda: store.size("t", "kept")):
+            with pytest.raises(WaitTimeout):
+                call()
+        runtime.timeout_s = patience
+        assert len(lost) >= 3
+        os.kill(running.pid, signal.SIGCONT)
+        wait_for(lambda: not len(lost), lambda: f"{len(lost)} calls' memory isn't given back", 30)
+        assert store.size("t", "kept") == 5 * MIB
+    assert running.end() == 0
+
+
 def kill(running):
     os.kill(running.pid, signal.SIGKILL)
     running.wait()

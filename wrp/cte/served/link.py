@@ -92,6 +92,7 @@ class Link:
 
     def close(self, is_last):
         """Give up batches that aren't committed and, unless `is_last`, the memory for calls; what is left of that goes when the process leaves the daemon."""
+        self._slips.rest()
         self.forsaken.extend(self.begun)
         self._tell()
         if not is_last:

@@ -10,6 +10,7 @@ from wrp.comm.sizes import format_size
 from wrp.comm.streaming import address_of
 from wrp.cte.served import place
 from wrp.cte.served.ends import Gone
+from wrp.cte.served.looking import Looking
 from wrp.cte.served.lost import Lost
 from wrp.errors import OutOfSpace, RuntimeGone, WrpError
 from wrp.runtime import bdev
@@ -34,6 +35,7 @@ class Slips:
         self._base = atomics.load(self._pool._slot.params + bdev.BASE)
         self._extents = self._segment.address + atomics.load(self._pool._slot.params + bdev.EXTENTS)
         self._free, self._lost = {size: deque() for size in _KEPT}, Lost(attached, pool, forsake)
+        self._looking = Looking(self._look)
 
     @contextmanager
     def taken(self, size, call="", waits=True):
@@ -53,6 +55,7 @@ class Slips:
             is_kept = self._is_kept(size)
         except BaseException:
             self._lost.add(slip, call, began)
+            self._looking.begin()
             raise
         if is_kept:
             self._free[size].append(slip)
@@ -73,10 +76,27 @@ class Slips:
 
     def close(self):
         """Give back what no call has in hand."""
+        self.rest()
         self._find()
         for slips in self._free.values():
             while slips:
                 self._give_back(slips.pop())
+
+    def rest(self):
+        """Nothing is looked for any more but in calls."""
+        self._looking.stop()
+
+    def _look(self):
+        """Of a thread of its own: True while something is lost."""
+        try:
+            held = self._segment.buffer[:1]         # the memory stays mapped as long as somebody has this
+        except (TypeError, ValueError):
+            return False
+        with held:
+            if not self._attached.is_open:
+                return False
+            self._find()
+            return len(self._lost) > 0
 
     def _find(self):
         """Take what was lost and is free again."""
@@ -97,6 +117,7 @@ class Slips:
         except BaseException as error:
             if not self._lost.is_given_back(self._pool, slip, began):       # else it may be another call's by now
                 self._lost.add_unused(slip)
+                self._looking.begin()
             if not isinstance(error, WrpError):
                 raise
 
@@ -136,12 +157,14 @@ class Slips:
                 slip = self._slip(reply.values[0], size) if reply.code == 0 else None
             except BaseException:
                 self._lost.owe(self._pool, began, size)
+                self._looking.begin()
                 raise
         if slip is not None:
             try:
                 self._segment.reserve(self._base + slip.place, size)
             except BaseException:
                 self._lost.add_unused(slip)
+                self._looking.begin()
                 raise
         return reply, slip
 
