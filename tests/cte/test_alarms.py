@@ -1,13 +1,18 @@
 """An alarm's TimeoutError, or another OSError of a signal's handler: its program gets it as it is, and no disk is taken for one that has failed."""
 import gc
+import signal
+import sys
 
+import numpy as np
 import pytest
 from harness.interrupting import Interrupted, interrupted_at, interrupted_behind_any_call
 
 from wrp.comm import memory
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import Store
-from wrp.errors import StoreError
+from wrp.cte.arrays import get_array, put_array
+from wrp.cte.direct.direct import Direct
+from wrp.errors import Corrupt, OutOfSpace, StoreError, UsageError
 from wrp.runtime.config import load
 
 
@@ -21,8 +26,8 @@ class Told(Interrupted, StoreError):
 
 
 def comes_out(step, work, error):
-    """False when the work has fewer steps, from 2; the handler's error came out else, and no other."""
-    came = []
+    """False when the work has fewer steps, from 2; the handler's error came out else, and no other, unless Python has dropped it, as in a generator that ends."""
+    came, dropped = [], []
 
     def call():
         try:
@@ -32,10 +37,10 @@ def comes_out(step, work, error):
             raise
     gc.disable()            # Python drops what is raised in the finalizers of what it collects
     try:
-        goes_on = interrupted_at(step, call, error)
+        goes_on = interrupted_at(step, call, error, dropped)
     finally:
         gc.enable()
-    assert goes_on == bool(came), f"what the handler raised at step {step} was swallowed"
+    assert goes_on == bool(came or dropped), f"what the handler raised at step {step} was swallowed"
     return goes_on
 
 
@@ -86,3 +91,97 @@ def test_what_a_handler_raises_is_not_taken_for_memory_without_an_end():
     while comes_out(step, memory.available, Alarm):
         step += 1
     assert step > 10
+
+
+class Full(Interrupted, OutOfSpace):
+    def __init__(self):
+        super().__init__("no room for what the handler puts")
+
+
+class Damaged(Interrupted, Corrupt):
+    def __init__(self):
+        super().__init__("what the handler gets has changed")
+
+
+class Nested(Interrupted, UsageError):
+    def __init__(self):
+        super().__init__("the handler's call would wait for the one that it has interrupted")
+
+
+_SMALL, _LARGE = b"s" * 1000, b"l" * 300_000
+
+
+def _put(store):
+    store.put("t", "small", _SMALL, min_persistence="only volatile"), store.put("t", "large", _LARGE)
+
+
+def _edit(store):
+    store.put("t", "small", b"r" * 400, 30), store.truncate("t", "large", 100_000)
+
+
+def _zip(store):
+    store.put("t", "zipped", _LARGE, compression="zlib"), store.put("t", "zipped", b"abc", 100)
+
+
+def _many(store):
+    store.put_many("t", ["m1", "m2"], np.zeros((2, 2000), np.uint8))
+
+
+def _move(store):
+    store.put("t", "moved", _LARGE), store.move("t", "moved", "file"), store.move("t", "moved", "ram")
+
+
+def _batch(store):
+    with store.batch("a batch") as batch:
+        batch.put("t", "batched", _LARGE), batch.put("t", "batched too", _SMALL)
+
+
+def _array(store):
+    put_array(store, "a", np.arange(12).reshape(3, 4))
+    assert get_array(store, "a", (1, 1), (2, 2)).tolist() == [[5, 6], [9, 10]]
+
+
+def _destroy(store):
+    store.put("d", "b", _SMALL), store.destroy("d")
+
+
+@pytest.mark.parametrize("error", [Full, Damaged, Nested])
+@pytest.mark.parametrize("call, stride", [(_put, 2), (_edit, 7), (_zip, 7), (_many, 1), (_move, 17), (_batch, 7), (_array, 11), (_destroy, 5)], ids=lambda each: getattr(each, "__name__", ""))
+def test_what_a_handler_s_own_call_is_refused_with_is_never_taken_for_a_refusal_of_what_it_interrupts(call, stride, error, tmp_path):
+    """A handler that puts where there is no room, gets what is damaged, or calls in the middle of a call, and lets that error out: its program gets that error."""
+    with Store.open(tmp_path / "store" if call is _move else None, Solo()) as store:
+        for _ in range(3):
+            _put(store), call(store)
+        step = 2
+        while comes_out(step, lambda: call(store), error):
+            step += stride
+            _put(store)
+        assert step > 10 * stride
+
+
+def test_a_handler_that_has_no_room_for_its_put_says_so_in_the_middle_of_one_that_has(configured):
+    """Not at a step that is counted: the handler's own put fails, in the same functions as that which it interrupts would."""
+    def handler(*_):
+        store.put("h", "own", bytes(16 << 20))
+
+    def comes(frame, event, called):
+        if event == "c_return" and called is id and frame.f_code is Direct._put_run.__code__:       # behind its lease
+            sys.setprofile(None)
+            signal.raise_signal(signal.SIGALRM)
+
+    before = signal.signal(signal.SIGALRM, handler)
+    try:
+        with Store.open(None, Solo(), configured(ram="8m", file="8m")) as store:
+            _put(store)
+            remaining = [target.remaining for target in store.targets()]
+            sys.setprofile(comes)
+            try:
+                with pytest.raises(OutOfSpace, match="blob 'own'"):
+                    store.put("t", "large", b"m" * 300_000)
+            finally:
+                sys.setprofile(None)
+            assert store.get("t", "large") == _LARGE
+            store.put("t", "small", _SMALL)
+            assert [target.remaining for target in store.targets()] == remaining
+    finally:
+        signal.signal(signal.SIGALRM, before)

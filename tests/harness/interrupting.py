@@ -9,22 +9,24 @@ class Interrupted(BaseException):
     """What is raised."""
 
 
-def interrupted_at(step, work, error=Interrupted):
+def interrupted_at(step, work, error=Interrupted, dropped=None):
     """Call `work()`, and raise Interrupted at its step of this number, from 1; False when it has fewer.
 
     Steps are where Python calls handlers of signals: where a function of its own begins, and where one of C has ended. What is raised where Python
     drops errors (in a generator that goes) has happened, too.
     error : what is raised, of that kind
+    dropped : a list that gets what Python has dropped
     """
     left, before = itertools.count(step - 1, -1), sys.getprofile()
 
-    def look(_frame, event, _):
-        if event in ("call", "c_return") and not next(left):
+    def look(frame, event, _):
+        # a frame on its own is what Numba shows of a kernel: no handler is called there, and an error of a profiler spoils its memory
+        if (event == "c_return" or event == "call" and frame.f_back is not None) and not next(left):
             sys.setprofile(before)
             raised.append(step)
             raise error
     raised = []
-    return _interrupted(work, raised, sys.setprofile, look, before)
+    return _interrupted(work, raised, sys.setprofile, look, before, dropped)
 
 
 def interrupted_behind_any_call(step, work, within="", error=Interrupted):
@@ -79,9 +81,9 @@ def _calls(code: types.CodeType):
     return _known[code]
 
 
-def _interrupted(work, raised, watch, look, before):
-    dropped = sys.unraisablehook
-    sys.unraisablehook = lambda found: None if issubclass(found.exc_type, Interrupted) else dropped(found)
+def _interrupted(work, raised, watch, look, before, dropped=None):
+    dropped, hook = [] if dropped is None else dropped, sys.unraisablehook
+    sys.unraisablehook = lambda found: (dropped.append(found.exc_type) if issubclass(found.exc_type, Interrupted) else hook(found))
     watch(look)
     try:
         work()
@@ -89,5 +91,5 @@ def _interrupted(work, raised, watch, look, before):
         pass
     finally:
         watch(before)
-        sys.unraisablehook = dropped
+        sys.unraisablehook = hook
     return bool(raised)

@@ -10,6 +10,7 @@ import numpy as np
 from wrp.comm import lock
 from wrp.comm.atomics import add, clear, load, lowest_bit, store
 from wrp.comm.jit import direct, kernel
+from wrp.comm.refusals import let_out
 from wrp.errors import OutOfSpace, WrpError
 
 PAGE = 64 << 10
@@ -247,7 +248,8 @@ class Blocks:
         try:
             try:
                 self._lease_pages(pages, held)
-            except OutOfSpace:
+            except OutOfSpace as error:
+                let_out(error)
                 if pages == 1:
                     raise
                 self._lease_pages(1, held)

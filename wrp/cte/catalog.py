@@ -11,6 +11,7 @@ from functools import partial
 import numpy as np
 
 from wrp.comm import atomics, inside, lock, window
+from wrp.comm.refusals import let_out
 from wrp.comm.turn import Spares
 from wrp.cte import layout, records, views
 from wrp.cte.blocks import Blocks, blocks_nbytes
@@ -344,7 +345,8 @@ class _Flushing:
                 return
             except lock.DeadHolder:
                 raise
-            except WaitTimeout:
+            except WaitTimeout as error:
+                let_out(error)
                 if self._flushes.value == seen:
                     raise
 

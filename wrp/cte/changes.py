@@ -5,6 +5,7 @@ crash would find another blob's bytes there. So a removal waits here, in `owed`,
 in the new record as its `durable` extents until that record is flushed.
 """
 
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.names import Own
 from wrp.cte.records import BLOB, TAG, Record, combined_crc, full_name
@@ -113,8 +114,9 @@ class Changes:
                 start, nbytes = place
                 self._catalog.noted.note(Op.PUT_BLOB, tag, blob, start if start is not None else old.size if old else 0, nbytes)
             self._tiers.settle(loose)
-        except Corrupt:
+        except Corrupt as error:
             self._tiers.settle(loose)
+            let_out(error)
             if self._catalog.still(old):
                 raise
         except BaseException:

@@ -3,6 +3,7 @@
 from contextlib import suppress
 from functools import partial
 
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.changes import same
 from wrp.cte.flush import guests
@@ -203,7 +204,8 @@ class Edits:
             data = bytearray(min(_PORTION, record.size - start))
             try:
                 pieces.read(self._tiers, record, start, data)
-            except Corrupt:
+            except Corrupt as error:
+                let_out(error)
                 if self._catalog.still(record):
                     raise
                 # replaced meanwhile: whoever uses the copy sees that

@@ -7,6 +7,7 @@ journal no longer names is free. A blob that is put again while it is copied sta
 
 from contextlib import nullcontext
 
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.changes import put_owned
 from wrp.cte.folder.replay import put_of
@@ -37,7 +38,8 @@ class Flush:
         """
         try:
             self._write_dirty(least)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             if not self._changes.owed:
                 raise
             # what was removed to make room is room only when the journal knows it

@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from wrp.comm.digests import crc32_of
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.codecs import frame, registry
 from wrp.cte.codecs.compression import Compression, Outcome, compress
@@ -54,6 +55,7 @@ class Framing:
         try:
             frame.parse(source, record.size).read(source, offset, out, self.cipher, record.name.encode())
         except (Corrupt, StoreError) as error:
+            let_out(error)
             raise type(error)(f"blob {record.blob!r} of tag {record.tag!r}: {error}") from None
 
     def _source(self, record):

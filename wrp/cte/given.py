@@ -6,6 +6,7 @@ from numbers import Real
 
 import numpy as np
 
+from wrp.comm.refusals import let_out
 from wrp.comm.sizes import whole
 from wrp.errors import UsageError
 
@@ -49,7 +50,8 @@ def whole_of(data, writable=False):
         return data
     try:
         return array_of(data, writable)
-    except UsageError:
+    except UsageError as error:
+        let_out(error)
         return None
 
 

@@ -15,6 +15,7 @@ from wrp.comm.digests import crc32_of
 from wrp.comm.fresh import HEAD_OF_BYTES
 from wrp.comm.jit import Directly
 from wrp.comm.lock import this_thread
+from wrp.comm.refusals import let_out
 from wrp.cte.journaled import journaled_write, most_nbytes
 from wrp.cte.layout import DIRTY_COUNT, EXTENT, FULL, UNBACKED
 from wrp.cte.records import RAM, unpack_all
@@ -105,7 +106,8 @@ class Handfuls:
         try:
             try:
                 offset = self._tiers.lease_on(target, nbytes)
-            except OutOfSpace:
+            except OutOfSpace as error:
+                let_out(error)
                 return True
             loose += (target, offset, nbytes, 0),
             return self._concluded(rows, target, brought)
@@ -145,7 +147,8 @@ class Handfuls:
             for number, (_, _, _, nbytes, crc, source, _) in enumerate(rows.tolist()):
                 try:
                     rows[number, _PLACE] = place = tiers.lease_on(target, nbytes)
-                except OutOfSpace:
+                except OutOfSpace as error:
+                    let_out(error)
                     break
                 taken.append(number)
                 data = tiers.ram_bytes[source:source + nbytes]

@@ -7,6 +7,7 @@ reader sees the old place or the new one, and one that copied from the old place
 
 from collections import Counter
 
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.changes import put_owned
 from wrp.cte.records import BLOB, RAM
@@ -68,7 +69,8 @@ class Moves:
         try:
             if not self._flush.carry(record.name, target):
                 return False
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             return False
         now = self._catalog.find(record.name)
         return now is not None and now.stamp == record.stamp and self.down(now, score)
@@ -128,13 +130,15 @@ class Moves:
         data = bytearray(record.size)
         try:
             pieces.read(self._tiers, record, 0, data)
-        except Corrupt:
+        except Corrupt as error:
+            let_out(error)
             if self._catalog.still(record):
                 raise
             return None
         try:
             return pieces.write(self._tiers, data, wish=Wish(record.score, target=target), loose=loose)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             return None
 
 

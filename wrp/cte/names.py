@@ -2,6 +2,7 @@
 
 import re
 
+from wrp.comm.refusals import let_out
 from wrp.errors import NoSuchTag, UsageError
 
 _DIGITS = re.compile(r"(\d+)")
@@ -64,8 +65,8 @@ def all_checked(what, names):
         if (whole.isascii() and whole.count("\0") == len(names) - 1 and all(map(len, names))
                 and (len(whole) <= LONGEST or len(max(names, key=len)) <= LONGEST)):
             return
-    except (TypeError, ValueError):
-        pass                            # one of them is no name: the next lines find it
+    except (TypeError, ValueError) as error:
+        let_out(error)                  # one of them is no name: the next lines find it
     for name in names:
         checked(what, name)
 

@@ -7,6 +7,7 @@ import numpy as np
 
 from wrp.comm import cached
 from wrp.comm.digests import crc32_of
+from wrp.comm.refusals import let_out
 from wrp.comm.streaming import address_of, copy_checked
 from wrp.cte.given import bytes_of
 from wrp.cte.records import RAM, Record
@@ -142,6 +143,7 @@ def read(tiers, record, offset, out):
                     whole = memoryview(bytearray(nbytes))
                 has_changed = whole is not None and tiers.load(extent, whole) != extent[3]
             except Corrupt as error:
+                let_out(error)
                 if not record.blob:             # a parcel: who has asked for it knows the name
                     raise
                 raise Corrupt(f"blob {record.blob!r} of tag {record.tag!r}: {error}") from error

@@ -6,6 +6,7 @@ import numpy as np
 
 from wrp.comm.digests import crc32_at
 from wrp.comm.mapping import close_quietly
+from wrp.comm.refusals import let_out
 from wrp.comm.sizes import format_size
 from wrp.cte.records import RAM
 from wrp.cte.tiers import PIECE
@@ -28,8 +29,9 @@ class Reservation:
                 offset = tiers.lease_run(nbytes)
                 self._loose += (RAM, offset, nbytes, 0),
                 self.view = memoryview(_lent(tiers, offset, nbytes, self._loose))
-            except OutOfSpace:          # a file may have room; of a handler of a signal it may come behind the lease
+            except OutOfSpace as error:         # a file may have room
                 _drop(tiers, self._loose, self._pid)
+                let_out(error)
         if self.view is None:
             self.view = memoryview(private(nbytes))
 

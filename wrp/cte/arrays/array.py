@@ -13,10 +13,11 @@ from math import prod
 
 import numpy as np
 
+from wrp.comm.refusals import let_out
 from wrp.cte.arrays import boxes
 from wrp.cte.arrays.boxes import Box
 from wrp.cte.given import host_array, score_of, wholes
-from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout
+from wrp.errors import Corrupt, NoSuchBlob, NoSuchTag, RangeError, UsageError, WaitTimeout, WrpError
 
 ABOUT = "array"
 VERSION = 2
@@ -108,7 +109,8 @@ def _got(store, tag, info, offset, shape, out):
         if common is not None:
             try:
                 _read(store, (tag, name), box, common, out[(*common.within(wanted), ...)])
-            except (NoSuchBlob, NoSuchTag):
+            except (NoSuchBlob, NoSuchTag) as error:
+                let_out(error)
                 return None
             filled += common.size
     return out if filled == wanted.size else None
@@ -120,12 +122,15 @@ def array_info(store, tag):
         described = store.get(tag, ABOUT)
     except NoSuchTag:
         raise
-    except NoSuchBlob:
+    except NoSuchBlob as error:
+        let_out(error)
         raise NoSuchBlob(f"tag {tag!r} holds no array: {_instead(store, tag)}") from None
     try:
         about = json.loads(described)
         version, shape, dtype = about["version"], tuple(about["shape"]), np.lib.format.descr_to_dtype(_tuples(about["dtype"]))
         put = about.get("put", "")
+    except WrpError:                    # of a signal's handler
+        raise
     except (ValueError, LookupError, TypeError) as error:
         raise Corrupt(f"tag {tag!r}: its blob {ABOUT!r} doesn't describe an array ({error})") from error
     if version not in (1, VERSION):
@@ -138,7 +143,8 @@ def _instead(store, tag):
     """What a tag without an array is: one that was taken in from HDF5 says so in its description."""
     try:
         about = store.get(tag, _DESCRIPTION).decode() if store.size(tag, _DESCRIPTION) <= _SHORT else ""
-    except (NoSuchBlob, RangeError, UnicodeDecodeError):
+    except (NoSuchBlob, RangeError, UnicodeDecodeError) as error:
+        let_out(error)
         about = ""
     if not about.startswith(("tensor<", "hdf5<")):
         return f"it has no blob {ABOUT!r}"
@@ -159,7 +165,8 @@ def parsed_name(name):
     """The Box of a blob's name. Corrupt when it isn't one."""
     try:
         return Box(*(tuple(int(number) for number in part.split(",") if number) for part in name.rpartition("_")[2].split("+", 1)))
-    except (TypeError, ValueError):
+    except (TypeError, ValueError) as error:
+        let_out(error)
         raise Corrupt(f"blob {name!r} isn't the name of a block: it isn't of put_array") from None
 
 

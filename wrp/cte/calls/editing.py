@@ -40,6 +40,7 @@ class Editing(Calls):
         self._writable()
         names.checked("tag", tag)
         with self._naming.held():
+            self._naming.begin()
             try:
                 gone = self._naming.drop(tag, recursive)
                 self._changes.remove_tags(gone)

@@ -2,6 +2,7 @@
 
 import time
 
+from wrp.comm.refusals import let_out
 from wrp.comm.sizes import whole
 from wrp.cte import given, names, pieces
 from wrp.cte.calls.base import READS, Calls, busy
@@ -43,7 +44,8 @@ class Reading(Calls):
                 self._framing().read(record, offset, target)
             else:
                 pieces.read(self._tiers, record, offset, target)
-        except Corrupt:
+        except Corrupt as error:
+            let_out(error)
             if self._catalog.still(record):
                 raise
             return False

@@ -2,6 +2,8 @@
 
 from typing import Protocol
 
+from wrp.errors import WrpError
+
 FAST, BALANCED, BEST = 1, 2, 3
 PRESETS = {"fast": FAST, "balanced": BALANCED, "best": BEST}
 
@@ -57,7 +59,7 @@ class Base:
     def decode(self, data, raw_nbytes, out=None):
         try:
             decoded = self._decode(data, raw_nbytes) if raw_nbytes else b""
-        except (MemoryError, KeyboardInterrupt):
+        except (MemoryError, KeyboardInterrupt, WrpError):      # of a handler of a signal the last
             raise
         except Exception as error:      # every library has an error class of its own
             raise ValueError(f"{self.name} can't decode {len(data)} bytes: {error}") from None

@@ -14,6 +14,7 @@ import struct
 from dataclasses import dataclass
 
 from wrp.comm.digests import crc32_of
+from wrp.comm.refusals import let_out
 from wrp.cte.codecs import registry
 from wrp.cte.codecs.contract import Unsuited
 from wrp.errors import Corrupt, StoreError, UsageError
@@ -127,6 +128,7 @@ class Frame:
             else:
                 self.codec.decode(stored, len(out), out)
         except ValueError as error:
+            let_out(error)
             raise Corrupt(f"piece {number} can't be decoded: {error}") from None
         if not of_stored and crc32_of(out) != crc:
             raise Corrupt(f"piece {number} doesn't have the checksum it was put with")
@@ -177,4 +179,5 @@ def _codec_of(number, preset, itemsize, kind):
     try:
         return registry.codec(name, preset, dtype)
     except UsageError as error:
+        let_out(error)
         raise StoreError(f"it is compressed: {error}") from None

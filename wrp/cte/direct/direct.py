@@ -8,6 +8,7 @@ import numpy as np
 from wrp.comm import forking
 from wrp.comm.fresh import HEAD_OF_BYTES, fresh_bytes
 from wrp.comm.jit import Directly
+from wrp.comm.refusals import let_out
 from wrp.cte import given, names, pieces
 from wrp.cte.blocks import LARGEST
 from wrp.cte.direct.desk import FILED, LEFT, OLD, TOOK, Desks
@@ -82,8 +83,9 @@ class Direct:
             desk.loose += (RAM, offset, nbytes, 0),
             code = _kernels.put_run(desk.address, offset, id(name) + HEAD_OF_BYTES, len(name), tag_nbytes, id(array), nbytes, _bits(score))
             done = self._finish(tag, blob, nbytes, score, code, desk)
-        except OutOfSpace:
-            self._clear(desk)       # of a handler of a signal it may come behind the lease
+        except OutOfSpace as error:
+            self._clear(desk)
+            let_out(error)
             done = False
         except BaseException:
             self._clear(desk)
@@ -158,7 +160,8 @@ class Direct:
     def _has_grown(self, nbytes, count):
         try:
             self._tiers.blocks.grow(nbytes, count)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             return False
         return True
 
@@ -277,7 +280,8 @@ def _named(tag, blob):
     """(the full name as bytes, bytes of the tag's name); None where one of them can't be a name, which the long way says."""
     try:
         head, own = _headed(tag), blob.encode()
-    except (AttributeError, TypeError, UnicodeEncodeError, UsageError):
+    except (AttributeError, TypeError, UnicodeEncodeError, UsageError) as error:
+        let_out(error)
         return None
     return (head + own, len(head) - 1) if 0 < len(own) <= names.LONGEST and b"\0" not in own else None
 

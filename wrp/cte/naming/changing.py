@@ -4,9 +4,10 @@ All of them are made on node 0, one after the other: own names that are to have 
 """
 
 import time
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import NamedTuple
 
+from wrp.comm.refusals import let_out
 from wrp.cte import names
 from wrp.cte.names import given, readable
 from wrp.cte.naming.node import NodeNames
@@ -28,19 +29,20 @@ class Naming:
     def run(self, call, *args):
         """Do `link`, `move`, `checkpoint`, `forget`, or what a NodesNaming has besides."""
         with self.held():
+            self.begin()
             return getattr(self, call)(*args)
 
-    @contextmanager
-    def held(self):
-        """Names stay as they are, but for changes made inside; before that the entries go that say nothing any more, once there are many."""
-        with self._alone():
-            self._said = None
-            with suppress(WrpError):
-                self._tidy()
-            self._said = None
-            yield
+    def begin(self):
+        """A change begins, inside `held`: before it the entries go that say nothing any more, once there are many."""
+        self._said = None
+        try:
+            self._tidy()
+        except WrpError as error:
+            let_out(error)
+        self._said = None
 
-    def _alone(self):
+    def held(self):
+        """Names stay as they are, but for changes made inside."""
         return self._catalog.naming.held("the names of the store's tags", self._parts.ranks.timeout_s)
 
     # calls

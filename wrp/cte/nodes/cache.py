@@ -5,6 +5,7 @@ only when the answer says that it is the blob's. So no node has to know who keep
 Bytes are kept as they are stored; no more in size than the device of the cache has. They leave by the time of their last use.
 """
 
+from wrp.comm.refusals import let_out
 from wrp.comm.streaming import address_of, copy_checked, fetch_checked
 from wrp.cte import pieces
 from wrp.cte.catalog import Catalog
@@ -64,7 +65,8 @@ class Cache:
     def _filled(self, record, offset, out):
         try:
             pieces.read(self, record, offset, out)
-        except Corrupt:                 # others' bytes by now, or damaged
+        except Corrupt as error:                 # others' bytes by now, or damaged
+            let_out(error)
             self.drop(record)
             return False
         return self._is_there(self._catalog.find(record.name), record)
@@ -101,7 +103,8 @@ class Cache:
             try:
                 extents = self._placed(data)
                 break
-            except OutOfSpace:
+            except OutOfSpace as error:
+                let_out(error)
                 if not self._make_room(len(data)):
                     return
         else:
@@ -114,7 +117,8 @@ class Cache:
                     # when it was kept tells it from what may get its place, and its generation, later
                     put_owned(self._catalog, record.but(extents=extents, durable=(), dirty=False, pinned=False, journaled=False, created=self._catalog.next_stamp()), loose)
                     loose += old.extents if old is not None else ()
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             pass                        # more names than there is place for: those that are there stay
         finally:
             self._give_back(loose)

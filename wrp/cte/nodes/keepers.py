@@ -8,6 +8,7 @@ later, by the sweeps of whoever has changed the blob (sweeping.py).
 import warnings
 from contextlib import nullcontext
 
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.nodes.sweeping import Sweeping
 from wrp.cte.nodes.wire import INLINE, record_of
@@ -111,6 +112,7 @@ class Keepers:
             with self._sent(keeper, data, Wish(target=RAM)) as sent:
                 return self._net.at(keeper, "keep", [(record, sent)])[1]
         except OutOfSpace as error:
+            let_out(error)
             self._net.at(keeper, "keep", [(None, [record.name, record.stamp])])
             return [(record.name, str(error))]
 
@@ -119,7 +121,8 @@ class Keepers:
         data = bytearray(record.size)
         try:
             pieces.read(self._reader(home), record, 0, data)
-        except Corrupt:
+        except Corrupt as error:
+            let_out(error)
             if self._net.at(home, "still", record.name, record.stamp, record.extents):
                 raise
             return None
@@ -141,7 +144,8 @@ class Keepers:
         for keeper in self.of(home):
             try:
                 found = self._read(keeper, name, stamp)
-            except WaitTimeout:
+            except WaitTimeout as error:
+                let_out(error)
                 continue
             if found is not None:
                 return found
@@ -157,7 +161,8 @@ class Keepers:
                 data = bytearray(record.size)
                 try:
                     pieces.read(self._reader(keeper), record, 0, data)
-                except Corrupt:
+                except Corrupt as error:
+                    let_out(error)
                     again = self._net.at(keeper, "copy", name)
                     if again is not None and record_of(again[0]).extents == record.extents:
                         return None
@@ -170,7 +175,8 @@ class Keepers:
         try:
             with self._sent(home, data, Wish(record.score)) as sent:
                 self._net.at(home, "mend", record.name, record.stamp, sent)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             pass
 
     def mend_all(self, records):
@@ -179,7 +185,8 @@ class Keepers:
         for record in records:
             try:
                 pieces.read(self._parts.tiers, record, 0, bytearray(record.size))
-            except Corrupt:
+            except Corrupt as error:
+                let_out(error)
                 found = self.read(self._net.node, record.name, record.stamp)
                 if found is not None:
                     self.mend(self._net.node, *found)

@@ -162,5 +162,5 @@ class NodesNaming(Naming):
         while self._again.naps(_AGAIN_S):
             there = list(filter(self.net.is_there, set(self._behind)))
             if there:
-                with suppress(WrpError), self._alone():
+                with suppress(WrpError), self.held():
                     self._tell_all(there)

@@ -3,6 +3,7 @@
 import time
 from contextlib import suppress
 
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.nodes.asking import Asking
 from wrp.cte.nodes.away import Away
@@ -131,7 +132,8 @@ class Net:
         """A Question; None where ranks of this node have all memory for them, unless it is late."""
         try:
             return begin()
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             if is_late:
                 raise
             return None
@@ -153,7 +155,8 @@ class Net:
                 self._framing(far).read(record, offset, out)
             else:
                 pieces.read(far.ahead(record, offset, out), record, offset, out)
-        except Corrupt:
+        except Corrupt as error:
+            let_out(error)
             if self._still(node, record):
                 raise
             return False
@@ -182,7 +185,8 @@ class Net:
             failed = self.at(node, "failed_syncs") if parts.folder is not None else None
             try:
                 extents = self.far[node].carry(view, wish) if node != self.node else pieces.write(tiers, view, wish=wish)
-            except OutOfSpace:
+            except OutOfSpace as error:
+                let_out(error)
                 continue
             if parts.folder is not None:
                 self._synced(node, extents, failed)

@@ -1,6 +1,7 @@
 """Originals: what keepers want to know of the blobs at home on a node, and the way back of bytes to a home whose own are damaged."""
 
 from wrp.comm.digests import crc32_of
+from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.nodes.wire import INLINE, extents_of
 from wrp.cte.records import combined_crc
@@ -52,7 +53,8 @@ class Originals:
         data = bytearray(record.size)
         try:
             pieces.read(self._tiers, record, 0, data)
-        except Corrupt:
+        except Corrupt as error:
+            let_out(error)
             return None
         return bytes(data)
 

@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from wrp.comm.refusals import let_out
 from wrp.cte import names
 from wrp.cte.homes import home_of
 from wrp.cte.nodes.unflushed import Unflushed
@@ -82,7 +83,8 @@ class Routes:
         names.checked("tag", tag), names.checked("blob", blob)
         try:
             return function(self.home(tag, blob), call, tag, blob, *args)
-        except NoSuchTag:
+        except NoSuchTag as error:
+            let_out(error)
             if not self.knows(tag):
                 raise
             raise NoSuchBlob(f"there is no blob {blob!r} in tag {tag!r}") from None

@@ -4,6 +4,7 @@ What lies on this node is left to a plain Store, `_here`. Where a call goes says
 """
 
 from wrp.comm import forking
+from wrp.comm.refusals import let_out
 from wrp.cte import ending, names
 from wrp.cte.naming import SameNames
 from wrp.cte.nodes.answering import Answering
@@ -109,7 +110,8 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, NodesOb
     def _flush_here(self):
         try:
             self._here.flush()
-        except Corrupt:
+        except Corrupt as error:
+            let_out(error)
             if self._routes.keepers is None or not self._routes.keepers.mend_all(self._parts.catalog.scan(kind=BLOB, dirty=True)):
                 raise
             self._here.flush()

@@ -2,6 +2,7 @@
 
 import time
 
+from wrp.comm.refusals import let_out
 from wrp.comm.sizes import format_size
 from wrp.cte.blocks import LARGEST
 from wrp.cte.placement.contract import LONG_TERM
@@ -29,7 +30,8 @@ class Space:
         if not is_full and not durable and wish.wants_any and self.placing.ram_first(nbytes, wish.score, exact=True) and self.ram.has_room(nbytes):
             try:
                 return RAM, self._lease_ram(nbytes)
-            except OutOfSpace:
+            except OutOfSpace as error:
+                let_out(error)
                 pass                # the list says what is next, and who is to make room
         refused = {}
         for target in self._order(nbytes, wish, durable, is_full):
@@ -60,6 +62,7 @@ class Space:
         try:
             offset = self.lease_on(target, nbytes)
         except OutOfSpace as error:
+            let_out(error)
             refused[target] = str(error)
             return None
         if target not in self._leaving:
@@ -108,7 +111,8 @@ class Space:
             return None
         try:
             return self.ram.lease_some(nbytes, count)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             return None
 
     def check_room(self, nbytes, is_empty=False):
@@ -131,7 +135,8 @@ class Space:
             return device.lease(nbytes)
         try:
             return self._lease_roomy(nbytes)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             self._refused = nbytes, time.monotonic() + _REMEMBERED_S, *self._signs_of_room()
             raise
 
@@ -151,13 +156,15 @@ class Space:
         """Space in ram, for which others leave it where they can."""
         try:
             return self._lease_ram(nbytes)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             freed = self.give_due(thorough=True)
             if not self.blocks.shrink() and not freed and not self.make_room(nbytes):
                 raise
         try:
             return self._lease_ram(nbytes)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             if not self.make_room(nbytes):
                 raise
             self.blocks.shrink()
@@ -168,7 +175,8 @@ class Space:
         if nbytes <= LARGEST:
             try:
                 return self.blocks.take(nbytes)
-            except OutOfSpace:
+            except OutOfSpace as error:
+                let_out(error)
                 pass
         return self.ram.lease(nbytes)
 

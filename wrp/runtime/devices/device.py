@@ -6,6 +6,7 @@ import numpy as np
 
 from wrp.comm import atomics, jit
 from wrp.comm.extents import extents_claim, extents_free, extents_give
+from wrp.comm.refusals import let_out
 from wrp.comm.sizes import format_size, whole
 from wrp.comm.turn import Turn
 from wrp.errors import OutOfSpace, UsageError, WrpError
@@ -153,6 +154,7 @@ class Device:
                     self._unit = min(2 * self._unit, self._most)
                     return self._leases.take(size)
             except OutOfSpace as error:
+                let_out(error)
                 refusal = error
         offset = self._leases.take(size, thorough=True)
         if offset >= 0:

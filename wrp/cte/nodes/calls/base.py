@@ -2,6 +2,7 @@
 
 from contextlib import suppress
 
+from wrp.comm.refusals import let_out
 from wrp.errors import NoSuchBlob, NoSuchTag
 
 
@@ -19,7 +20,8 @@ class NodesCalls:
         """What a function gives for a tag, or, where that hasn't got the blob, for the nearest of its sources that has."""
         try:
             return function(tag)
-        except (NoSuchBlob, NoSuchTag):
+        except (NoSuchBlob, NoSuchTag) as error:
+            let_out(error)
             for source in self._sources(tag):
                 with suppress(NoSuchBlob, NoSuchTag):
                     return function(source)

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from wrp.comm.refusals import let_out
 from wrp.comm.sizes import whole
 from wrp.cte import given, names
 from wrp.cte.calls import BlobInfo
@@ -61,7 +62,8 @@ class NodesListing(NodesCalls):
         home = self._routes.home(tag)
         try:
             return self._routes.net.at(home, "tag_stamp", tag)
-        except NoSuchTag:
+        except NoSuchTag as error:
+            let_out(error)
             if not self.exists(tag):
                 raise
             self.create(tag)

@@ -4,6 +4,7 @@ import time
 import warnings
 from contextlib import suppress
 
+from wrp.comm.refusals import let_out
 from wrp.cte import given, names
 from wrp.cte.calls.base import READS, busy
 from wrp.cte.calls.reading import nobody_put, place_of, places_of, target_of
@@ -26,10 +27,12 @@ class NodesReading(NodesCalls):
         try:
             return self._get(tag, blob, offset, size, out)
         except (Corrupt, WaitTimeout) as error:
+            let_out(error)
             if self._routes.keepers is None:
                 raise
             return self._get_otherwise(error, tag, blob, offset, size, out)
-        except (NoSuchBlob, NoSuchTag):
+        except (NoSuchBlob, NoSuchTag) as error:
+            let_out(error)
             for source in self._sources(tag):
                 with suppress(NoSuchBlob, NoSuchTag):
                     return self.get(source, blob, offset, size, out)
@@ -67,7 +70,8 @@ class NodesReading(NodesCalls):
         if home == self._routes.node:
             try:
                 return self._here.get(tag, blob, offset, size, out)
-            except NoSuchTag:
+            except NoSuchTag as error:
+                let_out(error)
                 self._routes.look("look", tag, blob, 0, None)      # raises what is true of all nodes, unless it was put meanwhile
                 return self._here.get(tag, blob, offset, size, out)
         return self._get_far(home, tag, blob, offset, size, out)
@@ -124,7 +128,8 @@ class NodesReading(NodesCalls):
         tag, ranges = self._own(tag), places_of(blob, ranges)
         try:
             return self._through(lambda own: self._get_segments(own, blob, ranges), tag)
-        except (Corrupt, WaitTimeout):
+        except (Corrupt, WaitTimeout) as error:
+            let_out(error)
             if self._routes.keepers is None:
                 raise
             whole = self.get(tag, blob)         # from a keeper, if there is a way
@@ -171,7 +176,8 @@ class NodesReading(NodesCalls):
         if self._routes.home(tag, blob) == self._routes.node and self._here.exists(tag, blob):
             try:
                 return self._here.view(tag, blob)
-            except Corrupt:
+            except Corrupt as error:
+                let_out(error)
                 pass                    # `get` says it, or knows who has a copy
         return memoryview(self.get(tag, blob)).toreadonly()
 

@@ -2,6 +2,7 @@
 
 from contextlib import nullcontext
 
+from wrp.comm.refusals import let_out
 from wrp.comm.sizes import whole
 from wrp.cte import given, names
 from wrp.cte.calls.writing import many_of, reservable, segments_of
@@ -32,7 +33,8 @@ class NodesWriting(NodesCalls):
         home = self._routes.home(tag, blob)
         try:
             outcome = self._put_at(home, tag, blob, data, offset, score, compression, if_generation, min_persistence)
-        except OutOfSpace:
+        except OutOfSpace as error:
+            let_out(error)
             # a neighbour's ram is volatile, its files last
             lasts = min_persistence in ("volatile", "only volatile" if self._parts.folder is None else "only long_term") \
                 or not min_persistence.startswith("only") and self._parts.folder is not None
