@@ -10,6 +10,7 @@ from harness.interrupting import Interrupted, interrupted_at, interrupted_behind
 
 from wrp.comm.ranks.solo import Solo
 from wrp.cte import Store, catalog
+from wrp.cte.arrays import get_array, put_array
 from wrp.cte.folder.replay import read_changes
 from wrp.errors import OutOfSpace
 
@@ -153,11 +154,12 @@ def _writing(store, step):
         batch.remove("removed")
 
 
-def _put_array(store, step):
-    store.put_array("a", np.full((50, 40), step, np.int32), chunks=(20, 20))
+def _array(store, step):
+    put_array(store, "a", np.full((300, 400), step % 256, np.uint8))
+    assert (get_array(store, "a", (10, 20), (100, 100)) == step % 256).all()
 
 
-_FREED = {_long: 1, _short: 3, _range: 3, _append: 5, _zipped: 11, _many: 1, _truncate: 5, _replace_viewed: 3, _delete: 5, _rename: 5, _replace: 5, _snapshot: 17, _reserve: 3,
+_FREED = {_array: 17, _long: 1, _short: 3, _range: 3, _append: 5, _zipped: 11, _many: 1, _truncate: 5, _replace_viewed: 3, _delete: 5, _rename: 5, _replace: 5, _snapshot: 17, _reserve: 3,
           _destroy: 11, _abandon: 5, _writing: 11, _batch: 17, _filed: 3, _flush: 37, _move: 23, _evict: 19}
 
 
