@@ -132,8 +132,7 @@ class Net:
         """A Question; None where ranks of this node have all memory for them, unless it is late."""
         try:
             return begin()
-        except OutOfSpace as error:
-            let_out(error)
+        except OutOfSpace:
             if is_late:
                 raise
             return None
