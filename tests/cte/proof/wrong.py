@@ -43,7 +43,7 @@ KINDS = {
     **dict.fromkeys(("target", "target_name"), ("ram::test", [5, [], "\ud800", b"x", NAN, {}], ["file", "", None])), "min_persistence": ("volatile", *_ANY), "compression": ("zlib", *_ANY),
     **dict.fromkeys(("kind", "bdev_type"), ("ram", *_ANY)), "persistence": (None, *_ANY), "label": ("l", *_ANY), "member": (0, *_ANY), "path": (None, *_ANY), "tick": (None, [], []),
     **dict.fromkeys(("query", "pool_query", "target_query"), ("local", *_ANY)), "bdev_id": (None, *_ANY), "target_persistence_level": (1, *_ANY),
-    "period_us": (0, *_ANY), "period_ms": (0, *_ANY),
+    "period_us": (0, *_ANY), "period_ms": (0, *_ANY), "node": (0, *_MAYBE_WHOLE),
 }
 _GIVEN = ("score", "new_score", "dtype")        # also where they have a default
 _UNUSED = {("get_blob", "flags"), ("register_target", "total_size")}          # the second: of a target that is there
