@@ -15,9 +15,10 @@ from wrp.capio.language.plan import NO_UPDATE
 from wrp.capio.seccomp.starting import Held
 from wrp.capio.server import place
 from wrp.comm import names
-from wrp.errors import RuntimeGone, StoreError
+from wrp.errors import RuntimeGone, StoreError, WaitTimeout
 
 _START_S = 20.0
+_TURN_S, _NAP_S = 300.0, 0.02   # of everybody who wants a server started at once, each his turn
 _SUBREAPER = 36
 _LINGER_S = 120.0
 
@@ -35,10 +36,22 @@ def server_for(workflow, args, directory):
 def _starting():
     folder = os.open(names.folder(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
+        until = time.monotonic() + _TURN_S
+        while not _is_locked(folder):
+            if time.monotonic() >= until:
+                raise WaitTimeout(f"waited {_TURN_S:g} s for another 'capio run' of this user, which has been starting a CAPIO server meanwhile: look whether it is halted")
+            time.sleep(_NAP_S)
         yield
     finally:
         os.close(folder)
+
+
+def _is_locked(folder):
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 def _started(workflow, args, directory):
