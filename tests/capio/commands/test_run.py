@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from capio.served import document, needs_compiler
+from capio.served import LIMIT_S, document, needs_compiler
 from harness.bound import bound
 from wrp.capio.commands import doctor, settings, steps
 from wrp.capio.server import place
@@ -180,3 +180,14 @@ def test_a_server_of_one_node_loads_nothing_for_several():
 
 def test_the_help_says_whose_options_hold(here):
     assert "a server that runs already keeps its own" in " ".join(capio(here, "run", "--help").stdout.split())
+
+
+def test_a_server_does_not_end_while_a_launcher_is_there(make_flow):
+    flow = make_flow(document(**{"a": "on_close update"}), "--linger", "600")
+    for step in ("writer", "reader"):
+        assert flow.run(step, "true")[0] == 0
+    flow.wait_for(lambda _: sum(not step["running"] for step in flow.client.control("report")["steps"]) == 2)
+    flow.client.control("start", step="reader")         # as one that had met it before the last step ended
+    flow.client.control("stop", code=0, signal=None)
+    flow.client.close()
+    assert flow.server.wait(LIMIT_S) == 0
