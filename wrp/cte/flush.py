@@ -3,6 +3,7 @@
 A blob is flushed in steps: its bytes are copied to files; its record promises the copies (they count as `durable`, so that
 nobody who replaces or removes it meanwhile gives them back); files and journal are synced; the record is settled: what the
 journal no longer names is free. A blob that is put again while it is copied stays dirty; the journal has what it was when the flush came by.
+What has no room, or isn't what was put, holds no other blob up: all others are durable when the error of the first such one is raised.
 """
 
 from contextlib import nullcontext
@@ -17,7 +18,7 @@ from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import TAG, Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of
 from wrp.cte.targets import Wish
-from wrp.errors import OutOfSpace
+from wrp.errors import OutOfSpace, StoreError
 
 _BATCH = 1024                   # records per journal frame at most
 _BATCH_BYTES = 256 << 20        # after so many bytes another rank of the node gets its turn
@@ -35,14 +36,15 @@ class Flush:
 
         The order is the promise: a record reaches the journal after its bytes reached storage, and a tag no later than its blobs.
         least : blobs whose bytes lie on targets of this persistence, or a better one, are left out, unless they lie in files that last
+        Raises OutOfSpace, StoreError of the first blob that can't be written down; the others are durable then.
         """
         try:
             self._write_dirty(least)
-        except OutOfSpace as error:
+        except (OutOfSpace, StoreError) as error:
             let_out(error)
             if not self._changes.owed:
                 raise
-            # what was removed to make room is room only when the journal knows it
+            # what was removed to make room is room only when the journal knows it, and it is no fault of the removals
             self.write_removals()
             self._write_dirty(least)
         self.write_removals()
@@ -77,10 +79,12 @@ class Flush:
             left = self._handfuls.write(small, nbytes, target)
             if not self._handfuls.write_long(longs, target) and not left and not others:
                 return
-        dirty = sorted((record for record in self._parts.catalog.scan(dirty=True) if self._lacks(record, least)), key=lambda record: record.kind)
+        dirty, left = sorted((record for record in self._parts.catalog.scan(dirty=True) if self._lacks(record, least)), key=lambda record: record.kind), _Left()
         for names in _portions(dirty):
             with self._parts.catalog.flushing():
-                self._write_out(names)
+                self._write_out(names, left=left)
+        if left.count:
+            raise left.said()
 
     def _write_tags(self):
         for names in _portions(self._parts.catalog.scan(kind=TAG, dirty=True)):
@@ -103,12 +107,15 @@ class Flush:
         for _, _, extents in owed:
             self._parts.tiers.give_back(extents)
 
-    def _write_out(self, names, target=None):
-        """Those of the names that are still dirty, in one frame; with a target those that don't lie there. Inside `flushing`."""
+    def _write_out(self, names, target=None, left=None):
+        """Those of the names that are still dirty, in one frame; with a target those that don't lie there. Inside `flushing`.
+
+        left : a _Left that gets the errors of blobs that found no room or aren't what was put; without it the first is raised, and nothing is written down
+        """
         placed, written, failed = [], [], self._parts.failed_syncs
         try:
             for name in names:
-                self._place(name, target, placed)
+                self._place(name, target, placed, left)
             if placed:
                 self._parts.sync(failed, {extent[0] for _, moved in placed for extent in moved.durable})
                 with self._parts.catalog.changing("ordering the journals"):
@@ -126,25 +133,34 @@ class Flush:
             known, other = (moved.but(dirty=False), record) if written else (record, moved)
             self._settle(record, known, set(other.durable) - set(known.durable))
 
-    def _place(self, name, target, placed):
+    def _place(self, name, target, placed, left=None):
         """Add (record, record with the extents that the journal shall name), promised, to `placed`; nothing when it isn't dirty any more."""
         catalog = self._parts.catalog
         record = catalog.find(name)
         if record is None or not _lacks_place(record, target) or any(kind_of(extent[0]) == "noop" for extent in record.extents):
             return
-        if self._placed(record, target, placed):
+        if self._placed(record, target, placed, left):
             return
         # its writers are quicker than the copy, and nothing whole is left of what it was: they wait this time
         with catalog.changing(f"flushing blob {record.blob!r}"):
             record = catalog.find(name)
             if record is not None and _lacks_place(record, target):
-                self._placed(record, target, placed, nullcontext())
+                self._placed(record, target, placed, left, nullcontext())
 
-    def _placed(self, record, target, placed, alone=None):
+    def _placed(self, record, target, placed, left, alone=None):
         """True when that is done; False when the record isn't what it was. `alone`: a context manager that does nothing, inside `changing`."""
         loose, done = [], False
+        if left is not None and left.is_hopeless(record):
+            return True
         try:
-            moved = self._copied(record, target, loose)
+            try:
+                moved = self._copied(record, target, loose)
+            except (OutOfSpace, StoreError) as error:
+                let_out(error)
+                if left is None:
+                    raise
+                left.add(record, error)
+                moved, done = None, True
             if moved is not None:
                 with alone or self._parts.catalog.changing(f"flushing blob {record.blob!r}"):
                     done = self._promise(record, moved, loose, placed)
@@ -182,7 +198,7 @@ class Flush:
             if is_durable(extent[0]) and target in (None, extent[0]) and extent not in doubtful:
                 durable.append(extent)
                 continue
-            copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score, target=target), loose=loose)
+            copied = pieces.write(tiers, tiers.content(extent), True, Wish(record.score, target=target), record.blob, loose)
             self._parts.begin_sync(copied)
             durable.extend(copied)
             if copied[0][3] != extent[3]:
@@ -229,6 +245,39 @@ def _stand_for(moved, record, now):
     The new bytes have to be dirty still, and what is no copy must not have been given back with the old ones.
     """
     return now.dirty and set(moved.durable) & set(record.extents) <= set(now.durable)
+
+
+class _Left:
+    """Blobs that a flush couldn't write down: the first one's error, how many there are."""
+
+    def __init__(self):
+        self.error, self.count = None, 0
+        self._refused = None            # the fewest bytes for which there was no room
+
+    def add(self, record, error):
+        self.error, self.count = self.error or error, self.count + 1
+        if isinstance(error, OutOfSpace):
+            self._refused = _to_copy(record)
+
+    def is_hopeless(self, record):
+        """Count a blob that takes as much room as one that found none."""
+        if self._refused is None or _to_copy(record) < self._refused:
+            return False
+        self.count += 1
+        return True
+
+    def said(self):
+        """The first error, saying of how many blobs it is one."""
+        if self.count == 1:
+            return self.error
+        more = f"{self.count - 1} more blob{'s are' if self.count > 2 else ' is'} not durable either"
+        error = type(self.error)(f"{self.error}; {more}, all others are")
+        error.__cause__ = self.error
+        return error
+
+
+def _to_copy(record):
+    return sum(extent[2] for extent in record.extents if not is_durable(extent[0]))
 
 
 def _portions(dirty):
