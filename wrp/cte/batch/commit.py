@@ -256,9 +256,11 @@ class Batch(Share):
         return found
 
     def __enter__(self):
+        self._is_over = False
         return self
 
     def __exit__(self, kind, error, trace):
+        self._is_over = True
         if kind is not None and not issubclass(kind, Exception):
             if self._in_place:
                 self.abandon()

@@ -17,6 +17,7 @@ class Share:
     """What one rank has in a batch; every call is local."""
 
     _in_place = True                # bytes may be written straight into this node's ram
+    _is_over = False                # its with block has ended: what came now would never be committed
 
     def __init__(self, parts, label):
         self._parts, self._label = parts, label
@@ -49,6 +50,7 @@ class Share:
         """
         blobs, sizes = given.listed(blobs, "names of blobs"), [whole(size, "the size of a blob:", 0) for size in given.listed(sizes, "sizes of blobs")]
         names.checked("tag", tag), names.all_checked("blob", blobs)
+        check_open(self)
         fd, offset = whole(fd, "a descriptor of", 0), whole(offset, "the begin of bytes in a file:", 0)
         if fd >= _DESCRIPTORS or offset + sum(sizes) >= _FARTHEST:
             raise UsageError(f"{sum(sizes)} bytes at {offset} of descriptor {fd} are of no file")
@@ -84,6 +86,7 @@ class Share:
     def _named(self, tag, blob):
         """The tag's own name, before space is leased for the blob. UsageError for what can't be a name."""
         names.checked("tag", tag), names.checked("blob", blob)
+        check_open(self)
         return self._parts.tag_names.own(tag)
 
     def _put(self, tag, blob, view, score=1.0):
@@ -108,6 +111,7 @@ class Share:
     def create(self, tag):
         """A tag, with or without blobs. Local."""
         own = self._parts.tag_names.own(names.checked("tag", tag))
+        check_open(self)
         self._records.setdefault(own, Record(own, TAG, **self._kept))
 
     def replace(self, tag):
@@ -117,7 +121,9 @@ class Share:
 
     def remove(self, tag):
         """At commit the tag and its blobs go away. Local; nothing happens when it isn't there. A commit is refused with UsageError when it has several names."""
-        self._removed.add(self._parts.tag_names.own(names.checked("tag", tag)))
+        own = self._parts.tag_names.own(names.checked("tag", tag))
+        check_open(self)
+        self._removed.add(own)
 
     def _join(self, other):
         """What another batch of this rank has is this one's from now on. Local. UsageError where both have written a blob: each keeps what it has."""
@@ -197,6 +203,12 @@ class Share:
         self._records, self._replaced, self._removed = {}, set(), set()
         self._failed_syncs = self._parts.failed_syncs
         self.expect(0)
+
+
+def check_open(batch):
+    """UsageError for a batch whose with block has ended."""
+    if batch._is_over:
+        raise UsageError(f"batch {batch._label!r:.80} has ended with its with block: begin another one, or put into the store")
 
 
 def merged(gathered):

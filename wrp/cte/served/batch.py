@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from wrp.comm.sizes import whole
 from wrp.cte import given, names
 from wrp.cte.batch import Entry
+from wrp.cte.batch.share import check_open
 from wrp.cte.reservation import private
 from wrp.cte.served.ends import Gone, Late
 from wrp.cte.served.wire import Part
@@ -20,7 +21,7 @@ class AttachedBatch:
     def __init__(self, linked, label, ranks):
         self._linked, self._label, self._ranks = linked, label, ranks
         self._link = self._share = None         # None: the daemon has none of it now
-        self._is_filled = self._is_lost = False
+        self._is_filled = self._is_lost = self._is_over = False
         self.entries = None
 
     @contextmanager
@@ -79,6 +80,7 @@ class AttachedBatch:
         return self._share
 
     def _do(self, *args, parts=()):
+        check_open(self)
         _, number = self._begun()
         self._is_filled, self._is_lost = True, False
         self._link.ask("in_batch", [number, *args], parts=parts)
@@ -113,9 +115,11 @@ class AttachedBatch:
         return self._begun()
 
     def __enter__(self):
+        self._is_over = False
         return self
 
     def __exit__(self, kind, error, trace):
+        self._is_over = True
         try:
             if kind is None or issubclass(kind, Exception):
                 self._commit(error)
