@@ -1,12 +1,14 @@
 """Calls that are answered later: order of ends, errors kept, back-pressure, batches, await, closing."""
 
 import asyncio
-from contextlib import suppress
+import subprocess
+import sys
 import threading
+from contextlib import suppress
 
 import pytest
 
-from wrp.cte.client import Client
+from wrp.cte.client import Client, Tag
 from wrp.errors import NoSuchBlob, UsageError, WaitTimeout
 
 
@@ -124,3 +126,38 @@ def test_a_close_waits_for_calls_no_longer_than_it_may(open_store):
     assert said and held.result(20) == "held"
     later._timeout_s = 20
     later.close()
+
+
+def test_waits_for_blobs_keep_no_call_from_being_made(open_store):
+    with Client(open_store(memory=True), threads=1) as client:
+        tag = client.get_or_create_tag("t")
+        waits = [client.later.wait_blob(tag, f"b{number}", 600) for number in range(5)]
+        puts = [client.later.put_blob(tag, f"b{number}", 0, None, b"x" * (number + 1)) for number in range(5)]
+        assert [wait.result(60) for wait in waits] == [1, 2, 3, 4, 5] and all(put.result() is None for put in puts)
+        with pytest.raises(WaitTimeout, match="waited 0.3 s for blob 'none' of tag 't', which nobody has put"):
+            client.later.wait_blob(tag, "none", 0.3).result()
+        with pytest.raises(TypeError):
+            client.later.wait_blob(tag).result()
+
+
+def test_a_wait_ends_when_the_client_is_closed(open_store):
+    client = Client(open_store(memory=True))
+    client.get_or_create_tag("t")
+    later, wait = client.later, client.later.wait_blob("t", "never", 600)
+    client.close()
+    with pytest.raises(UsageError, match="the client was closed while it waited for blob 'never'"):
+        wait.result()
+    with pytest.raises(UsageError, match="the client was closed"):
+        later.wait_blob("t", "never", 600)
+
+
+def test_a_wait_keeps_no_python_from_ending():
+    program = "from wrp.cte import Store; from wrp.cte.client import Client; Client(Store.open(None)).later.wait_blob('t', 'never', 600)"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("store", [None, "store", 5])
+def test_a_tag_of_no_store(store):
+    with pytest.raises(UsageError, match="a Tag is of an opened Store or a Client of it, not of"):
+        Tag("t", store)

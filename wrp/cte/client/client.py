@@ -314,7 +314,7 @@ class Client(More):
         return self._later
 
     def close(self):
-        """Wait for what `later` has under way, end its threads. The store stays open. Idempotent."""
+        """Wait for what `later` has under way, but for blobs that nobody has put, end its threads. The store stays open. Idempotent."""
         later, self._later = self._later, None
         if later is not None:
             later.close()

@@ -27,7 +27,7 @@ class Directory:
             return tag
         if not isinstance(tag, tuple) or len(tag) != 2 or not isinstance(tag[0], Integral) or not isinstance(tag[1], Integral):
             raise UsageError(f"a tag is given by its name or its id, two whole numbers, not by {tag!r}" if type(tag) is tuple
-                             else f"a tag is given by its name or its id, not by a {type(tag).__name__}")
+                             else f"a tag is given by its name or its id, not by {type(tag).__name__}")
         tag = UniqueId(*tag)
         name = self._names.get(tag)
         if name is None or not self._is(name, tag):

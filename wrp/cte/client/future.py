@@ -6,6 +6,7 @@ import time
 from concurrent.futures import CancelledError, ThreadPoolExecutor, wait
 
 from wrp.cte.client.codes import code_of
+from wrp.cte.client.waiting import Waits
 from wrp.errors import UsageError, WaitTimeout, WrpError
 
 THREADS, DEPTH = 2, 64
@@ -54,7 +55,7 @@ class Future:
 class Later:
     """The calls of a Client as Futures: ``later.put_blob(...)``. They are made in no promised order; buffers given to them belong to them until the end.
 
-    threads : that make calls; depth : calls under way at most: one more waits for its turn, up to WRP_TIMEOUT_S
+    threads : that make calls; depth : calls under way at most: one more waits for its turn, up to WRP_TIMEOUT_S. `wait_blob` takes none of the threads.
     """
 
     def __init__(self, client, threads=THREADS, depth=DEPTH):
@@ -62,13 +63,13 @@ class Later:
             raise UsageError(f"{threads} threads and {depth} calls under way: both must be 1 or more")
         self._client, self._timeout_s, self._depth = client, client.store.ranks.timeout_s, depth
         self._pool = ThreadPoolExecutor(threads, "wrp later")
-        self._turns = threading.BoundedSemaphore(depth)
+        self._turns, self._waits = threading.BoundedSemaphore(depth), Waits(client, self._timeout_s)
 
     def __getattr__(self, name):
         if name.startswith("_") or name in ("close", "deferred", "later", "store"):
             raise AttributeError(name)
-        function = getattr(self._client, name)
-        return lambda *args, **named: self._submit(name, function, args, named)
+        function, submit = getattr(self._client, name), self._waits.submit if name == "wait_blob" else None
+        return lambda *args, **named: self._submit(name, function, args, named, submit)
 
     def call(self, function, *args):
         """A Future of `function(*args)`, which is made as the calls are."""
@@ -80,11 +81,12 @@ class Later:
         name = calls[0][0] if calls else "a batch of no calls"
         return self._submit(name, lambda: [function(*args) for function, args in work], (), {})
 
-    def _submit(self, name, function, args, named):
+    def _submit(self, name, function, args, named, submit=None):
+        """`submit`: what makes a Future of it in place of the threads."""
         if not self._turns.acquire(timeout=self._timeout_s):
             raise WaitTimeout(f"waited {self._timeout_s:g} s to hand over {name}: {self._depth} calls of this client are under way")
         try:
-            inner = self._pool.submit(function, *args, **named)
+            inner = self._pool.submit(function, *args, **named) if submit is None else submit(*args, **named)
         except WrpError:                # of a signal's handler
             self._turns.release()
             raise
@@ -95,7 +97,8 @@ class Later:
         return Future(name, inner, self._timeout_s)
 
     def close(self):
-        """Wait for what is under way and end the threads. Idempotent. WaitTimeout: calls go on, and their threads end later."""
+        """Wait for what is under way and end the threads; a `wait_blob` ends at once. Idempotent. WaitTimeout: calls go on, and their threads end later."""
+        self._waits.end()
         self._pool.shutdown(wait=False)
         until, taken = time.monotonic() + self._timeout_s, 0
         try:
@@ -106,4 +109,5 @@ class Later:
         finally:
             for _ in range(taken):
                 self._turns.release()
+        self._waits.join()
         self._pool.shutdown()

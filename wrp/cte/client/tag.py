@@ -2,12 +2,15 @@
 
 from wrp.cte.client.client import Client
 from wrp.cte.client.ids import UniqueId
+from wrp.errors import UsageError
 
 
 class Tag:
     """A tag by name, made if it isn't there, or by its id. `store`: an opened Store or a Client of it. Calls as those of Client, local."""
 
     def __init__(self, tag, store):
+        if not isinstance(store, Client) and not hasattr(store, "tag_stamp"):
+            raise UsageError(f"a Tag is of an opened Store or a Client of it, not of {type(store).__name__}")
         self._client = store if isinstance(store, Client) else Client(store)
         self._id = tag if isinstance(tag, UniqueId) else self._client.get_or_create_tag(tag)
         self.name = self._client.get_tag_name(self._id)
