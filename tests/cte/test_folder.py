@@ -280,6 +280,22 @@ def test_one_writer_or_many_readers(tmp_path, how, monkeypatch):
     found_in(path)          # kill -9 of the holder freed it
 
 
+def test_who_has_the_folder_open_itself_is_told_so(tmp_path, monkeypatch):
+    monkeypatch.setattr(lock, "READERS_WAIT_S", 0.2)
+    path = str(tmp_path / "s")
+    writer = opened(path)[0]
+    for write in (True, False):
+        with pytest.raises(StoreBusy, match="is open in this process already: use what has opened it, or close that first"):
+            opened(path, write=write)
+    writer.close()
+    readers = [opened(path, write=False)[0] for _ in range(2)]
+    with pytest.raises(StoreBusy, match="is open in this process already"):
+        opened(path)
+    for reader in readers:
+        reader.close()
+    opened(path)[0].close()
+
+
 def test_who_opens_a_folder_that_ranks_of_another_job_still_have_is_told_which(tmp_path, monkeypatch):
     monkeypatch.setattr(lock, "MEMBERS_WAIT_S", 0.2)
     path = str(tmp_path / "s")

@@ -5,6 +5,8 @@ crash would find another blob's bytes there. So a removal waits here, in `owed`,
 in the new record as its `durable` extents until that record is flushed.
 """
 
+from numbers import Integral
+
 from wrp.comm.refusals import let_out
 from wrp.cte import pieces
 from wrp.cte.names import Own
@@ -281,6 +283,8 @@ def check_generation(record, name, generation):
     """Raises Changed unless the record has the generation; 0 wants none."""
     found = record.stamp if record is not None else 0
     if found != generation:
+        if not isinstance(generation, Integral):
+            raise UsageError(f"if_generation of {generation!r:.80} is no generation: give what info(tag, blob).generation says, or 0")
         tag, _, blob = name.partition("\0")
         raise Changed(f"blob {blob!r} of tag {tag!r} has generation {found}, not {generation}: another has changed it; look at it again")
 

@@ -60,6 +60,7 @@ def rows_of(data):
     if not isinstance(data, np.ndarray):
         return None
     check_plain(data)
+    data = np.asarray(data)
     return data.reshape(len(data), -1).view(np.uint8) if len(data) and data.ndim > 1 and data.flags.c_contiguous else None
 
 
@@ -74,6 +75,7 @@ def host_array(data):
         data = data.get() if hasattr(data, "get") else data
     elif not isinstance(data, np.ndarray) and hasattr(data, "__dlpack__"):
         data = np.from_dlpack(data)
+    _check_unmasked(data)
     array = np.asarray(data)
     check_plain(array)
     return array
@@ -86,9 +88,15 @@ def dtype_of(data):
 
 
 def check_plain(array):
-    """UsageError for an array of objects."""
+    """UsageError for an array of objects, and for one with masked elements."""
     if array.dtype.hasobject:
         raise _addresses(f"an array of dtype {array.dtype}")
+    _check_unmasked(array)
+
+
+def _check_unmasked(array):
+    if isinstance(array, np.ma.MaskedArray) and np.ma.is_masked(array):
+        raise UsageError("an array with masked elements: its mask would be lost: give it filled (array.filled(value)), or array.data and the mask as two")
 
 
 def _of_buffer(view, data, writable):
@@ -107,9 +115,16 @@ def _of_others(data, writable):
         return np.asarray(data)
     on_device = hasattr(data, "__cuda_array_interface__")
     if writable and on_device or not on_device and not hasattr(data, "__dlpack__"):
-        wanted = "bytes can't be read into it: give a writable array of the host" if writable else "it is neither bytes nor an array: encode it first"
+        wanted = "bytes can't be read into it: give a writable array of the host" if writable else _advice(data)
         raise UsageError(f"data of type {type(data).__name__}: {wanted}")
     return host_array(data)
+
+
+def _advice(data):
+    """What to give in place of what is neither a buffer nor an array."""
+    if hasattr(data, "__array__") or isinstance(data, (list, tuple)):
+        return "it is neither bytes nor an array: give the array that numpy.asarray makes of it"
+    return "it is neither bytes nor an array: encode it first"
 
 
 def score_of(score, what):

@@ -24,7 +24,7 @@ from wrp.cte.targetnumbers import is_durable
 from wrp.cte.targets import places_of
 from wrp.cte.tiers import Tiers
 from wrp.errors import ConfigError, StoreError, UsageError, WaitTimeout, WrpError
-from wrp.runtime.config import load
+from wrp.runtime.config import Config, load
 from wrp.runtime.runtime import Runtime
 
 _CARRIED = 64 << 10             # for more bytes a second sync costs less than writing them twice
@@ -184,6 +184,8 @@ def open_parts(path, ranks, config, write, key=None, runtime=None):
     with ranks.agreed("reading the configuration"):
         if config is None or isinstance(config, (str, os.PathLike)):
             config = load(config)
+        if not isinstance(config, Config):
+            raise UsageError(f"config of type {type(config).__name__}: give the path of a YAML file, or what wrp.runtime.config.load made of one")
         if path is not None and not isinstance(path, (str, os.PathLike)):
             raise UsageError(f"the folder of a store is a path, not {path!r:.80}: name it, or leave it out for a store in memory")
         if path is None and key is not None:

@@ -99,7 +99,7 @@ class Listing(Calls):
         matches = names.matcher("tag", pattern)
         return sorted(self._tag_names.shown([record.name for record in self._catalog.scan(kind=TAG)], matches), key=names.natural)
 
-    def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
+    def blobs(self, tag_pattern=".*", blob_pattern=".*", limit=0):
         """[(tag, blob)] whose names match entirely, in natural order of tag, then blob; at most `limit` unless it is 0."""
         blob_matches, limit = names.matcher("blob", blob_pattern), whole(limit, "a limit of", 0)
         found = []

@@ -36,6 +36,8 @@ class FolderLock:
         while not _locked(descriptor, how):
             readers = write and _locked(descriptor, fcntl.LOCK_SH)
             if not readers or time.monotonic() > deadline:
+                if _holding(descriptor).count(os.getpid()) > readers:       # whose own lock is one of the readers'
+                    raise StoreBusy(f"store {self._path} is open in this process already: use what has opened it, or close that first (a Store, a wrp:// path, a ContextInterface)")
                 who = "being read by another process" if readers else f"in use by {_holder(descriptor)}"
                 raise StoreBusy(f"store {self._path} is {who}: wait for it to end, or choose another folder (--store of a command)")
             fcntl.flock(descriptor, fcntl.LOCK_UN)

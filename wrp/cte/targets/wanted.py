@@ -4,6 +4,7 @@ import os
 from numbers import Integral, Real
 from typing import NamedTuple
 
+from wrp.comm.sizes import parse_size
 from wrp.cte.given import score_of
 from wrp.cte.names import checked
 from wrp.cte.placement.contract import LONG_TERM, VOLATILE
@@ -98,8 +99,9 @@ def wanted_later(name, kind, capacity, score=-1.0, persistence=None):
         raise UsageError(f"{what} can't be long_term: what {kind} holds is gone after the job; only files last")
     if kind == "file" and not os.path.isabs(name):
         raise UsageError(f"{what} has no place: give a file an absolute path, others a name")
+    capacity = parse_size(capacity) if isinstance(capacity, str) else capacity
     if not isinstance(capacity, Integral) or capacity < 4096:
-        raise UsageError(f"{what} of {capacity!r} bytes: give it at least 4096")
+        raise UsageError(f"{what} of {capacity!r} bytes: give it at least 4096, as a whole number or as text like '64m'")
     score = score if isinstance(score, Real) and score == -1 else score_of(score, what)
     return Wanted(name, kind, int(capacity) // 4096 * 4096, name if kind == "file" else None, score, level)
 

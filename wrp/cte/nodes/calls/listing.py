@@ -82,7 +82,7 @@ class NodesListing(NodesCalls):
             found = {tag for part in self._routes.net.everywhere("tags", pattern) for tag in part}
         return sorted(found, key=names.natural)
 
-    def blobs(self, tag_pattern, blob_pattern=".*", limit=0):
+    def blobs(self, tag_pattern=".*", blob_pattern=".*", limit=0):
         """As Store.blobs, over all nodes."""
         matches = names.matcher("tag", tag_pattern)
         blob_matches, limit = names.matcher("blob", blob_pattern), whole(limit, "a limit of", 0)
