@@ -2,6 +2,8 @@
 
 import itertools
 import os
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -350,9 +352,31 @@ def test_parquet_goes_in_and_comes_out(memory):
 
 def test_no_store_is_a_sentence(tmp_path):
     fs = WrpFileSystem(tmp_path / "none", skip_instance_cache=True)
-    with pytest.raises(OSError, match=r"there is no store at .*: ingest something first, or name its folder \(--store of a command\)"):
+    with pytest.raises(FileNotFoundError, match=r"there is no store at .*: ingest something first, or name its folder \(--store of a command\)"):
         fs.ls("")
     fs.close()
+
+
+_MADE = """
+import sys
+import numpy as np
+import xarray
+where = {"storage_options": {"store": sys.argv[1]}, "consolidated": False}
+dataset = xarray.Dataset({"u": (("t", "x"), np.arange(6.0).reshape(2, 3))})
+if sys.argv[2:]:
+    try:
+        xarray.open_zarr("wrp://run/u.zarr", **where)
+    except FileNotFoundError:
+        dataset.to_zarr("wrp://run/u.zarr", **where)
+print(xarray.open_zarr("wrp://run/u.zarr", **where).identical(dataset))
+"""
+
+
+def test_zarr_makes_the_store_that_isnt_there(tmp_path):
+    pytest.importorskip("xarray"), pytest.importorskip("zarr")
+    for more in (["make it"], []):
+        done = subprocess.run([sys.executable, "-c", _MADE, str(tmp_path / "new"), *more], capture_output=True, text=True, timeout=100)
+        assert done.stdout == "True\n", done.stdout + done.stderr
 
 
 @pytest.mark.parametrize("path", ["top/\ud800", "\ud800/x", "top/" + "x" * 5000, "x" * 5000 + "/y", "top/a\0b"])

@@ -3,9 +3,13 @@
 import os
 
 from wrp.cee.opening import borrow, give_back, no_store, store_path
-from wrp.errors import RangeError, UsageError
+from wrp.errors import RangeError, StoreError, UsageError
 
 _TRIES = 100
+
+
+class NoStore(StoreError, FileNotFoundError):
+    """No path leads anywhere there, until the first write has made the store: zarr goes on, and makes it."""
 
 
 class Handle:
@@ -26,10 +30,11 @@ class Handle:
         return self._given if self._given is not None else self._borrowed().reading()
 
     def reading(self):
-        """The Store; StoreError when there is none at the folder."""
+        """The Store; NoStore when there is none at the folder."""
         store = self.present()
         if store is None:
-            raise no_store(self.folder)
+            error = no_store(self.folder)
+            raise error if os.path.isfile(self.folder) else NoStore(str(error))
         return store
 
     def writing(self):
