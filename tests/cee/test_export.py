@@ -43,6 +43,14 @@ def test_file_with_one_of_everything(store, tmp_path, libver, userblock):
     assert target.read_bytes()[:userblock] == source.read_bytes()[:userblock]
 
 
+def test_bytes_of_blobs_under_the_name_of_an_hdf5_file_are_said_to_be_none(store, tmp_path):
+    store.put("mine", "field", np.arange(10.0))
+    for name, form, found in (("mine.h5", "", 1), ("mine.NC", "", 1), ("mine.bin", "", 0), ("whole.h5", "hdf5", 0)):
+        export.run(store, "mine", tmp_path / name, world(), form=form)
+        notes = export.notes(store, "mine", tmp_path / name)
+        assert len(notes) == found and all("is no HDF5 file" in note and "--format hdf5" in note for note in notes), name
+
+
 @pytest.mark.skipif(shutil.which("h5diff") is None, reason="no h5diff on PATH")
 def test_h5diff_finds_no_difference(store, tmp_path):
     source, target = tmp_path / "source.h5", tmp_path / "again.h5"

@@ -93,7 +93,7 @@ def export_context(args, store, ranks):
     nbytes = export.run(store, args.tag, args.path, ranks, args.force, args.format)
     seconds = time.monotonic() - began
     with ranks.agreed(f"look at what {args.tag} is"):
-        whole, notes = (None, []) if args.format == "binary" else (explore.context_of(store, args.tag), export.notes(store, args.tag))
+        whole, notes = (None, []) if args.format == "binary" else (explore.context_of(store, args.tag), export.notes(store, args.tag, args.path))
     _warn(ranks, notes)
     line = f"{visible(args.path)}: {format_size(nbytes)} in {seconds:.2f} s"
     if whole:

@@ -14,6 +14,7 @@ from wrp.errors import Corrupt, NoSuchTag, UsageError
 
 DESCRIPTION = "description"
 FORMATS = ("hdf5", "binary")
+_HDF5_NAMES = (".h5", ".hdf5", ".he5", ".nc")
 _BINARY = re.compile(r"binary<size=(\d+), offset=\d+>")
 
 
@@ -74,16 +75,24 @@ def print_rows(store, rows):
     sys.stdout.buffer.flush()
 
 
-def notes(store, tag):
-    """Sentences about what an export of the tag can't give back as it was taken in: a list, most often empty."""
+def notes(store, tag, path=""):
+    """Sentences about what an export of the tag, to `path`, can't give back as it was taken in, or as its name says: a list, most often empty."""
     if not store.exists(tag, LAYOUT):
-        return []
+        return _misnamed(path)
     from wrp.cae.hdf5 import layout
 
     elsewhere = {"virtual storage": "virtual", "external storage": "stored in other files"}
     return [f"{dataset.paths[0]} is {elsewhere[dataset.why]}: the exported file points at its sources again; its values as "
             f"taken in: wrp_cee retrieve {shlex.quote(re.escape(dataset.tag))} 'chunk_.*' --out FILE"
             for dataset in layout.unpack(store.get(tag, LAYOUT)).datasets if dataset.why in elsewhere]
+
+
+def _misnamed(path):
+    if not os.fspath(path).lower().endswith(_HDF5_NAMES):
+        return []
+    import h5py
+
+    return [] if h5py.is_hdf5(path) else [f"{path} is no HDF5 file, whatever its name: it has the bytes of blobs, one after the other; --format hdf5 makes one with a dataset for each blob"]
 
 
 def stream_of(store, tag):

@@ -22,7 +22,7 @@ def mount(fs, path, folder, write=False):
     except WrpError:
         raise
     except RuntimeError as error:
-        raise UsageError(f"the system refuses to mount {folder} (code {error}): see that /dev/fuse is there and that this user may use it") from error
+        raise UsageError(f"the system refuses to mount {folder} (code {error}): see that it is empty, that /dev/fuse is there and that this user may use it") from error
     finally:
         files.close()
 
