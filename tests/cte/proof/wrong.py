@@ -35,7 +35,7 @@ KINDS = {
     **dict.fromkeys(("nbytes", "capacity", "total_size"), (5000, *_WHOLE)), **dict.fromkeys(("offset", "off", "fd"), (0, *_WHOLE)), "size": (1, *_MAYBE_WHOLE),
     "data_size": (1, *_MAYBE_WHOLE), "query_text": ("word", *_TEXT), **dict.fromkeys(("k", "max_entries", "time_begin", "time_end", "max_inflight_bytes"), (0, *_WHOLE)),
     **dict.fromkeys(("limit", "max_blobs", "max_tags", "minimum", "minimum_logical_time", "number", "flags"), (0, *_WHOLE)), "generation": (0, *_WHOLE),
-    "if_generation": (None, *_MAYBE_WHOLE), "budget": (1 << 20, *_WHOLE), "since": (0, *_TIME), "until": (None, *_TIME), "timeout_s": (.01, *_TIME),
+    "if_generation": (None, *_MAYBE_WHOLE), "node": (None, *_ANY), "budget": (1 << 20, *_WHOLE), "since": (0, *_TIME), "until": (None, *_TIME), "timeout_s": (.01, *_TIME),
     "data": (b"abc", *_DATA), "rows": ([b"abc"], *_ROWS), "blobs": (["b"], *_NAMES), "blob_names": (["b"], *_NAMES), "sizes": ([1], [None, 5, [1.5], [-1], "x"], []),
     "segments": ([(0, b"a")], [*_PAIRS, [(0, None)], []], [[(1 << 70, b"a")]]), "ranges": ([(0, 1)], [*_PAIRS, [(0, -1)], [(0, 1 << 70)]], []),
     **dict.fromkeys(("pattern", "tag_regex", "blob_regex", "tag_pattern", "blob_pattern"), (".*", *_PATTERN)), "prefix": ("", *_TEXT), "question": ("word", *_TEXT),
