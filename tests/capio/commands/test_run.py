@@ -40,15 +40,15 @@ def all_of(here, text, *options):
     return capio(here, "run", "-c", "wf.json", "--dir", "data", "--all", "steps.yaml", *options)
 
 
-_COPY = "import os\nlines = open(os.environ['CAPIO_DIR'] + '/a').read() + open(os.environ['CAPIO_DIR'] + '/b').read()\nprint(lines, end='', file=open(os.environ['CAPIO_DIR'] + '/out', 'w'))"
+_COPY = "import os\nopen('asks', 'w').close()\nlines = open(os.environ['CAPIO_DIR'] + '/a').read() + open(os.environ['CAPIO_DIR'] + '/b').read()\nprint(lines, end='', file=open(os.environ['CAPIO_DIR'] + '/out', 'w'))"
 
 
-@pytest.mark.parametrize("via, command", [("shim", ["bash", "-c", "cat $CAPIO_DIR/a $CAPIO_DIR/b > $CAPIO_DIR/out"]), ("python", [sys.executable, "-c", _COPY]),
-                                          ("seccomp", ["bash", "-c", "cat $CAPIO_DIR/a $CAPIO_DIR/b > $CAPIO_DIR/out"])])
+@pytest.mark.parametrize("via, command", [("shim", ["bash", "-c", "touch asks; cat $CAPIO_DIR/a $CAPIO_DIR/b > $CAPIO_DIR/out"]), ("python", [sys.executable, "-c", _COPY]),
+                                          ("seccomp", ["bash", "-c", "touch asks; cat $CAPIO_DIR/a $CAPIO_DIR/b > $CAPIO_DIR/out"])])
 def test_a_whole_workflow_and_its_report(here, via, command):
     if via == "seccomp" and doctor._tried(doctor._seccomp):
         pytest.skip("the kernel doesn't let calls be held here")
-    writer = "for i in 1 2 3; do sleep 0.5; echo $i; done > $CAPIO_DIR/a; echo b > $CAPIO_DIR/b"
+    writer = "until [ -e asks ]; do sleep 0.05; done; for i in 1 2 3; do sleep 0.5; echo $i; done > $CAPIO_DIR/a; echo b > $CAPIO_DIR/b"
     done = all_of(here, json.dumps({"writer": writer, "reader": command}), "--json", "--via", via)
     assert done.returncode == 0, done.stderr
     report = json.loads(done.stdout)
