@@ -34,10 +34,10 @@ class Asking:
         Raises WaitTimeout when the node doesn't answer within networking.net_timeout: whether the call was made isn't known. OutOfSpace when this node has no memory
         for the question so long.
         """
-        return self._begun(node, call, args).answer()
+        return self.begun(node, call, *args).answer()
 
-    def _begun(self, node, call, args):
-        """A Question, once there is memory for it, which others of this node have: at the deadline what `begin` raises."""
+    def begun(self, node, call, *args):
+        """A Question, once there is memory for it, which others have: at the deadline what `begin` raises. For who has none under way: all might wait for each other."""
         until = time.monotonic() + self._limit_s
         while True:
             try:

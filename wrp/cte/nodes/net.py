@@ -50,7 +50,7 @@ class Net:
         """The same of a call that must not be made later: a node that hears of it after an error of the wait does nothing."""
         if node == self.node:
             return self.calls[call](*args)
-        question = self.begin(node, call, *args)
+        question = self._asking.begun(node, call, *args)
         try:
             return question.answer()
         except BaseException:
@@ -139,11 +139,17 @@ class Net:
 
     def everywhere(self, call, *args):
         """What a call gives on every node, this one's first."""
-        under_way = [self.begin(node, call, *args) for node in sorted(self.others)]
+        under_way, others = [], []
+        for node in sorted(self.others):
+            try:
+                under_way.append(self.begin(node, call, *args))
+            except OutOfSpace:                  # who has some of that memory doesn't wait for more
+                others += self.answers(under_way)
+                under_way = [self._asking.begun(node, call, *args)]
         try:
             own = self.calls[call](*args)
         finally:
-            others = self.answers(under_way)
+            others += self.answers(under_way)
         return [own, *others]
 
     def read(self, node, record, offset, out):
