@@ -9,7 +9,8 @@ from wrp.cte.nodes.store import NodesStore
 from wrp.runtime.routing import Containers, PoolQuery
 
 # what is right as it is in Store: it concerns no blob, or is made of other calls
-_THE_SAME = {"open", "attach", "salvage", "compression", "set_compression", "aliases", "own_name", "children", "checkpoint"}
+_THE_SAME = {"open", "attach", "salvage", "compression", "set_compression", "aliases", "own_name", "children", "checkpoint",
+             "telemetry"}
 
 
 def test_every_call_of_a_store_is_one_of_several_nodes_too():

@@ -390,9 +390,9 @@ def test_paths_that_cannot_be(fs, path):
             call()
 
 
-@pytest.mark.parametrize("data", [None, 5, [1], "text"])
-def test_what_is_no_data(fs, data):
-    with pytest.raises(UsageError, match="encode it first"):
+@pytest.mark.parametrize("data, cure", [(None, "encode it first"), (5, "encode it first"), ([1], "numpy.asarray"), ("text", "encode it first")])
+def test_what_is_no_data(fs, data, cure):
+    with pytest.raises(UsageError, match=cure):
         fs.pipe_file("top/new", data)
     assert not fs.exists("top/new")
 

@@ -139,7 +139,7 @@ ADDED = [
     (("scratch", "file", MIB), "give a file an absolute path"),
     (("", "ram", MIB), "can't be a name"),
     (("x", "ram", 100), "give it at least 4096"),
-    (("x", "ram", "1m"), "give it at least 4096"),
+    (("x", "ram", "1k"), "give it at least 4096"),
     (("x", "ram", MIB, 2.0), "score 2.0 is outside 0 to 1"),
     (("x", "ram", MIB, 1.0, "eternal"), "persistence 'eternal' is none of"),
     (("x", "ram", MIB, 1.0, "long_term"), "only files last"),
