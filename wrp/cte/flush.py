@@ -18,7 +18,7 @@ from wrp.cte.placement.contract import LONG_TERM
 from wrp.cte.records import TAG, Record, to_plain
 from wrp.cte.targetnumbers import is_durable, kind_of
 from wrp.cte.targets import Wish
-from wrp.errors import OutOfSpace, StoreError
+from wrp.errors import Corrupt, OutOfSpace, StoreError
 
 _BATCH = 1024                   # records per journal frame at most
 _BATCH_BYTES = 256 << 20        # after so many bytes another rank of the node gets its turn
@@ -40,7 +40,7 @@ class Flush:
         """
         try:
             self._write_dirty(least)
-        except (OutOfSpace, StoreError) as error:
+        except (OutOfSpace, Corrupt) as error:      # storage that fails isn't asked again: that a later sync ends well says nothing of these bytes
             let_out(error)
             if not self._changes.owed:
                 raise

@@ -96,11 +96,11 @@ def run_clients(ways, works, duration_s):
 
 
 def calls(pool, seconds):
-    """Samples of `Pool.call` from Python, admin's Monitor, for some seconds. Local."""
+    """Samples of `Pool.call` from Python, admin's Monitor, for some seconds, one at least. Local."""
     durations, until, clock = [], time.perf_counter_ns() + int(seconds * 1e9), time.perf_counter_ns
     pool.call(admin.MONITOR, 0)
     before = clock()
-    while before < until:
+    while not durations or before < until:
         reply = pool.call(admin.MONITOR, 0)
         now = clock()
         if reply.code:
