@@ -2,6 +2,7 @@
 import gc
 import signal
 import sys
+import weakref
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from wrp.comm.ranks.solo import Solo
 from wrp.cte import Store
 from wrp.cte.arrays import get_array, put_array
 from wrp.cte.direct.direct import Direct
-from wrp.errors import Corrupt, OutOfSpace, StoreError, UsageError
+from wrp.errors import Corrupt, NoSuchBlob, OutOfSpace, StoreError, UsageError
 from wrp.runtime.config import load
 
 
@@ -185,3 +186,53 @@ def test_a_handler_that_has_no_room_for_its_put_says_so_in_the_middle_of_one_tha
             assert [target.remaining for target in store.targets()] == remaining
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+class _Own(Store):
+    """A class of a user in front of the store's."""
+
+    comes_before_the_next = None
+
+    def get(self, tag, blob, *args, **options):
+        if blob != "array" and (come := self.comes_before_the_next) is not None:
+            self.comes_before_the_next = None
+            come()
+        return super().get(tag, blob, *args, **options)
+
+
+def test_a_refusal_that_comes_through_a_class_of_a_user_is_no_handler_s():
+    with _Own.open(None, Solo()) as store:
+        put_array(store, "a", np.zeros(4))
+        store.comes_before_the_next = lambda: put_array(store, "a", np.ones(4))
+        assert get_array(store, "a").tolist() == [1] * 4        # begins anew: the block that it was about to read has gone
+        store.put("t", "b", b"no array")
+        with pytest.raises(NoSuchBlob, match="tag 't' holds no array: it has no blob 'array'"):
+            get_array(store, "t")
+
+
+def test_what_a_handler_raises_goes_with_all_that_its_frames_hold():
+    """Without the collector, which may come much later."""
+    raised = []
+
+    def comes(frame, event, called):
+        if event == "c_return" and called is id and frame.f_code is Direct._put_run.__code__:       # where an error of this kind may be a refusal
+            sys.setprofile(None)
+            error = Full()
+            raised.append(weakref.ref(error))
+            try:
+                raise error
+            finally:
+                del error
+    with Store.open(None, Solo()) as store:
+        _put(store)
+        gc.disable()
+        sys.setprofile(comes)
+        try:
+            try:
+                store.put("t", "large", _LARGE)
+            except Full:
+                pass
+            assert [each() for each in raised] == [None]
+        finally:
+            sys.setprofile(None)
+            gc.enable()
