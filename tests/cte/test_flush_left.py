@@ -1,10 +1,15 @@
 """A flush that can't write all down writes down what it can, and says what it couldn't."""
 
+import errno
+import gc
+import os
+import weakref
+
 import numpy as np
 import pytest
 
 from wrp.cte import Store
-from wrp.errors import Corrupt, OutOfSpace
+from wrp.errors import Corrupt, OutOfSpace, StoreError
 from wrp.runtime.config import load
 
 MIB = 1 << 20
@@ -84,3 +89,43 @@ def test_smaller_blobs_find_the_room_that_a_large_one_didnt(tmp_path):
     with Store.open(tmp_path / "store", write=False) as store:
         assert store.list("t") == [*(f"file {number}" for number in range(7)), "ram 1", "ram 3"]
         assert store.get("t", "ram 3") == bytes(200_000)
+
+
+def test_a_blob_that_has_to_be_written_again_holds_no_smaller_one_up(tmp_path, monkeypatch):
+    """After a sync that failed, what lies in files needs other places there."""
+    store = Store.open(tmp_path / "store", config=_configured(tmp_path, 2))
+    store.put("t", "before", bytes(100_000))
+    store.flush()
+    for number in range(7):
+        store.put("t", f"file {number}", bytes(MIB), min_persistence="long_term")
+    store.put("t", "ram", b"r" * 200_000)
+
+    def fails(descriptor):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+    with monkeypatch.context() as broken:
+        broken.setattr(os, "fdatasync", fails)
+        with pytest.raises(StoreError):
+            store.flush()
+    with pytest.raises(OutOfSpace, match="of blob 'file 0'.*; 6 more blobs are not durable either, all others are"):
+        store.flush()
+    with pytest.raises(OutOfSpace):
+        store.close()
+    with Store.open(tmp_path / "store", write=False) as store:
+        assert store.get("t", "ram") == b"r" * 200_000
+
+
+def test_nothing_of_a_flush_without_room_is_kept_once_its_error_has_gone(tmp_path):
+    store = Store.open(tmp_path / "store", config=_configured(tmp_path, 2))
+    _fill(store)
+    gc.collect()
+    gc.disable()
+    try:
+        try:
+            store.flush()
+        except OutOfSpace as error:
+            first = weakref.ref(error.__cause__)
+        assert first() is None
+    finally:
+        gc.enable()
+    with pytest.raises(OutOfSpace):
+        store.close()

@@ -105,3 +105,15 @@ def test_what_a_frame_names_that_may_come_back_stays_taken(tmp_path, open_store,
         store.close()
     with Store.open(tmp_path / "after") as after:
         assert after.get("t", "a") == value and after.get("t", "before") == b"before"
+
+
+def test_a_flush_that_may_have_happened_says_so_though_there_are_removals_too(open_store):
+    store = open_store()
+    store.put("t", "gone", b"gone")
+    store.flush()
+    store.delete("t", "gone")
+    store.put("t", "a", bytes(200_000))
+    with Broken(store._parts.journal.path, "fdatasync", "ftruncate"), pytest.raises(Uncertain, match="may be there when the store is opened again"):
+        store.flush()
+    with pytest.raises(StoreError):
+        store.close()

@@ -42,7 +42,7 @@ class Flush:
             self._write_dirty(least)
         except (OutOfSpace, Corrupt) as error:      # storage that fails isn't asked again: that a later sync ends well says nothing of these bytes
             let_out(error)
-            if not self._changes.owed:
+            if not self._changes.owed or not self._parts.journal.is_known(error):
                 raise
             # what was removed to make room is room only when the journal knows it, and it is no fault of the removals
             self.write_removals()
@@ -84,7 +84,8 @@ class Flush:
             with self._parts.catalog.flushing():
                 self._write_out(names, left=left)
         if left.count:
-            raise left.said()
+            ranks = self._parts.ranks
+            raise left.said(f" of node {ranks.node}" if ranks.nodes > 1 else "")
 
     def _write_tags(self):
         for names in _portions(self._parts.catalog.scan(kind=TAG, dirty=True)):
@@ -257,7 +258,8 @@ class _Left:
     def add(self, record, error):
         self.error, self.count = self.error or error, self.count + 1
         if isinstance(error, OutOfSpace):
-            self._refused = _to_copy(record)
+            most = sum(extent[2] for extent in record.extents)      # what lies in files may have to be written again
+            self._refused = most if self._refused is None else min(self._refused, most)
 
     def is_hopeless(self, record):
         """Count a blob that takes as much room as one that found none."""
@@ -266,13 +268,14 @@ class _Left:
         self.count += 1
         return True
 
-    def said(self):
-        """The first error, saying of how many blobs it is one."""
+    def said(self, where):
+        """The first error, saying of how many blobs it is one; `where`: which others are durable. Once: its frames have this."""
+        first, self.error = self.error, None
         if self.count == 1:
-            return self.error
+            return first
         more = f"{self.count - 1} more blob{'s are' if self.count > 2 else ' is'} not durable either"
-        error = type(self.error)(f"{self.error}; {more}, all others are")
-        error.__cause__ = self.error
+        error = type(first)(f"{first}; {more}, all others{where} are")
+        error.__cause__ = first
         return error
 
 
