@@ -1,9 +1,13 @@
 """Coroutines of a Python worker: awaiting time, tasks, threads and locks; cancelling, deadlines, periods, groups."""
 
+import threading
+
 import pytest
 
+from wrp.comm.ranks.solo import Solo
 from wrp.errors import UsageError, WaitTimeout
 from wrp.runtime import admin, tasks
+from wrp.runtime.runtime import Runtime
 from wrp.runtime.waiting import CoMutex, sleep
 
 
@@ -150,6 +154,20 @@ def test_the_end_of_the_runtime_cancels_what_waits(configured, runtime):
     runtime.close()
     assert container.log == [1, "Cancelled"]
     assert future.reply is None
+
+
+def test_a_runtime_is_not_closed_under_a_blocking_call_however_often_that_is_tried(configured, until):
+    """Its thread tells the worker when it has ended, in memory that would have gone."""
+    runtime = Runtime(Solo(), configured("runtime: {timeout_s: 0.2, segment_capacity: 64m}"))
+    container = runtime._containers[runtime.pool("waits", "waits").number]
+    runtime._pools["waits"].submit(16, 5)
+    until(lambda: any(thread.name.startswith("wrp-io-") for thread in threading.enumerate()))
+    for _ in range(4):
+        with pytest.raises(WaitTimeout, match="a method of a user's module still runs"):
+            runtime.close()
+    container.may_end.set()
+    until(lambda: all(worker.stop(0) for worker in runtime._workers))
+    runtime.close()
 
 
 def test_awaiting_elsewhere_is_refused(runtime):

@@ -156,7 +156,7 @@ class Postman:
             self._listen_ns, knocked = now_ns + _LISTEN_NS, self._mail.knocked()
             if knocked:
                 self._knocked_ns = now_ns
-        is_polled = self._mail.waited_for and now_ns - self._knocked_ns < POLL_NS
+        is_polled = now_ns - self._knocked_ns < POLL_NS and self._mail.waited_for
         self._window.progress(_BURST if is_polled or now_ns - self._knocked_ns < _KNOCK_NS else 1)
         return knocked or is_polled
 

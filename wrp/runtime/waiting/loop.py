@@ -46,10 +46,10 @@ class Loop:
         self._sweep_at = _TIMERS
 
     def release(self):
-        """Let go of the node's memory and end the threads."""
+        """Let go of the node's memory and end the threads. As long as one of them runs this one does: it writes into that memory once it has ended."""
         self._words.release()
         if self._executor:
-            self._executor.end(self._node.timeout_s)
+            self._executor.end()
 
     def take_up(self):
         """Run some coroutines whose wait is over; True if there was one."""

@@ -41,11 +41,14 @@ class Threads:
             del found, function, args       # whoever looks at the variables of threads finds nothing of the call
             self._idle.release()
 
-    def end(self, timeout_s):
-        """They end after what was submitted: True when all have within the time. Whoever calls this submits nothing from now on. Idempotent."""
-        until = time.monotonic() + timeout_s
+    def end(self, timeout_s=None):
+        """They end after what was submitted: True when all have within the time (None: as long as it takes). Idempotent.
+
+        Whoever calls this submits nothing from now on.
+        """
+        until = None if timeout_s is None else time.monotonic() + timeout_s
         for _ in self._threads:
             self._works.put(None)
         for thread in self._threads:
-            thread.join(max(0.0, until - time.monotonic()))
+            thread.join(None if until is None else max(0.0, until - time.monotonic()))
         return not any(thread.is_alive() for thread in self._threads)
