@@ -407,6 +407,21 @@ def test_a_store_that_is_interrupted_as_it_opens_or_closes_leaves_its_folder_fre
     assert int(found.stdout) > 5 * stride
 
 
+def test_a_close_that_is_interrupted_as_it_waits_for_the_journal_to_be_shortened_closes_the_journal(tmp_path, monkeypatch):
+    monkeypatch.setenv("WRP_TIMEOUT_S", "5")        # or a lock that is left taken is waited for
+    step, goes_on = 1, True
+    while goes_on:
+        store = Store.open(str(tmp_path / "store"), Solo())
+        store.put("t", "b", b"x"), store.flush()
+        parts = store._parts
+        assert parts.journal.is_begun
+        goes_on = interrupted_behind_any_call(step, store.close, "cte/compacting.py")
+        store.close()
+        assert not parts.journal.is_begun and not parts.is_stuck, step
+        step += 1
+    assert step > 5
+
+
 def _bytes(number, nbytes):
     return bytes([number % 256]) * nbytes
 

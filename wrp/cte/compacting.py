@@ -1,9 +1,9 @@
 """When a rank's journal has grown long: a thread writes it anew with what counts of it, while others add to it. What the journals promise stays the same at every moment."""
 
 import os
-import threading
 import time
 
+from wrp.comm.turn import Turn
 from wrp.cte.background import Background
 from wrp.errors import StoreError, WaitTimeout, WrpError
 
@@ -14,11 +14,11 @@ class Compacting:
     """The renewals of the journal of one rank, one at a time. parts : of the rank"""
 
     def __init__(self, parts):
-        self._parts, self._thread, self._turn = parts, Background("wrp-journal"), threading.Lock()
+        self._parts, self._thread, self._turn, self._is_begun = parts, Background("wrp-journal"), Turn(), False
 
     def begin(self):
         """Have the journal shortened if it is longer than performance.transaction_log_capacity. Local."""
-        if self._parts.journal.is_long and not self._turn.locked():
+        if self._parts.journal.is_long and not self._is_begun:
             try:
                 self._thread.start(self._renew)
             except WrpError:                    # of a signal's handler
@@ -34,16 +34,25 @@ class Compacting:
     def wait(self):
         """Until none is under way. WaitTimeout."""
         timeout_s = self._parts.config.get("runtime.timeout_s")
-        if not self._turn.acquire(timeout=timeout_s):
-            raise WaitTimeout(f"the journal of process {os.getpid()} is still being shortened after {timeout_s:g} s (runtime.timeout_s): look whether its storage answers")
-        self._turn.release()
+        try:
+            if not self._turn.acquire(timeout=timeout_s):
+                raise WaitTimeout(f"the journal of process {os.getpid()} is still being shortened after {timeout_s:g} s (runtime.timeout_s): look whether its storage answers")
+        finally:
+            try:                        # one step, as in Parts.sync
+                self._turn.release()
+            except WrpError:            # of a signal's handler
+                raise
+            except RuntimeError:        # the wait was in vain
+                pass
 
     def _renew(self):
         if self._turn.acquire(blocking=False):
             try:
+                self._is_begun = True
                 if not self._thread.is_stopped:
                     self._shorten()
             finally:
+                self._is_begun = False
                 self._turn.release()
 
     def _shorten(self):
