@@ -151,6 +151,19 @@ def test_a_wait_ends_when_the_client_is_closed(open_store):
         later.wait_blob("t", "never", 600)
 
 
+def test_a_wait_for_which_there_is_no_thread_keeps_no_client_from_being_closed(open_store, monkeypatch):
+    client = Client(open_store(memory=True))
+    client.get_or_create_tag("t")
+
+    def refused(thread):
+        raise RuntimeError("can't start new thread")
+    with monkeypatch.context() as full:
+        full.setattr(threading.Thread, "start", refused)
+        with pytest.raises(UsageError):
+            client.later.wait_blob("t", "never", 600)
+    client.close()
+
+
 def test_a_wait_keeps_no_python_from_ending():
     program = "from wrp.cte import Store; from wrp.cte.client import Client; Client(Store.open(None)).later.wait_blob('t', 'never', 600)"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60)

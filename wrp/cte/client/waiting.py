@@ -24,7 +24,11 @@ class Waits:
         inner = Inner()
         thread = threading.Thread(target=self._answer, args=(inner, args, named), name="wrp later wait", daemon=True)
         self._threads.add(thread)
-        thread.start()
+        try:
+            thread.start()
+        except BaseException:           # this user may have no more, or a handler's of a signal: `join` doesn't wait for it
+            self._threads.discard(thread)
+            raise
         return inner
 
     def _answer(self, inner, args, named):
