@@ -1,15 +1,17 @@
 """Calls that an error of a signal's handler ends while bytes are on their way to another node, which serves: they have happened or not."""
 
+import threading
+
 import pytest
 from cte.test_races_mpi import assert_all_space_is_free
-from harness.interrupting import interrupted_at, interrupted_behind_any_call
+from harness.interrupting import Interrupted, interrupted_at, interrupted_behind_any_call
 
 from wrp.comm.ranks import world
 from wrp.cte import Store
 from wrp.cte.folder.replay import read_changes
 from wrp.cte.homes import home_of
 from wrp.cte.records import BLOB
-from wrp.errors import NoSuchTag
+from wrp.errors import NoSuchTag, OutOfSpace, WrpError
 
 pytestmark = pytest.mark.mpi
 _NBYTES = 5_000_000
@@ -153,4 +155,47 @@ def test_what_a_node_keeps_of_another_never_lies_in_free_space(what, opened):
                 put(step), call(step), forget(step)
                 step += 1
             assert step > 25
+        ranks.barrier("rank 0 is done")
+
+
+@pytest.mark.parametrize("kind", [WrpError, OutOfSpace])
+def test_a_question_that_a_handlers_error_of_wrp_ends_as_it_has_left_is_asked_once_and_no_other_in_its_place(kind):
+    """Its home, which is busy meanwhile, looks at it later, when the next question of this rank is there, too."""
+    class Handled(Interrupted, kind):
+        pass
+    ranks = world()
+    if ranks.nodes == 1:
+        pytest.skip("no other node is asked")
+    with Store.open(None, ranks) as store:
+        net, goes_on, has_left = store._net, threading.Event(), threading.Event()
+        blob = next(blob for blob in (f"b{number}" for number in range(1000)) if home_of("t", blob, ranks.nodes) == 1)
+        if ranks.node == 1 and ranks.local_rank == 0:
+            exists = net.calls["exists"]
+            net.calls["exists"] = lambda *args: (goes_on.wait(30), exists(*args))[1]
+        if ranks.rank == 0:
+            store.put("t", blob, b"")
+        ranks.barrier("the blob is there")
+        if ranks.rank == 0:
+            asking, send = net._asking, net._asking.send
+
+            def told(*args):
+                found = send(*args)
+                has_left.set()
+                return found
+
+            def cut_off(*args):
+                asking.send = told
+                send(*args)
+                raise Handled
+            first, asking.send = net.begin(1, "exists", "t", blob), cut_off
+            with pytest.raises(Handled):
+                store.append("t", blob, b"a")
+            other = threading.Thread(target=store.append, args=("t", blob, b"b"))
+            other.start()
+            assert has_left.wait(30)
+        ranks.barrier("both are asked")
+        goes_on.set()
+        if ranks.rank == 0:
+            other.join(30)
+            assert first.answer() and store.get("t", blob) == b"ab"
         ranks.barrier("rank 0 is done")

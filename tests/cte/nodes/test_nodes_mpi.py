@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+from contextlib import suppress
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from wrp.cte import Store
 from wrp.cte.homes import home_of
 from wrp.cte.nodes import mail
 from wrp.cte.nodes.wire import record_of
+from wrp.cte.telemetry import EVERY
 from wrp.errors import Changed, NoSuchBlob, NoSuchTag, OutOfSpace, RangeError, StoreError, UsageError, WaitTimeout
 from wrp.runtime.config import load
 
@@ -152,6 +154,36 @@ def _told(call):
         return call()
     except Exception as error:
         return str(error)
+
+
+def test_who_asks_all_nodes_waits_for_the_memory_for_the_questions(opened):
+    ranks = world()
+    with opened(None, "networking: {net_timeout: 20}") as store:
+        store.put(f"t{ranks.rank}", "b", b"x")
+        ranks.barrier("blobs are put")
+        if not ranks.rank:
+            asking, mail = store._net._asking, store._net._asking._mail
+            for call in (store.tags, lambda: store.statistics(EVERY).tags, lambda: store.telemetry(node=EVERY).entries):
+                call()
+                taken = _all_of(mail)
+                for channel in asking._idle:
+                    channel.shrink()
+                taken += _all_of(mail)
+                giving_back = threading.Timer(0.3, lambda: [mail.give_back(*each) for each in taken])
+                giving_back.start()
+                assert len(call()) >= ranks.size
+                giving_back.join()
+        ranks.barrier("rank 0 has asked")
+
+
+def _all_of(mail):
+    """[(place, bytes)] of the memory for questions that nobody has."""
+    taken = []
+    for nbytes in (1 << 20, 4 << 10):
+        with suppress(OutOfSpace):
+            while True:
+                taken.append((mail.lease(nbytes), nbytes))
+    return taken
 
 
 def test_a_call_of_many_questions_waits_as_long_for_the_memory_of_each(opened):

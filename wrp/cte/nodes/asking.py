@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 from itertools import count
 
+from wrp.comm.refusals import let_out
 from wrp.cte.nodes.home import ASK, HERE, MORE, NO_ROOM, READ, SMALL
 from wrp.cte.nodes.wire import PORTION, WITHDRAWN, question_of, value_of
 from wrp.errors import OutOfSpace, WaitTimeout, WrpError
@@ -42,7 +43,8 @@ class Asking:
         while True:
             try:
                 return self.begin(node, call, *args)
-            except OutOfSpace:
+            except OutOfSpace as error:
+                let_out(error)
                 if time.monotonic() >= until:
                     raise
             time.sleep(_NAP_S)
@@ -56,6 +58,8 @@ class Asking:
             is_free = False
             return Question(self, node, channel, self.send(node, ASK, channel.ident, channel.at, len(data)))
         except BaseException as error:
+            if not is_free:
+                let_out(error)                                  # of a signal's handler: it may have left, and the home looks at the channel
             if is_free or isinstance(error, WrpError):          # it hasn't left
                 self.done(channel)
             raise
@@ -172,6 +176,7 @@ class Question:
         view = memoryview(data)
         self._asking.fetch(self._node, offset, view[:nbytes])
         for start in range(nbytes, total, PORTION):
+            self._future = None         # where a signal's handler raises behind the push the home has the channel in hand: it isn't used again
             self._future = self._asking.send(self._node, MORE, self._channel.ident, start)
             offset, nbytes, *_ = self._values()
             self._asking.fetch(self._node, offset, view[start:start + nbytes])

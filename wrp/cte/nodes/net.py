@@ -139,18 +139,25 @@ class Net:
 
     def everywhere(self, call, *args):
         """What a call gives on every node, this one's first."""
-        under_way, others = [], []
-        for node in sorted(self.others):
-            try:
-                under_way.append(self.begin(node, call, *args))
-            except OutOfSpace:                  # who has some of that memory doesn't wait for more
-                others += self.answers(under_way)
-                under_way = [self._asking.begun(node, call, *args)]
+        others, under_way = self.begin_each((node, call, *args) for node in sorted(self.others))
         try:
             own = self.calls[call](*args)
         finally:
             others += self.answers(under_way)
         return [own, *others]
+
+    def begin_each(self, asked):
+        """([values], [Question] under way): of the first and of the last of questions (node, call, *arguments) to other nodes. Where others have all memory for them,
+        who has some of it waits for his answers, and not for more."""
+        values, under_way = [], []
+        for node, call, *args in asked:
+            try:
+                under_way.append(self.begin(node, call, *args))
+            except OutOfSpace as error:
+                let_out(error)
+                values += self.answers(under_way)
+                under_way = [self._asking.begun(node, call, *args)]
+        return values, under_way
 
     def read(self, node, record, offset, out):
         """Fill `out` from the extents of another node's record; False when it was replaced meanwhile. Corrupt when it was not, and is damaged."""

@@ -103,7 +103,7 @@ class NodesStore(NodesWriting, NodesEditing, NodesReading, NodesListing, NodesOb
         if self._parts.folder is None or not self._parts.write:
             return
         with self._routes.unflushed.flushing() as nodes:
-            under_way = [self._net.begin(node, "flush") for node in nodes]
+            _, under_way = self._net.begin_each((node, "flush") for node in nodes)
             self._flush_here()
             self._net.answers(under_way)
 

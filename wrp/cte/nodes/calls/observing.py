@@ -43,12 +43,13 @@ class NodesObserving(NodesCalls):
     def _of_nodes(self, nodes, call, args_of=lambda node: ()):
         """[what a call of Answering gives on a node], with the arguments for each. All are waited for, then the first error of any is raised."""
         net = self._routes.net
-        under_way = {node: net.begin(node, call, *args_of(node)) for node in nodes if node != net.node}
+        others, under_way = net.begin_each((node, call, *args_of(node)) for node in nodes if node != net.node)
         try:
             own = net.calls[call](*args_of(net.node)) if net.node in nodes else None
         finally:
-            others = dict(zip(under_way, net.answers(under_way.values())))
-        return [own if node == net.node else others[node] for node in nodes]
+            others += net.answers(under_way)
+        found = iter(others)
+        return [own if node == net.node else next(found) for node in nodes]
 
 
 class _Told:
