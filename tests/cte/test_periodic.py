@@ -369,3 +369,25 @@ def test_a_store_whose_storage_hangs_says_so_when_it_is_closed_and_keeps_its_fol
         parts.drop()
     with Store.open(folder) as store:
         assert store.tags() in ([], ["t"])
+
+
+def test_a_close_waits_for_a_flush_that_goes_on_longer_than_for_a_silent_storage(tmp_path, folder, monkeypatch):
+    config = configured(tmp_path, flush_data_period_ms=20)
+    config.write_text(config.read_text() + "runtime: {timeout_s: 0.5}\n")
+    store = Store.open(folder, config=load(config))
+    tiers, sync, begun = store._tiers, store._tiers.sync, threading.Event()
+
+    def slow(targets):
+        monkeypatch.setattr(tiers, "sync", sync)
+        begun.set()
+        for _ in range(10):
+            time.sleep(0.2)
+            tiers.counters.note(1, True, 0)         # as of the next of many blobs
+        sync(targets)
+    monkeypatch.setattr(tiers, "sync", slow)
+    store.put("t", "a", b"x" * 300_000)
+    assert begun.wait(60)
+    store.put("t", "b", b"y" * 300_000)
+    store.close()
+    with Store.open(folder) as store:
+        assert store.list("t") == ["a", "b"]

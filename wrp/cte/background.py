@@ -2,8 +2,11 @@
 
 import os
 import threading
+import time
 
 from wrp.errors import WaitTimeout, WrpError
+
+_LOOK_S = 0.2                   # between two looks whether a thread that is to end goes on
 
 
 class Background:
@@ -36,12 +39,20 @@ class Background:
         """True once the thread is to end."""
         return self._stopped.is_set()
 
-    def stop(self, timeout_s, look="look whether the storage that it reads or writes answers"):
-        """End the thread, after what it is at. Idempotent. WaitTimeout when that takes longer than it may: it goes on, and ends later. `look`: what people are to do then."""
+    def stop(self, timeout_s, look="look whether the storage that it reads or writes answers", goes_on=lambda: False):
+        """End the thread, after what it is at. Idempotent. WaitTimeout when that takes longer than it may: it goes on, and ends later. `look`: what people are to do then.
+
+        goes_on : asked again and again: where it is True the time begins anew
+        """
         self._stopped.set()
         if self._thread is not None:
             if self._thread.ident is not None:      # else a handler's error came before it was begun, or it does nothing once it is
-                if not self._ended.wait(timeout_s):     # a join that a signal's handler interrupts would take it for ended
+                until = time.monotonic() + timeout_s
+                while not self._ended.wait(min(_LOOK_S, timeout_s)):    # a join that a signal's handler interrupts would take it for ended
+                    if goes_on():
+                        until = time.monotonic() + timeout_s
+                    if time.monotonic() < until:
+                        continue
                     raise WaitTimeout(f"the thread {self._name} of process {os.getpid()} hasn't ended within {timeout_s:g} s (runtime.timeout_s): {look}")
                 self._thread.join()
             self._thread = None

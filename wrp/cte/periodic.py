@@ -35,8 +35,8 @@ class Periodic:
             self._thread.start(self._run)
 
     def stop(self):
-        """End the thread, after the flush that it is at. Idempotent. WaitTimeout: see Background.stop."""
-        self._thread.stop(self._parts.config.get("runtime.timeout_s"))
+        """End the thread, after the flush that it is at, however long that takes while bytes move. Idempotent. WaitTimeout: see Background.stop."""
+        self._thread.stop(self._parts.config.get("runtime.timeout_s"), goes_on=self._parts.tiers.counters.watch())
 
     def _run(self):
         due = [time.monotonic() + period_s for period_s, _ in self._periods]

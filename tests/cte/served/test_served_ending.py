@@ -6,7 +6,8 @@ import threading
 import pytest
 from cte.served.test_served_killed import wait_for
 from wrp.cte import Store
-from wrp.errors import RuntimeGone, StoreError
+from wrp.cte.served import carrying
+from wrp.errors import RuntimeGone, StoreError, WaitTimeout
 
 _HANGS = """
 import os, time
@@ -52,3 +53,26 @@ def _error_of(call):
         call()
     except Exception as error:
         return error
+
+
+@pytest.mark.parametrize("is_going_on", [True, False])
+def test_calls_are_waited_for_as_long_as_something_goes_on(is_going_on, monkeypatch):
+    """A flush of much takes longer than a storage may be silent."""
+    monkeypatch.setattr(carrying, "_TELL_S", 0.1)
+    calls, ends, looks = carrying.Carrying(), threading.Event(), []
+    calls.submit(ends.wait, 60)
+
+    def goes_on():
+        looks.append(True)
+        if len(looks) == 8:
+            ends.set()
+        return is_going_on
+    try:
+        if is_going_on:
+            calls.end(0.5, goes_on)
+            assert len(looks) >= 8
+        else:
+            with pytest.raises(WaitTimeout, match="calls of attached processes, 1 now, haven't ended within 0.5 s"):
+                calls.end(0.5, goes_on)
+    finally:
+        ends.set()

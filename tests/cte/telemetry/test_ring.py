@@ -134,3 +134,7 @@ def test_counters(segment):
         counters.note(2, True, 100)
     counters.note(2, False, 7), counters.note(0, False, 1), counters.note(9, True, 5)
     assert counters.read() == {0: Counts(1, 1, 0, 0), 2: Counts(1, 7, 3, 300)}
+    goes_on = counters.watch()
+    assert not goes_on() and not goes_on()
+    counters.note(1, True, 1)
+    assert goes_on() and not goes_on()

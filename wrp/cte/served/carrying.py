@@ -13,6 +13,7 @@ from wrp.runtime.waiting.threads import Threads
 _THREADS = 16
 _NAP_S = 0.005
 _TELL_S = 2.0           # of a wait for the end of calls: from then on people are told
+_LOOK_S = 0.2           # between two looks whether something goes on
 _log = logging.getLogger("wrp.runtime")
 
 
@@ -59,16 +60,19 @@ class Carrying:
             self._works.add(future)
         future.add_done_callback(self._works.discard)
 
-    def end(self, timeout_s):
-        """No more calls; those under way have ended, which takes longer than 2 s only with a word to the log. WaitTimeout when one hasn't within the time."""
-        began = time.monotonic()
+    def end(self, timeout_s, goes_on=lambda: False):
+        """No more calls; those under way have ended, which takes longer than 2 s only with a word to the log. WaitTimeout when none has ended for so long.
+
+        goes_on : asked again and again: where it is True the time begins anew
+        """
         with self._lock:
             self.is_over, works = True, list(self._works)
-        left = self._left(works, began + min(_TELL_S, timeout_s))
-        if left and timeout_s > _TELL_S:
+        told_s = min(_TELL_S, timeout_s)
+        left = self._left(works, told_s)
+        if left and timeout_s > told_s:
             _log.warning("the daemon ends when calls of attached processes have ended, %d now, which its storage or another node may keep; after %g s (runtime.timeout_s) "
-                         "it ends without them, and another SIGTERM ends it at once", left, timeout_s)
-            left = self._left(works, began + timeout_s)
+                         "in which none ends and no bytes come or go it ends without them, and another SIGTERM ends it at once", left, timeout_s)
+            left = self._left(works, timeout_s - told_s, goes_on)
         if left:
             raise WaitTimeout(f"calls of attached processes, {left} now, haven't ended within {timeout_s:g} s (runtime.timeout_s): the store can't be closed under them, and "
                               "what wasn't flushed goes with the daemon; look whether its storage and its other nodes answer")
@@ -80,11 +84,16 @@ class Carrying:
             self.is_over = True
         self._executor.end(0)
 
-    def _left(self, works, until):
-        """How many calls are under way still, at `until` at the latest."""
-        while self._is_here and time.monotonic() < until:
+    def _left(self, works, limit_s, goes_on=None):
+        """How many calls are under way still, at the end of the time: with `goes_on` it begins anew where that is True, or one has ended."""
+        until, before = time.monotonic() + limit_s, len(works) + 1
+        while left := len(wait(works, min(_LOOK_S, limit_s)).not_done) + self._is_here:
+            if goes_on is not None and (goes_on() or left < before):
+                until, before = time.monotonic() + limit_s, left
+            if time.monotonic() >= until:
+                break
             time.sleep(_NAP_S)
-        return len(wait(works, max(0.0, until - time.monotonic())).not_done) + self._is_here
+        return left
 
 
 class _Work:

@@ -85,9 +85,10 @@ class Serving:
             store._leave(False)
 
     def _end_calls(self, store, timeout_s):
-        self._together.end(timeout_s)
+        goes_on = store._parts.tiers.counters.watch()
+        self._together.end(timeout_s, goes_on)
         with store.ranks.agreed("ending the calls of attached programs"):
-            self._carrying.end(timeout_s)
+            self._carrying.end(timeout_s, goes_on)
             self._end_waits()
 
     def _end_waits(self):

@@ -5,6 +5,7 @@ before the next call. The ranks have the call's words by an exchange, which show
 """
 
 import threading
+import time
 from contextlib import contextmanager
 from itertools import count
 
@@ -16,6 +17,7 @@ from wrp.runtime.routing import PoolQuery
 from wrp.runtime.waiting import CoMutex
 
 TURN, MAKE = 16, 17             # methods of the module: it is the turn of a rank's call, of the conductor; make it, of every rank
+_LOOK_S = 0.2
 _NOBODY = -1                    # in place of the rank that was asked: no more calls
 _ENDS, _APART = 1, 2            # why no more calls are made: the daemon ends; a rank missed one, and would take the next exchange for that one's
 
@@ -66,14 +68,18 @@ class Together:
         else:
             await self._carrying.out(self._made, rank, number)
 
-    def end(self, timeout_s):
-        """No more calls, on any rank; those under way have ended. WaitTimeout. All ranks make this call; nobody exchanges anything here."""
+    def end(self, timeout_s, goes_on=lambda: False):
+        """No more calls, on any rank; those under way have ended. WaitTimeout. All ranks make this call; nobody exchanges anything here. goes_on : as of Carrying.end"""
         if self._ranks.rank == 0:
-            self._pool.call(TURN, _NOBODY, 0, query=self._conductor, timeout_s=timeout_s)
-        if not self._over.wait(timeout_s):
-            raise WaitTimeout(f"rank {self._ranks.rank} of the daemon waited {timeout_s:g} s for the end of what its ranks do together for attached programs: "
-                              "look at their messages")
-        self._carrying.end(timeout_s)
+            self._pool.submit(TURN, _NOBODY, 0, query=self._conductor).wait(timeout_s, goes_on)
+        until = time.monotonic() + timeout_s
+        while not self._over.wait(min(_LOOK_S, timeout_s)):
+            if goes_on():
+                until = time.monotonic() + timeout_s
+            if time.monotonic() >= until:
+                raise WaitTimeout(f"rank {self._ranks.rank} of the daemon waited {timeout_s:g} s for the end of what its ranks do together for attached programs: "
+                                  "look at their messages")
+        self._carrying.end(timeout_s, goes_on)
 
     def forget(self):
         """Of this rank alone, after an error."""

@@ -63,3 +63,12 @@ class Counters:
             if any(counts):
                 found[target] = counts
         return found
+
+    def watch(self):
+        """A function: True where something of the node was read or written since it was called last, which it has to be once."""
+        seen = [None]
+
+        def moves():
+            before, seen[0] = seen[0], self.read()
+            return before not in (None, seen[0])
+        return moves
