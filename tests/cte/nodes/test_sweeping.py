@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+from harness.interrupting import interrupted_behind_any_call
 
 from wrp.cte.nodes.sweeping import Sweeping
 from wrp.errors import Corrupt, WaitTimeout
@@ -83,3 +84,14 @@ def test_no_error_ends_the_thread(sweeping, caplog):
     owing.owe(0, ["t\0a"])
     assert brought.wait(20)
     assert [bool(record.exc_info) for record in caplog.records if "a fault" in record.message] == [True]
+
+
+def test_one_that_a_handler_interrupts_keeps_no_later_one_from_its_turn():
+    owing, step, goes_on = Sweeping(lambda home, names: {}, 3600, 0.3), 1, True
+    while goes_on:
+        owing.owe(0, ["t\0a"])
+        goes_on = interrupted_behind_any_call(step, owing.sweep, "nodes/sweeping.py")
+        assert owing.sweep() == {} and len(owing) == 0, step
+        step += 1
+    owing.stop()
+    assert step > 10

@@ -7,6 +7,7 @@ import logging
 import threading
 from contextlib import contextmanager
 
+from wrp.comm.turn import Turn
 from wrp.cte.background import Background
 from wrp.errors import WaitTimeout, WrpError
 
@@ -19,7 +20,7 @@ class Sweeping:
     def __init__(self, renewed, period_s, timeout_s):
         self._renewed, self._timeout_s = renewed, timeout_s
         self._owed, self._changes = {}, 0       # {(home, full name): number of its last change}
-        self._noting, self._turn = threading.Lock(), threading.Lock()
+        self._noting, self._turn = threading.Lock(), Turn()
         self._told = ""
         self._thread = Background("wrp-replicas")
         self._thread.start(self._run, period_s)
@@ -88,12 +89,18 @@ class Sweeping:
 
     @contextmanager
     def _alone(self):
-        if not self._turn.acquire(timeout=self._timeout_s):
-            raise WaitTimeout(f"copies of blobs wait for another sweep of this process, which hasn't ended within {self._timeout_s:g} s (runtime.timeout_s): a keeper is silent")
+        turn = self._turn.of("copies of blobs on their way")
         try:
+            if not turn.acquire(timeout=self._timeout_s):
+                raise WaitTimeout(f"copies of blobs wait for another sweep of this process, which hasn't ended within {self._timeout_s:g} s (runtime.timeout_s): a keeper is silent")
             yield
         finally:
-            self._turn.release()
+            try:                        # one step, as in Parts.sync
+                turn.release()
+            except WrpError:            # of a signal's handler
+                raise
+            except RuntimeError:        # the wait was in vain
+                pass
 
     def _run(self, period_s):
         while self._thread.naps(period_s):
