@@ -186,7 +186,7 @@ def test_a_question_that_a_handlers_error_of_wrp_ends_as_it_has_left_is_asked_on
             def cut_off(*args):
                 asking.send = told
                 send(*args)
-                raise Handled
+                raise Handled("of a handler")
             first, asking.send = net.begin(1, "exists", "t", blob), cut_off
             with pytest.raises(Handled):
                 store.append("t", blob, b"a")

@@ -76,3 +76,4 @@ def test_calls_are_waited_for_as_long_as_something_goes_on(is_going_on, monkeypa
                 calls.end(0.5, goes_on)
     finally:
         ends.set()
+        assert calls._executor.end(20)
